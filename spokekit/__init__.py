@@ -1,0 +1,1 @@
+"""spokekit: set up Confluence Cloud in notebooks, step by step."""

@@ -1,0 +1,60 @@
+"""Where spokekit keeps its files, and how it writes private ones."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from spokekit.errors import StoreError
+
+
+def home() -> Path:
+    """Return the folder for the store, the key file, snapshots and plans; made with mode 0700.
+
+    ``SPOKEKIT_HOME`` chooses it; without it, the platform's user data folder is used.
+    """
+    chosen = os.environ.get("SPOKEKIT_HOME")
+    if chosen:
+        path = Path(chosen).expanduser()
+    else:
+        import platformdirs
+
+        path = Path(platformdirs.user_data_path("spokekit", appauthor=False))
+    return private_folder(path)
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` if it is missing and see to it that only its owner can enter."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.name == "posix" and (path.stat().st_mode & 0o077):
+            path.chmod(0o700)
+    except OSError as error:
+        raise StoreError(
+            f"The folder {path} cannot be used: {error.strerror or error}.",
+            hint="Choose another one with the environment variable SPOKEKIT_HOME.",
+        ) from None
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step, readable by its owner only, even if a wider file was there."""
+    private_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"The file {path} cannot be written: {error.strerror or error}.",
+            hint="Free some space or choose another folder with SPOKEKIT_HOME.",
+        ) from None

@@ -1,0 +1,83 @@
+"""One background thread with an event loop; all network I/O runs there.
+
+Callers stay plain and synchronous: `call` blocks until the coroutine is done, `submit` returns a future at once.
+Interrupting the caller (Ctrl-C, "Interrupt Kernel") cancels the coroutine and waits until it has cleaned up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from spokekit.errors import Cancelled
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_stack: ExitStack | None = None
+_portal: BlockingPortal | None = None
+_thread_id: int | None = None
+_pid: int | None = None
+
+
+def portal() -> BlockingPortal:
+    """Return the running portal of this process; a forked child gets one of its own."""
+    global _stack, _portal, _thread_id, _pid
+    with _lock:
+        if _portal is None or _pid != os.getpid():
+            _stack = ExitStack()
+            _portal = _stack.enter_context(start_blocking_portal("asyncio", name="spokekit-io"))
+            _thread_id = _portal.call(threading.get_ident)
+            _pid = os.getpid()
+        return _portal
+
+
+def submit(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+    """Start ``function(*args)`` in the I/O thread; cancelling the future cancels the coroutine."""
+    return portal().start_task_soon(function, *args)
+
+
+def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Run ``function(*args)`` in the I/O thread and return its result.
+
+    Raises `Cancelled` when somebody else cancelled it, and re-raises KeyboardInterrupt after the coroutine ended.
+    """
+    if threading.get_ident() == _thread_id and _pid == os.getpid():
+        raise RuntimeError("spokekit's I/O thread cannot wait for itself: await the coroutine instead.")
+    ended = threading.Event()
+
+    async def run() -> T:
+        try:
+            return await function(*args)
+        finally:
+            ended.set()
+
+    future = submit(run)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        ended.wait(5)
+        raise
+    except CancelledError:
+        raise Cancelled("The operation was cancelled.") from None
+
+
+def _close() -> None:
+    global _stack, _portal
+    with _lock:
+        stack, _stack, _portal = _stack, None, None
+    if stack is not None and _pid == os.getpid():
+        stack.close()
+
+
+# threading's own exit hooks run before atexit's; the portal's thread has to be told to stop before them.
+_register = getattr(threading, "_register_atexit", atexit.register)
+_register(_close)

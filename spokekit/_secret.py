@@ -1,0 +1,109 @@
+"""A value that nothing shows: no repr, str, HTML, pickle, log or traceback of it.
+
+The plain text exists in two places only: inside a `Secret` and in the request that needs it. Everything that
+is written for people passes through `scrub`, as a second line behind the first.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from typing import Any, NoReturn
+
+MASK = "***"
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # A JWT is three base64url parts; Atlassian's codes and tokens are JWTs (facts: reported).
+    (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), MASK),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {MASK}"),
+    (
+        re.compile(
+            r"(?i)([?&\"'\s{,(]|^)((?:[\w-]*(?:access_|refresh_|id_)?token|code|client_secret|secret|password|"
+            r"code_verifier|state)[\"']?\s*[=:]\s*[\"']?)([^\s\"'&,}<>)]{3,})"
+        ),
+        rf"\1\2{MASK}",
+    ),
+)
+
+
+def scrub(text: str) -> str:
+    """Return `text` with everything that looks like a token, code, state or secret masked."""
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class Secret:
+    """Hold a secret string and show only ``***``.
+
+    `reveal` gives the plain text; call it inside the expression that sends it, so that no local variable holds it
+    when an exception prints the locals. Comparison takes constant time. Pickling is refused.
+    """
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError("A secret is a string.")
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Return the plain text."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return f"Secret('{MASK}')"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __bool__(self) -> bool:
+        return bool(self.__value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.__value))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A secret cannot be pickled: it would be written in clear text.")
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("A secret has no state to show.")
+
+
+class ScrubFilter(logging.Filter):
+    """Mask secrets in log records of spokekit and of the HTTP libraries under it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            return True
+        clean = scrub(text)
+        if clean != text:
+            record.msg, record.args = clean, None
+        if record.exc_text:
+            record.exc_text = scrub(record.exc_text)
+        return True
+
+
+def guard_logs() -> None:
+    """Put the filter on the loggers that could name a full URL; calling it again changes nothing."""
+    for name in ("spokekit", "httpx2", "httpcore2", "authlib", "uvicorn.access", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(f, ScrubFilter) for f in logger.filters):
+            logger.addFilter(ScrubFilter())
