@@ -1,0 +1,95 @@
+"""The command line: the same services as in the notebooks, without a notebook.
+
+Each command lives in a module of its own and is imported when it is used, so that ``spokekit --help`` answers at
+once. A module exposes ``app``, a `typer.Typer`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# name -> (has commands of its own, what it is for)
+COMMANDS: dict[str, tuple[bool, str]] = {
+    "lab": (False, "Open JupyterLab with the notebooks, on a practice site or on your own."),
+    "tour": (False, "Watch the whole set-up run by itself against a practice site."),
+    "practice": (False, "Serve a practice site that behaves like Atlassian, until interrupted."),
+    "connections": (True, "List, show, add, edit, check and remove connections."),
+    "token": (True, "Get a token for a connection, or look at the one there is."),
+    "vault": (True, "See how secrets are protected, and change the key."),
+    "groups": (True, "List groups; register those that may be managed."),
+    "members": (True, "Plan, preview, apply and undo changes of membership in registered groups."),
+    "audit": (True, "Pull groups and members once, completely; then ask by name."),
+    "doctor": (False, "Check this installation and say what is wrong and how to mend it."),
+}
+
+
+class Commands(TyperGroup):
+    """A group that knows its commands by name and imports one only when it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS and command is not None:
+            command = _load(name)
+        return name, command, rest
+
+
+def _load(name: str) -> Any:
+    has_commands, _ = COMMANDS[name]
+    app = import_module(f"spokekit.cli.{name}").app
+    # A room with a single command of its own ("vault rotate") must still be called with that command's name.
+    command = typer.main.get_group(app) if has_commands else typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Set up Confluence Cloud step by step: connection, token, groups, audit, membership.",
+    no_args_is_help=True,
+    # A traceback with local variables could show what nobody should see.
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"spokekit {version('spokekit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Set up Confluence Cloud step by step: connection, token, groups, audit, membership."""
+
+
+def _placeholder() -> None:
+    raise AssertionError("the real command is loaded before this one could run")  # pragma: no cover
+
+
+for _name, (_, _help) in COMMANDS.items():
+    app.command(_name, help=_help)(_placeholder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage) or 3 (incomplete)."""
+    from spokekit.cli._output import guarded
+
+    try:
+        with guarded():
+            app(args=list(arguments) if arguments is not None else None, prog_name="spokekit")
+    except typer.Exit as exit_:
+        sys.exit(exit_.exit_code)

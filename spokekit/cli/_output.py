@@ -1,0 +1,235 @@
+"""What every command shares: lists as table, CSV or JSON, one clear message on an error, exit codes.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage (by the option parser), 3 the result is incomplete.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import enum
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit._csv import guard_formula
+from spokekit._secret import MASK, Secret, scrub
+from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAILED = 1
+INCOMPLETE = 3
+INTERRUPTED = 130
+
+
+class Format(enum.StrEnum):
+    """How a list is written to standard output."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the list: table, csv or json.")]
+ConnectionOption = Annotated[
+    str | None,
+    typer.Option("--connection", help="Name or id of the connection, or its alias; without it, the default alias."),
+]
+
+
+def say(text: str = "") -> None:
+    """Write a line for the person to standard error, so that standard output holds the result alone."""
+    print(_printable(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def out(text: str) -> None:
+    """Write a line of the result to standard output; control characters in it are shown, not sent."""
+    print(_printable(text, keep="\n\t"), flush=True)
+
+
+def emit(
+    rows: pd.DataFrame | Iterable[Any] | Mapping[str, Any],
+    format: Format | str = Format.table,  # noqa: A002 - the option has this name
+    columns: Sequence[str] | None = None,
+    *,
+    empty: str = "Nothing to list.",
+) -> None:
+    """Write `rows` to standard output.
+
+    Parameters
+    ----------
+    rows:
+        A frame, or an iterable of mappings or dataclasses, or one mapping (one row).
+    format:
+        ``table`` is for eyes; ``csv`` has a header and guards cells that a spreadsheet would run as a formula;
+        ``json`` is a list of objects, with nulls for missing values and times in ISO 8601, UTC.
+    columns:
+        Which columns, in this order; a column that the rows lack is empty. Without it, all of the first row's.
+    empty:
+        What a table says (on standard error) when there are no rows.
+
+    Raises
+    ------
+    typer.Exit
+        With code 3, after writing, when the frame says by its completeness report that rows are missing.
+    """
+    records = _records(rows)
+    if columns is not None:
+        names = list(columns)
+    elif hasattr(rows, "columns"):
+        names = [str(name) for name in rows.columns]
+    else:
+        names = list(records[0]) if records else []
+    cells = [[_plain(record.get(name)) for name in names] for record in records]
+    chosen = Format(format)
+    if chosen is Format.json:
+        json.dump([dict(zip(names, row, strict=True)) for row in cells], sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+    elif chosen is Format.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([[guard_formula(_flat(value)) for value in row] for row in cells])
+    elif cells:
+        _table(names, cells)
+    else:
+        say(empty)
+    sys.stdout.flush()
+    _mind_completeness(rows)
+
+
+def _mind_completeness(rows: Any) -> None:
+    report = getattr(rows, "attrs", {}).get("completeness") if hasattr(rows, "attrs") else None
+    if isinstance(report, Mapping) and report.get("complete") is False:
+        words = report.get("words") or "Some rows could not be read."
+        say(f"The result is incomplete: {words}")
+        raise typer.Exit(INCOMPLETE)
+
+
+def _records(rows: Any) -> list[Mapping[str, Any]]:
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        records: list[Mapping[str, Any]] = rows.to_dict("records")
+        return records
+    if isinstance(rows, Mapping):
+        return [rows]
+    made: list[Mapping[str, Any]] = []
+    for row in rows:
+        if dataclasses.is_dataclass(row) and not isinstance(row, type):
+            made.append({field.name: getattr(row, field.name) for field in dataclasses.fields(row)})
+        else:
+            made.append(row)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON knows it."""
+    if value is None or isinstance(value, str | bool | int):
+        return value.value if isinstance(value, enum.Enum) else value
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(_plain(item) for item in value)
+    if value != value or str(value) in {"NaT", "<NA>"}:
+        return None
+    if isinstance(value, datetime):
+        moment = value.astimezone(UTC) if value.tzinfo else value
+        return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return _plain(value.item())
+    return str(value)
+
+
+def _flat(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _table(names: Sequence[str], cells: list[list[Any]]) -> None:
+    words = [[_word(value) for value in row] for row in cells]
+    numeric = [
+        all(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in cells)
+        for i in range(len(names))
+    ]
+    heads = [_printable(name.replace("_", " ")) for name in names]
+    widths = [max([_width(heads[i]), *(_width(row[i]) for row in words)]) for i in range(len(names))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = []
+        for text, width, right in zip(row, widths, numeric, strict=True):
+            pad = " " * (width - _width(text))
+            parts.append(pad + text if right else text + pad)
+        return "  ".join(parts).rstrip()
+
+    print(line(heads))
+    print("  ".join("-" * width for width in widths))
+    for row in words:
+        print(line(row))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return _printable(str(_flat(value)))
+
+
+def _width(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _printable(text: str, keep: str = "") -> str:
+    # A group may be named with terminal escapes or direction marks: they are shown as a mark, never obeyed.
+    return "".join(
+        c if c in keep or unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turn an error of spokekit into one message on standard error and the exit code for it.
+
+    Usable as ``with guarded():`` and as a decorator; `spokekit.cli.main` puts it around every command.
+    """
+    try:
+        yield
+    except SpokekitError as error:
+        say(describe(error))
+        raise typer.Exit(INCOMPLETE if isinstance(error, IncompleteResult) else FAILED) from None
+    except BrokenPipeError:
+        # The reader (head, less) went away: nothing is wrong, and Python must not complain on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def describe(error: SpokekitError) -> str:
+    """Return what happened, why probably, and what to do next, one sentence each on its own line."""
+    first = "Cancelled: " if isinstance(error, Cancelled) and "cancel" not in error.message.lower() else ""
+    lines = [f"{first}{error.message}", error.likely, f"Next: {error.hint}" if error.hint else None]
+    return scrub("\n".join(line for line in lines if line))
