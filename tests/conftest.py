@@ -1,0 +1,133 @@
+"""What every test gets: a home of its own, no keyring, no network beyond this machine, and a practice site.
+
+Fixtures
+--------
+site
+    A strict practice site of the size ``class`` for one test.
+workspace
+    What a person has open, in an empty home.
+connected
+    The same with a saved connection to `site` on the default alias: client secret, token and site are there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+_LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """Refuse connections that would leave this machine: a test that needs one is wrong."""
+    patch = pytest.MonkeyPatch()
+    for name in ("connect", "connect_ex"):
+        original = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, address: Any, _original: Any = original) -> Any:
+            inet = self.family in (socket.AF_INET, socket.AF_INET6)
+            if inet and not str(address[0]).startswith(_LOCAL):
+                raise AssertionError(f"a test tried to reach {address[0]}: only this machine is allowed")
+            return _original(self, address)
+
+        patch.setattr(socket.socket, name, guarded)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give each test a home of its own, and none of the person's settings."""
+    for name in list(os.environ):
+        if name.startswith(("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_")):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SPOKEKIT_HOME", str(folder))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    yield folder
+    from spokekit.connections import store
+
+    while store._open:
+        store._open.popitem()[1].close()
+
+
+@pytest.fixture
+def site() -> Iterator[PracticeSite]:
+    """Serve a strict practice site of the size ``class``."""
+    from spokekit.practice import PracticeSite
+
+    with PracticeSite(size="class", seed=1, strict=True) as running:
+        yield running
+
+
+@pytest.fixture
+def workspace(home: Path) -> Workspace:
+    """Open an empty workspace."""
+    from spokekit.workspace import Workspace
+
+    return Workspace()
+
+
+@pytest.fixture
+def connected(workspace: Workspace, site: PracticeSite) -> Workspace:
+    """Open a workspace whose default alias is connected to `site`, as after Save and Get OAuth Token."""
+    connect(workspace, site)
+    return workspace
+
+
+def connect(workspace: Workspace, site: PracticeSite, **changes: Any) -> Any:
+    """Save a connection to `site` with client secret, grant and site; `changes` go to the draft."""
+    from spokekit._secret import Secret
+    from spokekit.connections.connection import ConnectionDraft
+
+    draft = ConnectionDraft(
+        **{
+            "name": "Confluence Cloud Spoke Connection",
+            "url": site.url,
+            "auth_url": site.auth_url,
+            "client_id": site.client_id,
+            "redirect_uri": site.redirect_uris[0],
+            **changes,
+        }
+    )
+    connection = workspace.connections.save(draft)
+    workspace.tokens.set_client_secret(connection, Secret(site.client_secret))
+    workspace.tokens.save_grant(connection, site.issue_token(scopes=connection.scopes))
+    home_site = site.sites[0]
+    workspace.connections.set_site(connection.connection_id, home_site.cloud_id, home_site.name, home_site.url)
+    return workspace.connection(connection.connection_id)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Where everything is installed (CI), a test that is skipped has not been run: that is a failure."""
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    """The same for a whole module that skips itself."""
+    report = yield
+    if IN_CI and report.outcome == "skipped":
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was skipped, which CI does not allow: {report.longrepr}"
+    return report
