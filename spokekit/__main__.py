@@ -1,0 +1,5 @@
+"""``python -m spokekit`` is the command ``spokekit``."""
+
+from spokekit.cli import main
+
+main()

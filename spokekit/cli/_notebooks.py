@@ -1,0 +1,116 @@
+"""The notebooks that ship with the package, and a person's own copy of them.
+
+A person's work is never overwritten. Beside the copies lies a small record of what was copied, so that an untouched
+copy can follow a new version of the package and a changed one is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from spokekit.errors import InputError, StoreError
+
+FIRST = "00-start-here.ipynb"
+RECORD = ".spokekit-notebooks.json"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What `copy_notebooks` did, each a tuple of file names."""
+
+    added: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    beside: tuple[tuple[str, str], ...] = field(default=())
+
+    def words(self) -> Iterator[str]:
+        """Say it, one sentence at a time; nothing to say when all was there already."""
+        if self.added:
+            yield f"Copied {len(self.added)} notebooks there."
+        if self.renewed:
+            yield f"Brought up to date, since you had not changed them: {', '.join(self.renewed)}."
+        for mine, new in self.beside:
+            yield f"Kept your {mine}; this version's own lies beside it as {new}."
+
+
+def shipped() -> Path:
+    """Return the folder of the notebooks: inside the installed package, or the project's own in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if any(folder.glob("[0-9][0-9]-*.ipynb")):
+            return folder
+    raise StoreError(
+        "This installation has no notebooks.",
+        likely="The package was built or copied without them.",
+        hint="Install spokekit again.",
+    )
+
+
+def copy_notebooks(target: Path) -> Copied:
+    """Put the shipped notebooks into `target` and leave alone what the person changed there.
+
+    Raises `InputError` when `target` cannot be a folder of notebooks.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        return _copy(shipped(), target)
+    except OSError as error:
+        raise InputError(
+            f"The notebooks cannot be copied to {target}: {error.strerror or error}.",
+            field="--folder",
+            hint="Start from a folder that you may write to, or name another one with --folder.",
+        ) from None
+
+
+def _copy(source: Path, target: Path) -> Copied:
+    record = _read_record(target / RECORD)
+    added: list[str] = []
+    renewed: list[str] = []
+    kept: list[str] = []
+    beside: list[tuple[str, str]] = []
+    for path in sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")):
+        new = path.read_bytes()
+        mine = target / path.name
+        if not mine.exists():
+            mine.write_bytes(new)
+            added.append(path.name)
+        elif (present := _digest(mine.read_bytes())) == _digest(new):
+            pass
+        elif present == record.get(path.name):
+            mine.write_bytes(new)
+            renewed.append(path.name)
+        else:
+            kept.append(path.name)
+            # Only a version that the person has not been shown yet goes beside the changed copy.
+            if record.get(path.name) != _digest(new):
+                names = (f"{path.stem}-new{n}{path.suffix}" for n in _endings())
+                other = next(target / name for name in names if not (target / name).exists())
+                other.write_bytes(new)
+                beside.append((path.name, other.name))
+        record[path.name] = _digest(new)
+    (target / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return Copied(tuple(added), tuple(renewed), tuple(kept), tuple(beside))
+
+
+def _endings() -> Iterator[str]:
+    yield ""
+    yield from (f"-{n}" for n in count(2))
+
+
+def _read_record(path: Path) -> dict[str, str]:
+    # A damaged record only means that nothing counts as untouched: every differing copy is kept.
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return {str(name): str(digest) for name, digest in found.items()}
+    return {}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
