@@ -1,0 +1,39 @@
+"""Components for notebooks: one per thing a person does. Each has a path without a widget beside it.
+
+The names are loaded when they are used, so that one component does not cost the others' imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "CheckPanel": "check_panel",
+    "Component": "base",
+    "ConnectionForm": "connection_form",
+    "ConnectionsPanel": "connections_panel",
+    "CopyButton": "base",
+    "GroupPicker": "group_picker",
+    "GroupTable": "group_table",
+    "Guide": "guide",
+    "KeyboardGuard": "base",
+    "MembershipEditor": "membership_editor",
+    "SecretField": "base",
+    "TaskRunner": "base",
+    "TokenButton": "token_button",
+    "WalkPanel": "walk_panel",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(_HOMES)

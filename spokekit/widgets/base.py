@@ -1,0 +1,429 @@
+"""What every component shares: a box with a heading, a status line in words, the theme, and a task runner.
+
+A component is a `ipywidgets.VBox`: returning it shows it, and its traits can be observed. It never calls the network
+itself; it calls a service one floor down and hands long work to its `TaskRunner`. ::
+
+    class GroupCount(Component):
+        value = tr.Int(0)                                  # untagged: observable, never saved in a notebook
+
+        def __init__(self, spoke, **options):
+            super().__init__("Groups", **options)
+            self._spoke = spoke
+            self.look = button("Count the groups", kind="primary")
+            self.on_click(self.look, self.count)
+            self.body = [self.look]
+
+        def count(self):
+            self.run(lambda task: self._spoke.look_up_groups(progress=task.progress, cancel=task.cancelled),
+                     words="Looking up the groups", done=lambda frame: self.set_trait("value", len(frame)))
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from html import escape
+from typing import Any, ClassVar, Literal
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit._secret import Secret, scrub
+from spokekit.errors import SpokekitError
+from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
+from spokekit.widgets.tasks import Task, TaskRunner, Throttle
+
+Kind = Literal["plain", "ok", "warning", "error", "busy"]
+ButtonKind = Literal["plain", "primary", "danger", "quiet"]
+
+LABEL_WIDTH = "150px"
+
+_SIGNS: dict[Kind, tuple[str, str]] = {
+    "plain": ("", ""),
+    "ok": ("✓", "Done."),
+    "warning": ("!", "Note."),
+    "error": ("✕", "Not done."),
+    "busy": ("…", "Working."),
+}
+
+_memory: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def forget_typed() -> None:
+    """Forget what all components remembered for a re-run of their cells."""
+    _memory.clear()
+
+
+class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """Base of the components.
+
+    Parameters
+    ----------
+    title:
+        The heading; also the name that a screen reader gives the component.
+    lead:
+        One sentence under the heading.
+    **options:
+        Values for the component's own traits. An unknown name is a `TypeError` that suggests the nearest one.
+
+    Attributes
+    ----------
+    status:
+        The status line, as plain words. Observable.
+    status_kind:
+        ``plain``, ``ok``, ``warning``, ``error`` or ``busy``.
+    busy:
+        True while work runs; controls that start work are disabled meanwhile.
+    runner:
+        The `TaskRunner`.
+    """
+
+    status = tr.Unicode("")
+    status_kind = tr.Unicode("plain")
+    busy = tr.Bool(False)
+
+    _own: ClassVar[frozenset[str]] = frozenset(ipw.VBox.class_trait_names())
+
+    def __init__(self, title: str = "", *, lead: str = "", **options: Any) -> None:
+        allowed = {"layout"} | {n for n in self.class_trait_names() if n not in self._own and not n.startswith("_")}
+        for name in options:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, sorted(allowed), n=1)
+                raise TypeError(
+                    f"{type(self).__name__} has no option {name!r}."
+                    + (f" Did you mean {near[0]!r}?" if near else f" It has: {', '.join(sorted(allowed))}.")
+                )
+        self._guard = KeyboardGuard(title or type(self).__name__)
+        self._head: list[ipw.Widget] = []
+        if title:
+            self._head.append(html(f"<h3>{escape(title)}</h3>", "sk-heading"))
+        if lead:
+            self._head.append(note(lead, css="sk-lead"))
+        self._status_html = html("", "sk-status")
+        self._status_html.layout.display = "none"
+        self._bar = ipw.IntProgress(
+            description="Progress", min=0, max=1, style={"description_width": LABEL_WIDTH}, layout=ipw.Layout(flex="1")
+        )
+        self._bar.add_class("sk-progress")
+        self._cancel = button("Cancel")
+        self._progress = row(self._bar, self._cancel)
+        self._progress.layout.display = "none"
+        self._body: tuple[ipw.Widget, ...] = ()
+        self._memory_key: tuple[str, str] | None = None
+        self._busy_controls: list[ipw.Widget] = []
+        self.runner = TaskRunner(self)
+        super().__init__(**options)
+        self.add_class("spokekit")
+        self._cancel.on_click(lambda _: self.runner.cancel())
+        self._arrange()
+
+    def _repr_keys(self) -> Iterator[str]:
+        # A box's own repr prints every child with its value: group names and typed words in the saved output.
+        return iter(())
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+    @property
+    def body(self) -> tuple[ipw.Widget, ...]:
+        """The widgets between the heading and the status line."""
+        return self._body
+
+    @body.setter
+    def body(self, widgets: Iterable[ipw.Widget]) -> None:
+        self._body = tuple(widgets)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self.children = (self._guard, *self._head, *self._body, self._progress, self._status_html)
+
+    # --- the status line -----------------------------------------------------------------------------------------
+    def say(self, words: str, kind: Kind = "plain") -> None:
+        """Put plain `words` into the status line; they are escaped and scrubbed."""
+        words = scrub(words)
+        self.set_trait("status_kind", kind)
+        self.set_trait("status", words)
+        self._show_line(kind, f"{_sign(kind)}{escape(words)}" if words else "")
+
+    def show_error(self, error: BaseException) -> None:
+        """Show an exception: what happened, why it probably happened, and what to do next."""
+        happened, likely, hint = explain(error)
+        text = " ".join(part for part in (happened, likely, hint) if part)
+        self.set_trait("status_kind", "error")
+        self.set_trait("status", text)
+        lines = [f"{_sign('error')}{escape(happened)}"]
+        if likely:
+            lines.append(f"<p><span class='sk-word'>Probably:</span> {escape(likely)}</p>")
+        if hint:
+            lines.append(f"<p><span class='sk-word'>Next:</span> {escape(hint)}</p>")
+        self._show_line("error", "".join(lines))
+
+    def _show_line(self, kind: str, inside: str) -> None:
+        self._status_html.layout.display = "" if inside else "none"
+        self._status_html.value = f"<div class='sk-line sk-{kind}'>{inside}</div>" if inside else ""
+
+    # --- work ----------------------------------------------------------------------------------------------------
+    def run(
+        self,
+        work: Callable[[Task], Any],
+        *,
+        words: str,
+        done: Callable[[Any], None] | None = None,
+        failed: Callable[[BaseException], bool | None] | None = None,
+    ) -> Future[Any] | None:
+        """Start `work` in the background; see `TaskRunner.start`."""
+        return self.runner.start(work, words=words, done=done, failed=failed)
+
+    def settled(self, timeout: float | None = 60.0) -> None:
+        """Wait until the component's work is done; raises what the work raised. For unattended runs."""
+        self.runner.settled(timeout)
+
+    def disable_while_busy(self, *controls: ipw.Widget) -> None:
+        """Disable `controls` while work runs."""
+        self._busy_controls.extend(controls)
+
+    def task_started(self, task: Task) -> None:
+        """Called by the runner."""
+        self._was_disabled = [(c, c.disabled) for c in self._busy_controls]
+        for control in self._busy_controls:
+            control.disabled = True
+        self.set_trait("busy", True)
+        self._bar.max, self._bar.value, self._bar.bar_style = 1, 0, ""
+        self._bar.layout.visibility = "hidden"
+        self._progress.layout.display = ""
+        self.say(f"{task.words} …", "busy")
+
+    def show_progress(self, progress: Any) -> None:
+        """Called by the runner, at most 20 times a second."""
+        if not self.busy:
+            return
+        if isinstance(progress, str):
+            self.say(progress, "busy")
+            return
+        total, done = progress.total, progress.done
+        if total:
+            self._bar.layout.visibility = ""
+            self._bar.max, self._bar.value = max(int(total), 1), int(done)
+        self.say(progress.words, "busy")
+
+    def task_ended(self) -> None:
+        """Called by the runner."""
+        self._progress.layout.display = "none"
+        if self.status_kind == "busy":
+            self.say("")
+        for control, was in self._was_disabled:
+            control.disabled = was
+        self.set_trait("busy", False)
+
+    # --- events --------------------------------------------------------------------------------------------------
+    def on_click(self, control: ipw.Button, action: Callable[[], Any]) -> None:
+        """Call `action` when `control` is pressed; what it raises is shown in the component."""
+        control.on_click(self.guarded(lambda _: action()))
+
+    def on_change(self, control: ipw.Widget, action: Callable[[Any], Any], trait: str = "value") -> None:
+        """Call ``action(new value)`` when `trait` changes; what it raises is shown in the component."""
+        control.observe(self.guarded(lambda change: action(change["new"])), trait)
+
+    def guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
+        """Wrap a callback: an exception in one would otherwise only reach the log console, which nobody opens."""
+
+        @functools.wraps(action)
+        def safe(*args: Any) -> None:
+            try:
+                action(*args)
+            except Exception as error:  # noqa: BLE001 - see the docstring
+                self.show_error(error)
+
+        return safe
+
+    # --- remembering ---------------------------------------------------------------------------------------------
+    def remember(self, key: str = "", **widgets: ipw.Widget) -> None:
+        """Keep the ``value`` of `widgets` over a re-run of the cell, and put back what was kept before.
+
+        ``key`` tells components of one class apart (a connection id, for example). A secret field is refused.
+        """
+        place = (type(self).__name__, key)
+        kept = _memory.setdefault(place, {})
+        self._memory_key = place
+        for name, widget in widgets.items():
+            if isinstance(widget, SecretField | ipw.Password):
+                raise TypeError("A secret is never remembered.")
+            if name in kept:
+                try:
+                    widget.value = kept[name]
+                except tr.TraitError:
+                    # The choice that was made is not offered any more; the new default stands.
+                    del kept[name]
+            widget.observe(lambda change, name=name: kept.__setitem__(name, change["new"]), "value")
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep one more value beside those of `remember`; a `Secret` is refused."""
+        if isinstance(value, Secret):
+            raise TypeError("A secret is never remembered.")
+        if self._memory_key is not None:
+            _memory.setdefault(self._memory_key, {})[name] = value
+
+    def kept(self, name: str, default: Any = None) -> Any:
+        """Return what `keep` kept."""
+        return _memory.get(self._memory_key, {}).get(name, default) if self._memory_key else default
+
+    def forget(self) -> None:
+        """Forget what this component remembered: the work is done, the next run starts afresh."""
+        if self._memory_key is not None:
+            _memory.get(self._memory_key, {}).clear()
+
+
+def _sign(kind: Kind) -> str:
+    sign, word = _SIGNS[kind]
+    return f"<span class='sk-word'>{sign} {word}</span> " if sign else ""
+
+
+def explain(error: BaseException) -> tuple[str, str, str]:
+    """Return what happened, the likely cause and the next step; unknown exceptions are named and scrubbed."""
+    if isinstance(error, SpokekitError):
+        return scrub(error.message), scrub(error.likely or ""), scrub(error.hint or "")
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted.", "", "Start it again when you like."
+    detail = scrub(str(error)).strip()
+    return (
+        f"spokekit met a fault of its own: {type(error).__name__}{': ' + detail if detail else ''}.",
+        "This is a defect of spokekit, not something you did.",
+        "Try again; if it stays, report it with these words. Nothing you typed is lost.",
+    )
+
+
+# --- helpers that make every control worded and aligned -----------------------------------------------------------
+def button(words: str, *, kind: ButtonKind = "plain", tooltip: str = "", disabled: bool = False) -> ipw.Button:
+    """Return a button that is as wide as its words; ``primary`` is the one press that a screen leads to."""
+    made = ipw.Button(description=words, tooltip=tooltip or None, disabled=disabled, layout=ipw.Layout(width="auto"))
+    if kind != "plain":
+        made.add_class(f"sk-{kind}")
+    return made
+
+
+def _style() -> dict[str, str]:
+    return {"description_width": LABEL_WIDTH}
+
+
+def text(label: str, value: str = "", *, placeholder: str = "", live: bool = False) -> ipw.Text:
+    """Return a labelled text field; without ``live`` its value changes on Enter and on leaving the field."""
+    return ipw.Text(
+        value=value,
+        description=label,
+        placeholder=placeholder,
+        continuous_update=live,
+        style=_style(),
+        layout=ipw.Layout(width="100%"),
+    )
+
+
+def area(label: str, value: str = "", *, rows: int = 3, placeholder: str = "") -> ipw.Textarea:
+    """Return a labelled text area."""
+    return ipw.Textarea(
+        value=value,
+        description=label,
+        placeholder=placeholder,
+        rows=rows,
+        continuous_update=False,
+        style=_style(),
+        layout=ipw.Layout(width="100%"),
+    )
+
+
+def check(label: str, value: bool = False) -> ipw.Checkbox:
+    """Return a labelled check box."""
+    return ipw.Checkbox(value=value, description=label, indent=False, layout=ipw.Layout(width="auto"))
+
+
+def dropdown(label: str, options: Sequence[Any], *, value: Any = None) -> ipw.Dropdown:
+    """Return a labelled drop-down; options are values or (label, value) pairs."""
+    made = ipw.Dropdown(
+        options=list(options), description=label, style=_style(), layout=ipw.Layout(width="auto", max_width="100%")
+    )
+    if value is not None:
+        made.value = value
+    return made
+
+
+def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> ipw.SelectMultiple:
+    """Return a labelled list for several choices; put at most some hundred options in (see `GroupPicker`)."""
+    return ipw.SelectMultiple(
+        options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="100%")
+    )
+
+
+def html(markup: str, css: str = "") -> ipw.HTML:
+    """Return markup as a widget; the caller has escaped what came from people or servers."""
+    made = ipw.HTML(markup)
+    if css:
+        made.add_class(css)
+    return made
+
+
+def note(words: str, css: str = "sk-note") -> ipw.HTML:
+    """Return a sentence, escaped; ``code`` spans may be marked with backticks."""
+    parts = escape(words).split("`")
+    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return html(f"<p>{marked}</p>", css)
+
+
+def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:
+    """Return widgets side by side; they wrap on a narrow page."""
+    made = ipw.HBox(widgets)
+    made.add_class("sk-row")
+    if css:
+        made.add_class(css)
+    return made
+
+
+def card(*widgets: ipw.Widget) -> ipw.VBox:
+    """Return widgets in a bordered box."""
+    made = ipw.VBox(widgets)
+    made.add_class("sk-card")
+    return made
+
+
+def html_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "", numbers: Iterable[int] = ()
+) -> str:
+    """Return an escaped HTML table; ``numbers`` are the positions of columns to align right."""
+    right = frozenset(numbers)
+    head = "".join(f"<th scope='col'>{escape(str(c))}</th>" for c in columns)
+    lines = []
+    for cells in rows:
+        line = "".join(
+            f"<td{' class=sk-number' if i in right else ''}>{escape('' if cell is None else str(cell))}</td>"
+            for i, cell in enumerate(cells)
+        )
+        lines.append(f"<tr>{line}</tr>")
+    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    # A region that scrolls has to be reachable from the keyboard.
+    return (
+        f"<div class='sk-table' tabindex='0' role='region' aria-label='{escape(caption or 'Table', quote=True)}'>"
+        f"<table class='sk'>{said}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+__all__ = [
+    "LABEL_WIDTH",
+    "Component",
+    "CopyButton",
+    "KeyboardGuard",
+    "SecretField",
+    "Task",
+    "TaskRunner",
+    "Throttle",
+    "area",
+    "button",
+    "card",
+    "check",
+    "dropdown",
+    "explain",
+    "forget_typed",
+    "html",
+    "html_table",
+    "note",
+    "row",
+    "select_many",
+    "text",
+]

@@ -1,0 +1,48 @@
+// Copies a text to the clipboard; says so in words beside the button.
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Plain http on another host has no clipboard API; the old command still works there.
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.style.position = "fixed";
+    area.style.opacity = "0";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}
+
+function render({ model, el }) {
+  el.classList.add("sk-copy");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "sk-copy-button";
+  const said = document.createElement("span");
+  said.className = "sk-copy-said";
+  said.setAttribute("role", "status");
+  el.append(button, said);
+  const show = () => {
+    button.textContent = model.get("description");
+    button.title = `Copies: ${model.get("text")}`;
+    button.disabled = !model.get("text");
+  };
+  let timer;
+  button.addEventListener("click", async () => {
+    const done = await copy(model.get("text"));
+    said.textContent = done ? "Copied." : "Not copied: select the text and copy it by hand.";
+    button.focus();
+    clearTimeout(timer);
+    timer = setTimeout(() => (said.textContent = ""), 4000);
+  });
+  model.on("change:description", show);
+  model.on("change:text", show);
+  show();
+  return () => clearTimeout(timer);
+}
+
+export default { render };
