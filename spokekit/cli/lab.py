@@ -1,0 +1,152 @@
+"""``spokekit lab``: JupyterLab with the notebooks, on a practice site or on the person's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spokekit._home import home, private_folder, write_private
+from spokekit.cli._notebooks import FIRST, copy_notebooks
+from spokekit.cli._output import guarded, say
+from spokekit.cli._practice_child import practice_child
+from spokekit.errors import Conflict, SpokekitError
+
+app = typer.Typer()
+
+PRACTICE_PORT = 8750
+PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"
+
+
+@app.command()
+@guarded()
+def lab(
+    own_site: Annotated[
+        bool, typer.Option("--own-site", help="Work on your own Confluence site; no practice site is started.")
+    ] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, open no browser.")] = False,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of JupyterLab.")] = 8888,
+    folder: Annotated[Path, typer.Option("--folder", help="Where your copies of the notebooks are or go.")] = Path(
+        "spokekit-notebooks"
+    ),
+) -> None:
+    """Open JupyterLab with the notebooks, on a practice site or on your own.
+
+    Everything that this command starts stops with it. Your notebooks stay, and what you did on the practice site is
+    kept apart from the records of your own site.
+    """
+    folder = folder.expanduser().resolve()
+    copied = copy_notebooks(folder)
+    say(f"Notebooks:     {folder}")
+    for sentence in copied.words():
+        say(f"               {sentence}")
+    with contextlib.ExitStack() as stack:
+        if own_site:
+            os.environ.pop(PRACTICE_VARIABLE, None)
+            say(f"Records:       {home()}")
+        else:
+            site = stack.enter_context(practice_surroundings())
+            say(f"Practice site: {site['url']}  (stands in for Atlassian; nothing leaves this machine)")
+            say(f"Records:       {os.environ['SPOKEKIT_HOME']}  (for practice only)")
+        say("Stop all of it with Ctrl-C here, or with File > Shut Down in JupyterLab.")
+        _run_jupyterlab(folder, port=port, browser=not no_browser)
+
+
+@contextlib.contextmanager
+def practice_surroundings() -> Iterator[dict[str, Any]]:
+    """Start the practice site and point this process, and so its kernels, at it and at a home of its own.
+
+    The site keeps its port and seed from one day to the next, so that yesterday's connection still fits; where the
+    port is taken by now, the connections to it are moved along and the person is told. The practice app's client
+    secret goes to the kernels in the environment only.
+    """
+    folder = private_folder(home() / "practice")
+    with _only_one(folder):
+        os.environ["SPOKEKIT_HOME"] = str(folder)
+        # A team's database is for the team's own site.
+        os.environ.pop("SPOKEKIT_STORE_URL", None)
+        before = _remembered(folder)
+        with _start(before.get("port", PRACTICE_PORT)) as site:
+            if before.get("url") not in (None, site["url"]):
+                _move_connections(str(before["url"]), site)
+            write_private(folder / "site.json", json.dumps({"port": _port(site), "url": site["url"]}).encode())
+            os.environ[PRACTICE_VARIABLE] = json.dumps(site)
+            yield site
+
+
+@contextlib.contextmanager
+def _start(port: int) -> Iterator[dict[str, Any]]:
+    with contextlib.ExitStack() as stack:
+        try:
+            site = stack.enter_context(practice_child(size="class", seed=1, port=port))
+        except SpokekitError:
+            say(f"Port {port} is taken, so the practice site uses another one this time.")
+            site = stack.enter_context(practice_child(size="class", seed=1, port=0))
+        yield site
+
+
+def _port(site: dict[str, Any]) -> int:
+    return int(str(site["url"]).rstrip("/").rpartition(":")[2])
+
+
+def _remembered(folder: Path) -> dict[str, Any]:
+    # Without a readable record the site starts on its usual port, as on the first day.
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((folder / "site.json").read_text(encoding="utf-8"))
+        if isinstance(found, dict) and isinstance(found.get("port"), int):
+            return found
+    return {}
+
+
+def _move_connections(old: str, site: dict[str, Any]) -> None:
+    from spokekit.workspace import workspace
+
+    connections = workspace().connections
+    moved = [c for c in connections.list() if c.url.startswith(old)]
+    for connection in moved:
+        connections.edit(connection.connection_id, url=site["url"], auth_url=site["auth_url"])
+    if moved:
+        say(
+            f"The practice site has moved from {old} to {site['url']}. These connections now point to it: "
+            f"{', '.join(c.name for c in moved)}."
+        )
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Refuse a second practice lab on one home: it would move the first one's connections away."""
+    with (folder / "lab.lock").open("w") as handle:
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock; there the second lab is merely confusing
+            yield
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(
+                "Another `spokekit lab` with a practice site is running on this home.",
+                hint="Use that one, stop it first, or choose another home with SPOKEKIT_HOME.",
+            ) from None
+        yield
+
+
+def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
+    """Run JupyterLab in this process, so that it and its kernels end with it."""
+    from jupyterlab.labapp import LabApp
+
+    arguments = [
+        f"--ServerApp.root_dir={folder}",
+        f"--ServerApp.port={port}",
+        f"--LabApp.default_url=/lab/tree/{FIRST}",
+        "--ServerApp.jpserver_extensions={'spokekit.server_extension': True}",
+        # Ctrl-C means stop: a question that waits in the terminal would leave everything running.
+        "--ServerApp.answer_yes=True",
+        f"--ServerApp.open_browser={browser}",
+    ]
+    LabApp.launch_instance(arguments)

@@ -1,0 +1,119 @@
+"""A room imports only from the rooms below it, and slow libraries only when they are used."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "spokekit"
+
+GROUND = {"errors", "_secret", "_home", "_portal", "_csv"}
+SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace"}
+
+# What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
+MAY_IMPORT = {
+    "errors": set(),
+    "_secret": set(),
+    "_csv": set(),
+    "_home": {"errors"},
+    "_portal": {"errors"},
+    "practice": {"errors"},
+    "connections": GROUND,
+    "oauth": GROUND | {"connections"},
+    "server_extension": GROUND | {"connections", "oauth"},
+    "confluence": GROUND | {"connections", "oauth"},
+    "groups": GROUND | {"connections", "oauth", "confluence"},
+    "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
+    "workspace": SERVICES,
+    "widgets": SERVICES | {"practice", "server_extension"},
+    "cli": SERVICES | {"practice", "server_extension", "widgets"},
+    "__init__": SERVICES | {"practice"},
+    "__main__": {"cli"},
+}
+
+SLOW = {"pandas", "ipywidgets", "anywidget", "matplotlib", "duckdb", "pyarrow", "ibis", "jupyterlab", "jupyter_server"}
+
+
+def _modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path, *, at_top_only: bool = False) -> list[tuple[int, str]]:
+    """Return (line, dotted name) of each import, ``from x import y`` as x.y; TYPE_CHECKING blocks count only fully."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = _top_level(tree) if at_top_only else ast.walk(tree)
+    package = ["spokekit", *path.relative_to(PACKAGE).parts[:-1]]
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(node.lineno, f"{start}.{alias.name}") for alias in node.names]
+    return found
+
+
+def _top_level(tree: ast.AST) -> list[ast.AST]:
+    nodes: list[ast.AST] = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        nodes += [node, *_top_level(node)]
+    return nodes
+
+
+def test_rooms_import_only_rooms_below_them() -> None:
+    wrong = []
+    for path in _modules():
+        room = _room(path)
+        assert room in MAY_IMPORT, f"{path.name}: a room that the plan of the floors does not know"
+        for line, name in _imports(path):
+            parts = name.split(".")
+            if parts[0] != "spokekit" or len(parts) < 2:
+                continue
+            target = parts[1]
+            known = (PACKAGE / target).exists() or (PACKAGE / f"{target}.py").exists()
+            if known and target != room and target not in MAY_IMPORT[room]:
+                wrong.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_imports_the_abandoned_httpx() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}:{line}"
+        for path in _modules()
+        for line, name in _imports(path)
+        if name.split(".")[0] == "httpx"
+    ]
+    assert not wrong
+
+
+def test_slow_libraries_are_imported_inside_functions() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        for path in _modules()
+        if _room(path) not in {"widgets", "audit", "server_extension"}
+        for line, name in _imports(path, at_top_only=True)
+        if name.split(".")[0] in SLOW
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("start", ["import spokekit", "import spokekit.cli; spokekit.cli.main(['--help'])"])
+def test_a_start_loads_nothing_slow(start: str) -> None:
+    program = f"import sys, atexit, json; atexit.register(lambda: print(json.dumps(sorted(sys.modules))))\n{start}"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.split(".")[0] for name in json.loads(run.stdout.splitlines()[-1])}
+    assert not loaded & (SLOW | {"httpx2", "sqlalchemy", "uvicorn", "starlette", "keyring", "authlib", "numpy"})
