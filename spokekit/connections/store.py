@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,8 +102,9 @@ class Store:
         return f"the database {self.url.render_as_string(hide_password=True)}"
 
     def ensure(self, *tables: sa.Table) -> None:
-        """Make those of `tables` that are not there yet."""
-        missing = [t for t in tables if t.name not in self._made]
+        """Make those of `tables` that are not there yet, and the ones that they refer to."""
+        wanted = _with_referred(tables)
+        missing = [t for t in wanted if t.name not in self._made]
         if not missing:
             return
         with self._making, self.write() as connection:
@@ -144,6 +145,17 @@ class Store:
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
+
+
+def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:
+    found: dict[str, sa.Table] = {}
+    waiting = list(tables)
+    while waiting:
+        table = waiting.pop()
+        if table.name not in found:
+            found[table.name] = table
+            waiting.extend(key.column.table for key in table.foreign_keys)
+    return list(found.values())
 
 
 class _NoTurn:

@@ -1,0 +1,580 @@
+"""Connections: one per alias, each with a credential of its own, and the service that keeps their rules.
+
+A connection says where the gateway is, which OAuth app is used and, once somebody consented, which site it leads to.
+The secrets stand sealed in the table `credentials`; only `spokekit.oauth` opens them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from spokekit.connections._tables import PARENT_ALIAS_ID, aliases_table, connections_table, credentials, key
+from spokekit.connections.aliases import Alias, Aliases, add_alias, alias_of
+from spokekit.connections.fields import (
+    check_auth_url,
+    check_client_id,
+    check_client_secret,
+    check_name,
+    check_pair,
+    check_redirect_uri,
+    check_url,
+    host_of,
+    is_loopback,
+    origin,
+    refuse,
+)
+from spokekit.connections.scopes import DEFAULT_SCOPES, advice, parse_scopes
+from spokekit.connections.store import Store
+from spokekit.errors import Conflict, InputError, NotConfigured, NotFound
+
+__all__ = [
+    "DEFAULT_AUTH_URL",
+    "DEFAULT_NAME",
+    "DEFAULT_REDIRECT_URI",
+    "DEFAULT_URL",
+    "Connection",
+    "ConnectionDraft",
+    "ConnectionRow",
+    "Connections",
+    "check_client_secret",
+    "connections_table",
+    "credentials",
+]
+
+DEFAULT_NAME = "Confluence Cloud Spoke Connection"
+DEFAULT_URL = "https://api.atlassian.com/"
+DEFAULT_AUTH_URL = "https://auth.atlassian.com/"
+DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
+
+_EDITABLE = ("name", "url", "auth_url", "scopes", "client_id", "redirect_uri", "pkce")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One saved connection, without any secret.
+
+    ``cloud_id``, ``site_name`` and ``site_url`` are None until a site is known, ``account_id`` and ``account_name``
+    until somebody signed in.
+    """
+
+    connection_id: str
+    alias_id: str
+    name: str
+    url: str
+    auth_url: str
+    scopes: tuple[str, ...]
+    client_id: str
+    redirect_uri: str
+    cloud_id: str | None
+    site_name: str | None
+    site_url: str | None
+    account_id: str | None
+    account_name: str | None
+    active: bool
+    pkce: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def api_base(self) -> str:
+        """The address that every Confluence call starts with, without a slash at its end.
+
+        Raises `NotConfigured` as long as no site was chosen.
+        """
+        if not self.cloud_id:
+            raise NotConfigured(
+                f"The connection “{self.name}” has no site yet.",
+                likely="Nobody has consented with it.",
+                hint="Press Save and Get OAuth Token, or run: spokekit token get.",
+                next_step="consent",
+            )
+        return f"{self.url.rstrip('/')}/ex/confluence/{self.cloud_id}"
+
+    @property
+    def is_practice(self) -> bool:
+        """True when the connection leads to a practice site on this computer."""
+        return is_loopback(host_of(self.url))
+
+
+@dataclass
+class ConnectionDraft:
+    """What stands in a connection form: as typed, right or wrong.
+
+    ``scopes`` may be a text or a sequence. An empty ``auth_url`` means: Atlassian's, or the practice site's own when
+    ``url`` is one. With a ``connection_id``, saving changes that connection; with an ``alias_id``, it configures
+    that alias.
+    """
+
+    name: str = DEFAULT_NAME
+    url: str = DEFAULT_URL
+    auth_url: str = DEFAULT_AUTH_URL
+    scopes: str | Iterable[str] = ", ".join(DEFAULT_SCOPES)
+    client_id: str = ""
+    redirect_uri: str = DEFAULT_REDIRECT_URI
+    pkce: bool = False
+    alias_id: str | None = None
+    connection_id: str | None = None
+
+    def validate(self) -> dict[str, InputError]:
+        """Return what is wrong, by field; empty when the draft can be saved."""
+        return self._checked()[1]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is worth knowing although it can be saved (see `spokekit.connections.scopes.advice`)."""
+        scopes = self._checked()[0].get("scopes")
+        return advice(scopes) if scopes else ()
+
+    def values(self) -> dict[str, Any]:
+        """Return the clean values, ready to be stored; raises the first error in the order of the form."""
+        values, wrong = self._checked()
+        for error in wrong.values():
+            raise error
+        return values
+
+    def _checked(self) -> tuple[dict[str, Any], dict[str, InputError]]:
+        values: dict[str, Any] = {}
+        wrong: dict[str, InputError] = {}
+
+        def take(field: str, check: Callable[[Any], Any]) -> None:
+            try:
+                values[field] = check(getattr(self, field))
+            except InputError as error:
+                wrong[field] = error
+
+        take("name", check_name)
+        take("url", check_url)
+        if "url" in values:
+            values["url"], values["cloud_id"] = values["url"]
+        if self.auth_url == "" and "url" in values:
+            values["auth_url"] = values["url"] if is_loopback(host_of(values["url"])) else DEFAULT_AUTH_URL
+        else:
+            take("auth_url", check_auth_url)
+        take("scopes", parse_scopes)
+        take("client_id", check_client_id)
+        take("redirect_uri", check_redirect_uri)
+        take("pkce", _check_pkce)
+        if "url" in values and "auth_url" in values:
+            try:
+                check_pair(values["url"], values["auth_url"])
+            except InputError as error:
+                wrong["auth_url"] = error
+        return values, {field: wrong[field] for field in _EDITABLE_IN_FORM if field in wrong}
+
+
+_EDITABLE_IN_FORM = ("name", "url", "scopes", "client_id", "redirect_uri", "auth_url", "pkce")
+
+
+def _check_pkce(value: Any) -> bool:
+    if not isinstance(value, bool):
+        refuse("pkce", "this is either on or off.", hint="Give True or False.")
+    return value
+
+
+@dataclass(frozen=True)
+class ConnectionRow:
+    """One line of the list of connections.
+
+    Attributes
+    ----------
+    state:
+        ``not_configured``, ``no_token``, ``valid``, ``expired`` (renews itself), ``consent_needed`` or ``inactive``.
+    words:
+        The same as a sentence.
+    """
+
+    alias: Alias
+    connection: Connection | None
+    state: str
+    words: str
+
+    @property
+    def is_default(self) -> bool:
+        """True for the row of the default alias."""
+        return self.alias.is_default
+
+    @property
+    def configured(self) -> bool:
+        """True when the alias has a connection; the panel then offers **Edit**, otherwise **Configure**."""
+        return self.connection is not None
+
+
+class Connections:
+    """The connections of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.aliases = Aliases(store)
+        store.ensure(aliases_table, connections_table, credentials)
+
+    def __repr__(self) -> str:
+        return f"Connections({self.store.describe()})"
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def rows(self) -> tuple[ConnectionRow, ...]:
+        """Return one row for every alias, configured or not; the default first, the others from A to Z.
+
+        An alias with inactive connections has a row for each of them behind its active one.
+        """
+        with self.store.read() as connection:
+            known = connection.execute(sa.select(aliases_table)).mappings().all()
+            joined = sa.outerjoin(
+                connections_table, credentials, credentials.c.connection_id == connections_table.c.connection_id
+            )
+            columns = (*connections_table.c, credentials.c.state, credentials.c.reason, credentials.c.expires_at)
+            found = connection.execute(sa.select(*columns).select_from(joined)).mappings().all()
+        rows: list[ConnectionRow] = []
+        aliases = sorted(map(alias_of, known), key=lambda alias: (not alias.is_default, key(alias.label)))
+        for alias in aliases:
+            own = [row for row in found if row["alias_id"] == alias.alias_id]
+            own.sort(key=lambda row: (not row["active"], row["name_key"]))
+            rows.extend(ConnectionRow(alias, _connection_of(row), *_state(row)) for row in own)
+            if not any(row["active"] for row in own):
+                rows.append(ConnectionRow(alias, None, "not_configured", "not configured"))
+        return tuple(rows)
+
+    def list(self) -> tuple[Connection, ...]:
+        """Return the saved connections in the order of `rows`."""
+        return tuple(row.connection for row in self.rows() if row.connection is not None)
+
+    def get(self, name: str | None = None) -> Connection:
+        """Return a connection by its name, id, alias id or alias label; without a name, the default alias's.
+
+        A child alias without a connection is not configured: its parent's connection never stands in for it.
+
+        Raises
+        ------
+        NotFound
+            Nothing has this name.
+        NotConfigured
+            There is an alias of this name, and it has no active connection.
+        """
+        wanted = PARENT_ALIAS_ID if name is None else name
+        if not isinstance(wanted, str) or not wanted.strip():
+            raise InputError("The name of a connection is a text.", field="name", hint="Leave it out for the default.")
+        rows = self.rows()
+        for row in rows:
+            if row.connection and (row.connection.connection_id == wanted or key(row.connection.name) == key(wanted)):
+                return row.connection
+        for row in rows:
+            if row.alias.alias_id == wanted or key(row.alias.label) == key(wanted):
+                if row.connection is not None and row.connection.active:
+                    return row.connection
+                raise NotConfigured(
+                    f"The alias “{row.alias.label}” is not configured.",
+                    likely="It has no active connection of its own, and another alias's is never used for it.",
+                    hint="Configure it in notebook 02, or run: spokekit connections add.",
+                )
+        known = ", ".join(f"“{c.name}”" for c in (r.connection for r in rows) if c) or "none yet"
+        raise NotFound(f"There is no connection “{wanted}”.", hint=f"Known connections: {known}.")
+
+    def propose_name(self) -> str:
+        """Return `DEFAULT_NAME`, or the first free one of “… 2”, “… 3”."""
+        with self.store.read() as connection:
+            taken = set(connection.execute(sa.select(connections_table.c.name_key)).scalars())
+            taken |= set(connection.execute(sa.select(aliases_table.c.label_key)).scalars())
+        number, candidate = 1, DEFAULT_NAME
+        while key(candidate) in taken:
+            number += 1
+            candidate = f"{DEFAULT_NAME} {number}"
+        return candidate
+
+    def edit_draft(self, connection_id: str) -> tuple[ConnectionDraft, tuple[str, ...]]:
+        """Return the form for Edit and the scopes that the saved connection has.
+
+        As in ServiceNow's form, the scopes in the draft are the defaults again; the second value restores them.
+        """
+        saved = self.get(connection_id)
+        draft = ConnectionDraft(
+            name=saved.name,
+            url=saved.url,
+            auth_url=saved.auth_url,
+            client_id=saved.client_id,
+            redirect_uri=saved.redirect_uri,
+            pkce=saved.pkce,
+            alias_id=saved.alias_id,
+            connection_id=saved.connection_id,
+        )
+        return draft, saved.scopes
+
+    # ------------------------------------------------------------------------------------------- writing
+
+    def add(self, draft: ConnectionDraft, *, alias_id: str | None = None) -> Connection:
+        """Save a new connection.
+
+        Parameters
+        ----------
+        alias_id:
+            The id or label of an alias that is not configured yet. Without it (here and in the draft): the default
+            alias if it is not configured yet, else a new child alias named like the connection.
+
+        Raises
+        ------
+        InputError
+            A field is wrong; the first one, in the order of the form.
+        NotFound
+            There is no such alias.
+        Conflict
+            The name is taken, or the alias has an active connection already.
+        """
+        values = draft.values()
+        wanted = alias_id if alias_id is not None else draft.alias_id
+        if wanted is not None:
+            wanted = self.aliases.get(wanted).alias_id
+        with self.store.write() as connection:
+            if wanted is None:
+                wanted = PARENT_ALIAS_ID
+                if _active(connection, wanted) is not None:
+                    wanted = self._child(connection, values["name"], values["name"])
+            return self._insert(connection, values, wanted)
+
+    def add_child(self, draft: ConnectionDraft, *, label: str | None = None) -> Connection:
+        """**Add Connection**: make a child alias, named `label` or like the connection, together with its connection.
+
+        Raises the same errors as `add`; nothing is made when one of the two cannot be.
+        """
+        values = draft.values()
+        with self.store.write() as connection:
+            return self._insert(connection, values, self._child(connection, label or values["name"], values["name"]))
+
+    def save(self, draft: ConnectionDraft) -> Connection:
+        """Save a form: change the connection that it was opened for, or make a new one."""
+        if draft.connection_id is None:
+            return self.add(draft)
+        return self._update(draft)
+
+    def edit(self, connection_id: str, **changes: Any) -> Connection:
+        """Change fields of a saved connection; those that are not named stay as they are, the scopes too.
+
+        A changed client id or authorisation server drops the stored client secret and the token, a changed
+        connection URL drops the token: they were given for the old one and are not sent to another.
+
+        Parameters
+        ----------
+        changes:
+            ``name``, ``url``, ``auth_url``, ``scopes``, ``client_id``, ``redirect_uri``, ``pkce`` and ``active``.
+        """
+        active = changes.pop("active", None)
+        for name in changes:
+            if name in ("alias_id", "connection_id"):
+                raise Conflict(
+                    "A connection stays with its alias.",
+                    hint="Add a connection to the other alias and remove this one.",
+                )
+            if name not in _EDITABLE:
+                raise InputError(
+                    f"A connection has no field “{name}”.", field=name, hint=f"Fields: {', '.join(_EDITABLE)}, active."
+                )
+        if active is not None and not isinstance(active, bool):
+            refuse("active", "this is either on or off.", hint="Give True or False.")
+        saved = self.get(connection_id)
+        draft, scopes = self.edit_draft(saved.connection_id)
+        return self._update(replace(draft, **({"scopes": scopes} | changes)), active=active)
+
+    def remove(self, connection_id: str, *, keep_alias: bool = False) -> None:
+        """Remove a connection with its credential.
+
+        A child alias goes with its last connection, and its registered groups with it, unless `keep_alias`. The
+        default alias stays, not configured, and so do its registered groups.
+        """
+        saved = self.get(connection_id)
+        with self.store.write() as connection:
+            own = connections_table.c.connection_id == saved.connection_id
+            connection.execute(credentials.delete().where(credentials.c.connection_id == saved.connection_id))
+            connection.execute(connections_table.delete().where(own))
+            others = sa.select(connections_table.c.connection_id).where(connections_table.c.alias_id == saved.alias_id)
+            if not keep_alias and saved.alias_id != PARENT_ALIAS_ID and connection.execute(others).first() is None:
+                connection.execute(aliases_table.delete().where(aliases_table.c.alias_id == saved.alias_id))
+
+    def set_site(self, connection_id: str, cloud_id: str, name: str, url: str) -> Connection:
+        """Note the site that the person chose."""
+        return self._note(connection_id, cloud_id=cloud_id, site_name=name, site_url=url)
+
+    def set_account(self, connection_id: str, account_id: str | None, account_name: str | None) -> Connection:
+        """Note who signed in; None for both when it is not known any more."""
+        return self._note(connection_id, account_id=account_id, account_name=account_name)
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _note(self, connection_id: str, **values: Any) -> Connection:
+        saved = self.get(connection_id)
+        with self.store.write() as connection:
+            return self._apply(connection, saved.connection_id, values)
+
+    @staticmethod
+    def _child(connection: sa.Connection, label: str, name: str) -> str:
+        return add_alias(connection, label, None, connection_name=name).alias_id
+
+    def _insert(self, connection: sa.Connection, values: dict[str, Any], alias_id: str) -> Connection:
+        _check_free_name(connection, values["name"], alias_id)
+        taken = _active(connection, alias_id)
+        if taken is not None:
+            raise Conflict(
+                f"This alias already has the active connection “{taken}”.",
+                hint="Edit that one, or use Add Connection, which makes an alias of its own.",
+            )
+        now = datetime.now(UTC)
+        saved = Connection(
+            connection_id=str(uuid.uuid4()),
+            alias_id=alias_id,
+            site_name=None,
+            site_url=None,
+            account_id=None,
+            account_name=None,
+            active=True,
+            created_at=now,
+            updated_at=now,
+            **values,
+        )
+        with _conflicts(values["name"]):
+            connection.execute(connections_table.insert().values(**_columns(asdict(saved))))
+            connection.execute(
+                credentials.insert().values(credential_id=str(uuid.uuid4()), connection_id=saved.connection_id)
+            )
+        return saved
+
+    def _update(self, draft: ConnectionDraft, *, active: bool | None = None) -> Connection:
+        values = draft.values()
+        saved = self.get(draft.connection_id)
+        if draft.alias_id is not None and self.aliases.get(draft.alias_id).alias_id != saved.alias_id:
+            raise Conflict("A connection stays with its alias.", hint="Add a connection to the other alias instead.")
+        with self.store.write() as connection:
+            current = _load(connection, saved.connection_id)
+            _check_free_name(connection, values["name"], current.alias_id, besides=current.connection_id)
+            other_app = (values["client_id"], origin(values["auth_url"])) != (
+                current.client_id,
+                origin(current.auth_url),
+            )
+            other_gateway = values["url"] != current.url
+            named = values.pop("cloud_id")
+            if named and named != current.cloud_id:
+                values |= {"cloud_id": named, "site_name": None, "site_url": None}
+            elif other_gateway:
+                values |= {"cloud_id": None, "site_name": None, "site_url": None}
+            if other_app or other_gateway:
+                values |= {"account_id": None, "account_name": None}
+                _forget_grant(connection, current.connection_id, secret_too=other_app)
+            if active is not None:
+                values["active"] = active
+                taken = _active(connection, current.alias_id)
+                if active and not current.active and taken is not None:
+                    raise Conflict(
+                        f"This alias already has the active connection “{taken}”.", hint="Switch it off first."
+                    )
+            return self._apply(connection, current.connection_id, values)
+
+    @staticmethod
+    def _apply(connection: sa.Connection, connection_id: str, values: dict[str, Any]) -> Connection:
+        with _conflicts(str(values.get("name", ""))):
+            connection.execute(
+                connections_table.update()
+                .where(connections_table.c.connection_id == connection_id)
+                .values(**_columns(values | {"updated_at": datetime.now(UTC)}))
+            )
+        return _load(connection, connection_id)
+
+
+class _conflicts:  # noqa: N801
+    """Translate what the database refuses, for the moment between our own check and somebody else's commit."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, sa.exc.IntegrityError):
+            text = str(error.orig)
+            if "name_key" in text:
+                raise _name_taken(self.name) from None
+            if "alias_id" in text or "one_active" in text:
+                raise Conflict("This alias got an active connection a moment ago.", hint="Look again.") from None
+            raise Conflict("The store refused this change.", likely=text, hint="Look again and retry.") from None
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        f"There is already a connection or an alias called “{name}”.",
+        likely="Names are unique, upper and lower case alike, so that one name never means two things.",
+        hint="Choose another name.",
+    )
+
+
+def _check_free_name(connection: sa.Connection, name: str, alias_id: str, besides: str | None = None) -> None:
+    same = connection.execute(
+        sa.select(connections_table.c.connection_id).where(connections_table.c.name_key == key(name))
+    ).scalar()
+    alias = connection.execute(
+        sa.select(aliases_table.c.alias_id).where(
+            sa.or_(aliases_table.c.label_key == key(name), sa.func.lower(aliases_table.c.alias_id) == name.lower())
+        )
+    ).scalar()
+    if (same is not None and same != besides) or (alias is not None and alias != alias_id):
+        raise _name_taken(name)
+
+
+def _active(connection: sa.Connection, alias_id: str) -> str | None:
+    query = sa.select(connections_table.c.name).where(
+        connections_table.c.alias_id == alias_id, connections_table.c.active.is_(True)
+    )
+    return connection.execute(query).scalar()
+
+
+def _load(connection: sa.Connection, connection_id: str) -> Connection:
+    query = sa.select(connections_table).where(connections_table.c.connection_id == connection_id)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFound("The connection is gone.", likely="Somebody removed it a moment ago.", hint="Look again.")
+    return _connection_of(row)
+
+
+def _forget_grant(connection: sa.Connection, connection_id: str, *, secret_too: bool) -> None:
+    values: dict[str, Any] = {
+        "sealed_grant": None,
+        # A refresh that is under way compares the generation and then does not write the old grant back.
+        "generation": credentials.c.generation + 1,
+        "scopes": "",
+        "state": "none",
+        "reason": "",
+        "granted_at": None,
+        "refreshed_at": None,
+        "expires_at": None,
+        "refresh_started_at": None,
+    }
+    if secret_too:
+        values["client_secret"] = None
+    connection.execute(credentials.update().where(credentials.c.connection_id == connection_id).values(**values))
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    if "scopes" in values:
+        values = values | {"scopes": " ".join(values["scopes"])}
+    if "name" in values:
+        values = values | {"name_key": key(values["name"])}
+    return values
+
+
+def _connection_of(row: Any) -> Connection:
+    values = {field.name: row[connections_table.c[field.name]] for field in fields(Connection)}
+    return Connection(**(values | {"scopes": tuple(re.split(r"\s+", values["scopes"].strip()))}))
+
+
+def _state(row: Any) -> tuple[str, str]:
+    if not row["active"]:
+        return "inactive", "switched off"
+    state, expires = row["state"], row["expires_at"]
+    if state == "consent_needed":
+        return state, f"consent needed: {row['reason'] or 'the token is no longer accepted'}"
+    if state == "none" or expires is None:
+        return "no_token", "configured, without a token"
+    until = expires.strftime("%Y-%m-%d %H:%M UTC")
+    if expires <= datetime.now(UTC):
+        return "expired", f"token expired {until}; it is renewed at the next call"
+    return "valid", f"token valid until {until}"
