@@ -1,0 +1,144 @@
+"""Lists on standard output: table, CSV and JSON; and what a program can rely on in them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import pandas as pd
+import pytest
+import typer
+
+from spokekit._secret import Secret
+from spokekit.cli._output import emit, guarded, out, say
+from spokekit.errors import Cancelled, GuardRefused, IncompleteResult
+
+HOSTILE = "\x1b[2Jgone\u202e"
+
+
+def _frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "name": ["=HYPERLINK(1)", "  +plain", "ok"],
+            "members": pd.array([3, None, -7], dtype="Int64"),
+            "share": [0.5, float("nan"), float("inf")],
+            "registered": [True, False, True],
+            "at": pd.to_datetime(["2026-03-01T10:00:00Z", None, "2026-03-02T10:00:00Z"], utc=True),
+            "kind": pd.Categorical(["team", None, "user"]),
+        }
+    )
+
+
+def test_json_has_types_and_nulls(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(_frame(), "json")
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0] == {
+        "name": "=HYPERLINK(1)",
+        "members": 3,
+        "share": 0.5,
+        "registered": True,
+        "at": "2026-03-01T10:00:00Z",
+        "kind": "team",
+    }
+    assert rows[1] == {
+        "name": "  +plain",
+        "members": None,
+        "share": None,
+        "registered": False,
+        "at": None,
+        "kind": None,
+    }
+    assert rows[2]["share"] is None
+    assert rows[2]["members"] == -7
+
+
+def test_csv_guards_formulas_in_text_and_leaves_numbers_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    emit(_frame(), "csv", columns=["name", "members", "registered"])
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [
+        ["name", "members", "registered"],
+        ["'=HYPERLINK(1)", "3", "true"],
+        ["'  +plain", "", "false"],
+        ["ok", "-7", "true"],
+    ]
+
+
+def test_table_lines_up_and_shows_terminal_escapes_instead_of_sending_them(capsys: pytest.CaptureFixture[str]) -> None:
+    emit([{"group_id": "g1", "name": HOSTILE}, {"group_id": "g22", "name": "日本"}], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["group id  name", "--------  ---------", "g1        \ufffd[2Jgone\ufffd", "g22       日本"]
+
+
+def test_rows_may_be_dataclasses_and_never_show_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass
+    class Row:
+        scopes: tuple[str, ...]
+        secret: Secret
+        at: datetime
+
+    emit([Row(("a", "b"), Secret("planted-value"), datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))))], "json")
+    text = capsys.readouterr().out
+    assert json.loads(text) == [{"scopes": ["a", "b"], "secret": "***", "at": "2025-12-31T22:00:00Z"}]
+
+
+@pytest.mark.parametrize(("format_", "expected"), [("json", "[]\n"), ("csv", "a,b\n"), ("table", "")])
+def test_nothing_to_list_is_still_a_list(capsys: pytest.CaptureFixture[str], format_: str, expected: str) -> None:
+    emit([], format_, columns=["a", "b"], empty="No rows yet.")
+    printed = capsys.readouterr()
+    assert printed.out == expected
+    assert printed.err == ("No rows yet.\n" if format_ == "table" else "")
+
+
+def test_a_short_frame_is_written_and_then_called_incomplete(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame({"group_id": ["g1"]})
+    frame.attrs["completeness"] = {"complete": False, "words": "Page 3 of the groups could not be read."}
+    with pytest.raises(typer.Exit) as stop:
+        emit(frame, "csv")
+    printed = capsys.readouterr()
+    assert stop.value.exit_code == 3
+    assert printed.out == "group_id\ng1\n"
+    assert "Page 3 of the groups could not be read." in printed.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (
+            GuardRefused("The group is not registered.", hint="Register it first."),
+            1,
+            ["The group is not registered.", "Next: Register it first."],
+        ),
+        (
+            IncompleteResult("Rows are missing.", likely="The site stopped answering."),
+            3,
+            ["Rows are missing.", "The site stopped answering."],
+        ),
+        (Cancelled("You stopped it."), 1, ["Cancelled: You stopped it."]),
+        (
+            GuardRefused("Bearer abcdefghijkl was sent to https://x/?code=abcdefgh\x1b[31m"),
+            1,
+            ["Bearer *** was sent to https://x/?code=***"],
+        ),
+    ],
+)
+def test_an_error_is_one_clear_message_and_a_code(
+    capsys: pytest.CaptureFixture[str], error: Exception, code: int, lines: list[str]
+) -> None:
+    @guarded()
+    def command() -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as stop:
+        command()
+    printed = capsys.readouterr()
+    assert stop.value.exit_code == code
+    assert printed.out == ""
+    assert printed.err.splitlines() == lines
+
+
+def test_lines_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    say("for you\x07")
+    out("result\x9b")
+    assert capsys.readouterr() == ("result\ufffd\n", "for you\ufffd\n")
