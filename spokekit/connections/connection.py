@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from spokekit.connections._tables import PARENT_ALIAS_ID, aliases_table, connections_table, credentials, key
-from spokekit.connections.aliases import Alias, Aliases, add_alias, alias_of
-from spokekit.connections.fields import (
-    check_auth_url,
-    check_client_id,
-    check_client_secret,
-    check_name,
-    check_pair,
-    check_redirect_uri,
-    check_url,
-    host_of,
-    is_loopback,
-    origin,
-    refuse,
+from spokekit.connections.aliases import Aliases, add_alias, alias_of
+from spokekit.connections.fields import check_client_secret, host_of, is_loopback, origin, refuse
+from spokekit.connections.records import (
+    DEFAULT_AUTH_URL,
+    DEFAULT_NAME,
+    DEFAULT_REDIRECT_URI,
+    DEFAULT_URL,
+    FIELDS,
+    Connection,
+    ConnectionDraft,
+    ConnectionRow,
 )
-from spokekit.connections.scopes import DEFAULT_SCOPES, advice, parse_scopes
 from spokekit.connections.store import Store
 from spokekit.errors import Conflict, InputError, NotConfigured, NotFound
 
@@ -47,162 +43,6 @@ __all__ = [
     "connections_table",
     "credentials",
 ]
-
-DEFAULT_NAME = "Confluence Cloud Spoke Connection"
-DEFAULT_URL = "https://api.atlassian.com/"
-DEFAULT_AUTH_URL = "https://auth.atlassian.com/"
-DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
-
-_EDITABLE = ("name", "url", "auth_url", "scopes", "client_id", "redirect_uri", "pkce")
-
-
-@dataclass(frozen=True)
-class Connection:
-    """One saved connection, without any secret.
-
-    ``cloud_id``, ``site_name`` and ``site_url`` are None until a site is known, ``account_id`` and ``account_name``
-    until somebody signed in.
-    """
-
-    connection_id: str
-    alias_id: str
-    name: str
-    url: str
-    auth_url: str
-    scopes: tuple[str, ...]
-    client_id: str
-    redirect_uri: str
-    cloud_id: str | None
-    site_name: str | None
-    site_url: str | None
-    account_id: str | None
-    account_name: str | None
-    active: bool
-    pkce: bool
-    created_at: datetime
-    updated_at: datetime
-
-    @property
-    def api_base(self) -> str:
-        """The address that every Confluence call starts with, without a slash at its end.
-
-        Raises `NotConfigured` as long as no site was chosen.
-        """
-        if not self.cloud_id:
-            raise NotConfigured(
-                f"The connection “{self.name}” has no site yet.",
-                likely="Nobody has consented with it.",
-                hint="Press Save and Get OAuth Token, or run: spokekit token get.",
-                next_step="consent",
-            )
-        return f"{self.url.rstrip('/')}/ex/confluence/{self.cloud_id}"
-
-    @property
-    def is_practice(self) -> bool:
-        """True when the connection leads to a practice site on this computer."""
-        return is_loopback(host_of(self.url))
-
-
-@dataclass
-class ConnectionDraft:
-    """What stands in a connection form: as typed, right or wrong.
-
-    ``scopes`` may be a text or a sequence. An empty ``auth_url`` means: Atlassian's, or the practice site's own when
-    ``url`` is one. With a ``connection_id``, saving changes that connection; with an ``alias_id``, it configures
-    that alias.
-    """
-
-    name: str = DEFAULT_NAME
-    url: str = DEFAULT_URL
-    auth_url: str = DEFAULT_AUTH_URL
-    scopes: str | Iterable[str] = ", ".join(DEFAULT_SCOPES)
-    client_id: str = ""
-    redirect_uri: str = DEFAULT_REDIRECT_URI
-    pkce: bool = False
-    alias_id: str | None = None
-    connection_id: str | None = None
-
-    def validate(self) -> dict[str, InputError]:
-        """Return what is wrong, by field; empty when the draft can be saved."""
-        return self._checked()[1]
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what is worth knowing although it can be saved (see `spokekit.connections.scopes.advice`)."""
-        scopes = self._checked()[0].get("scopes")
-        return advice(scopes) if scopes else ()
-
-    def values(self) -> dict[str, Any]:
-        """Return the clean values, ready to be stored; raises the first error in the order of the form."""
-        values, wrong = self._checked()
-        for error in wrong.values():
-            raise error
-        return values
-
-    def _checked(self) -> tuple[dict[str, Any], dict[str, InputError]]:
-        values: dict[str, Any] = {}
-        wrong: dict[str, InputError] = {}
-
-        def take(field: str, check: Callable[[Any], Any]) -> None:
-            try:
-                values[field] = check(getattr(self, field))
-            except InputError as error:
-                wrong[field] = error
-
-        take("name", check_name)
-        take("url", check_url)
-        if "url" in values:
-            values["url"], values["cloud_id"] = values["url"]
-        if self.auth_url == "" and "url" in values:
-            values["auth_url"] = values["url"] if is_loopback(host_of(values["url"])) else DEFAULT_AUTH_URL
-        else:
-            take("auth_url", check_auth_url)
-        take("scopes", parse_scopes)
-        take("client_id", check_client_id)
-        take("redirect_uri", check_redirect_uri)
-        take("pkce", _check_pkce)
-        if "url" in values and "auth_url" in values:
-            try:
-                check_pair(values["url"], values["auth_url"])
-            except InputError as error:
-                wrong["auth_url"] = error
-        return values, {field: wrong[field] for field in _EDITABLE_IN_FORM if field in wrong}
-
-
-_EDITABLE_IN_FORM = ("name", "url", "scopes", "client_id", "redirect_uri", "auth_url", "pkce")
-
-
-def _check_pkce(value: Any) -> bool:
-    if not isinstance(value, bool):
-        refuse("pkce", "this is either on or off.", hint="Give True or False.")
-    return value
-
-
-@dataclass(frozen=True)
-class ConnectionRow:
-    """One line of the list of connections.
-
-    Attributes
-    ----------
-    state:
-        ``not_configured``, ``no_token``, ``valid``, ``expired`` (renews itself), ``consent_needed`` or ``inactive``.
-    words:
-        The same as a sentence.
-    """
-
-    alias: Alias
-    connection: Connection | None
-    state: str
-    words: str
-
-    @property
-    def is_default(self) -> bool:
-        """True for the row of the default alias."""
-        return self.alias.is_default
-
-    @property
-    def configured(self) -> bool:
-        """True when the alias has a connection; the panel then offers **Edit**, otherwise **Configure**."""
-        return self.connection is not None
 
 
 class Connections:
@@ -354,7 +194,8 @@ class Connections:
         """Change fields of a saved connection; those that are not named stay as they are, the scopes too.
 
         A changed client id or authorisation server drops the stored client secret and the token, a changed
-        connection URL drops the token: they were given for the old one and are not sent to another.
+        connection URL drops the token: they were given for the old one and are not sent to another. Only a
+        practice site may move to another port of this computer and keep them.
 
         Parameters
         ----------
@@ -368,9 +209,9 @@ class Connections:
                     "A connection stays with its alias.",
                     hint="Add a connection to the other alias and remove this one.",
                 )
-            if name not in _EDITABLE:
+            if name not in FIELDS:
                 raise InputError(
-                    f"A connection has no field “{name}”.", field=name, hint=f"Fields: {', '.join(_EDITABLE)}, active."
+                    f"A connection has no field “{name}”.", field=name, hint=f"Fields: {', '.join(FIELDS)}, active."
                 )
         if active is not None and not isinstance(active, bool):
             refuse("active", "this is either on or off.", hint="Give True or False.")
@@ -448,11 +289,8 @@ class Connections:
         with self.store.write() as connection:
             current = _load(connection, saved.connection_id)
             _check_free_name(connection, values["name"], current.alias_id, besides=current.connection_id)
-            other_app = (values["client_id"], origin(values["auth_url"])) != (
-                current.client_id,
-                origin(current.auth_url),
-            )
-            other_gateway = values["url"] != current.url
+            other_app = values["client_id"] != current.client_id or _elsewhere(values["auth_url"], current.auth_url)
+            other_gateway = _elsewhere(values["url"], current.url)
             named = values.pop("cloud_id")
             if named and named != current.cloud_id:
                 values |= {"cloud_id": named, "site_name": None, "site_url": None}
@@ -518,6 +356,12 @@ def _check_free_name(connection: sa.Connection, name: str, alias_id: str, beside
     ).scalar()
     if (same is not None and same != besides) or (alias is not None and alias != alias_id):
         raise _name_taken(name)
+
+
+def _elsewhere(new: str, old: str) -> bool:
+    # A practice site gets another port when it is started again; it is still the same practice site.
+    both_local = is_loopback(host_of(new)) and is_loopback(host_of(old))
+    return origin(new) != origin(old) and not both_local
 
 
 def _active(connection: sa.Connection, alias_id: str) -> str | None:
