@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from spokekit.workspace import Workspace
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+# Settings of the person or the place that would change what is tested; those of the second kind are for the run itself.
+_PERSONAL = ("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_", "SERVER_SOFTWARE")
+_FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_SCREENSHOTS"}
 
 _LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 
@@ -51,7 +56,7 @@ def _loopback_only() -> Iterator[None]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give each test a home of its own, and none of the person's settings."""
     for name in list(os.environ):
-        if name.startswith(("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_")):
+        if name.startswith(_PERSONAL) and name not in _FOR_THE_RUN:
             monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("SPOKEKIT_HOME", str(folder))
@@ -63,6 +68,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     while store._open:
         store._open.popitem()[1].close()
+    if opened := sys.modules.get("spokekit.workspace"):
+        opened._open.clear()
 
 
 @pytest.fixture
