@@ -3,6 +3,9 @@
 Each room that keeps records defines its tables on `metadata` and asks the store for a transaction. `Store.write`
 takes the write lock at once (``BEGIN IMMEDIATE`` on SQLite), so that what is read inside it cannot be changed by
 another process before the commit; `Store.read` never blocks writers.
+
+The table ``store_schema`` holds the version of the layout. A store that a newer spokekit wrote is refused, since an
+older one could not know which of its rules it would break.
 """
 
 from __future__ import annotations
@@ -33,6 +36,18 @@ metadata = sa.MetaData(
 )
 
 
+SCHEMA_VERSION = 1
+LOCK_TIMEOUT = 60.0
+
+store_schema = sa.Table(
+    "store_schema",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.CheckConstraint("one = 1", name="one_row"),
+)
+
+
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
     """A point in time, kept as UTC; SQLite forgets time zones, so they are put back on reading."""
 
@@ -57,9 +72,11 @@ class Store:
     ----------
     url:
         A SQLAlchemy URL. ``sqlite://`` keeps everything in memory (Binder, Voilà, tests).
+    lock_timeout:
+        How many seconds to wait for another process that is writing to the same SQLite file.
     """
 
-    def __init__(self, url: str | sa.URL) -> None:
+    def __init__(self, url: str | sa.URL, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         try:
             self.url = sa.make_url(url)
         except sa.exc.ArgumentError:
@@ -74,7 +91,7 @@ class Store:
         if self.in_memory:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
         elif self.is_sqlite:
-            options |= {"connect_args": {"timeout": 60.0}}
+            options |= {"connect_args": {"timeout": lock_timeout}}
         try:
             self.engine = sa.create_engine(self.url, **options)
         except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
@@ -102,16 +119,42 @@ class Store:
         return f"the database {self.url.render_as_string(hide_password=True)}"
 
     def ensure(self, *tables: sa.Table) -> None:
-        """Make those of `tables` that are not there yet, and the ones that they refer to."""
+        """Make those of `tables` that are not there yet, and the ones that they refer to.
+
+        Raises `StoreError` when a newer spokekit wrote the store.
+        """
         wanted = _with_referred(tables)
         missing = [t for t in wanted if t.name not in self._made]
         if not missing:
             return
-        with self._making, self.write() as connection:
-            if self.engine.dialect.name == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(5365321)"))
-            metadata.create_all(connection, tables=missing)
+        with self._making:
+            with self.read() as connection:
+                there = set(sa.inspect(connection).get_table_names())
+                self._check_version(connection, there)
+            if not there.issuperset({store_schema.name, *(t.name for t in missing)}):
+                with self.write() as connection:
+                    self._make(connection, [store_schema, *missing])
         self._made.update(t.name for t in missing)
+
+    def _make(self, connection: sa.Connection, tables: list[sa.Table]) -> None:
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(5365321)"))
+        # Somebody else may have made them, or a newer layout, between the look and the lock.
+        self._check_version(connection, set(sa.inspect(connection).get_table_names()))
+        metadata.create_all(connection, tables=tables)
+        if connection.execute(sa.select(store_schema.c.version)).first() is None:
+            connection.execute(store_schema.insert().values(one=1, version=SCHEMA_VERSION))
+
+    def _check_version(self, connection: sa.Connection, there: set[str]) -> None:
+        if store_schema.name not in there:
+            return
+        version = connection.execute(sa.select(store_schema.c.version)).scalar()
+        if version is not None and version > SCHEMA_VERSION:
+            raise StoreError(
+                f"The store ({self.describe()}) was written by a newer spokekit: it has layout {version}, and this "
+                f"spokekit knows {SCHEMA_VERSION}.",
+                hint="Update spokekit with pip, or choose another folder with SPOKEKIT_HOME.",
+            )
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -133,18 +176,66 @@ class Store:
                 connection = connection.execution_options(spokekit_writing=writing)
                 with connection.begin():
                     yield connection
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
-            if isinstance(error, sa.exc.IntegrityError):
-                raise
-            raise StoreError(
-                f"The store ({self.describe()}) did not answer: {error.orig}.",
-                likely="Another program may hold it, the disk may be full, or the file may be damaged.",
-                hint="Close other programs that use it and try again; nothing was changed.",
-            ) from None
+        except sa.exc.IntegrityError:
+            raise
+        except sa.exc.DBAPIError as error:
+            raise self._explain(error) from None
+
+    def _explain(self, error: sa.exc.DBAPIError) -> StoreError:
+        said = " ".join(str(error.orig).split())
+        for words, message, likely, hint in _TROUBLE:
+            if any(word in said.lower() for word in words):
+                return StoreError(message.format(where=self.describe()), likely=likely, hint=hint)
+        return StoreError(
+            f"The store ({self.describe()}) did not answer: {said}.",
+            likely="The database may be stopped or out of reach.",
+            hint="Try again; what was being changed was not changed.",
+        )
 
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
+
+
+_TROUBLE = (
+    (
+        ("not a database", "malformed", "unsupported file format"),
+        "The store ({where}) is damaged: SQLite cannot read it.",
+        "The disk was full or the computer stopped while it was written, or another program wrote into it.",
+        "Put a backup in its place, or move it away: spokekit then starts with an empty store, and the connections "
+        "have to be set up again.",
+    ),
+    (
+        ("is locked", "busy"),
+        "The store ({where}) is held by another program.",
+        "Another notebook or command is writing to it, or one was stopped in the middle.",
+        "Close it and try again; nothing was changed.",
+    ),
+    (
+        ("readonly", "read-only"),
+        "The store ({where}) cannot be written: it is read-only.",
+        "The file or its folder belongs to somebody else, or the disk is mounted for reading.",
+        "Give yourself the right to write, or choose another folder with SPOKEKIT_HOME.",
+    ),
+    (
+        ("full", "disk i/o", "no space"),
+        "The store ({where}) cannot be written: the disk is full or failing.",
+        None,
+        "Free some space and try again; nothing was changed.",
+    ),
+    (
+        ("unable to open",),
+        "The store ({where}) cannot be opened.",
+        "Its folder is gone, or you may not write there.",
+        "Look at the folder, or choose another one with SPOKEKIT_HOME.",
+    ),
+    (
+        ("password authentication", "connection refused", "could not translate host", "no pg_hba"),
+        "The store ({where}) lets nobody in.",
+        "The server is stopped, or the name, password or address in SPOKEKIT_STORE_URL is wrong.",
+        "Check SPOKEKIT_STORE_URL and that the server runs.",
+    ),
+)
 
 
 def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from spokekit.connections._tables import aliases_table
 from spokekit.connections.connection import Connection
 from spokekit.connections.store import Store, UtcDateTime, metadata
 from spokekit.errors import GuardRefused, InputError, NotConfigured, NotFound
@@ -116,6 +117,10 @@ class Registry:
         by = by or self.connection.account_name or ""
         added = []
         with self.store.write() as connection:
+            # SQLite's write lock is held already; PostgreSQL makes two kernels take turns by this row.
+            own = aliases_table.c.alias_id == self.connection.alias_id
+            if connection.execute(sa.select(aliases_table.c.alias_id).where(own).with_for_update()).first() is None:
+                raise NotFound(f"The connection “{self.connection.name}” was removed meanwhile.", hint="Look again.")
             there = {row["group_id"]: row["cloud_id"] for row in self._rows(connection, every_site=True)}
             for group_id in wanted:
                 if there.get(group_id) == cloud_id:
