@@ -1,0 +1,82 @@
+"""The person's copies of the notebooks: new ones come, untouched ones follow, changed ones stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spokekit.cli import _notebooks
+from spokekit.cli._notebooks import copy_notebooks
+from spokekit.errors import InputError
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    (folder / "00-start-here.ipynb").write_text("zero 1")
+    (folder / "01-next.ipynb").write_text("one 1")
+    (folder / ".gitkeep").touch()
+    monkeypatch.setattr(_notebooks, "shipped", lambda: folder)
+    return folder
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.glob("*.ipynb")}
+
+
+def test_first_time_all_are_copied_and_a_second_start_changes_nothing(shipped: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "deep" / "mine"
+    assert copy_notebooks(mine).added == ("00-start-here.ipynb", "01-next.ipynb")
+    assert _texts(mine) == _texts(shipped)
+    again = copy_notebooks(mine)
+    assert not list(again.words())
+    assert _texts(mine) == _texts(shipped)
+
+
+def test_work_is_kept_and_untouched_copies_follow_a_new_version(shipped: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    copy_notebooks(mine)
+    (mine / "01-next.ipynb").write_text("my work")
+    assert list(copy_notebooks(mine).words()) == [], "the same version is not offered twice"
+    for path in shipped.glob("*.ipynb"):
+        path.write_text(path.read_text().replace("1", "2"))
+    (shipped / "02-new.ipynb").write_text("two 2")
+
+    done = copy_notebooks(mine)
+    assert done.added == ("02-new.ipynb",)
+    assert done.renewed == ("00-start-here.ipynb",)
+    assert done.beside == (("01-next.ipynb", "01-next-new.ipynb"),)
+    assert _texts(mine) == {
+        "00-start-here.ipynb": "zero 2",
+        "01-next.ipynb": "my work",
+        "01-next-new.ipynb": "one 2",
+        "02-new.ipynb": "two 2",
+    }
+    assert not copy_notebooks(mine).beside, "one copy beside is enough"
+
+    (mine / "01-next-new.ipynb").write_text("also my work")
+    (shipped / "01-next.ipynb").write_text("one 3")
+    assert copy_notebooks(mine).beside == (("01-next.ipynb", "01-next-new-2.ipynb"),)
+    assert _texts(mine)["01-next.ipynb"] == "my work"
+    assert _texts(mine)["01-next-new.ipynb"] == "also my work"
+
+
+@pytest.mark.parametrize("record", ["", "[1]", "{", '{"00-start-here.ipynb": 5}'])
+def test_without_a_readable_record_nothing_counts_as_untouched(shipped: Path, tmp_path: Path, record: str) -> None:
+    mine = tmp_path / "mine"
+    copy_notebooks(mine)
+    (mine / _notebooks.RECORD).write_text(record)
+    (shipped / "00-start-here.ipynb").write_text("zero 2")
+    assert copy_notebooks(mine).beside == (("00-start-here.ipynb", "00-start-here-new.ipynb"),)
+    assert _texts(mine)["00-start-here.ipynb"] == "zero 1"
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_a_way_out(shipped: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(InputError, match="--folder"):
+        copy_notebooks(file)
+    with pytest.raises(InputError, match="cannot be copied"):
+        copy_notebooks(file / "below")
