@@ -169,6 +169,7 @@ class Connections:
         if wanted is not None:
             wanted = self.aliases.get(wanted).alias_id
         with self.store.write() as connection:
+            _take_turn(connection)
             if wanted is None:
                 wanted = PARENT_ALIAS_ID
                 if _active(connection, wanted) is not None:
@@ -182,6 +183,7 @@ class Connections:
         """
         values = draft.values()
         with self.store.write() as connection:
+            _take_turn(connection)
             return self._insert(connection, values, self._child(connection, label or values["name"], values["name"]))
 
     def save(self, draft: ConnectionDraft) -> Connection:
@@ -287,6 +289,7 @@ class Connections:
         if draft.alias_id is not None and self.aliases.get(draft.alias_id).alias_id != saved.alias_id:
             raise Conflict("A connection stays with its alias.", hint="Add a connection to the other alias instead.")
         with self.store.write() as connection:
+            _take_turn(connection)
             current = _load(connection, saved.connection_id)
             _check_free_name(connection, values["name"], current.alias_id, besides=current.connection_id)
             other_app = values["client_id"] != current.client_id or _elsewhere(values["auth_url"], current.auth_url)
@@ -356,6 +359,12 @@ def _check_free_name(connection: sa.Connection, name: str, alias_id: str, beside
     ).scalar()
     if (same is not None and same != besides) or (alias is not None and alias != alias_id):
         raise _name_taken(name)
+
+
+def _take_turn(connection: sa.Connection) -> None:
+    # SQLite's write lock is held already; on PostgreSQL, two who change connections queue at the default alias.
+    own = aliases_table.c.alias_id == PARENT_ALIAS_ID
+    connection.execute(sa.select(aliases_table.c.alias_id).where(own).with_for_update())
 
 
 def _elsewhere(new: str, old: str) -> bool:
