@@ -1,0 +1,417 @@
+"""The authorisation server of the practice site: apps, consent, codes and rotating refresh tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from spokekit.practice._wire import Answer, json_answer, oauth_error
+from spokekit.practice.switches import Switches
+from spokekit.practice.world import World
+
+DEFAULT_SCOPES = (
+    "ace:confluence",
+    "read:page:confluence",
+    "search:confluence",
+    "read:confluence-groups",
+    "write:confluence-groups",
+    "read:confluence-user",
+    "read:me",
+    "read:account",
+    "offline_access",
+)
+"""What ServiceNow's connection form asks for, in its order; the practice site's first app has them enabled."""
+
+TICKED_SCOPES = ("search:confluence", "read:confluence-groups", "write:confluence-groups", "read:confluence-user")
+"""The four that ServiceNow's set-up page tells people to tick; the second app has only these."""
+
+SPOKEKIT_SCOPES = (
+    "read:user:confluence",
+    "read:content-details:confluence",
+    "read:space:confluence",
+    "read:space.permission:confluence",
+    "read:configuration:confluence",
+    "read:group:confluence",
+    "write:group:confluence",
+    "read:page:confluence",
+    "read:content.metadata:confluence",
+)
+"""Granular scopes for spaces, permissions and users in bulk; the first app has them enabled too."""
+
+JIRA_SCOPES = ["read:jira-work", "read:jira-user"]
+
+
+class Clock:
+    """Wall clock that tests move forward."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        """Return the site's time in POSIX seconds."""
+        return time.time() + self.offset
+
+
+@dataclass(eq=False)
+class App:
+    """An OAuth 2.0 (3LO) app of the practice developer console."""
+
+    name: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scopes: tuple[str, ...]
+    redirect_uris: list[str] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Grant:
+    """One account's consent to one app; there is one per pair, and a new consent replaces its scopes."""
+
+    app: App
+    account_id: str
+    scopes: tuple[str, ...]
+    sites: set[str]
+
+
+@dataclass(eq=False)
+class _Code:
+    grant: Grant
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    expires_at: float
+    challenge: str
+    used: bool = False
+
+
+@dataclass(eq=False)
+class _Family:
+    grant: Grant
+    scopes: tuple[str, ...]
+    born_at: float
+    dead: bool = False
+
+
+@dataclass(eq=False)
+class _Refresh:
+    family: _Family
+    made_at: float
+    used_at: float | None = None
+
+
+@dataclass(eq=False)
+class Access:
+    """What an access token stands for."""
+
+    grant: Grant
+    scopes: tuple[str, ...]
+    expires_at: float
+    family: _Family | None = None
+
+
+@dataclass(eq=False)
+class Pending:
+    """An authorise request whose page is on somebody's screen."""
+
+    app: App
+    account_id: str
+    scopes: tuple[str, ...]
+    redirect_uri: str
+    state: str
+    challenge: str
+    expires_at: float
+    sites: tuple[World, ...]
+
+
+class Refusal(Exception):
+    """The authorise request is refused; with ``redirect`` the app hears of it, otherwise only the person does."""
+
+    def __init__(self, error: str, description: str, *, redirect: str = "", status: int = 400) -> None:
+        self.error = error
+        self.description = description
+        self.redirect = redirect
+        self.status = status
+        super().__init__(description)
+
+
+def _token(kind: str, filler: int) -> str:
+    """Make an opaque token that looks and measures like Atlassian's: a JWT of one to three thousand characters."""
+
+    def part(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    head = part(json.dumps({"typ": "JWT", "kid": "practice", "alg": "RS256"}).encode())
+    claims = {
+        "https://id.atlassian.com/atl_token_type": kind,
+        "jti": secrets.token_hex(16),
+        "p": secrets.token_hex(filler),
+    }
+    return f"{head}.{part(json.dumps(claims).encode())}.{secrets.token_urlsafe(256)}"
+
+
+class AuthServer:
+    """State of the authorisation server and the rules of its endpoints, apart from HTML."""
+
+    def __init__(self, worlds: tuple[World, ...], apps: list[App], switches: Switches, clock: Clock) -> None:
+        self.worlds = worlds
+        self.apps = apps
+        self.switches = switches
+        self.clock = clock
+        self.grants: dict[tuple[str, str], Grant] = {}
+        self.site_scopes: dict[str, frozenset[str]] = {}
+        self._pending: dict[str, Pending] = {}
+        self._codes: dict[str, _Code] = {}
+        self._refresh: dict[str, _Refresh] = {}
+        self._access: dict[str, Access] = {}
+
+    def app(self, client_id: str) -> App | None:
+        """Return the app with a client id."""
+        return next((app for app in self.apps if app.client_id == client_id), None)
+
+    # -- authorise ------------------------------------------------------------------------------------------
+
+    def ask(self, query: dict[str, str], account_id: str, *, strict: bool) -> tuple[str, Pending]:
+        """Check an authorise request; return the number of the pending request and the request. Raises `Refusal`."""
+        app = self.app(query.get("client_id", ""))
+        if app is None:
+            raise Refusal("unauthorized_client", "No app has this client id.")
+        target = query.get("redirect_uri", "")
+        if target not in app.redirect_uris:
+            raise Refusal("unauthorized_client", f"redirect_uri is not registered for client: {target}")
+        known = {
+            *("audience", "client_id", "scope", "redirect_uri", "state", "response_type", "prompt"),
+            *("code_challenge", "code_challenge_method"),
+        }
+        unknown = sorted(set(query) - known)
+        if strict and unknown:
+            raise Refusal("invalid_request", f"Unknown parameter: {', '.join(unknown)}")
+        if query.get("audience") != "api.atlassian.com":
+            raise Refusal("invalid_request", "The audience has to be api.atlassian.com.")
+        if query.get("response_type") != "code":
+            raise Refusal("unsupported_response_type", "The response_type has to be code.", redirect=target)
+        if strict and query.get("prompt") != "consent":
+            raise Refusal("invalid_request", "The prompt has to be consent.")
+        if query.get("code_challenge") and self.switches.pkce == "refused":
+            raise Refusal("invalid_request", "This app does not take a code_challenge.")
+        scopes = tuple(dict.fromkeys(query.get("scope", "").split()))
+        # offline_access is asked for in the address and never ticked in the console.
+        foreign = [scope for scope in scopes if scope not in app.scopes and scope != "offline_access"]
+        told = target if self.switches.refusal == "redirect" else ""
+        if foreign or not scopes:
+            words = f"Scopes not enabled on the app: {' '.join(foreign)}" if foreign else "No scope was asked for."
+            raise Refusal("invalid_scope", words, redirect=told)
+        sites = tuple(world for world in self.worlds if self._may_use(world, account_id))
+        if not sites:
+            raise Refusal(
+                "access_denied",
+                "This app requires access to a Confluence site which you don't have or don't have the permission to access.",
+            )
+        if self.switches.user_apps_blocked and not _is_site_admin(sites[0], account_id):
+            host = sites[0].site_host
+            words = (
+                f"Your site admin must authorize this app for the site {host} before the app can access your account."
+            )
+            raise Refusal("access_denied", words, redirect=told)
+        number = secrets.token_urlsafe(16)
+        self._pending[number] = pending = Pending(
+            app, account_id, scopes, target, query.get("state", ""), query.get("code_challenge", ""),
+            self.clock.now() + 600, sites,
+        )  # fmt: skip
+        return number, pending
+
+    def _may_use(self, world: World, account_id: str) -> bool:
+        row = world.user_row(account_id)
+        return row is not None and bool(world.licensed[row])
+
+    def decide(self, number: str, decision: str, site: str) -> str:
+        """End a pending request with the person's answer; return the callback address to send the browser to."""
+        pending = self._pending.pop(number, None)
+        if pending is None or self.clock.now() > pending.expires_at:
+            raise Refusal("invalid_request", "This page is no longer valid. Start again from the app.")
+        if decision != "accept":
+            return callback_address(
+                pending.redirect_uri, error="access_denied",
+                error_description="User did not authorize the request", state=pending.state,
+            )  # fmt: skip
+        chosen = [world.cloud_id for world in pending.sites if site in ("", world.cloud_id)]
+        if not chosen:
+            raise Refusal("invalid_request", "There is no such site to choose.")
+        if self.switches.grant_level == "resource":
+            chosen = chosen[:1]
+        grant = self.consent(pending.app, pending.account_id, pending.scopes, chosen)
+        code = _token("AUTH_CODE", 40)
+        self._codes[code] = _Code(
+            grant,
+            pending.redirect_uri,
+            pending.scopes,
+            self.clock.now() + self.switches.code_lifetime,
+            pending.challenge,
+        )
+        return callback_address(pending.redirect_uri, code=code, state=pending.state)
+
+    def consent(self, app: App, account_id: str, scopes: tuple[str, ...], sites: list[str]) -> Grant:
+        """Record a consent: its scopes replace those of an earlier one, its sites are added."""
+        grant = self.grants.get((app.client_id, account_id))
+        if grant is None:
+            grant = self.grants[app.client_id, account_id] = Grant(app, account_id, scopes, set(sites))
+        grant.scopes = scopes
+        grant.sites.update(sites)
+        return grant
+
+    # -- token ----------------------------------------------------------------------------------------------
+
+    def token(self, body: bytes, content_type: str) -> tuple[str, Answer]:
+        """Answer the token endpoint; return the operation's name (exchange, refresh, token) and the answer."""
+        fields = _fields(body, content_type)
+        if fields is None:
+            return "token", oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
+        kind = fields.get("grant_type", "")
+        name = {"authorization_code": "exchange", "refresh_token": "refresh"}.get(kind, "token")
+        app = self.app(fields.get("client_id", ""))
+        secret = fields.get("client_secret", "").encode()
+        if app is None or not hmac.compare_digest(app.client_secret.encode(), secret):
+            return name, oauth_error(401, "access_denied", "Unauthorized")
+        if kind == "authorization_code":
+            return name, self._exchange(app, fields)
+        if kind == "refresh_token":
+            return name, self._renew(app, fields.get("refresh_token", ""))
+        return name, oauth_error(403, "unsupported_grant_type", "Unsupported grant type")
+
+    def _exchange(self, app: App, fields: dict[str, str]) -> Answer:
+        code = self._codes.get(fields.get("code", ""))
+        if (
+            code is None
+            or code.used
+            or code.grant.app is not app
+            or self.clock.now() > code.expires_at
+            or fields.get("redirect_uri") != code.redirect_uri
+            or (self.switches.pkce == "enforced" and not _verified(code.challenge, fields.get("code_verifier", "")))
+        ):
+            return oauth_error(400, "invalid_request", "authorization_code is invalid")
+        code.used = True
+        return json_answer(200, self.issue(code.grant, code.scopes))
+
+    def issue(self, grant: Grant, scopes: tuple[str, ...]) -> dict[str, Any]:
+        """Start a token family for a grant and return the token endpoint's answer."""
+        return self._pair(_Family(grant, scopes, self.clock.now()))
+
+    def _pair(self, family: _Family) -> dict[str, Any]:
+        now = self.clock.now()
+        access = _token("ACCESS", 280)
+        self._access[access] = Access(family.grant, family.scopes, now + self.switches.access_lifetime, family)
+        answer: dict[str, Any] = {
+            "access_token": access,
+            "expires_in": self.switches.access_lifetime,
+            "token_type": "Bearer",
+            "scope": " ".join(family.scopes),
+        }
+        if "offline_access" in family.scopes:
+            refresh = _token("ROTATING_REFRESH", 700)
+            self._refresh[refresh] = _Refresh(family, now)
+            answer["refresh_token"] = refresh
+        return answer
+
+    def _renew(self, app: App, presented: str) -> Answer:
+        now = self.clock.now()
+        token = self._refresh.get(presented)
+        if token is None or token.family.grant.app is not app:
+            return oauth_error(403, "unauthorized_client", "refresh_token is invalid")
+        family = token.family
+        absolute = self.switches.refresh_absolute
+        if (
+            family.dead
+            or now - token.made_at > self.switches.refresh_inactivity
+            or (absolute is not None and now - family.born_at > absolute)
+        ):
+            return oauth_error(403, "invalid_grant", "Unknown or invalid refresh token.")
+        if token.used_at is not None and now - token.used_at > self.switches.reuse_leeway:
+            family.dead = self.switches.reuse_ends_family
+            return oauth_error(403, "unauthorized_client", "refresh_token is invalid")
+        if token.used_at is None:
+            token.used_at = now
+        if self.switches.access_dies_on_refresh:
+            for key in [key for key, access in self._access.items() if access.family is family]:
+                self._access.pop(key, None)
+        return json_answer(200, self._pair(family))
+
+    def end_families(self, account_id: str | None = None, *, access_too: bool = False) -> None:
+        """End all refresh tokens (of one account), as a password change does; with ``access_too`` as a removal."""
+        for refresh in list(self._refresh.values()):
+            if account_id in (None, refresh.family.grant.account_id):
+                refresh.family.dead = True
+        if access_too:
+            for key, access in list(self._access.items()):
+                if account_id in (None, access.grant.account_id):
+                    self._access.pop(key, None)
+
+    # -- what a bearer may see ------------------------------------------------------------------------------
+
+    def access(self, authorization: str) -> Access | None:
+        """Return what a bearer token stands for, or None when it is unknown or expired."""
+        scheme, _, token = authorization.partition(" ")
+        access = self._access.get(token.strip()) if scheme.lower() == "bearer" else None
+        return access if access is not None and self.clock.now() < access.expires_at else None
+
+    def scopes_on(self, access: Access, cloud_id: str) -> frozenset[str]:
+        """Return the scopes of a token that count on one site."""
+        allowed = self.site_scopes.get(cloud_id)
+        held = frozenset(access.scopes)
+        return held if allowed is None else held & allowed
+
+    def resources(self, access: Access) -> list[dict[str, Any]]:
+        """Return the list of accessible resources for a token."""
+        out: list[dict[str, Any]] = []
+        if self.switches.no_resources:
+            return out
+        for world in self.worlds:
+            if world.cloud_id not in access.grant.sites:
+                continue
+            held = self.scopes_on(access, world.cloud_id)
+            entry = {
+                "id": world.cloud_id,
+                "url": f"https://{world.site_host}",
+                "name": world.site_name,
+                "scopes": [s for s in access.scopes if s in held and "confluence" in s],
+                "avatarUrl": f"https://{world.site_host}/avatar.png",
+            }
+            if self.switches.duplicate_resource:
+                out.append({**entry, "scopes": JIRA_SCOPES})
+            out.append(entry)
+        return out
+
+
+def _is_site_admin(world: World, account_id: str) -> bool:
+    row = world.user_row(account_id)
+    return row is not None and any(world.group_access[group] & 4 for group in world.groups_of(row))
+
+
+def callback_address(target: str, **values: str) -> str:
+    """Return a redirect URI with the values that are not empty added to its query."""
+    glue = "&" if "?" in target else "?"
+    return target + glue + urlencode({key: value for key, value in values.items() if value})
+
+
+def _fields(body: bytes, content_type: str) -> dict[str, str] | None:
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind == "application/x-www-form-urlencoded":
+            return dict(parse_qsl(body.decode(), keep_blank_values=True))
+        found = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return {str(key): value for key, value in found.items() if isinstance(value, str)}
+
+
+def _verified(challenge: str, verifier: str) -> bool:
+    if not challenge:
+        return True
+    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return hmac.compare_digest(digest, challenge)

@@ -1,0 +1,550 @@
+"""The practice site itself: a small HTTP server in a thread, with everything that a test may want to ask or set."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from html import unescape
+from http.client import HTTPConnection
+from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import uvicorn
+
+from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
+from spokekit.practice import pages
+from spokekit.practice._wire import Answer, Exchange, RequestRecord, gateway_error, json_answer
+from spokekit.practice.gateway import Gateway
+from spokekit.practice.oauth import (
+    DEFAULT_SCOPES,
+    SPOKEKIT_SCOPES,
+    TICKED_SCOPES,
+    App,
+    AuthServer,
+    Clock,
+    Refusal,
+    callback_address,
+)
+from spokekit.practice.switches import Switches
+from spokekit.practice.world import World
+
+DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
+_BODY_LIMIT = 1_000_000
+_EX = re.compile(r"/ex/confluence/([^/]+)(/.*)$")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Observer = Callable[[Exchange], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInfo:
+    """A site of the practice server: its cloud id, its name and the address that it would have."""
+
+    cloud_id: str
+    name: str
+    url: str
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that stops at once when told to, instead of at its next look every tenth of a second."""
+
+    wake: asyncio.Event
+    loop: asyncio.AbstractEventLoop
+
+    async def main_loop(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.wake = asyncio.Event()
+        self.ready.set()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864000
+            try:
+                await asyncio.wait_for(self.wake.wait(), 0.1)
+            except TimeoutError:
+                continue
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self.ready = threading.Event()
+        super().__init__(config)
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self.loop.call_soon_threadsafe(self.wake.set)
+
+
+class PracticeSite:
+    """A site that behaves like Atlassian Cloud: OAuth 2.0 (3LO) and the Confluence REST API, on one loopback port.
+
+    It is made for trying things out, for training and for tests, ours and yours::
+
+        with PracticeSite() as site:
+            token = site.issue_token()["access_token"]
+            groups = httpx2.get(f"{site.api_base}/wiki/rest/api/group", headers={"Authorization": f"Bearer {token}"})
+
+    Parameters
+    ----------
+    size, seed:
+        The world: see `World`.
+    sites:
+        How many sites the account can reach. All have the same people; groups have other ids on each.
+    port:
+        Port on 127.0.0.1; 0 for a free one.
+    latency_ms:
+        Milliseconds that every answer under ``/ex/confluence`` is held back.
+    strict:
+        Refuse unknown query parameters with 400. Atlassian ignores them, which hides typing errors.
+    signed_in:
+        Who is signed in to Atlassian in the browser and for `issue_token`: ``"admin"`` (site administrator),
+        ``"member"``, ``"guest"``, or ``"outsider"`` (no Confluence; in the world ``class`` only).
+    redirect_uris:
+        Callback URLs of the apps; matched character for character.
+    faults:
+        Faults to start with, as ``"name"`` or ``"name:argument"``; see `Faults`.
+    client_id, client_secret:
+        Of the first app; made up when left out.
+    **switches:
+        Anything in `Switches`.
+
+    Attributes
+    ----------
+    url, auth_url:
+        ``"http://127.0.0.1:PORT/"``, which stands for both of Atlassian's hosts.
+    apps:
+        The apps. The first has the nine scopes that ServiceNow's form asks for and the granular ones that spokekit
+        can use; the second only the four that ServiceNow's page tells people to tick.
+    sites, world, worlds:
+        The sites as `SiteInfo`, the first site's `World`, and all worlds by cloud id.
+    switches:
+        The `Switches`; may be set at any time.
+    faults:
+        The `Faults` at work; add and clear at any time.
+    requests:
+        A `RequestRecord` for each request answered, oldest first. No token, code or secret is in it.
+    writes:
+        Group id to the number of membership writes that asked to change it, refused ones included.
+    observers:
+        Functions called with each `Exchange`, in the server's thread. Those in the class attribute
+        ``observe_all`` are called for every practice site of the process.
+    """
+
+    observe_all: ClassVar[list[Observer]] = []
+
+    def __init__(
+        self,
+        size: str = "class",
+        seed: int = 1,
+        *,
+        sites: int = 1,
+        port: int = 0,
+        latency_ms: float = 0,
+        strict: bool = False,
+        signed_in: Literal["admin", "member", "guest", "outsider"] = "admin",
+        redirect_uris: Iterable[str] = (DEFAULT_REDIRECT_URI,),
+        faults: Iterable[str] = (),
+        client_id: str = "",
+        client_secret: str = "",
+        **switches: Any,
+    ) -> None:
+        if sites < 1:
+            raise InputError("A practice server has at least one site.", field="sites")
+        self.switches = Switches()
+        self.switches.update(**switches)
+        self.clock = Clock()
+        self.latency_ms = latency_ms
+        self.strict = strict
+        self.worlds = {world.cloud_id: world for world in (World(size, seed, number) for number in range(sites))}
+        self.world = next(iter(self.worlds.values()))
+        self.sites = tuple(SiteInfo(w.cloud_id, w.site_name, f"https://{w.site_host}") for w in self.worlds.values())
+        self.signed_in = signed_in
+        self.apps = [
+            App(
+                "spokekit practice app",
+                client_id or "practice-" + secrets.token_hex(12),
+                client_secret or "practice-secret-" + secrets.token_urlsafe(32),
+                tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES))),
+            ),
+            App(
+                "Four ticked scopes",
+                "practice-" + secrets.token_hex(12),
+                "practice-secret-" + secrets.token_urlsafe(32),
+                TICKED_SCOPES,
+            ),
+        ]
+        self.auth = AuthServer(tuple(self.worlds.values()), self.apps, self.switches, self.clock)
+        self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, licence_full=lambda: False)
+        self.writes = self.gateway.writes
+        self.requests: list[RequestRecord] = []
+        self.observers: list[Observer] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._wanted_port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        for uri in redirect_uris:
+            self.allow_redirect(uri)
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def start(self) -> PracticeSite:
+        """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
+        # The protocol number is what makes asyncio switch Nagle's algorithm off for every accepted connection.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            listener.bind(("127.0.0.1", self._wanted_port))
+        except OSError as problem:
+            listener.close()
+            raise InputError(
+                f"The practice site cannot use port {self._wanted_port}.",
+                field="port",
+                likely=problem.strerror or None,
+                hint="Give another port, or 0 for a free one.",
+            ) from None
+        self.port: int = listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._serve,
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            interface="asgi3",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=75,
+        )
+        self._server = _Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="practice-site", daemon=True
+        )
+        self._thread.start()
+        self._server.ready.wait(10)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and release the port."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(10)
+            self._server = None
+
+    def __enter__(self) -> PracticeSite:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- addresses and credentials --------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Address of the server; stands for https://api.atlassian.com/."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def auth_url(self) -> str:
+        """Address of the authorisation server; stands for https://auth.atlassian.com/."""
+        return self.url
+
+    @property
+    def api_base(self) -> str:
+        """Address under which the first site's ``/wiki`` is."""
+        return f"{self.url}ex/confluence/{self.world.cloud_id}"
+
+    @property
+    def client_id(self) -> str:
+        """Client id of the first app."""
+        return self.apps[0].client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Client secret of the first app; a practice secret, so a plain text."""
+        return self.apps[0].client_secret
+
+    @property
+    def redirect_uris(self) -> tuple[str, ...]:
+        """Callback URLs of the first app."""
+        return tuple(self.apps[0].redirect_uris)
+
+    @property
+    def account_id(self) -> str:
+        """Account id of who is signed in."""
+        return self.world.account(self.signed_in)
+
+    def allow_redirect(self, uri: str, *, app: App | None = None) -> None:
+        """Register a callback URL with an app, or with all apps."""
+        if self.switches.loopback_ip == "refused" and urlsplit(uri).hostname == "127.0.0.1":
+            raise InputError("The console does not take callback URLs on 127.0.0.1.", field="redirect_uri")
+        for one in [app] if app is not None else self.apps:
+            if uri not in one.redirect_uris:
+                one.redirect_uris.append(uri)
+
+    # -- what tests do --------------------------------------------------------------------------------------
+
+    def issue_token(
+        self, scopes: Iterable[str] | None = None, account: str | None = None, app: App | None = None
+    ) -> dict[str, Any]:
+        """Return a token endpoint's answer as after a consent to all sites, without a consent page.
+
+        Parameters
+        ----------
+        scopes:
+            Scopes of the token; the app's default list when left out (nine for the first app).
+        account:
+            Account id or role ("admin", "member", "guest", "outsider"); who is signed in when left out.
+        app:
+            One of ``site.apps``; the first when left out.
+        """
+        app = app or self.apps[0]
+        chosen = tuple(scopes) if scopes is not None else (DEFAULT_SCOPES if app is self.apps[0] else app.scopes)
+        who = account or self.signed_in
+        account_id = who if self.world.user_row(who) is not None else self.world.account(who)
+        grant = self.auth.consent(app, account_id, chosen, list(self.worlds))
+        return self.auth.issue(grant, chosen)
+
+    def play_browser(
+        self, authorize_url: str, decision: Literal["accept", "cancel"] = "accept", site: str | None = None
+    ) -> str:
+        """Do what a person does with an authorise address: open it, choose a site, press a button.
+
+        Parameters
+        ----------
+        authorize_url:
+            The address that the app would open in the browser.
+        decision:
+            Which button is pressed.
+        site:
+            Cloud id to choose; the page's first choice (all sites, or the only one) when left out.
+
+        Returns
+        -------
+        str
+            The callback address that the browser is sent to. It is not opened.
+
+        Raises
+        ------
+        RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize, ConsentError
+            The page shows an error instead, and the app hears nothing.
+        """
+        parts = urlsplit(authorize_url)
+        path = f"{parts.path}?{parts.query}"
+        status, headers, text = self._browse("GET", path)
+        if status == 302:
+            return headers["location"]
+        number = re.search(r'name="request" value="([^"]+)"', text)
+        if number is None:
+            raise _as_error(text)
+        if site is None:
+            option = re.search(r'<option value="([^"]*)"', text)
+            site = option[1] if option else ""
+        form = urlencode({"request": unescape(number[1]), "decision": decision, "site": site})
+        status, headers, text = self._browse("POST", path, form)
+        if status != 302:
+            raise _as_error(text)
+        return headers["location"]
+
+    def _browse(self, method: str, path: str, form: str = "") -> tuple[int, dict[str, str], str]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+            connection.request(method, path, body=form or None, headers=kind)
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode()
+        finally:
+            connection.close()
+
+    def advance(self, seconds: float) -> None:
+        """Move the site's clock forward: tokens, codes and quotas age by so many seconds at once."""
+        self.clock.offset += seconds
+
+    def change_password(self, account: str | None = None) -> None:
+        """End the refresh tokens of an account, as a changed password does; access tokens live on."""
+        self.auth.end_families(account or self.account_id)
+
+    def remove_app(self, account: str | None = None) -> None:
+        """Take the consent back, as a person does under "Connected apps": no token of the account works any more."""
+        self.auth.end_families(account or self.account_id, access_too=True)
+
+    def limit_scopes(self, cloud_id: str, scopes: Iterable[str]) -> None:
+        """Let only these scopes count on one site, whatever was consented to."""
+        self.auth.site_scopes[cloud_id] = frozenset(scopes)
+
+    def count(self, what: str) -> int:
+        """Return how many requests had this name, or this text in their path.
+
+        Names: authorize, exchange, refresh, accessible-resources, me, and for Confluence groups, group, picker,
+        members, add, remove, user, current, bulk, memberof, users-bulk, spaces, space-permissions, pages, search ...
+        """
+        named = sum(record.name == what for record in self.requests)
+        return named or sum(what in record.path for record in self.requests)
+
+    # -- answering ------------------------------------------------------------------------------------------
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(receive)
+        method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.latency_ms and path.startswith("/ex/"):
+                await asyncio.sleep(self.latency_ms / 1000)
+            name, account, answer = self._answer(method, path, query, headers, body)
+        finally:
+            self.in_flight -= 1
+        shown = urlencode([(k, v) for k, v in parse_qsl(query) if k not in ("state", "code")]) if query else ""
+        self.requests.append(
+            RequestRecord(method, path, shown, answer.status, answer.points, name, account, self.clock.now())
+        )
+        out = [("content-type", answer.content_type), ("content-length", str(len(answer.body))), *answer.headers]
+        for observer in (*self.observers, *self.observe_all):
+            observer(Exchange(method, path, query, headers, body, answer.status, dict(out), answer.body, name))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in out],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+    def _answer(
+        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
+    ) -> tuple[str, str, Answer]:
+        found = _EX.match(path)
+        if found:
+            return self._confluence(method, found[1], found[2], query, headers, body)
+        if path == "/authorize" and method in ("GET", "POST"):
+            return "authorize", "", self._authorize(method, query, body)
+        if path == "/oauth/token" and method == "POST":
+            name, answer = self.auth.token(body, headers.get("content-type", ""))
+            answer.headers.append(("cache-control", "no-store"))
+            return name, "", answer
+        if path == "/oauth/token/accessible-resources" and method == "GET":
+            return "accessible-resources", *self._signed_in(headers, query, self._resources)
+        if path == "/me" and method == "GET":
+            return "me", *self._signed_in(headers, query, self._me)
+        if path == "/console" and method in ("GET", "POST"):
+            return "console", "", self._console(method, body)
+        return "", "", gateway_error(404, "Not Found")
+
+    def _confluence(
+        self, method: str, cloud_id: str, path: str, query: str, headers: dict[str, str], body: bytes
+    ) -> tuple[str, str, Answer]:
+        route, _ = self.gateway.find(method, path)
+        access = self.auth.access(headers.get("authorization", ""))
+        refused = self.gateway.refuse(access, cloud_id, route)
+        name = route.name if route else ""
+        account = access.grant.account_id if access else ""
+        if refused is not None or access is None:
+            return name, account, refused or gateway_error(401, "Unauthorized")
+        return name, account, self.gateway.answer(access, cloud_id, method, path, query, body)
+
+    def _signed_in(self, headers: dict[str, str], query: str, then: Callable[[Any], Answer]) -> tuple[str, Answer]:
+        access = self.auth.access(headers.get("authorization", ""))
+        if access is None:
+            return "", gateway_error(401, self.switches.expired_token_message)
+        if query and self.strict:
+            return access.grant.account_id, gateway_error(400, "The practice site is strict: unknown query parameter")
+        return access.grant.account_id, then(access)
+
+    def _resources(self, access: Any) -> Answer:
+        return json_answer(200, self.auth.resources(access))
+
+    def _me(self, access: Any) -> Answer:
+        if "read:me" not in access.scopes:
+            return gateway_error(401, "Unauthorized; scope does not match")
+        row = self.world.user_row(access.grant.account_id)
+        if row is None:
+            return gateway_error(401, self.switches.expired_token_message)
+        person = self.world.person(row)
+        return json_answer(
+            200,
+            {
+                "account_type": person.account_type,
+                "account_id": person.account_id,
+                "email": person.email,
+                "name": person.display_name,
+                "picture": f"https://{self.world.site_host}/avatar/{person.account_id}.png",
+                "account_status": person.account_status,
+                "nickname": person.public_name,
+                "zoneinfo": person.time_zone,
+                "locale": "en-GB",
+                "extended_profile": {"job_title": "", "organization": "", "department": "", "location": ""},
+            },
+        )
+
+    def _authorize(self, method: str, query: str, body: bytes) -> Answer:
+        try:
+            if method == "POST":
+                form = dict(parse_qsl(body.decode("utf-8", "replace")))
+                target = self.auth.decide(form.get("request", ""), form.get("decision", ""), form.get("site", ""))
+                return _go_to(target)
+            asked = dict(parse_qsl(query, keep_blank_values=True))
+            number, pending = self.auth.ask(asked, self.account_id, strict=self.strict)
+        except Refusal as refusal:
+            if refusal.redirect:
+                state = dict(parse_qsl(query)).get("state", "")
+                return _go_to(
+                    callback_address(
+                        refusal.redirect, error=refusal.error, error_description=refusal.description, state=state
+                    )
+                )
+            return pages.refusal_page(refusal.error, refusal.description, refusal.status)
+        row = self.world.user_row(self.account_id)
+        person = self.world.person(row if row is not None else 0)
+        words = f"{person.display_name} ({person.email})" if person.email else person.display_name
+        return pages.consent_page(number, pending, words, one_site=self.switches.grant_level == "resource")
+
+    def _console(self, method: str, body: bytes) -> Answer:
+        saved = problem = ""
+        if method == "POST":
+            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+            app = self.auth.app(form.get("client_id", ""))
+            uris = list(dict.fromkeys(form.get("redirect_uris", "").split()))
+            bad = [uri for uri in uris if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).hostname]
+            if app is None or bad:
+                problem = f"Not saved: {bad[0]} is not an http or https address." if bad else "There is no such app."
+            else:
+                app.redirect_uris = uris
+                saved = f"Saved the callback URLs of {app.name}."
+        return pages.console_page(self.apps, self.worlds.values(), saved=saved, problem=problem)
+
+
+def _go_to(address: str) -> Answer:
+    return Answer(302, b"", "text/plain", [("location", address), ("cache-control", "no-store")], points=0)
+
+
+def _as_error(text: str) -> ConsentError:
+    code = re.search(r'<code id="error">([^<]*)', text)
+    words = re.search(r"</h1>\s*<p>([^<]*)", text)
+    message = unescape(words[1]) if words else "The practice site shows an error page."
+    error = unescape(code[1]) if code else ""
+    if message.startswith("redirect_uri"):
+        return RedirectMismatch(message)
+    if error == "invalid_scope":
+        return ScopeNotEnabled(message)
+    if message.startswith("Your site admin"):
+        return SiteAdminMustAuthorize(message)
+    return ConsentError(message)
+
+
+async def _body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if not message.get("more_body") or size > _BODY_LIMIT:
+            return b"".join(parts)

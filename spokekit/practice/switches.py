@@ -1,0 +1,136 @@
+"""Everything about the practice site that can be set differently, each with its source and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from spokekit.errors import InputError
+
+
+@dataclass(slots=True)
+class Switches:
+    """How the practice site behaves where Atlassian's site is unknown, differs, or can be configured.
+
+    Each may be given to `PracticeSite` by name and set on ``site.switches`` while the site runs. *Certainty* of the
+    default: documented (Atlassian's page or OpenAPI document), measured (a third party saw it on the live
+    service), reported (somebody said so), inferred, unknown.
+    """
+
+    code_lifetime: float = 600.0
+    """Seconds until an authorisation code expires. Unknown; RFC 6749 4.1.2, to which staff point, allows 600."""
+
+    access_lifetime: int = 3600
+    """Seconds until an access token expires. Measured: 3600."""
+
+    refresh_inactivity: float = 90 * 86400.0
+    """Seconds until an unused refresh token expires; each rotation starts anew. Documented: 90 days."""
+
+    refresh_absolute: float | None = 365 * 86400.0
+    """Seconds until a token family ends whatever is done; None for never. Documented in older text only."""
+
+    reuse_leeway: float = 600.0
+    """Seconds in which a refresh token that was used may be used again. Documented: 10 minutes."""
+
+    reuse_ends_family: bool = False
+    """Whether reuse after the leeway kills the newest token too (breach detection). Inferred from the word."""
+
+    access_dies_on_refresh: bool = False
+    """Whether a refresh ends the access tokens given before. Unknown."""
+
+    pkce: Literal["ignored", "enforced", "refused"] = "ignored"
+    """What a ``code_challenge`` does: nothing, must be answered by its verifier, or an error page. Unknown."""
+
+    loopback_ip: Literal["accepted", "refused"] = "accepted"
+    """Whether a callback URL on ``127.0.0.1`` may be registered. One report says so."""
+
+    grant_level: Literal["account", "resource"] = "account"
+    """Whether a consent covers all sites or the chosen one. Documented: chosen when the app is made."""
+
+    refusal: Literal["redirect", "page"] = "redirect"
+    """How a scope that the app lacks, or an admin's block, is told: by ``error=`` on the callback, or a page only.
+    Reported: "authorization is rejected"; how is unknown."""
+
+    user_apps_blocked: bool = False
+    """Whether a site administrator must authorise the app first. Documented."""
+
+    duplicate_resource: bool = False
+    """Whether accessible-resources lists each site once more for Jira, with one id. Documented."""
+
+    no_resources: bool = False
+    """Whether accessible-resources is empty: no site granted, or none with Confluence. Reported."""
+
+    expired_token_message: str = "Unauthorized"  # noqa: S105 - a message, not a password
+    """``message`` of the 401 for an expired or unknown access token. Inferred."""
+
+    wrong_cloud_id_status: int = 404
+    """Status for a cloud id that does not exist. Unknown."""
+
+    page_cap: int = 200
+    """Most rows of a v1 page. Measured: 200."""
+
+    group_limit_over_cap: Literal["cap", "cap_and_skip", "refuse"] = "cap"
+    """What GET /group does with a limit above the cap: fewer rows, fewer rows and a ``next`` that advances by what
+    was asked (reported for other endpoints), or 400. Unknown."""
+
+    bad_access_type_status: int = 400
+    """Status for an ``accessType`` that is not user, admin or site-admin. Unknown."""
+
+    list_deactivated: bool = True
+    """Whether membersByGroupId lists deactivated and closed accounts. Unknown."""
+
+    list_total_size: bool = False
+    """Whether GET /group fills ``totalSize``. Reported: it does not."""
+
+    unknown_group_members_status: int = 200
+    """Status for the members of an unknown group: 200 with an empty page (measured), or 404."""
+
+    unknown_group_status: int = 404
+    """Status of by-id for an unknown group. Measured: 400 or 404."""
+
+    add_existing_status: int = 201
+    """Status for adding somebody who is in the group. Unknown."""
+
+    external_write_status: int | None = 400
+    """Status for a write to a group synced from outside; None lets it through. Unknown."""
+
+    team_write_status: int | None = None
+    """Status for a write to a team; None lets it through. Unknown."""
+
+    memberof_unknown_status: int = 200
+    """Status of user/memberof for an unknown account: 200 with an empty page, or 404. Unknown."""
+
+    by_name_status: int = 410
+    """Status of the removed group endpoints that take a name. Reported for another removed endpoint: 410."""
+
+    seats: int | None = None
+    """Licence pool: adding to an access group fails with 500 when so many people are licensed; None for no limit."""
+
+    space_role_mode: Literal["PRE_ROLES", "ROLES_TRANSITION", "ROLES"] = "PRE_ROLES"
+    """Which permission model the site has. Documented: a site has one or the other."""
+
+    users_bulk_is_read: bool = True
+    """Whether users-bulk (a POST that reads) costs points like a read. Inferred."""
+
+    quota: int = 65_000
+    """Points an hour and app. Documented, tier 1: 65,000."""
+
+    quota_headers: Literal["enforced", "beta", "none"] = "enforced"
+    """Names of the quota's headers: final, with ``Beta-`` before enforcement (then no 429), or absent. Documented."""
+
+    burst: int = 0
+    """Requests a second and endpoint before a burst 429; 0 for no limit. Unknown for Confluence; Jira: 100."""
+
+    retry_after_form: Literal["seconds", "date"] = "seconds"
+    """Form of ``Retry-After``. Documented: seconds; HTTP allows a date, and proxies write it."""
+
+    body_429: Literal["json", "empty", "text"] = "json"
+    """Body of a 429. Unknown."""
+
+    def update(self, **values: Any) -> None:
+        """Set switches by name; raises `InputError` for a name that is none."""
+        known = {field.name for field in fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise InputError(f"The practice site has no switch {name!r}.", field=name)
+            setattr(self, name, value)
