@@ -1,0 +1,204 @@
+"""Questions about time: what changed, since when, was it ever so."""
+
+from __future__ import annotations
+
+from spokekit.audit.registry import BETWEEN, NOT_THE_ACTOR, Param, question
+
+_WHO = "u.display_name AS person, u.account_id"
+_STILL = 2_147_483_647
+# A person or group that is gone now still has a name: the last one that was known.
+_LAST_USER = "(SELECT * FROM user_history h WHERE h.until = (SELECT MAX(k.until) FROM user_history k" \
+    " WHERE k.user_no = h.user_no))"
+_LAST_GROUP = "(SELECT * FROM group_history h WHERE h.until = (SELECT MAX(k.until) FROM group_history k" \
+    " WHERE k.group_no = h.group_no))"
+
+
+@question(
+    "membership-dates",
+    "When did this person come into which group, and when did they leave?",
+    number=15,
+    needs=("history",),
+    params=(Param("person", "person", "a person, by name, e-mail or account id; also one who is gone"),),
+    columns={
+        "person": "text",
+        "account_id": "text",
+        "group_name": "text",
+        "group_id": "text",
+        "access": "text",
+        "seen_from": "time",
+        "not_seen_before": "time",
+        "gone_by": "time",
+        "still_there": "bool",
+    },
+    cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
+)
+def membership_dates(person: int) -> str:
+    """One row for each stay in a group: first seen in the snapshot of `seen_from` (the one before was taken at
+    `not_seen_before`, empty for the very first), gone in the snapshot of `gone_by` (empty while still there)."""
+    return f"""
+        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
+               a.taken_at AS not_seen_before, e.taken_at AS gone_by, m.until = {_STILL} AS still_there
+        FROM (SELECT * FROM membership_history WHERE user_no = $person) m
+        JOIN {_LAST_USER} u ON u.user_no = m.user_no JOIN {_LAST_GROUP} g ON g.group_no = m.group_no
+        JOIN moments b ON b.number = m.since
+        LEFT JOIN moments a ON a.number = (SELECT MAX(x.number) FROM moments x WHERE x.number < m.since)
+        LEFT JOIN moments e ON e.number = m.until
+        ORDER BY b.taken_at, g.name, g.group_id"""  # noqa: S608
+
+
+@question(
+    "ever-had-access",
+    "Was this person ever in a group that gave access?",
+    number=16,
+    needs=("history",),
+    params=(Param("person", "person", "a person, by name, e-mail or account id; also one who is gone"),),
+    columns={
+        "person": "text",
+        "account_id": "text",
+        "group_name": "text",
+        "group_id": "text",
+        "access": "text",
+        "seen_from": "time",
+        "gone_by": "time",
+    },
+    cannot_know=f"Only as far back as the first snapshot. {BETWEEN}",
+)
+def ever_had_access(person: int) -> str:
+    """One row for each time in which the person was in a group while that group gave access; no row: never, as far as
+    the snapshots reach."""
+    return f"""
+        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from, e.taken_at AS gone_by
+        FROM (SELECT * FROM membership_history WHERE user_no = $person) m
+        JOIN group_history g ON g.group_no = m.group_no AND (g.for_users OR g.for_admins)
+             AND g.since < m.until AND m.since < g.until
+        JOIN {_LAST_USER} u ON u.user_no = m.user_no
+        JOIN moments b ON b.number = CASE WHEN m.since > g.since THEN m.since ELSE g.since END
+        LEFT JOIN moments e ON e.number = CASE WHEN m.until < g.until THEN m.until ELSE g.until END
+        ORDER BY b.taken_at, g.name, g.group_id"""  # noqa: S608
+
+
+@question(
+    "changes-since",
+    "Who came and who left, in the last days?",
+    number=16,
+    needs=("history",),
+    params=(
+        Param("days", "number", "how many days back from the newest snapshot", 7),
+        Param("group", "group", "one group only, by name or id", ""),
+    ),
+    columns={
+        "change": "text",
+        "group_name": "text",
+        "group_id": "text",
+        "access": "text",
+        "person": "text",
+        "account_id": "text",
+        "seen_at": "time",
+    },
+    cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
+)
+def changes_since(number: int, group: int | None) -> str:
+    """Memberships ``added`` or ``removed`` after the last snapshot that is at least `days` old (or the first one)."""
+    only = "" if group is None else "AND m.group_no = $group"
+    return f"""
+        WITH x AS (
+            SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
+            WHERE m.since > $number {only}
+            UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
+            WHERE m.until > $number AND m.until < {_STILL} {only})
+        SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
+        FROM x JOIN group_history g ON g.group_no = x.group_no AND g.since <= x.at
+             AND (g.until > x.at OR (g.until = x.at AND x.change = 'removed' AND NOT EXISTS
+                  (SELECT 1 FROM group_history k WHERE k.group_no = x.group_no AND k.since <= x.at AND k.until > x.at)))
+        JOIN user_history u ON u.user_no = x.user_no AND u.since <= x.at
+             AND (u.until > x.at OR (u.until = x.at AND x.change = 'removed' AND NOT EXISTS
+                  (SELECT 1 FROM user_history k WHERE k.user_no = x.user_no AND k.since <= x.at AND k.until > x.at)))
+        JOIN moments t ON t.number = x.at
+        ORDER BY t.taken_at, g.name, g.group_id, x.change, person, u.account_id"""  # noqa: S608
+
+
+@question(
+    "changed-groups",
+    "Which groups came, went, or changed their name or access?",
+    number=16,
+    needs=("history",),
+    params=(Param("days", "number", "how many days back from the newest snapshot", 7),),
+    columns={"change": "text", "group_id": "text", "before": "text", "after": "text", "seen_at": "time"},
+    cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
+)
+def changed_groups(number: int) -> str:
+    """``new``, ``gone``, ``renamed``, ``access changed``; before and after hold the name or the access."""
+    return f"""
+        WITH b AS (SELECT * FROM group_history WHERE since > $number),
+             e AS (SELECT * FROM group_history WHERE until > $number AND until < {_STILL}),
+             x AS (
+            SELECT 'new' AS change, b.group_id, '' AS before, b.name AS after, b.since AS at FROM b
+            WHERE NOT EXISTS (SELECT 1 FROM group_history k WHERE k.group_no = b.group_no AND k.until = b.since)
+            UNION ALL SELECT 'gone' AS change, e.group_id, e.name AS before, '' AS after, e.until AS at FROM e
+            WHERE NOT EXISTS (SELECT 1 FROM group_history k WHERE k.group_no = e.group_no AND k.since = e.until)
+            UNION ALL SELECT 'renamed' AS change, b.group_id, e.name AS before, b.name AS after, b.since AS at
+            FROM b JOIN e ON e.group_no = b.group_no AND e.until = b.since AND e.name <> b.name
+            UNION ALL SELECT 'access changed' AS change, b.group_id, e.access AS before, b.access AS after,
+                   b.since AS at
+            FROM b JOIN e ON e.group_no = b.group_no AND e.until = b.since AND e.access <> b.access)
+        SELECT x.change, x.group_id, x.before, x.after, t.taken_at AS seen_at
+        FROM x JOIN moments t ON t.number = x.at ORDER BY t.taken_at, x.change, x.group_id"""  # noqa: S608
+
+
+@question(
+    "changed-grants",
+    "Which grants of spaces were added or removed?",
+    number=16,
+    needs=("history", "spaces"),
+    params=(Param("days", "number", "how many days back from the newest snapshot", 7),),
+    columns={
+        "change": "text",
+        "space_key": "text",
+        "principal_type": "text",
+        "principal": "text",
+        "principal_id": "text",
+        "operation": "text",
+        "target": "text",
+        "role": "text",
+        "seen_at": "time",
+    },
+    cannot_know=f"{NOT_THE_ACTOR} {BETWEEN} Only snapshots with spaces see grants.",
+)
+def changed_grants(number: int) -> str:
+    """One row a grant; principal is a name where it is known. The key of a space that is gone is empty."""
+    return f"""
+        WITH x AS (
+            SELECT 'added' AS change, p.*, p.since AS at FROM grant_history p WHERE p.since > $number
+            UNION ALL SELECT 'removed' AS change, p.*, p.until AS at FROM grant_history p
+            WHERE p.until > $number AND p.until < {_STILL})
+        SELECT x.change, COALESCE(s.space_key, '') AS space_key, x.principal_type,
+               COALESCE(g.name, u.display_name, x.principal_id) AS principal, x.principal_id, x.operation, x.target,
+               x.role, t.taken_at AS seen_at
+        FROM x JOIN moments t ON t.number = x.at LEFT JOIN spaces s ON s.space_no = x.space_no
+        LEFT JOIN {_LAST_GROUP} g ON g.group_no = x.group_no LEFT JOIN {_LAST_USER} u ON u.user_no = x.user_no
+        ORDER BY t.taken_at, space_key, x.change, principal, x.principal_id, x.operation, x.target, x.role"""  # noqa: S608
+
+
+@question(
+    "membership-over-time",
+    "How many people were in each group, at each snapshot?",
+    needs=("history",),
+    params=(Param("groups", "groups", "which groups; without it, all together", ()),),
+    columns={"taken_at": "time", "group_name": "text", "group_id": "text", "members": "int"},
+    cannot_know=BETWEEN,
+)
+def membership_over_time(groups: tuple[int, ...]) -> str:
+    """One row a snapshot and group; all together (the name is empty) counts each person once a group."""
+    if not groups:
+        return f"""
+            WITH d AS (SELECT since AS number, COUNT(*) AS n FROM membership_history GROUP BY since
+                       UNION ALL SELECT until AS number, -COUNT(*) AS n FROM membership_history
+                       WHERE until < {_STILL} GROUP BY until)
+            SELECT t.taken_at, '' AS group_name, '' AS group_id, SUM(d.n) AS members
+            FROM moments t JOIN d ON d.number <= t.number GROUP BY t.taken_at ORDER BY t.taken_at"""  # noqa: S608
+    chosen = ", ".join(str(int(group)) for group in groups)
+    return f"""
+        SELECT t.taken_at, g.name AS group_name, g.group_id, COUNT(m.user_no) AS members
+        FROM moments t JOIN {_LAST_GROUP} g ON g.group_no IN ({chosen})
+        LEFT JOIN membership_history m ON m.group_no = g.group_no AND m.since <= t.number AND m.until > t.number
+        GROUP BY t.taken_at, g.name, g.group_id ORDER BY g.name, g.group_id, t.taken_at"""  # noqa: S608

@@ -1,0 +1,166 @@
+"""The tables that questions are written over, as SQL views in DuckDB.
+
+==================  ==================================================================================================
+groups              group_no, group_id, name, access, managed_by, usage_type, for_users, for_admins, for_site_admins
+users               user_no, account_id, display_name, public_name, email, account_type, account_status, is_guest,
+                    licensed
+memberships         group_no, user_no
+spaces              space_no, space_id, space_key, name, type, status
+grants              space_no, principal_type, principal_id, group_no, user_no (-1 where it is none), operation, target,
+                    role, sees (lets the principal see the space), manages
+coverage            group_no, state (walked, partial, failed, not walked), walked_at, disturbed
+moments             number, taken_at, complete: the snapshots
+membership_history  group_no, user_no, since, until (number of the snapshot; until = 2147483647: still so)
+group_history       the columns of groups, since, until
+user_history        the columns of users, since, until
+grant_history       the columns of grants, since, until
+==================  ==================================================================================================
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from spokekit.audit.frames import IDS, TABLES, Frames, number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spokekit.audit.snapshots import Snapshot
+
+STILL = 2_147_483_647
+NAMES = (
+    "groups",
+    "users",
+    "memberships",
+    "spaces",
+    "grants",
+    "coverage",
+    "moments",
+    "membership_history",
+    "group_history",
+    "user_history",
+    "grant_history",
+)
+_HISTORY_OF = {"memberships": "membership_history", "groups": "group_history", "users": "user_history",
+               "grants": "grant_history"}
+
+
+class Session:
+    """A DuckDB session with the views; a query from any thread gets a cursor of its own.
+
+    Nothing is read before a question needs it: the views stand on Parquet files, or on tables in memory.
+    """
+
+    def __init__(self, source: Snapshot | Frames) -> None:
+        import duckdb
+
+        self._session = duckdb.connect()
+        self._turn = threading.Lock()
+        if isinstance(source, Frames):
+            self._from_frames(source)
+        else:
+            self._from_snapshot(source)
+
+    def sql(self, text: str, params: dict[str, Any] | None = None) -> Any:
+        """Run `text` and return DuckDB's result; ``$name`` in it stands for ``params["name"]``."""
+        with self._turn:
+            cursor = self._session.cursor()
+        return cursor.execute(text, params) if params else cursor.execute(text)
+
+    def arrow(self, text: str) -> pa.Table:
+        """Run `text` and return an Arrow table."""
+        from spokekit.audit.snapshots import _arrow
+
+        return _arrow(self.sql(text))
+
+    def close(self) -> None:
+        """Let go of the session."""
+        self._session.close()
+
+    def _from_frames(self, frames: Frames) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        numbered = number(frames)
+        for kind, ids in numbered.new_ids.items():
+            self._keep(f"{kind}_ids", ids)
+        for name, table in numbered.tables.items():
+            if name != "coverage":
+                table = table.append_column("since", pa.array(np.ones(table.num_rows, dtype=np.int32)))
+            self._keep(f"{name}_now", table)
+        complete = bool(frames.completeness.get("complete", True))
+        self._views(
+            {name: f"{name}_now" for name in TABLES},
+            dict.fromkeys(_HISTORY_OF, ""),
+            {kind: f"{kind}_ids" for kind in IDS},
+            [(1, frames.taken_at, complete)],
+            at=None,
+        )
+
+    def _keep(self, name: str, table: pa.Table) -> None:
+        # What is only registered is not seen by the cursors of other threads.
+        self._session.register("incoming", table)
+        self._session.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
+        self._session.unregister("incoming")
+
+    def _from_snapshot(self, snapshot: Snapshot) -> None:
+        def files(kind: str) -> str:
+            return "read_parquet([" + ", ".join(_quoted(path) for path in snapshot.paths(kind)) + "])"
+
+        newest = snapshot.at == snapshot.manifest["number"]
+        self._views(
+            {name: files(name) for name in TABLES},
+            {name: files(f"{name}-ended") for name in (*_HISTORY_OF, "spaces")},
+            {kind: files(f"{kind}-ids") for kind in IDS},
+            [(m.number, m.taken_at, m.complete) for m in snapshot.moments],
+            at=None if newest else snapshot.at,
+        )
+
+    def _views(
+        self,
+        now: dict[str, str],
+        ended: dict[str, str],
+        ids: dict[str, str],
+        moments: list[tuple[int, Any, bool]],
+        at: int | None,
+    ) -> None:
+        run = self._session.execute
+        run("SET TimeZone = 'UTC'")
+        run("CREATE TABLE moments (number INTEGER, taken_at TIMESTAMPTZ, complete BOOLEAN)")
+        run("INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)", {
+            "n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]})
+        for name, columns in TABLES.items():
+            listed = ", ".join(f"r.{column}" for column in columns)
+            with_id = name in IDS
+            if with_id:
+                column, id_column = IDS[name]
+                listed = listed.replace(f"r.{column}", f"r.{column}, i.{id_column}", 1)
+            join = f" JOIN {ids[name]} i USING ({IDS[name][0]})" if with_id else ""
+            rows, past = now[name], ended.get(name, "")
+            if name in _HISTORY_OF:
+                old = f" UNION ALL SELECT {listed}, r.since, r.until FROM {past} r{join}" if past else ""
+                # What a snapshot after the moment looked at began or ended is not known at the moment.
+                seen = "" if at is None else f" WHERE since <= {at}"
+                until = "until" if at is None else f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until"
+                run(
+                    f"CREATE VIEW {_HISTORY_OF[name]} AS SELECT * REPLACE ({until}) FROM ("  # noqa: S608
+                    f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}){seen}"
+                    if at is not None
+                    else f"CREATE VIEW {_HISTORY_OF[name]} AS "
+                    f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}"
+                )
+            if at is None or name == "coverage":
+                run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")  # noqa: S608
+            else:
+                run(
+                    f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join} WHERE r.since <= {at} "  # noqa: S608
+                    f"UNION ALL SELECT {listed} FROM {past} r{join} WHERE r.since <= {at} AND r.until > {at}"
+                )
+        if at is not None:
+            run(f"DELETE FROM moments WHERE number > {at}")  # noqa: S608
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
