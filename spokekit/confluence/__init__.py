@@ -1,0 +1,32 @@
+"""Talking to Confluence Cloud: the gateway, paging, the ledger of points, and the spoke's actions.
+
+The names below are imported on first use, since this room needs the HTTP library and `import spokekit` does not.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spokekit.confluence.gateway import Gateway, RetryPolicy, Timeouts
+    from spokekit.confluence.models import CompletenessReport, Progress
+    from spokekit.confluence.spoke import AsyncSpoke, Spoke
+
+_WHERE = {
+    "AsyncSpoke": "spoke",
+    "CompletenessReport": "models",
+    "Gateway": "gateway",
+    "Progress": "models",
+    "RetryPolicy": "gateway",
+    "Spoke": "spoke",
+    "Timeouts": "gateway",
+}
+
+__all__ = ["AsyncSpoke", "CompletenessReport", "Gateway", "Progress", "RetryPolicy", "Spoke", "Timeouts"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

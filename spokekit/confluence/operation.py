@@ -1,0 +1,126 @@
+"""One running action: what it counts, whom it tells, and when it has to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import anyio
+
+from spokekit.confluence.models import Cancel, Progress, ProgressCallback, Tally
+from spokekit.errors import Cancelled, TransportError
+
+T = TypeVar("T")
+
+_LOOK_EVERY = 0.1
+_TELL_EVERY = 0.1
+
+
+class Operation:
+    """Carry progress, cancelling and the deadline of one action through pagers, gateway and ledger.
+
+    Parameters
+    ----------
+    action:
+        The action's name, as scopes and errors say it.
+    progress:
+        Called in the I/O thread, at most ten times a second, and once at the end. It must return at once.
+    cancel:
+        Looked at ten times a second; once set, the action raises `Cancelled`, also while it pauses or waits.
+    deadline:
+        Seconds that the whole action may take, pauses for the quota included; None for no limit.
+    """
+
+    def __init__(
+        self,
+        action: str,
+        *,
+        unit: str = "rows",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self.action = action
+        self.unit = unit
+        self.tally = Tally()
+        self.done = 0
+        self.total: int | None = None
+        self.points_left: Callable[[], int | None] = lambda: None
+        self._progress = progress
+        self._cancel = cancel
+        self._ends = None if deadline is None else time.monotonic() + deadline
+        self._deadline = deadline
+        self._told = float("-inf")
+        self._paused_until: datetime | None = None
+
+    def check(self) -> None:
+        """Raise when the action was cancelled or its time is over."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled(f"{self.action} was cancelled.")
+        if self._ends is not None and time.monotonic() > self._ends:
+            raise TransportError(
+                f"{self.action} did not end within {self._deadline:g} seconds.",
+                hint="Try again, or allow more time.",
+            )
+
+    def advance(self, steps: int = 1, *, force: bool = False) -> None:
+        """Add to what is done and tell the listener, if its turn has come."""
+        self.done += steps
+        if self._progress is None:
+            return
+        now = time.monotonic()
+        if force or now - self._told >= _TELL_EVERY:
+            self._told = now
+            self._progress(self.state())
+
+    def state(self) -> Progress:
+        """Return where the action stands."""
+        left = self.points_left()
+        of = "" if self.total is None else f" of {self.total:,}"
+        words = f"{self.done:,}{of} {self.unit}"
+        if self._paused_until is not None:
+            words += f"; waiting until {self._paused_until.astimezone(UTC):%H:%M:%S} UTC"
+        return Progress(self.done, self.total, self.unit, words, left, self._paused_until)
+
+    async def pause(self, until: datetime, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait, tell that and until when, and stay cancellable."""
+        self._paused_until = until
+        try:
+            self.advance(0, force=seconds >= 1)
+            self.check()
+            await sleep(seconds)
+            self.check()
+        finally:
+            self._paused_until = None
+
+    async def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await ``function()``; stop it within a tenth of a second when cancelled, and at the deadline."""
+        self.check()
+        if self._cancel is None and self._ends is None:
+            return await function()
+        results: list[T] = []
+        errors: list[BaseException] = []
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                while True:
+                    await anyio.sleep(_LOOK_EVERY)
+                    self.check()
+
+            async def guarded(work: Callable[[], Awaitable[object]]) -> None:
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - carried out of the group, which would wrap it, and raised below
+                    errors.append(error)
+                group.cancel_scope.cancel()
+
+            async def keep() -> None:
+                results.append(await function())
+
+            group.start_soon(guarded, watch)
+            group.start_soon(guarded, keep)
+        if results:
+            return results[0]
+        raise errors[0]
