@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any, ClassVar, Literal
@@ -108,7 +108,7 @@ class PracticeSite:
     faults:
         Faults to start with, as ``"name"`` or ``"name:argument"``; see `Faults`.
     client_id, client_secret:
-        Of the first app; made up when left out.
+        Of the first app. When left out they follow from the seed, so that a connection made yesterday still fits.
     **switches:
         Anything in `Switches`.
 
@@ -163,17 +163,18 @@ class PracticeSite:
         self.world = next(iter(self.worlds.values()))
         self.sites = tuple(SiteInfo(w.cloud_id, w.site_name, f"https://{w.site_host}") for w in self.worlds.values())
         self.signed_in = signed_in
+        self.world.account(signed_in)
         self.apps = [
             App(
                 "spokekit practice app",
-                client_id or "practice-" + secrets.token_hex(12),
-                client_secret or "practice-secret-" + secrets.token_urlsafe(32),
+                client_id or _made_up("client", seed, 1),
+                client_secret or "practice-secret-" + _made_up("secret", seed, 1),
                 tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES))),
             ),
             App(
                 "Four ticked scopes",
-                "practice-" + secrets.token_hex(12),
-                "practice-secret-" + secrets.token_urlsafe(32),
+                _made_up("client", seed, 2),
+                "practice-secret-" + _made_up("secret", seed, 2),
                 TICKED_SCOPES,
             ),
         ]
@@ -278,6 +279,17 @@ class PracticeSite:
     def account_id(self) -> str:
         """Account id of who is signed in."""
         return self.world.account(self.signed_in)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a person needs to connect, as `spokekit practice` prints it."""
+        return {
+            "url": self.url,
+            "auth_url": self.auth_url,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "redirect_uris": list(self.redirect_uris),
+            "sites": [{"cloud_id": site.cloud_id, "name": site.name, "url": site.url} for site in self.sites],
+        }
 
     def allow_redirect(self, uri: str, *, app: App | None = None) -> None:
         """Register a callback URL with an app, or with all apps."""
@@ -517,6 +529,10 @@ class PracticeSite:
                 app.redirect_uris = uris
                 saved = f"Saved the callback URLs of {app.name}."
         return pages.console_page(self.apps, self.worlds.values(), saved=saved, problem=problem)
+
+
+def _made_up(kind: str, seed: int, number: int) -> str:
+    return blake2b(f"{kind}:{seed}:{number}".encode(), digest_size=16).hexdigest()
 
 
 def _go_to(address: str) -> Answer:

@@ -142,7 +142,8 @@ class World:
         """Return the account id of a person to sign in as: admin, member, guest or outsider (no Confluence)."""
         row = self._seed.roles.get(role)
         if row is None:
-            raise InputError(f"There is no role {role!r} in this world.", field="signed_in")
+            known = ", ".join(self._seed.roles)
+            raise InputError(f"Nobody in this world has the role {role!r}.", field="signed_in", hint=f"Use {known}.")
         return self._users.of(row)
 
     def account_id(self, row: int) -> str:

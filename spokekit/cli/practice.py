@@ -1,0 +1,108 @@
+"""``spokekit practice``: serve a practice site until interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from spokekit.cli._output import guarded, out, say
+from spokekit.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command()
+@guarded()
+def practice(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 0,
+    size: Annotated[str, typer.Option("--size", help="class, S, M, L, XL, MAX, or e.g. 2000x100.")] = "class",
+    seed: Annotated[int, typer.Option("--seed", help="Decides names and ids; the same seed, the same world.")] = 1,
+    latency_ms: Annotated[
+        float, typer.Option("--latency-ms", min=0, help="Milliseconds that each answer is held back.")
+    ] = 0,
+    sites: Annotated[int, typer.Option("--sites", min=1, max=50, help="How many sites the account reaches.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unknown query parameters.")] = False,
+    signed_in: Annotated[
+        str, typer.Option("--signed-in", help="Who consents: admin, member, guest or outsider.")
+    ] = "admin",
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option("--redirect-uri", help="Callback URL of the apps; may be repeated.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="NAME or NAME:ARGUMENT; may be repeated. `--fault list` shows the menu."),
+    ] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option("--switch", help="NAME=VALUE for an unknown behaviour; may be repeated.")
+    ] = None,
+) -> None:
+    """Serve a practice site that behaves like Atlassian, until interrupted.
+
+    Prints one line of JSON with its address, a client id and secret, the callback URLs and the sites. Its developer
+    console is at /console.
+    """
+    from spokekit.practice import FAULTS, PracticeSite
+
+    if fault and "list" in fault:
+        for name, words in FAULTS.items():
+            out(f"{name:20} {words}")
+        return
+    options: dict[str, Any] = {"redirect_uris": redirect_uri} if redirect_uri else {}
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    site = PracticeSite(
+        size=size,
+        seed=seed,
+        sites=sites,
+        port=port,
+        latency_ms=latency_ms,
+        strict=strict,
+        signed_in=signed_in,  # type: ignore[arg-type]  # the site checks the word itself and says which there are
+        faults=fault or (),
+        **options,
+        **_switches(switch or []),
+    )
+    with site:
+        out(json.dumps(site.describe()))
+        say(f"Practice site on {site.url} (developer console: {site.url}console). Stop it with Ctrl-C.")
+        stopped.wait()
+
+
+def _switches(texts: list[str]) -> dict[str, Any]:
+    from spokekit.practice import Switches
+
+    defaults = Switches()
+    known = {field.name for field in fields(Switches)}
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or name not in known:
+            raise InputError(
+                f"{text!r} is no switch of the practice site.",
+                field="switch",
+                hint=f"Write NAME=VALUE; the names are {', '.join(sorted(known))}.",
+            )
+        values[name] = _value(name, value.strip(), getattr(defaults, name))
+    return values
+
+
+def _value(name: str, text: str, default: Any) -> Any:
+    if text.lower() in ("none", ""):
+        return None
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false", "yes", "no"):
+            raise InputError(f"The switch {name} is true or false, not {text!r}.", field="switch")
+        return text.lower() in ("true", "yes")
+    if isinstance(default, str):
+        return text
+    try:
+        return float(text) if isinstance(default, float) else int(text)
+    except ValueError:
+        raise InputError(f"The switch {name} is a number, not {text!r}.", field="switch") from None
