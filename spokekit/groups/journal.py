@@ -1,0 +1,332 @@
+"""The journal of changes: every apply, every row before and after its call. Append-only, enforced by the database.
+
+Names of people are not kept, only account ids: a name belongs to its owner and may have to be forgotten, while the
+journal is never rewritten. Tokens never reach it; messages pass through the scrubber as a second line of defence.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from spokekit._secret import scrub
+from spokekit.connections.store import Store
+from spokekit.errors import NotFound
+from spokekit.groups._journal_tables import entries_table, leases_table, plans_table
+from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
+from spokekit.groups.present import Place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+APPLY_STARTED = "apply_started"
+APPLY_RESUMED = "apply_resumed"
+APPLY_ENDED = "apply_ended"
+ROW_STARTED = "row_started"
+ROW_ENDED = "row_ended"
+
+FINISHED = "finished"
+STOPPED = "stopped"
+
+SETTLED = frozenset({DONE, ALREADY, REFUSED})
+FINAL_FAILURES = frozenset({"not_there"})
+"""Reasons of failed rows that trying again does not cure."""
+
+
+@dataclass(frozen=True)
+class ApplyState:
+    """What the journal knows of one apply.
+
+    ``rows`` are the planned rows with their latest status: a row whose start is written and whose end is not is
+    unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer.
+    """
+
+    apply_id: str
+    place: Place
+    by: str
+    mode: str
+    fingerprint: str
+    undo_of: str
+    started_at: datetime
+    ended_at: datetime | None
+    rows: tuple[Row, ...]
+    sent: frozenset[int]
+    message: str
+
+    @property
+    def open_positions(self) -> tuple[int, ...]:
+        """The rows that a resume would go through."""
+        return tuple(position for position, row in enumerate(self.rows) if not settled(row))
+
+    @property
+    def finished(self) -> bool:
+        """Say whether no row is open."""
+        return not self.open_positions
+
+
+def settled(row: Row) -> bool:
+    """Say whether a row needs no further try."""
+    return row.status in SETTLED or (row.status == FAILED and row.reason in FINAL_FAILURES)
+
+
+class Journal:
+    """The journal in a store. Writing is for `spokekit.groups.apply`; reading is for everybody."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        store.ensure(entries_table, plans_table, leases_table)
+
+    def start(self, plan: Plan) -> str:
+        """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction."""
+        apply_id = str(uuid.uuid4())
+        kept = [[row.group_id, row.group, row.account_id, row.action] for row in plan.planned]
+        with self.store.write() as connection:
+            connection.execute(
+                plans_table.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
+            )
+            connection.execute(
+                entries_table.insert().values(
+                    **_head(apply_id, plan.place, plan.by, plan.mode, plan.fingerprint, plan.undo_of),
+                    event=APPLY_STARTED,
+                    message=f"{len(kept)} rows",
+                )
+            )
+        return apply_id
+
+    def write(
+        self,
+        state: ApplyState,
+        what: str,
+        *,
+        by: str = "",
+        position: int | None = None,
+        row: Row | None = None,
+        status: str = "",
+        message: str = "",
+    ) -> None:
+        """Append one entry in a transaction of its own; when this returns, it is on disk."""
+        values = _head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
+        values |= {"event": what, "status": status, "message": scrub(message), "position": position}
+        if row is not None:
+            values |= {
+                "group_id": row.group_id,
+                "group_name": row.group,
+                "account_id": row.account_id,
+                "action": row.action,
+                "status": row.status if what == ROW_ENDED else "",
+                "reason": row.reason if what == ROW_ENDED else "",
+                "message": scrub(row.message) if what == ROW_ENDED else "",
+            }
+        with self.store.write() as connection:
+            connection.execute(entries_table.insert().values(**values))
+
+    def state(self, apply_id: str) -> ApplyState:
+        """Put together what is known of an apply; `apply_id` may be shortened to its first characters.
+
+        Raises `NotFound` when there is none, or several begin like this.
+        """
+        full = self._find(apply_id)
+        t = entries_table
+        with self.store.read() as connection:
+            kept = json.loads(
+                connection.execute(sa.select(plans_table.c.plan).where(plans_table.c.apply_id == full)).scalar_one()
+            )
+            entries = connection.execute(sa.select(t).where(t.c.apply_id == full).order_by(t.c.seq)).mappings().all()
+        rows = [
+            Row(group_id, group, account_id, "", action, "stopped", NOT_DONE, "Not reached.")
+            for group_id, group, account_id, action in kept
+        ]
+        sent: set[int] = set()
+        ended_at, message = None, ""
+        for entry in entries:
+            position = entry["position"]
+            if entry["event"] == ROW_STARTED:
+                rows[position] = replace(
+                    rows[position],
+                    status=UNKNOWN,
+                    reason="no_answer",
+                    message="The call was begun; its end is not known.",
+                )
+                sent.add(position)
+            elif entry["event"] == ROW_ENDED:
+                rows[position] = replace(
+                    rows[position], status=entry["status"], reason=entry["reason"], message=entry["message"]
+                )
+                if entry["reason"] != "no_answer":
+                    sent.discard(position)
+            elif entry["event"] == APPLY_ENDED:
+                ended_at, message = entry["at"], entry["message"]
+            elif entry["event"] == APPLY_RESUMED:
+                ended_at, message = None, ""
+        first = entries[0]
+        return ApplyState(
+            apply_id=full,
+            place=Place(*(first[key] for key in ("alias_id", "connection_id", "connection", "cloud_id", "site"))),
+            by=first["by"],
+            mode=first["mode"],
+            fingerprint=first["fingerprint"],
+            undo_of=first["undo_of"],
+            started_at=first["at"],
+            ended_at=ended_at,
+            rows=tuple(rows),
+            sent=frozenset(sent),
+            message=message,
+        )
+
+    def apply_ids(self, cloud_id: str | None = None, alias_id: str | None = None) -> tuple[str, ...]:
+        """Return the applies, oldest first; of one site and alias when given."""
+        t = entries_table
+        query = sa.select(t.c.apply_id).where(t.c.event == APPLY_STARTED).order_by(t.c.seq)
+        if cloud_id is not None:
+            query = query.where(t.c.cloud_id == cloud_id)
+        if alias_id is not None:
+            query = query.where(t.c.alias_id == alias_id)
+        with self.store.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def unfinished(self, cloud_id: str, alias_id: str) -> tuple[ApplyState, ...]:
+        """Return the applies of this site and alias with open rows, newest first."""
+        t = entries_table
+        closed = sa.select(t.c.apply_id).where(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
+        query = (
+            sa.select(t.c.apply_id)
+            .where(t.c.event == APPLY_STARTED, t.c.cloud_id == cloud_id, t.c.alias_id == alias_id)
+            .where(t.c.apply_id.not_in(closed))
+            .order_by(t.c.seq.desc())
+        )
+        with self.store.read() as connection:
+            found = connection.execute(query).scalars().all()
+        return tuple(state for state in map(self.state, found) if not state.finished)
+
+    def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
+        """Return pairs that applies begun after this one have changed, on the same site, with the apply's id."""
+        t = entries_table
+        with self.store.read() as connection:
+            began = connection.execute(sa.select(sa.func.min(t.c.seq)).where(t.c.apply_id == apply_id)).scalar_one()
+            cloud_id = connection.execute(sa.select(t.c.cloud_id).where(t.c.apply_id == apply_id).limit(1)).scalar_one()
+            rows = connection.execute(
+                sa.select(t.c.group_id, t.c.account_id, t.c.apply_id).where(
+                    t.c.seq > began,
+                    t.c.apply_id != apply_id,
+                    t.c.cloud_id == cloud_id,
+                    t.c.event == ROW_ENDED,
+                    t.c.status == DONE,
+                )
+            ).all()
+        return {(group_id, account_id): by for group_id, account_id, by in rows}
+
+    def entries(self, apply_id: str | None = None) -> pd.DataFrame:
+        """Return the journal as a frame, one line an entry, oldest first.
+
+        Columns: seq (int64), at (datetime64, UTC), apply_id, event, connection, site, cloud_id, alias_id, by (account
+        id of who was signed in), mode, fingerprint, undo_of, row (Int64, from 1; missing for entries about the whole
+        apply), group_id, group, account_id, action, status, reason, message (str each).
+        """
+        import pandas as pd
+
+        t = entries_table
+        query = sa.select(t).order_by(t.c.seq)
+        if apply_id is not None:
+            query = query.where(t.c.apply_id == self._find(apply_id))
+        with self.store.read() as connection:
+            found = connection.execute(query).mappings().all()
+        columns: dict[str, Any] = {
+            "seq": pd.Series([entry["seq"] for entry in found], dtype="int64"),
+            "at": pd.Series(pd.to_datetime([entry["at"] for entry in found], utc=True)).astype("datetime64[us, UTC]"),
+        }
+        for name in ("apply_id", "event", "connection", "site", "cloud_id", "alias_id", "by", "mode", "fingerprint"):
+            columns[name] = _text(entry[name] for entry in found)
+        columns["undo_of"] = _text(entry["undo_of"] for entry in found)
+        columns["row"] = pd.Series(
+            [None if entry["position"] is None else entry["position"] + 1 for entry in found], dtype="Int64"
+        )
+        columns["group_id"] = _text(entry["group_id"] for entry in found)
+        columns["group"] = _text(entry["group_name"] for entry in found)
+        for name in ("account_id", "action", "status", "reason", "message"):
+            columns[name] = _text(entry[name] for entry in found)
+        return pd.DataFrame(columns)
+
+    def applies(self) -> pd.DataFrame:
+        """Return one line for each apply, newest first.
+
+        Columns: apply_id, started_at and ended_at (datetime64, UTC; ended_at missing while open), connection, site,
+        by, mode, fingerprint, undo_of, planned, done, already_so, refused, failed, unknown, not_done (int64), state
+        (finished, stopped or unfinished), message.
+        """
+        import pandas as pd
+
+        states = [self.state(apply_id) for apply_id in reversed(self.apply_ids())]
+        counted = (
+            ("done", DONE),
+            ("already_so", ALREADY),
+            ("refused", REFUSED),
+            ("failed", FAILED),
+            ("unknown", UNKNOWN),
+            ("not_done", NOT_DONE),
+        )
+        columns: dict[str, Any] = {"apply_id": _text(s.apply_id for s in states)}
+        for name in ("started_at", "ended_at"):
+            moments = pd.to_datetime([getattr(s, name) for s in states], utc=True)
+            columns[name] = pd.Series(moments).astype("datetime64[us, UTC]")
+        columns["connection"] = _text(s.place.connection for s in states)
+        columns["site"] = _text(s.place.site for s in states)
+        for name in ("by", "mode", "fingerprint", "undo_of"):
+            columns[name] = _text(getattr(s, name) for s in states)
+        columns["planned"] = pd.Series([len(s.rows) for s in states], dtype="int64")
+        for name, status in counted:
+            columns[name] = pd.Series([sum(r.status == status for r in s.rows) for s in states], dtype="int64")
+        columns["state"] = _text(
+            FINISHED if s.finished and s.ended_at else STOPPED if s.ended_at else "unfinished" for s in states
+        )
+        columns["message"] = _text(s.message for s in states)
+        return pd.DataFrame(columns)
+
+    def to_json(self, apply_id: str | None = None) -> str:
+        """Return `entries` as a JSON list, times in ISO 8601."""
+        frame = self.entries(apply_id)
+        records = frame.assign(at=[moment.isoformat() for moment in frame["at"]]).astype(object)
+        return json.dumps(records.where(frame.notna(), None).to_dict("records"), ensure_ascii=False, indent=1)
+
+    def to_csv(self, apply_id: str | None = None) -> str:
+        """Return `entries` as CSV with guarded cells."""
+        from spokekit.groups.csvfile import to_csv
+
+        return to_csv(self.entries(apply_id))
+
+    def _find(self, apply_id: str) -> str:
+        wanted = apply_id.strip().casefold()
+        found = [known for known in self.apply_ids() if wanted and known.startswith(wanted)]
+        if len(found) == 1:
+            return found[0]
+        raise NotFound(
+            f"{'Several applies begin' if found else 'There is no apply'} with the id {apply_id}.",
+            hint="The journal lists them: spokekit members journal.",
+        )
+
+
+def _head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo_of: str) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC),
+        "apply_id": apply_id,
+        "alias_id": place.alias_id,
+        "connection_id": place.connection_id,
+        "connection": place.connection,
+        "cloud_id": place.cloud_id,
+        "site": place.site,
+        "by": by,
+        "mode": mode,
+        "fingerprint": fingerprint,
+        "undo_of": undo_of,
+    }
+
+
+def _text(values: Iterable[str]) -> Any:
+    import pandas as pd
+
+    return pd.Series(list(values), dtype="str")

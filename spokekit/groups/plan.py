@@ -1,0 +1,257 @@
+"""A plan: what will happen to each membership, what is so already, and what is refused and why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from spokekit.errors import InputError
+from spokekit.groups.csvfile import Wish, WishList
+from spokekit.groups.present import Footing, GroupNow, Place, Present
+from spokekit.groups.rules import Judge, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mode = Literal["add", "remove", "sync", "undo"]
+Only = Literal["", "add-only", "remove-only"]
+
+COLUMNS = ("group_id", "group", "account_id", "display_name", "action", "reason", "status", "message")
+
+PLANNED = "planned"
+ALREADY = "already so"
+REFUSED = "refused"
+DONE = "done"
+FAILED = "failed"
+UNKNOWN = "unknown"
+NOT_DONE = "not done"
+STATUSES = (PLANNED, ALREADY, REFUSED, DONE, FAILED, UNKNOWN, NOT_DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One membership in a plan or a result; the fields are the columns, in their order.
+
+    ``action`` is add or remove. ``status`` is planned, already so or refused in a plan; in a result also done,
+    failed, unknown (nobody knows yet whether the call arrived) and not done (stopped before). ``reason`` is one word
+    for programs, ``message`` the sentence for people.
+    """
+
+    group_id: str
+    group: str
+    account_id: str
+    display_name: str
+    action: str
+    reason: str = ""
+    status: str = PLANNED
+    message: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Group id and account id."""
+        return self.group_id, self.account_id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows, and the ground they stand on. Made by `spokekit.groups.membership.Membership`, never changed.
+
+    ``made_at`` is when the ground was read. ``fingerprint`` covers place, mode, rows and ground: two plans with the
+    same fingerprint do the same to the same state.
+    """
+
+    mode: Mode
+    only: Only
+    rows: tuple[Row, ...]
+    ground: Mapping[str, Footing]
+    place: Place
+    by: str
+    made_at: datetime
+    notes: tuple[str, ...] = ()
+    undo_of: str = ""
+    present: Present | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that the plan says and relies on."""
+        facts = [
+            "spokekit plan 1",
+            [self.place.alias_id, self.place.cloud_id],
+            [self.mode, self.only, self.undo_of],
+            [[row.group_id, row.account_id, row.action, row.status, row.reason] for row in self.rows],
+            [self.ground[group_id].facts() for group_id in sorted(self.ground)],
+        ]
+        return hashlib.sha256(json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def planned(self) -> tuple[Row, ...]:
+        """The rows that an apply will carry out."""
+        return tuple(row for row in self.rows if row.status == PLANNED)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the ground was read."""
+        return max(0.0, (datetime.now(UTC) - self.made_at).total_seconds())
+
+    def counts(self) -> dict[str, int]:
+        """How many rows are planned, already so and refused."""
+        found = Counter(row.status for row in self.rows)
+        return {status: found.get(status, 0) for status in (PLANNED, ALREADY, REFUSED)}
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame with `COLUMNS`, all text, in the order in which an apply goes through them."""
+        return rows_frame(self.rows)
+
+    def __repr__(self) -> str:
+        counts = self.counts()
+        return (
+            f"Plan({self.mode}: {counts[PLANNED]:,} planned, {counts[ALREADY]:,} already so, "
+            f"{counts[REFUSED]:,} refused; {self.fingerprint[:12]})"
+        )
+
+
+def rows_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Make the frame of `COLUMNS` (str each) from rows."""
+    import pandas as pd
+
+    columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
+    for row in rows:
+        for name in COLUMNS:
+            columns[name].append(getattr(row, name))
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
+
+def build(
+    wishes: WishList,
+    mode: Mode,
+    only: Only,
+    present: Present,
+    *,
+    now: datetime | None = None,
+    undo_of: str = "",
+    fixed: Mapping[tuple[str, str], tuple[str, Verdict | None]] | None = None,
+) -> Plan:
+    """Turn `wishes` into a plan against `present`; pure, reads nothing.
+
+    Parameters
+    ----------
+    fixed:
+        For an undo: the action of each pair and, where it is decided already, the verdict on it.
+    """
+    if mode not in ("add", "remove", "sync", "undo"):
+        raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
+    if only and (mode != "sync" or only not in ("add-only", "remove-only")):
+        raise InputError(
+            "Add-only and remove-only go with the mode sync alone.", field="only", hint="Leave it out, or use sync."
+        )
+    judge = Judge(present)
+    rows: list[Row] = []
+    seen: set[tuple[str, str]] = set()
+    listed: dict[str, set[str]] = {}
+    broken: Counter[str] = Counter()
+    doubled = 0
+    kept_out = 0
+    for wish in wishes.wishes:
+        group, trouble = judge.group(wish)
+        account, puzzled = judge.account(wish)
+        group_id = group.group_id if group else wish.group
+        if group is not None:
+            listed.setdefault(group_id, set()).add(account)
+        pair = (group_id, account or wish.account)
+        if pair in seen and not wish.problem:
+            doubled += 1
+            continue
+        seen.add(pair)
+        action, decided = _action(wish, mode, pair, fixed)
+        if not trouble and not puzzled and not decided and group is not None:
+            if only == "remove-only" and account not in group.members:
+                kept_out += 1
+                continue
+            decided = judge.row(group, account, action)
+        # A mistyped id may mean a member, who must not be removed for the slip of somebody's pen.
+        if puzzled or wish.problem or (decided is not None and decided.reason == "unknown_account"):
+            broken[group_id] += 1
+        rows.append(_row(wish, group, account, action, trouble or puzzled or decided, present))
+    if mode == "sync" and only != "add-only":
+        for group_id in sorted(g for g in listed if judge.group_verdict(present.groups[g]) is None):
+            rows.extend(_leavers(present.groups[group_id], listed[group_id], broken[group_id], judge, present))
+    notes = list(wishes.notes)
+    if doubled:
+        notes.append(
+            f"{doubled:,} line{'s name' if doubled > 1 else ' names'} a membership a second time; once counts."
+        )
+    if kept_out:
+        notes.append(f"{kept_out:,} on the list are not in their group; remove-only leaves them out.")
+    ground = {group_id: Footing.of(group) for group_id, group in present.groups.items() if group.registered}
+    touched = {row.group_id for row in rows}
+    return Plan(
+        mode=mode,
+        only=only,
+        rows=tuple(rows),
+        ground={group_id: footing for group_id, footing in ground.items() if group_id in touched},
+        place=present.place,
+        by=present.me,
+        made_at=now or datetime.now(UTC),
+        notes=tuple(notes),
+        undo_of=undo_of,
+        present=present,
+    )
+
+
+def _action(
+    wish: Wish,
+    mode: Mode,
+    pair: tuple[str, str],
+    fixed: Mapping[tuple[str, str], tuple[str, Verdict | None]] | None,
+) -> tuple[str, Verdict | None]:
+    if fixed is not None:
+        return fixed[pair]
+    action = "remove" if mode == "remove" else "add"
+    # A plan or result that was exported and is used again as a list may say the opposite of the mode.
+    if wish.action in ("add", "remove") and wish.action != action and mode != "sync":
+        return action, Verdict(
+            REFUSED, "contradiction", f"Line {wish.line} says {wish.action}, but the plan is to {action}."
+        )
+    return action, None
+
+
+def _row(
+    wish: Wish, group: GroupNow | None, account: str, action: str, verdict: Verdict | None, present: Present
+) -> Row:
+    person = present.person(account)
+    row = Row(
+        group_id=group.group_id if group else wish.group,
+        group=group.name if group else "",
+        account_id=account or wish.account,
+        display_name=person.display_name if person else "",
+        action=action,
+    )
+    if verdict is None:
+        return row
+    return replace(row, status=verdict.status, reason=verdict.reason, message=verdict.message)
+
+
+def _leavers(group: GroupNow, listed: set[str], broken: int, judge: Judge, present: Present) -> Iterable[Row]:
+    for account in sorted(group.members - listed):
+        verdict = None
+        if broken:
+            verdict = Verdict(
+                REFUSED,
+                "list_unclear",
+                f"{broken:,} line{'s' if broken > 1 else ''} for this group could not be understood and may mean this "
+                "person; nobody is removed on such a list.",
+            )
+        yield _row(
+            Wish(group.group_id, account),
+            group,
+            account,
+            "remove",
+            verdict or judge.row(group, account, "remove"),
+            present,
+        )

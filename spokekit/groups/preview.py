@@ -1,0 +1,278 @@
+"""What a plan will do, before it does it: counts, seats, cost, and one sentence for each danger. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
+from spokekit.groups.present import LICENSING, SITE_ADMIN, Present
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIRM_ABOVE = 20
+"""Up to so many changes, pressing the button is enough; above, the words have to be typed."""
+
+MAX_AGE = 24 * 3600.0
+"""Seconds after which a plan is too old, whatever its ground."""
+
+_PAGE = 200
+_HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Seats of the licence that the plan takes and frees; ``unclear`` people may or may not change the count."""
+
+    taken: int = 0
+    freed: int = 0
+    unclear: int = 0
+
+    @property
+    def words(self) -> str:
+        """The same as a sentence."""
+        if not (self.taken or self.freed or self.unclear):
+            return "The licence is not touched, as far as the site shows."
+        parts = []
+        if self.taken:
+            parts.append(f"takes {_many(self.taken, 'seat')}")
+        if self.freed:
+            parts.append(f"frees {_many(self.freed, 'seat')}")
+        text = f"The plan {' and '.join(parts)} of the licence" if parts else "No change of seats is certain"
+        if self.unclear:
+            text += f"; for {_many(self.unclear, 'more person', 'more people') if parts else _people(self.unclear)} "
+            text += "it is not known whether another group gives them access"
+        return f"{text}."
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an apply will cost: ``points`` of the hour's quota, at least ``seconds`` at the allowed pace."""
+
+    points: int
+    seconds: float
+    left: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The same as a sentence."""
+        left = "" if self.left is None else f" of {self.left:,} left this hour"
+        return f"Applying costs about {_many(self.points, 'point')}{left} and takes {duration(self.seconds)} or more."
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan that was looked at; only this can be applied. Made by `Membership.preview`, or read from a plan file.
+
+    ``dangers`` holds a sentence for each thing that somebody should think about before applying.
+    """
+
+    plan: Plan
+    seats: Seats
+    cost: Cost
+    dangers: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """The plan's fingerprint."""
+        return self.plan.fingerprint
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The plan's rows; see `Plan.frame`."""
+        return self.plan.frame
+
+    @property
+    def confirmation(self) -> str:
+        """The words to be typed before this is applied; empty when pressing the button is enough."""
+        changes = len(self.plan.planned)
+        return f"change {changes} memberships" if changes > CONFIRM_ABOVE else ""
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Counts by group: group_id, group (str), members_now, add, remove, members_after, already_so, refused (int64).
+
+        Groups that are not registered are counted as refused, with 0 members.
+        """
+        import pandas as pd
+
+        counted: Counter[tuple[str, str]] = Counter()
+        names: dict[str, str] = {}
+        for row in self.plan.rows:
+            names.setdefault(row.group_id, row.group)
+            counted[row.group_id, row.action if row.status == PLANNED else row.status] += 1
+        order = list(names)
+        now = [len(self.plan.ground[group_id].members) if group_id in self.plan.ground else 0 for group_id in order]
+        adds = [counted[group_id, "add"] for group_id in order]
+        removes = [counted[group_id, "remove"] for group_id in order]
+        numbers = {
+            "members_now": now,
+            "add": adds,
+            "remove": removes,
+            "members_after": [n + a - r for n, a, r in zip(now, adds, removes, strict=True)],
+            "already_so": [counted[group_id, ALREADY] for group_id in order],
+            "refused": [counted[group_id, REFUSED] for group_id in order],
+        }
+        return pd.DataFrame(
+            {
+                "group_id": pd.Series(order, dtype="str"),
+                "group": pd.Series([names[group_id] for group_id in order], dtype="str"),
+                **{name: pd.Series(values, dtype="int64") for name, values in numbers.items()},
+            }
+        )
+
+    @property
+    def age_words(self) -> str:
+        """How long ago the groups were read."""
+        return f"The groups were read {duration(self.plan.age)} ago."
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The preview in sentences: counts, seats, cost, notes, fingerprint; the dangers stand apart."""
+        counts = self.plan.counts()
+        rows = self.plan.planned
+        adds = sum(row.action == "add" for row in rows)
+        first = (
+            f"{_people(adds)} to add, {_people(len(rows) - adds)} to remove; {counts[ALREADY]:,} already so, "
+            f"{counts[REFUSED]:,} refused."
+        )
+        where = f"On {self.plan.place.site}, through the connection {self.plan.place.connection}."
+        return (
+            first,
+            where,
+            self.seats.words,
+            self.cost.words,
+            *self.plan.notes,
+            f"Fingerprint {self.fingerprint[:12]}. {self.age_words}",
+        )
+
+    @property
+    def words(self) -> str:
+        """All of it as plain text."""
+        return "\n".join((*self.lines, *(f"Danger: {danger}" for danger in self.dangers)))
+
+    def __repr__(self) -> str:
+        return f"Preview of {self.plan!r}\n{self.words}"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in self.lines)
+        dangers = "".join(f"<li><b>Danger:</b> {escape(danger)}</li>" for danger in self.dangers)
+        return f"<ul>{lines}{dangers}</ul>{self.groups.to_html(index=False, escape=True)}"
+
+
+def cost(plan: Plan, *, pace: float, left: int | None) -> Cost:
+    """Reckon what applying costs: the groups are read once more, then one point a change."""
+    changes = len(plan.planned)
+    groups = {row.group_id for row in plan.planned}
+    reading = sum(3 + _reading(len(plan.ground[group_id].members)) for group_id in groups)
+    people = len({row.account_id for row in plan.planned})
+    return Cost(changes + reading + 2 * people + math.ceil(people / 250), changes / pace, left)
+
+
+def _reading(members: int) -> int:
+    return max(1, math.ceil(members / _PAGE)) + 2 * members
+
+
+def seats(rows: tuple[Row, ...], present: Present, known: Mapping[str, frozenset[str]]) -> Seats:
+    """Count seats taken and freed.
+
+    Parameters
+    ----------
+    known:
+        For accounts of which it is known: the ids of all licensing groups they are in. For others the groups of the
+        plan alone are looked at, and whoever could be in a further one is unclear.
+    """
+    licensing = {group_id for group_id, group in present.groups.items() if group.gives & LICENSING}
+    joins: dict[str, set[str]] = {}
+    leaves: dict[str, set[str]] = {}
+    for row in rows:
+        if row.group_id in licensing:
+            (joins if row.action == "add" else leaves).setdefault(row.account_id, set()).add(row.group_id)
+    taken = freed = unclear = 0
+    for account in sorted({*joins, *leaves}):
+        here = {group_id for group_id in licensing if account in present.groups[group_id].members}
+        before = set(known.get(account, frozenset())) | here
+        after = (before | joins.get(account, set())) - leaves.get(account, set())
+        if account in known:
+            taken += not before and bool(after)
+            freed += bool(before) and not after
+        elif bool(before) != bool(after):
+            unclear += 1
+    return Seats(taken, freed, unclear)
+
+
+def licensing_accounts(plan: Plan, present: Present) -> tuple[str, ...]:
+    """Return the accounts whose seat the plan may change."""
+    licensing = {group_id for group_id, group in present.groups.items() if group.gives & LICENSING}
+    return tuple(sorted({row.account_id for row in plan.planned if row.group_id in licensing}))
+
+
+def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished: int) -> tuple[str, ...]:
+    """Return one sentence for each thing that somebody should think about first."""
+    found: list[str] = []
+    for group_id, footing in plan.ground.items():
+        group = present.groups[group_id]
+        rows = [row for row in plan.planned if row.group_id == group_id]
+        adds = [row for row in rows if row.action == "add"]
+        removes = [row for row in rows if row.action == "remove"]
+        before = len(footing.members)
+        if removes and not adds and len(removes) == before:
+            found.append(f"{group.name} will be empty.")
+        elif before >= 4 and len(removes) > before * _HALF:
+            found.append(f"{len(removes):,} of the {before:,} members of {group.name} will be removed.")
+        if removes and group.gives & LICENSING:
+            found.append(
+                f"{group.name} gives access to Confluence: {_people(len(removes))} may lose it, "
+                "unless another group gives it to them."
+            )
+        if adds and SITE_ADMIN in group.gives:
+            found.append(f"{_people(len(adds))} will become site admin by {group.name}.")
+        elif adds and "admin" in group.gives:
+            found.append(f"{_people(len(adds))} will administer Confluence by {group.name}.")
+        elif adds and "user" in group.gives:
+            found.append(f"{_people(len(adds))} will be able to use Confluence by {group.name}.")
+        guests = sum(bool((person := present.person(row.account_id)) and person.is_guest) for row in adds)
+        if guests:
+            found.append(
+                f"{_people(guests)} to be added to {group.name} {'is a guest' if guests == 1 else 'are guests'}."
+            )
+        if rows and group.usage_type == "TEAM_COLLABORATION":
+            found.append(f"{group.name} is a team; its members manage it themselves and may be surprised.")
+    names = Counter((row.group_id, row.display_name) for row in plan.planned if row.display_name)
+    same = sum(1 for count in names.values() if count > 1)
+    if same:
+        found.append(f"{_many(same, 'name belongs', 'names belong')} to several people: compare the account ids.")
+    if seats_.taken:
+        found.append(f"{_many(seats_.taken, 'seat')} of the licence will be taken; a full licence stops the apply.")
+    if cost_.left is not None and cost_.points > cost_.left:
+        found.append(f"It costs {cost_.points:,} points and {cost_.left:,} are left this hour: the apply will pause.")
+    if not present.me:
+        found.append("Nobody knows which account is signed in, so the rule against removing yourself cannot be kept.")
+    if unfinished:
+        found.append(f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume first.")
+    refused = plan.counts()[REFUSED]
+    if refused:
+        found.append(f"{_many(refused, 'row is', 'rows are')} refused and will not happen; the messages say why.")
+    return tuple(found)
+
+
+def duration(seconds: float) -> str:
+    """Say a time span in words."""
+    if seconds < 90:
+        return _many(max(1, round(seconds)), "second")
+    if seconds < 5400:
+        return _many(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def _people(count: int) -> str:
+    return _many(count, "person", "people")

@@ -1,0 +1,282 @@
+"""Read the present state of the site for a plan, and make its changes: the one place here that uses the spoke."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import anyio
+
+from spokekit import _portal
+from spokekit.confluence.groups import ACCESS, confirm
+from spokekit.confluence.models import Cancel, ProgressCallback
+from spokekit.confluence.operation import Operation
+from spokekit.errors import NotThere, ScopeMissing
+from spokekit.groups.present import LICENSING, SITE_ADMIN, GroupNow, Person, Place, Present
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.confluence.shapes import Group
+    from spokekit.confluence.spoke import Spoke
+    from spokekit.groups.registry import Registry
+
+SEATS_ASKED = 100
+"""For so many people the groups of each are looked up to count seats; for more it would cost more than the plan."""
+
+
+STRANGERS_ASKED = 50
+"""So many groups that are not registered are looked up, only to say better why they are refused."""
+
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class Site:
+    """The site of one connection, as plans see it."""
+
+    def __init__(self, spoke: Spoke, registry: Registry) -> None:
+        self.spoke = spoke
+        self.registry = registry
+
+    @property
+    def place(self) -> Place:
+        """Where this is."""
+        connection = self.spoke.connection
+        return Place(
+            alias_id=connection.alias_id,
+            connection_id=connection.connection_id,
+            connection=connection.name,
+            cloud_id=connection.cloud_id or "",
+            site=connection.site_url or connection.site_name or "",
+        )
+
+    @property
+    def me(self) -> str:
+        """The account that is signed in; empty when it is not known."""
+        return self.spoke.connection.account_id or ""
+
+    def present(
+        self,
+        groups: Iterable[str],
+        accounts: Collection[str],
+        *,
+        removes: bool,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> Present:
+        """Read what a plan needs to know.
+
+        Parameters
+        ----------
+        groups:
+            Group ids or names, as written in a list.
+        accounts:
+            Account ids and e-mail addresses, as written. An address makes all registered groups and all groups with
+            Confluence access be read, since Confluence finds nobody by address for an app of this kind.
+        removes:
+            Whether the plan may take people out, so that the site admins have to be known.
+
+        Raises
+        ------
+        IncompleteResult
+            A member list could not be read to its end: no plan is made on half of one.
+        """
+        registered = self._registered()
+        names: dict[str, list[str]] = {}
+        for group_id, known in registered.items():
+            for name in set(known) - {""}:
+                names.setdefault(name.casefold(), []).append(group_id)
+        wanted: dict[str, None] = {}
+        for text in groups:
+            ids = [text] if text in registered else names.get(text.casefold(), [text])
+            wanted.update(dict.fromkeys(ids))
+        access = self._access(cancel)
+        found = self._by_id(wanted, registered, cancel)
+        mails = [account for account in accounts if "@" in account]
+        reading = [group_id for group_id in wanted if group_id in registered and found.get(group_id) is not None]
+        wider = set(reading)
+        if mails:
+            wider |= set(registered) | {group_id for group_id, kinds in access.items() if "user" in kinds}
+        admin_groups = [group_id for group_id, kinds in access.items() if SITE_ADMIN in kinds]
+        with_admins = removes and bool(set(reading) & set(admin_groups))
+        if with_admins:
+            wider |= set(admin_groups)
+        members = self._members(sorted(wider), progress, cancel)
+        people = members.people
+        by_mail = members.mails
+        known = {account for account in accounts if "@" not in account}
+        known |= {found_id for mail in mails for found_id in by_mail.get(mail.casefold(), ())}
+        in_all = frozenset.intersection(*(members.of(group_id) for group_id in reading)) if reading else frozenset()
+        ask = known - in_all
+        if with_admins:
+            ask |= {account for group_id in admin_groups for account in members.of(group_id)}
+        people |= self._people(sorted(ask), cancel)
+        return Present(
+            place=self.place,
+            me=self.me,
+            groups={
+                group_id: _group(group_id, found.get(group_id), registered.get(group_id), access, members.of(group_id))
+                for group_id in wanted
+                if group_id in found
+            },
+            people=people,
+            names={name: tuple(called) for name, called in names.items()},
+            mails=by_mail,
+            admins={
+                group_id: frozenset(a for a in members.of(group_id) if _is_active_person(people.get(a)))
+                for group_id in (admin_groups if with_admins else ())
+            },
+            licensing=frozenset(group_id for group_id, kinds in access.items() if kinds & LICENSING),
+        )
+
+    def memberships(self, accounts: Collection[str], cancel: Cancel | None = None) -> dict[str, frozenset[str]]:
+        """Return the groups of each account, for at most `SEATS_ASKED` accounts; empty when that is not to be known."""
+        if len(accounts) > SEATS_ASKED:
+            return {}
+        try:
+            return {account: self._groups_of(account) for account in accounts}
+        except ScopeMissing:
+            return {}
+
+    # -- what an apply does (`spokekit.groups.apply.Hands`) ------------------------------------------------------------
+
+    def add(self, group_id: str, account_id: str) -> None:
+        """Add one member; the guard of the gateway has the last word."""
+        self.spoke.add_member_to_group_by_group_id(group_id, account_id)
+
+    def remove(self, group_id: str, account_id: str) -> None:
+        """Remove one member; the guard of the gateway has the last word."""
+        self.spoke.remove_member_from_group_by_group_id(group_id, account_id)
+
+    def is_member(self, group_id: str, account_id: str) -> bool:
+        """Ask the site, by the person's groups, or by the group's members where the scope for that is missing."""
+        try:
+            return group_id in self._groups_of(account_id)
+        except ScopeMissing:
+            return account_id in set(self.spoke.look_up_members_by_group_id(group_id)["account_id"])
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _groups_of(self, account_id: str) -> frozenset[str]:
+        return frozenset(self.spoke.look_up_group_memberships_for_user(account_id)["group_id"])
+
+    def _registered(self) -> dict[str, tuple[str, str]]:
+        frame = self.registry.frame()
+        return {
+            str(group_id): (str(name), str(current))
+            for group_id, name, current in zip(frame["group_id"], frame["name"], frame["current_name"], strict=True)
+        }
+
+    def _access(self, cancel: Cancel | None) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for kind in ACCESS:
+            for group_id in self.spoke.look_up_groups(kind, with_access=False, cancel=cancel)["group_id"]:
+                found.setdefault(group_id, set()).add(kind)
+        return {group_id: frozenset(kinds) for group_id, kinds in found.items()}
+
+    def _by_id(
+        self, wanted: Iterable[str], registered: Mapping[str, object], cancel: Cancel | None
+    ) -> dict[str, Group | None]:
+        """Ask for each group that is registered or whose id looks like one; None for those that are not there."""
+        gateway = self.spoke.aio.gateway
+        operation = Operation("look_up_groups", unit="groups", cancel=cancel)
+        found: dict[str, Group | None] = {}
+        strange = [text for text in wanted if text not in registered and _ID.fullmatch(text)]
+        wanted = [group_id for group_id in wanted if group_id in registered] + strange[:STRANGERS_ASKED]
+
+        async def ask(group_id: str) -> None:
+            try:
+                found[group_id] = await confirm(gateway, operation, group_id)
+            except NotThere:
+                found[group_id] = None
+
+        async def all_of_them() -> None:
+            left = iter(wanted)
+
+            async def worker() -> None:
+                for group_id in left:
+                    await ask(group_id)
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(min(gateway.in_flight, len(wanted))):
+                    tasks.start_soon(worker)
+
+        async def run() -> None:
+            await operation.run(all_of_them)
+
+        try:
+            _portal.call(run)
+        except BaseExceptionGroup as errors:
+            # Whatever one of the questions met is what a person has to be told; the others met it too.
+            raise _first(errors) from None
+        return found
+
+    def _members(self, group_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None) -> _Members:
+        if not group_ids:
+            return _Members(None)
+        frame = self.spoke.look_up_members_by_group_id(group_ids, confirm_empty=False, progress=progress, cancel=cancel)
+        return _Members(frame)
+
+    def _people(self, account_ids: list[str], cancel: Cancel | None) -> dict[str, Person]:
+        if not account_ids:
+            return {}
+        frame = self.spoke.look_up_users(account_ids)
+        columns = ("account_id", "display_name", "account_type", "account_status", "is_guest")
+        rows = zip(*(frame[name].tolist() for name in columns), strict=True)
+        return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4])) for row in rows}
+
+
+class _Members:
+    """A frame of memberships as sets by group, people by account and accounts by address."""
+
+    def __init__(self, frame: pd.DataFrame | None) -> None:
+        self._sets: dict[str, frozenset[str]] = {}
+        self.people: dict[str, Person] = {}
+        self.mails: dict[str, tuple[str, ...]] = {}
+        if frame is None:
+            return
+        for group_id, rows in frame.groupby("group_id", observed=False, sort=False)["account_id"]:
+            self._sets[str(group_id)] = frozenset(rows)
+        once = frame.drop_duplicates("account_id")
+        columns = ("account_id", "display_name", "account_type", "is_guest", "email")
+        by_mail: dict[str, set[str]] = {}
+        for account, name, kind, guest, mail in zip(*(once[c].tolist() for c in columns), strict=True):
+            self.people[account] = Person(account, name, kind or "atlassian", "unknown", bool(guest))
+            if mail:
+                by_mail.setdefault(mail.casefold(), set()).add(account)
+        self.mails = {mail: tuple(sorted(accounts)) for mail, accounts in by_mail.items()}
+
+    def of(self, group_id: str) -> frozenset[str]:
+        return self._sets.get(group_id, frozenset())
+
+
+def _group(
+    group_id: str,
+    found: Group | None,
+    registered: tuple[str, str] | None,
+    access: Mapping[str, frozenset[str]],
+    members: frozenset[str],
+) -> GroupNow:
+    return GroupNow(
+        group_id=group_id,
+        name=found.name if found else (registered[1] or registered[0] if registered else ""),
+        members=members,
+        access=", ".join(kind for kind in ACCESS if kind in access.get(group_id, ())),
+        managed_by=(found.managed_by or "") if found else "",
+        usage_type=(found.usage_type or "") if found else "",
+        registered=registered is not None,
+        registered_name=registered[0] if registered else "",
+        there=found is not None,
+    )
+
+
+def _is_active_person(person: Person | None) -> bool:
+    return person is not None and person.status not in ("inactive", "closed") and person.account_type != "app"
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
