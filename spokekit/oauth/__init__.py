@@ -1,0 +1,1 @@
+"""Getting a token and keeping it: vault, receivers, the consent, and the refresh."""

@@ -1,0 +1,351 @@
+"""How the redirect comes back: a listener on one loopback port, the Jupyter server, or a pasted address.
+
+Every receiver takes a pasted address too (`Receiver.deliver`), so that "it did not work?" has one answer everywhere.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from spokekit._secret import Secret, guard_logs
+from spokekit.errors import CallbackRefused, ConsentError, SpokekitError
+from spokekit.oauth.answers import clean, explain_callback
+from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES
+from spokekit.oauth.page import Kind, answer_page
+
+ReceiverName = Literal["loopback", "paste", "extension"]
+
+_LONGEST = 16_384
+
+
+@dataclass(frozen=True)
+class Callback:
+    """What came back from the consent page: a code, or an error in Atlassian's words."""
+
+    code: Secret | None = None
+    state: Secret | None = None
+    error: str | None = None
+    error_description: str = ""
+    redirect_uri: str | None = field(default=None, repr=False)
+
+
+# Judges a callback at the door: returns when it is the one that was waited for, raises `ConsentError` when not.
+Judge = Callable[[Callback], None]
+
+
+def parse_callback(text: str, *, expected_redirect: str) -> Callback:
+    """Return what a pasted address (or ``code=…&state=…``) holds.
+
+    Parameters
+    ----------
+    text:
+        The whole address of the page that did not load. Spaces and line breaks around and inside are dropped.
+    expected_redirect:
+        The redirect URI that was sent; the address has to begin with it.
+
+    Raises
+    ------
+    CallbackRefused
+        It is not a callback address; the message says what it is instead.
+    RedirectMismatch, SiteAdminMustAuthorize
+        It is the address of a page on which Atlassian says so.
+    """
+    problem, callback = _parse(text, expected_redirect)
+    if problem is not None:
+        raise problem
+    assert callback is not None  # noqa: S101 - one of the two is always there
+    return callback
+
+
+def _parse(text: str, expected: str) -> tuple[ConsentError | None, Callback | None]:
+    text = re.sub(r"\s+", "", text).strip("\"'<>`")
+    if not text:
+        return _refused("Nothing was pasted."), None
+    if len(text) > _LONGEST:
+        return _refused("What was pasted is too long for an address."), None
+    if "://" not in text:
+        query = text.lstrip("?&#")
+        if "code=" not in query and "error=" not in query:
+            return (
+                _refused(
+                    "This is a bare code, or not an address at all.",
+                    "Without the state beside it nothing shows that it answers this attempt.",
+                ),
+                None,
+            )
+        return _from_query(query)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return _refused("This is not a valid address."), None
+    fields = dict(parse_qsl(parts.query, keep_blank_values=True))
+    host = (parts.hostname or "").lower()
+    if host.endswith("atlassian.com") and "error" in fields:
+        return explain_callback(fields["error"], fields.get("error_description", ""), expected), None
+    if parts.path.rstrip("/").endswith("/authorize") or "client_id" in fields:
+        return _refused(
+            "This is the address of the consent page, not of the page after it.",
+            "Press Accept there first; the address of the next page is the one to copy, even if it does not load.",
+        ), None
+    if not _same_place(text, expected):
+        return _refused(
+            f"This address does not begin with the redirect URI of the connection ({expected}).",
+            "It may belong to another app or another attempt.",
+        ), None
+    return _from_query(parts.query)
+
+
+def _from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    if any(names.count(name) > 1 for name in ("code", "state", "error")):
+        return _refused("The address names the code, the state or the error twice."), None
+    fields = dict(pairs)
+    state = Secret(fields["state"]) if fields.get("state") else None
+    if fields.get("error"):
+        # An error counts first, whatever else the address holds.
+        words = clean(fields.get("error_description", ""))
+        return None, Callback(None, state, clean(fields["error"], 80), words)
+    if not fields.get("code"):
+        return _refused("The address holds neither a code nor an error.", "It may have been cut off."), None
+    return None, Callback(Secret(fields["code"]), state)
+
+
+def _same_place(address: str, expected: str) -> bool:
+    def place(url: str) -> tuple[str, int | None, str]:
+        parts = urlsplit(url)
+        return (parts.hostname or "").lower(), parts.port, parts.path.rstrip("/")
+
+    if place(address) == place(expected):
+        return True
+    # A hub sends …/hub/user-redirect/PATH on to the person's own server, where PATH comes after /user/NAME/.
+    ours, theirs = urlsplit(address), urlsplit(expected)
+    return (
+        "/user-redirect/" in theirs.path
+        and ours.netloc.lower() == theirs.netloc.lower()
+        and ours.path.rstrip("/").endswith("/" + theirs.path.split("/user-redirect/", 1)[1].rstrip("/"))
+    )
+
+
+def _refused(what: str, likely: str | None = None) -> CallbackRefused:
+    return CallbackRefused(
+        what,
+        likely=likely,
+        hint="Copy the whole address from the browser's address bar, after the consent, and paste it again.",
+        next_step="fix_input",
+    )
+
+
+# ------------------------------------------------------------------ receivers
+
+
+class Receiver:
+    """Waits for one callback. Also the receiver for pasted addresses: it only takes what `deliver` is given.
+
+    Parameters
+    ----------
+    redirect_uri:
+        The redirect URI as it is sent to Atlassian.
+    """
+
+    name: ReceiverName = "paste"
+
+    def __init__(self, redirect_uri: str) -> None:
+        self.redirect_uri = redirect_uri
+        self._arrived: queue.SimpleQueue[Callback] = queue.SimpleQueue()
+        self._judge: Judge | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.redirect_uri!r})"
+
+    def open(self, judge: Judge, authorize_url: Callable[[], str], state: Secret, seconds: float) -> None:
+        """Begin to listen; `judge` decides at the door what counts. Called by the attempt."""
+        self._judge = judge
+
+    def link(self, authorize_url: str) -> str:
+        """Return the address that the person opens to consent."""
+        return authorize_url
+
+    def deliver(self, text: str) -> None:
+        """Take a pasted address; raises `ConsentError` with the reason when it is not the one waited for."""
+        self._take(parse_callback(text, expected_redirect=self.redirect_uri))
+
+    def wait(self, timeout: float) -> Callback | None:
+        """Return the callback, or None when none came within `timeout` seconds."""
+        try:
+            return self._arrived.get(timeout=max(0.0, timeout))
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._judge = None
+
+    def _take(self, callback: Callback) -> None:
+        judge = self._judge
+        if judge is None:
+            raise _not_waiting()
+        judge(callback)
+        self._arrived.put(callback)
+
+
+class PasteReceiver(Receiver):
+    """The person copies the address of the page that does not load."""
+
+
+def _not_waiting() -> CallbackRefused:
+    return CallbackRefused(
+        "Nobody waits for this address any more.",
+        likely="The attempt has ended, was cancelled, or the address was delivered before.",
+        hint="Press Get OAuth Token to begin a new attempt.",
+    )
+
+
+class LoopbackReceiver(Receiver):
+    """A listener thread on the loopback interface, on the one port that the redirect URI names."""
+
+    name: ReceiverName = "loopback"
+
+    def __init__(self, redirect_uri: str) -> None:
+        super().__init__(redirect_uri)
+        parts = urlsplit(redirect_uri)
+        if parts.scheme != "http" or (parts.hostname or "") not in LOOPBACK_NAMES:
+            raise ConsentError(
+                f"The redirect URI {redirect_uri} does not lead to this computer, so nothing can listen there.",
+                hint="Paste the address of the page after the consent instead.",
+                next_step="fix_redirect",
+            )
+        self._port = parts.port or 80
+        self._path = parts.path or "/"
+        self._hosts = ["127.0.0.1", *(["::1"] if parts.hostname in ("localhost", "::1") else [])]
+        self._servers: list[ThreadingHTTPServer] = []
+
+    def open(self, judge: Judge, authorize_url: Callable[[], str], state: Secret, seconds: float) -> None:
+        guard_logs()
+        super().open(judge, authorize_url, state, seconds)
+        for number, host in enumerate(self._hosts):
+            try:
+                self._servers.append(_Server((host, self._port), self._path, self._answer))
+            except OSError as error:
+                if number:
+                    # A browser that tries ::1 first falls back to 127.0.0.1.
+                    continue
+                self.close()
+                raise ConsentError(
+                    f"Port {self._port}, on which the redirect would come back, cannot be used: "
+                    f"{error.strerror or error}.",
+                    likely="Another notebook or program is waiting on it.",
+                    hint="Close the other attempt, or paste the address of the page after the consent instead.",
+                    next_step="retry",
+                ) from None
+        for server in self._servers:
+            threading.Thread(
+                target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="spokekit-callback", daemon=True
+            ).start()
+
+    def close(self) -> None:
+        super().close()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+    def _answer(self, query: str) -> tuple[Kind, tuple[str, ...]]:
+        problem, callback = _from_query(query)
+        try:
+            if problem is not None:
+                raise problem
+            assert callback is not None  # noqa: S101 - one of the two is always there
+            self._take(callback)
+        except SpokekitError as error:
+            return verdict(error)
+        return verdict(callback)
+
+
+def verdict(outcome: SpokekitError | Callback) -> tuple[Kind, tuple[str, ...]]:
+    """Return what the browser's page says about a callback."""
+    if isinstance(outcome, SpokekitError):
+        return "refused", tuple(part for part in (outcome.message, outcome.likely) if part)
+    if outcome.error is not None:
+        problem = explain_callback(outcome.error, outcome.error_description)
+        return "declined", (problem.message, "You can close this page and go back to where you came from.")
+    return "done", ("Go back to where you came from: the rest happens there.", "You can close this page.")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    # On Windows the option would let a second program take the port over.
+    allow_reuse_address = sys.platform != "win32"
+
+    def __init__(
+        self, address: tuple[str, int], path: str, answer: Callable[[str], tuple[Kind, tuple[str, ...]]]
+    ) -> None:
+        self.path, self.answer = path, answer
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # The parent's own version asks the name service for this host's name, which may take seconds.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(self.allow_reuse_address))
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away is no news, and the traceback would show the address with the code."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+    server_version, sys_version = "spokekit", ""
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        if host not in LOOPBACK_NAMES:
+            # A page elsewhere that lets its own name point to this computer gets nothing.
+            self._send(400, "refused", ("This address is for this computer only.",))
+        elif parts.path != self.server.path:
+            self._send(404, "refused", ("There is nothing here.",))
+        else:
+            kind, sentences = self.server.answer(parts.query)
+            self._send(400 if kind == "refused" else 200, kind, sentences)
+
+    def _send(self, status: int, kind: Kind, sentences: tuple[str, ...]) -> None:
+        page, headers = answer_page(kind, *sentences)
+        body = page.encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """The request line holds the code: nothing is logged."""
+
+
+__all__ = [
+    "CALLBACK_PATH",
+    "Callback",
+    "LoopbackReceiver",
+    "PasteReceiver",
+    "Receiver",
+    "parse_callback",
+    "verdict",
+]

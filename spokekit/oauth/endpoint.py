@@ -1,0 +1,255 @@
+"""The few requests that getting and renewing a token needs: token endpoint, accessible resources, who am I.
+
+Plain, synchronous requests with short time-outs, since they run in worker threads while a lock is held. No frame here
+has a local variable that holds a secret while an error leaves it: a traceback may show the locals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from spokekit._secret import Secret, guard_logs
+from spokekit.connections.connection import Connection
+from spokekit.errors import SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
+from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, clean, explain, seconds_to_wait
+
+# Together well below the 60 s that another writer waits for the store.
+TIMEOUTS = httpx2.Timeout(15.0, connect=5.0)
+_MOST_BYTES = 1_000_000
+
+
+class AnswerLost(TransportError):
+    """The request may have been carried out, but its answer did not arrive."""
+
+
+class AnswerLate(AnswerLost):
+    """The time was up before the answer came."""
+
+    def __init__(self, message: str, **more: Any) -> None:
+        super().__init__(message, **({"next_step": "wait"} | more))
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site that the grant reaches."""
+
+    cloud_id: str
+    name: str
+    url: str
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who consented."""
+
+    account_id: str
+    name: str
+
+
+class Endpoint:
+    """The authorisation server and the gateway's two token-level addresses, for one connection."""
+
+    def __init__(self, connection: Connection, *, transport: httpx2.BaseTransport | None = None) -> None:
+        guard_logs()
+        self._auth = connection.auth_url.rstrip("/")
+        self._api = connection.url.rstrip("/")
+        self._client_id = connection.client_id
+        self._transport = transport
+
+    def _client(self) -> httpx2.Client:
+        headers = {"Accept": "application/json"}
+        return httpx2.Client(transport=self._transport, timeout=TIMEOUTS, follow_redirects=False, headers=headers)
+
+    # -------------------------------------------------------------- tokens
+
+    def redeem(self, code: Secret, redirect_uri: str, secret: Secret, verifier: Secret | None = None) -> TokenAnswer:
+        """Exchange a code for a token; each refusal is an error of its own (see `answers.explain`)."""
+        more: dict[str, str | Secret] = {"code": code, "redirect_uri": redirect_uri}
+        if verifier is not None:
+            more["code_verifier"] = verifier
+        return self._token("code", {"grant_type": "authorization_code", **more}, secret)
+
+    def refresh(self, refresh_token: Secret, secret: Secret) -> TokenAnswer:
+        """Exchange the refresh token for a new pair; an answer that was cut off is asked for once more."""
+        fields: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        try:
+            return self._token("refresh", fields, secret)
+        except AnswerLate:
+            raise
+        except AnswerLost:
+            pass
+        # Atlassian accepts the same refresh token again for ten minutes.
+        return self._token("refresh", fields, secret)
+
+    def _token(self, purpose: Purpose, fields: Mapping[str, str | Secret], secret: Secret) -> TokenAnswer:
+        fields = {**fields, "client_id": self._client_id, "client_secret": secret}
+        with self._client() as client:
+            response = self._post(client, "json", fields)
+            if isinstance(response, httpx2.Response) and _wants_a_form(response):
+                response = self._post(client, "data", fields)
+        if not isinstance(response, httpx2.Response):
+            raise response
+        found = _read_token(response)
+        if isinstance(found, Refusal):
+            raise explain(found, purpose)
+        return found
+
+    def _post(
+        self, client: httpx2.Client, encoding: str, fields: Mapping[str, str | Secret]
+    ) -> httpx2.Response | TransportError:
+        try:
+            return client.post(
+                f"{self._auth}/oauth/token",
+                **{encoding: {k: v.reveal() if isinstance(v, Secret) else v for k, v in fields.items()}},  # type: ignore[arg-type]
+            )
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+            # The library's error holds the request, and that the secret: only its kind goes on.
+            return _transport_error(error, self._auth, TOKEN_ENDPOINT)
+
+    # -------------------------------------------------------------- identity
+
+    def sites(self, token: Secret) -> tuple[Site, ...]:
+        """Return the sites with Confluence that the token reaches, each once, A to Z."""
+        data = self._get("/oauth/token/accessible-resources", token)
+        if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+            raise _unexpected("accessible resources")
+        found: dict[str, Site] = {}
+        for item in data:
+            scopes = item.get("scopes")
+            scopes = tuple(str(s) for s in scopes) if isinstance(scopes, list) else ()
+            cloud_id, url = item.get("id"), str(item.get("url") or "")
+            # One site may be listed once for Jira and once for Confluence; its scopes tell which is which.
+            if not isinstance(cloud_id, str) or not cloud_id or (scopes and not any("confluence" in s for s in scopes)):
+                continue
+            found.setdefault(cloud_id, Site(cloud_id, clean(item.get("name") or url or cloud_id), clean(url), scopes))
+        return tuple(sorted(found.values(), key=lambda site: (site.name.casefold(), site.cloud_id)))
+
+    def account(self, token: Secret) -> Account | None:
+        """Return who consented, or None when the app may not ask (scope ``read:me``)."""
+        try:
+            data = self._get("/me", token)
+        except SpokekitError:
+            # Knowing the name is a comfort; the token works without it.
+            return None
+        if not isinstance(data, dict) or not isinstance(data.get("account_id"), str):
+            return None
+        return Account(data["account_id"], clean(data.get("name") or data.get("nickname") or "", 120))
+
+    def _get(self, path: str, token: Secret) -> Any:
+        failure: SpokekitError
+        try:
+            with self._client() as client:
+                response = client.get(self._api + path, headers={"Authorization": f"Bearer {token.reveal()}"})
+            if response.status_code == 200 and len(response.content) <= _MOST_BYTES:
+                return response.json()
+            failure = _get_failure(response, path)
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+            failure = _transport_error(error, self._api, f"GET {path}")
+        except ValueError:
+            failure = _unexpected(path.rsplit("/", 1)[-1])
+        raise failure
+
+    # -------------------------------------------------------------- metadata
+
+    def advertises_pkce(self) -> bool:
+        """Tell whether the authorisation server's metadata offers PKCE with S256.
+
+        Atlassian's metadata offers it for other kinds of clients, while its 3LO page documents none of it, so
+        Atlassian is not asked.
+        """
+        host = urlsplit(self._auth).hostname or ""
+        if host == "atlassian.com" or host.endswith(".atlassian.com"):
+            return False
+        for name in ("oauth-authorization-server", "openid-configuration"):
+            try:
+                with self._client() as client:
+                    response = client.get(f"{self._auth}/.well-known/{name}", timeout=3.0)
+                methods = response.json().get("code_challenge_methods_supported") if response.is_success else None
+            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, AttributeError):
+                continue
+            if isinstance(methods, list):
+                return "S256" in methods
+        return False
+
+
+def _wants_a_form(response: httpx2.Response) -> bool:
+    # Atlassian documents JSON; RFC 6749 a form. A strict server refuses the other before it reads the fields.
+    if response.status_code == 415:
+        return True
+    return response.status_code == 400 and b"form-urlencoded" in response.content[:2000]
+
+
+def _read_token(response: httpx2.Response) -> TokenAnswer | Refusal:
+    """Return the token, or what is left of the answer; never raises, since its locals hold tokens."""
+    wait = seconds_to_wait(response.headers.get("retry-after"))
+    data: Any = None
+    if len(response.content) <= _MOST_BYTES:
+        try:
+            data = response.json()
+        except (ValueError, RecursionError):
+            data = None
+    if not isinstance(data, dict):
+        return Refusal(response.status_code, is_json=False, retry_after=wait)
+    if response.status_code == 200:
+        token = TokenAnswer.of(data)
+        if token is not None:
+            return token
+    return Refusal(
+        response.status_code,
+        clean(data.get("error") or "", 80),
+        clean(data.get("error_description") or data.get("message") or ""),
+        retry_after=wait,
+    )
+
+
+def _get_failure(response: httpx2.Response, path: str) -> SpokekitError:
+    status, endpoint = response.status_code, f"GET {path}"
+    if status in (401, 403):
+        return TokenRejected(
+            f"Atlassian does not accept the new token (status {status}).",
+            hint="Get the token again; if it stays so, check the connection URL.",
+            status=status,
+            endpoint=endpoint,
+        )
+    refusal = Refusal(status, is_json=True, retry_after=seconds_to_wait(response.headers.get("retry-after")))
+    if status == 429 or status >= 500:
+        return explain(refusal, "code")
+    return _unexpected(path.rsplit("/", 1)[-1], status)
+
+
+def _unexpected(what: str, status: int = 200) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"The answer to “{what}” is not what Atlassian documents (status {status}).",
+        likely="A proxy may have answered, or the connection URL does not lead to Atlassian's gateway.",
+        hint="Check the connection URL and the network, then try again; the token is kept.",
+        status=status,
+        endpoint=what,
+    )
+
+
+def _transport_error(error: Exception, address: str, endpoint: str) -> TransportError:
+    host = urlsplit(address).netloc
+    if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        return TransportError(
+            f"{host} cannot be reached.",
+            likely="There is no network, a proxy or firewall stands between, or the address is wrong.",
+            hint="Check the network and the connection's URLs, then try again; the saved token is kept.",
+            endpoint=endpoint,
+        )
+    if isinstance(error, httpx2.TimeoutException):
+        return AnswerLate(
+            f"{host} did not answer in time.",
+            hint="Try again in a moment; the saved token is kept.",
+            endpoint=endpoint,
+        )
+    return AnswerLost(
+        f"The connection to {host} was cut off before the answer came.",
+        hint="Try again; the saved token is kept.",
+        endpoint=endpoint,
+    )

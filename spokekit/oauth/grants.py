@@ -1,0 +1,120 @@
+"""A grant as it stands sealed in the store, bound to the connection, app and server that it was given for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spokekit._secret import Secret
+from spokekit.connections.connection import Connection
+from spokekit.connections.fields import host_of, is_loopback, origin
+from spokekit.errors import VaultError
+from spokekit.oauth.answers import TokenAnswer
+from spokekit.oauth.keys import WAY_OUT
+from spokekit.oauth.vault import Sealer, Vault
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An opened grant. ``lifetime`` is the access token's, in seconds."""
+
+    connection_id: str
+    client_id: str
+    auth_url: str
+    access_token: Secret
+    refresh_token: Secret | None
+    lifetime: int
+
+    @classmethod
+    def of(cls, connection: Connection, answer: TokenAnswer, earlier: Grant | None = None) -> Grant:
+        """Return the grant for a new answer; a server that does not rotate leaves the earlier refresh token valid."""
+        kept = earlier.refresh_token if earlier is not None else None
+        return cls(
+            connection.connection_id,
+            connection.client_id,
+            connection.auth_url,
+            answer.access_token,
+            answer.refresh_token or kept,
+            answer.lifetime,
+        )
+
+    def fits(self, connection: Connection) -> bool:
+        """Tell whether it was given to this app by this server: it must never be sent to another one."""
+        if self.client_id != connection.client_id:
+            return False
+        here, there = connection.auth_url, self.auth_url
+        # A practice site gets another port each time it starts; it is still the practice site.
+        return origin(here) == origin(there) or (is_loopback(host_of(here)) and is_loopback(host_of(there)))
+
+
+def seal_grant(grant: Grant, sealer: Sealer) -> bytes:
+    """Return the grant sealed."""
+    return sealer.seal(
+        json.dumps(
+            {
+                "v": 1,
+                "connection": grant.connection_id,
+                "client": grant.client_id,
+                "server": grant.auth_url,
+                "access": grant.access_token.reveal(),
+                "refresh": grant.refresh_token.reveal() if grant.refresh_token else None,
+                "lifetime": grant.lifetime,
+            }
+        ).encode()
+    )
+
+
+def open_grant(sealed: bytes, vault: Vault, connection: Connection) -> Grant:
+    """Return the opened grant; raises `VaultError` when it is damaged or another connection's."""
+    grant = _parse(vault.unseal(sealed))
+    if grant is None or grant.connection_id != connection.connection_id:
+        raise VaultError(
+            f"The saved token of “{connection.name}” is damaged.",
+            likely="The record was changed or copied from another connection outside spokekit.",
+            hint=f"Other connections are not touched. {WAY_OUT}",
+            next_step="consent",
+        )
+    return grant
+
+
+def _parse(data: bytes) -> Grant | None:
+    try:
+        found: Mapping[str, Any] = json.loads(data)
+        refresh = found["refresh"]
+        return Grant(
+            str(found["connection"]),
+            str(found["client"]),
+            str(found["server"]),
+            Secret(found["access"]),
+            Secret(refresh) if refresh else None,
+            int(found["lifetime"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def seal_secret(secret: Secret, connection: Connection, sealer: Sealer) -> bytes:
+    """Return the client secret sealed, bound to its connection."""
+    return sealer.seal(json.dumps({"connection": connection.connection_id, "secret": secret.reveal()}).encode())
+
+
+def open_secret(sealed: bytes, vault: Vault, connection: Connection) -> Secret:
+    """Return the client secret; raises `VaultError` when it is damaged or another connection's."""
+    secret = _parse_secret(vault.unseal(sealed), connection.connection_id)
+    if secret is None:
+        raise VaultError(
+            f"The saved client secret of “{connection.name}” is damaged.",
+            hint="Enter the client secret again. Other connections are not touched.",
+            next_step="fix_secret",
+        )
+    return secret
+
+
+def _parse_secret(data: bytes, connection_id: str) -> Secret | None:
+    try:
+        found = json.loads(data)
+        return Secret(found["secret"]) if found["connection"] == connection_id else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,102 @@
+"""Which receiver fits where this runs, with the reason in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver
+from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, on_binder, this_server, under_voila
+from spokekit.oauth.handover import ExtensionReceiver
+
+ReceiverName = Literal["loopback", "paste", "extension"]
+LOOPBACK_REDIRECT = "http://localhost:8751/callback"
+
+
+def make_receiver(name: ReceiverName, redirect_uri: str) -> Receiver:
+    """Return the receiver of that name for `redirect_uri`."""
+    kinds: dict[str, type[Receiver]] = {
+        "loopback": LoopbackReceiver,
+        "paste": PasteReceiver,
+        "extension": ExtensionReceiver,
+    }
+    return kinds[name](redirect_uri)
+
+
+def choose_receiver(
+    redirect_uri: str = LOOPBACK_REDIRECT, *, environ: Mapping[str, str] | None = None
+) -> tuple[Receiver, str]:
+    """Return the receiver that fits `redirect_uri` and this place, and why, in words.
+
+    Atlassian matches the redirect URI character for character, so the address that is registered at the app decides;
+    where nothing can listen on it, the person pastes the address of the page that did not load.
+    """
+    name, reason = _choice(redirect_uri, os.environ if environ is None else environ)
+    return make_receiver(name, redirect_uri), reason
+
+
+def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName, str]:
+    parts = urlsplit(redirect_uri)
+    if parts.path.endswith(f"/{CALLBACK_PATH}"):
+        server = this_server(environ)
+        if server is not None and server.extension:
+            return "extension", "The Jupyter server takes the redirect and hands it over; nothing is to be copied."
+        return "paste", (
+            "The redirect URI leads to a Jupyter server, but spokekit's extension is not running in the one that "
+            "started this kernel: paste the address of the page after the consent. (Restarting Jupyter may cure it.)"
+        )
+    if parts.scheme != "http" or (parts.hostname or "") not in LOOPBACK_NAMES:
+        return (
+            "paste",
+            "The redirect URI does not lead to this computer: paste the address of the page after the consent.",
+        )
+    elsewhere = _browser_is_elsewhere(environ)
+    if elsewhere:
+        return "paste", (
+            f"{elsewhere}, so a redirect to localhost does not reach this program. The page after the consent will not "
+            "load; that is expected: paste its address."
+        )
+    return "loopback", f"A listener waits on port {parts.port or 80} of this computer; nothing is to be copied."
+
+
+def _browser_is_elsewhere(environ: Mapping[str, str]) -> str | None:
+    """Return why the browser is probably on another machine, or None."""
+    if on_binder(environ):
+        return "This runs on Binder"
+    if environ.get("JUPYTERHUB_SERVICE_PREFIX") or environ.get("JUPYTERHUB_USER"):
+        return "This runs on a JupyterHub"
+    if environ.get("CODESPACES"):
+        return "This runs in a codespace"
+    if environ.get("COLAB_RELEASE_TAG") or environ.get("DATABRICKS_RUNTIME_VERSION"):
+        return "This runs in a hosted notebook"
+    if under_voila(environ) and this_server(environ) is None:
+        return "This runs under Voilà, whose visitors may sit anywhere"
+    if environ.get("SSH_CONNECTION") or environ.get("SSH_CLIENT"):
+        return "This runs over SSH" + (" from VS Code" if environ.get("VSCODE_PID") else "")
+    if environ.get("VSCODE_AGENT_FOLDER") or environ.get("REMOTE_CONTAINERS"):
+        return "This runs in a remote window of VS Code"
+    server = this_server(environ)
+    if server is not None and not server.on_this_machine:
+        return "The Jupyter server is open to other machines, and the browser may be on one of them"
+    return None
+
+
+def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """Return the redirect URI to register at the app from here, and why, in words.
+
+    On a hub that tells its public address, one address serves everybody: the hub sends it on to the person's own
+    server. Where the hub does not tell it, open ``…/spokekit/oauth/start`` in the browser: that page shows it.
+    """
+    environ = os.environ if environ is None else environ
+    server = this_server(environ)
+    hub = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").rstrip("/")
+    if not on_binder(environ) and environ.get("JUPYTERHUB_SERVICE_PREFIX") and server and server.extension:
+        if hub:
+            return f"{hub}/user-redirect/{CALLBACK_PATH}", "One address for everybody on this hub; register it once."
+        public = environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
+        if public:
+            return f"{public}/{CALLBACK_PATH}", "The address of your server on this hub."
+    _, reason = _choice(LOOPBACK_REDIRECT, environ)
+    return LOOPBACK_REDIRECT, reason

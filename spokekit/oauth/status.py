@@ -1,0 +1,154 @@
+"""How a token stands, read from its row alone: a state, the limits ahead, and a sentence for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+
+from spokekit.connections.connection import Connection, credentials
+from spokekit.errors import VaultError
+from spokekit.oauth.grants import open_grant
+from spokekit.oauth.vault import Vault
+
+State = Literal["not_configured", "no_token", "valid", "expired", "consent_needed"]
+
+# In which Atlassian accepts the same refresh token again (documented).
+LEEWAY = timedelta(minutes=10)
+# After this long without a refresh the grant ends (documented); each refresh begins it anew.
+IDLE_LIMIT = timedelta(days=90)
+# The whole family of tokens that one consent began (documented in older text, and still seen).
+FAMILY_LIMIT = timedelta(days=365)
+_SOON = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The row of `credentials` for one connection, as stored."""
+
+    client_secret: bytes | None = None
+    sealed_grant: bytes | None = None
+    generation: int = 0
+    scopes: str = ""
+    state: str = "none"
+    reason: str = ""
+    granted_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    expires_at: datetime | None = None
+    refresh_started_at: datetime | None = None
+
+    @classmethod
+    def read(cls, db: sa.Connection, connection: Connection, *, lock: bool = False) -> Record:
+        """Return the row; with `lock` nobody else changes it before this transaction ends."""
+        query = sa.select(*(credentials.c[field.name] for field in fields(cls))).where(
+            credentials.c.connection_id == connection.connection_id
+        )
+        row = db.execute(query.with_for_update() if lock else query).mappings().first()
+        return cls() if row is None else cls(**row)
+
+
+@dataclass(frozen=True)
+class TokenStatus:
+    """How the token of a connection stands.
+
+    Attributes
+    ----------
+    state:
+        ``not_configured`` (client id or secret missing), ``no_token``, ``valid``, ``expired`` (renewed by itself at
+        the next use), ``consent_needed``.
+    words:
+        The same as a sentence or two.
+    expires_at:
+        Until when the access token works.
+    consent_by:
+        When a person has to consent again at the latest, if nothing uses the connection before.
+    scopes:
+        What was granted.
+    reason:
+        Why the last renewal failed, or why consent is needed; empty when all is well.
+    """
+
+    state: State
+    words: str
+    expires_at: datetime | None = None
+    consent_by: datetime | None = None
+    scopes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def clock(moment: datetime) -> str:
+    """Return a time for people: local, to the minute, with the zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def day(moment: datetime) -> str:
+    """Return a date for people."""
+    return moment.astimezone().strftime("%Y-%m-%d")
+
+
+def describe(connection: Connection, record: Record, vault: Vault, now: datetime) -> TokenStatus:
+    """Return how the token stands at `now`."""
+    scopes = tuple(record.scopes.split())
+    if not connection.client_id or (record.client_secret is None and record.sealed_grant is None):
+        missing = "client secret" if connection.client_id else "OAuth client id"
+        return TokenStatus("not_configured", f"Not configured: the connection has no {missing} yet.")
+    if record.sealed_grant is None:
+        return TokenStatus("no_token", "Configured, without a token. Get the OAuth token to go on.")
+    try:
+        grant = open_grant(record.sealed_grant, vault, connection)
+    except VaultError as error:
+        return TokenStatus("consent_needed", f"Consent needed: {error}", scopes=scopes, reason=str(error))
+    if not grant.fits(connection):
+        reason = "The client id or the authorisation URL was changed since the consent."
+        return TokenStatus("consent_needed", f"Consent needed: {reason}", scopes=scopes, reason=reason)
+    expires_at, consent_by = record.expires_at, _consent_by(record, renewable=grant.refresh_token is not None)
+    if record.state == "consent_needed":
+        words = f"Consent needed: {record.reason} Press Get OAuth Token."
+        return TokenStatus("consent_needed", words, expires_at, None, scopes, record.reason)
+    if consent_by is not None and now >= consent_by:
+        reason = _ran_out(record, renewable=grant.refresh_token is not None)
+        words = f"Consent needed: {reason} Press Get OAuth Token."
+        return TokenStatus("consent_needed", words, expires_at, consent_by, scopes, reason)
+    state: State = "valid" if expires_at is not None and now < expires_at else "expired"
+    parts = [
+        f"Token valid until {clock(expires_at)}."
+        if state == "valid" and expires_at is not None
+        else "The token has expired and is renewed by itself at the next use."
+    ]
+    if record.reason:
+        parts.append(f"The last renewal failed: {record.reason}")
+    if record.refresh_started_at is not None:
+        parts.append(
+            f"A renewal that began at {clock(record.refresh_started_at)} was not confirmed; it is tried again at the "
+            f"next use, best before {clock(record.refresh_started_at + LEEWAY)}."
+        )
+    if consent_by is not None and grant.refresh_token is None:
+        parts.append("It cannot be renewed: the scope offline_access was not granted.")
+    elif consent_by is not None:
+        left = (consent_by - now).days
+        near = f", in {left} days" if consent_by - now <= _SOON else ""
+        parts.append(f"Consent again by {day(consent_by)}{near}.")
+    return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason)
+
+
+def _consent_by(record: Record, *, renewable: bool) -> datetime | None:
+    if not renewable:
+        return record.expires_at
+    limits = []
+    if record.refreshed_at is not None:
+        limits.append(record.refreshed_at + IDLE_LIMIT)
+    if record.granted_at is not None:
+        limits.append(record.granted_at + FAMILY_LIMIT)
+    return min(limits, default=None)
+
+
+def _ran_out(record: Record, *, renewable: bool) -> str:
+    if not renewable:
+        return "The token has expired, and without the scope offline_access it cannot be renewed."
+    if record.refreshed_at is not None and record.granted_at is not None:
+        if record.granted_at + FAMILY_LIMIT < record.refreshed_at + IDLE_LIMIT:
+            return "The consent is more than a year old."
+        return "The connection was not used for 90 days."
+    return "The consent is too old."

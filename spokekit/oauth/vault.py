@@ -1,0 +1,227 @@
+"""The vault: secrets are sealed in the store by a key that lies outside it.
+
+Envelope encryption: each secret is sealed by a data key of its own, and the data key by the vault's key. A sealed
+secret names the vault's key by its id, so an error can say which key is missing, and `Vault.rotate` seals the data
+keys anew without opening a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+import sqlalchemy as sa
+from cryptography.fernet import Fernet, InvalidToken
+
+from spokekit._home import home
+from spokekit.connections._tables import aliases_table
+from spokekit.connections.connection import connections_table, credentials
+from spokekit.connections.store import Store
+from spokekit.errors import VaultError
+from spokekit.oauth.environment import memory_only
+from spokekit.oauth.keys import WAY_OUT, Key, KeyRing, MemoryKeys, Place, StoredKeys, ring_path, wanted_place
+
+_FORM = b"sk1"
+_SEALED_COLUMNS = (credentials.c.client_secret, credentials.c.sealed_grant)
+
+_PROTECTS: dict[Place, str] = {
+    "keyring": (
+        "A copy of the store or of the home folder does not open the secrets without your login's keyring. "
+        "Programs that run as you, in an unlocked session, can still open them."
+    ),
+    "file": (
+        "A copy of the store alone does not open the secrets; a copy of the store together with the key file does. "
+        "It does not protect against somebody who can read all your files."
+    ),
+    "memory": "Nothing that is written down opens the secrets; they end with this process.",
+}
+
+_memories: weakref.WeakKeyDictionary[Store, MemoryKeys] = weakref.WeakKeyDictionary()
+_memories_lock = Lock()
+
+
+@dataclass(frozen=True)
+class VaultStatus:
+    """Which vault is used: its kind, where the key is in words, what that protects against, how many keys it holds."""
+
+    kind: Place
+    words: str
+    protects: str
+    keys: int
+    key_id: str
+    made_at: str
+
+
+class Sealer:
+    """One key, taken at the start of a transaction, that seals without asking the key's source again."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+
+    @property
+    def key_id(self) -> str:
+        return self._key.id
+
+    def seal(self, data: bytes) -> bytes:
+        data_key = Fernet.generate_key()
+        return b".".join((_FORM, self._key.id.encode(), self.wrap(data_key), Fernet(data_key).encrypt(data)))
+
+    def wrap(self, data_key: bytes) -> bytes:
+        """Seal a data key by the vault's key."""
+        return Fernet(self._key.value.reveal().encode()).encrypt(data_key)
+
+
+class Vault:
+    """Seal and open secrets. Make it with `Vault.open`; it is cheap, and safe to share between threads."""
+
+    def __init__(self, store: Store, ring: KeyRing) -> None:
+        self._store = store
+        self._ring = ring
+
+    @classmethod
+    def open(cls, store: Store, *, environ: Mapping[str, str] | None = None) -> Vault:
+        """Return the vault for `store`.
+
+        The key lies in the keyring of the operating system when a trusted one is there, else in a private file of the
+        home; in memory for a store in memory, on Binder and under standalone Voilà. ``SPOKEKIT_VAULT`` (keyring, file,
+        memory) overrides the choice, ``SPOKEKIT_VAULT_FILE`` the path of the key ring.
+        """
+        environ = os.environ if environ is None else environ
+        wanted = wanted_place(environ)
+        if wanted == "memory" or (wanted is None and (store.in_memory or memory_only(environ))):
+            with _memories_lock:
+                return cls(store, _memories.setdefault(store, MemoryKeys()))
+        if wanted == "file" and (home() / "vault.json").exists() and not environ.get("SPOKEKIT_VAULT_FILE"):
+            usual = StoredKeys(home() / "vault.json")
+            try:
+                usual.load()
+                return cls(store, usual)
+            except VaultError:
+                return cls(store, StoredKeys(ring_path(environ, wanted), wanted))
+        return cls(store, StoredKeys(ring_path(environ, None), wanted))
+
+    def __repr__(self) -> str:
+        return f"Vault({self._ring.where})"
+
+    @property
+    def kind(self) -> Place:
+        """``keyring``, ``file`` or ``memory``: where the key in use lies."""
+        return self._ring.load()[0].place
+
+    def status(self) -> VaultStatus:
+        """Say in words which vault is used and what it protects against."""
+        keys = self._ring.load()
+        first = keys[0]
+        words = {
+            "keyring": "The key is in the keyring of the operating system.",
+            "file": f"The key is in the file {self._ring.where}, which only you can read.",
+            "memory": "The key and all secrets are in memory only: they are gone when this process ends.",
+        }[first.place]
+        if len(keys) > 1:
+            words += f" Older keys are kept ({len(keys) - 1}), since something is still sealed by them: rotate again."
+        return VaultStatus(first.place, words, _PROTECTS[first.place], len(keys), first.id, first.made_at)
+
+    def sealer(self) -> Sealer:
+        """Return the key in use for one transaction; take it after the row is locked (see `rotate`)."""
+        return Sealer(self._ring.load()[0])
+
+    def seal(self, data: bytes) -> bytes:
+        """Return `data` sealed by the key in use."""
+        try:
+            return self.sealer().seal(data)
+        except VaultError:
+            # The traceback of an error shows the values of arguments; this one would be a secret.
+            data = b""
+            raise
+
+    def unseal(self, sealed: bytes) -> bytes:
+        """Return what was sealed; raises `VaultError` with a way out when the key is missing or the record damaged."""
+        key_id, wrapped, body = _parts(sealed)
+        key = next((key for key in self._ring.load() if key.id == key_id), None)
+        if key is None:
+            raise VaultError(
+                f"A secret was sealed by the key {key_id}, which is not in the vault ({self._ring.where}).",
+                likely="The key file was replaced, or the secret was kept in memory by a process that has ended.",
+                hint=f"Put the key file back. {WAY_OUT}",
+                next_step="fix_secret",
+            )
+        try:
+            return Fernet(Fernet(key.value.reveal().encode()).decrypt(wrapped)).decrypt(body)
+        except (InvalidToken, ValueError):
+            pass
+        raise _damaged()
+
+    def rotate(self, to: Place | None = None) -> int:
+        """Make a new key, seal every secret by it, drop the old keys; returns how many secrets were sealed anew.
+
+        Safe against a crash at any moment: the new key is written down before the first secret uses it, the secrets
+        change in one transaction, and an old key goes only when nothing is sealed by it any more. Whoever seals takes
+        the key after locking the row, so no secret is sealed by a key that is about to go.
+
+        Parameters
+        ----------
+        to:
+            ``keyring`` or ``file`` moves the key there; without it, it stays where it is.
+        """
+        self._store.ensure(aliases_table, connections_table, credentials)
+        with self._store.write() as db:
+            self._take_turns(db)
+            known = {key.id: key for key in self._ring.load()}
+            place: Place = to or self.kind
+            self._ring.put_first(Key.new(place))
+            sealer, count = self.sealer(), 0
+            for row in db.execute(sa.select(credentials).with_for_update()).mappings().all():
+                anew = {
+                    column.name: again
+                    for column in _SEALED_COLUMNS
+                    if row[column.name] and (again := _rewrap(row[column.name], known, sealer)) is not None
+                }
+                if anew:
+                    which = credentials.c.credential_id == row["credential_id"]
+                    db.execute(sa.update(credentials).where(which).values(**anew))
+                    count += len(anew)
+        with self._store.write() as db:
+            self._take_turns(db)
+            used = {_key_id(value) for row in db.execute(sa.select(*_SEALED_COLUMNS)).all() for value in row if value}
+            self._ring.drop(set(known) - used)
+        return count
+
+    def _take_turns(self, db: sa.Connection) -> None:
+        if db.dialect.name == "postgresql":
+            db.execute(sa.text("SELECT pg_advisory_xact_lock(5365322)"))
+
+
+def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
+    parts = bytes(sealed).split(b".")
+    if len(parts) != 4 or parts[0] != _FORM or not parts[1].isalnum():
+        raise _damaged()
+    return parts[1].decode("ascii", "replace"), parts[2], parts[3]
+
+
+def _key_id(sealed: bytes) -> str:
+    try:
+        return _parts(sealed)[0]
+    except VaultError:
+        return ""
+
+
+def _rewrap(sealed: bytes, known: Mapping[str, Key], sealer: Sealer) -> bytes | None:
+    """Return the secret with its data key sealed anew, or None when it cannot be: then it stays as it is."""
+    try:
+        key_id, wrapped, body = _parts(sealed)
+        data_key = Fernet(known[key_id].value.reveal().encode()).decrypt(wrapped)
+    except (VaultError, KeyError, InvalidToken, ValueError):
+        return None
+    return b".".join((_FORM, sealer.key_id.encode(), sealer.wrap(data_key), body))
+
+
+def _damaged() -> VaultError:
+    return VaultError(
+        "A sealed secret in the store is damaged.",
+        likely="The record was cut off or changed outside spokekit.",
+        hint=f"Other connections are not touched. {WAY_OUT}",
+        next_step="fix_secret",
+    )
