@@ -1,0 +1,317 @@
+"""``spokekit connections``: list, show, add, edit, remove and check connections."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+
+if TYPE_CHECKING:
+    from spokekit._secret import Secret
+    from spokekit.connections.connection import Connection
+    from spokekit.workspace import RowStatus, Workspace
+
+app = typer.Typer(help="List, show, add, edit, check and remove connections.", no_args_is_help=True)
+
+_LIST = ("alias", "name", "state", "status", "site_name", "url", "alias_id", "connection_id")
+_TABLE = ("alias", "name", "status", "site_name", "url")
+
+NameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="Name, id or alias; without it, the default alias's connection.")
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="What the connection is called.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Connection URL: https://api.atlassian.com/ or a practice site's.")
+]
+AuthUrlOption = Annotated[
+    str | None,
+    typer.Option("--auth-url", help="Authorisation server; without it Atlassian's, or the practice site's own."),
+]
+ClientIdOption = Annotated[str | None, typer.Option("--client-id", help="Client ID of the OAuth app.")]
+SecretOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-secret-file", metavar="FILE|-", help="File that holds the client secret, or - for standard input."
+    ),
+]
+RedirectOption = Annotated[
+    str | None, typer.Option("--redirect-uri", help="Callback URL, exactly as it stands in the app.")
+]
+ScopesOption = Annotated[str | None, typer.Option("--scopes", help="Scopes, with spaces or commas between them.")]
+UnpublishedOption = Annotated[
+    bool, typer.Option("--without-unpublished", help="Leave out ace:confluence, which Atlassian does not publish.")
+]
+PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send a PKCE challenge; off for Atlassian.")]
+
+
+@app.command("list")
+@guarded()
+def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+    """List the connections with their status: the default alias first, the others from A to Z."""
+    rows = [_row(status) for status in _workspace().status()]
+    emit(rows, format, columns=_TABLE if format is Format.table else _LIST)
+
+
+@app.command()
+@guarded()
+def show(name: NameArgument = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+    """Show a connection with all its fields; the client secret is never shown."""
+    _emit_one(_workspace(), name, format)
+
+
+@app.command()
+@guarded()
+def add(
+    client_id: Annotated[str, typer.Option("--client-id", help="Client ID of the OAuth app.")],
+    name: NameOption = None,
+    url: UrlOption = None,
+    auth_url: AuthUrlOption = None,
+    client_secret_file: SecretOption = None,
+    redirect_uri: RedirectOption = None,
+    scopes: ScopesOption = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(
+            "--alias",
+            help="An alias that is not configured yet, by label or id, or the label of a new child alias. Without it: "
+            "the default alias if it is not configured yet, else a new child alias.",
+        ),
+    ] = None,
+    pkce: PkceOption = None,
+    without_unpublished: UnpublishedOption = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Save a new connection. The token comes afterwards: spokekit token get."""
+    from spokekit.connections.connection import ConnectionDraft
+    from spokekit.connections.records import DEFAULT_REDIRECT_URI, DEFAULT_URL
+    from spokekit.connections.scopes import DEFAULT_SCOPES
+
+    work = _workspace()
+    draft = ConnectionDraft(
+        name=work.connections.propose_name() if name is None else name,
+        url=DEFAULT_URL if url is None else url,
+        auth_url=auth_url or "",
+        client_id=client_id,
+        redirect_uri=DEFAULT_REDIRECT_URI if redirect_uri is None else redirect_uri,
+        scopes=_scopes(DEFAULT_SCOPES if scopes is None else scopes, without_unpublished),
+        pkce=bool(pkce),
+    )
+    secret = _secret(client_secret_file)
+    if alias is None or _exists(work, alias):
+        saved = work.connections.add(draft, alias_id=alias)
+    else:
+        saved = work.connections.add_child(draft, label=alias)
+    _finish(work, saved, secret, draft.notes(), format)
+
+
+@app.command()
+@guarded()
+def edit(
+    connection: NameArgument = None,
+    name: NameOption = None,
+    url: UrlOption = None,
+    auth_url: AuthUrlOption = None,
+    client_id: ClientIdOption = None,
+    client_secret_file: SecretOption = None,
+    redirect_uri: RedirectOption = None,
+    scopes: ScopesOption = None,
+    pkce: PkceOption = None,
+    without_unpublished: UnpublishedOption = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Change the fields that are named and leave the others, the scopes too, as they are."""
+    work = _workspace()
+    saved = work.connection(connection)
+    changes: dict[str, Any] = {
+        field: value
+        for field, value in {
+            "name": name,
+            "url": url,
+            "auth_url": auth_url,
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            "pkce": pkce,
+        }.items()
+        if value is not None
+    }
+    if scopes is not None or without_unpublished:
+        changes["scopes"] = _scopes(saved.scopes if scopes is None else scopes, without_unpublished)
+    if url is not None and auth_url is None:
+        from spokekit.connections.connection import ConnectionDraft
+
+        # A connection that moves between a practice site and Atlassian needs the other authorisation server as well.
+        there = ConnectionDraft(url=url, auth_url="", client_id="unused").values()
+        changes |= {"auth_url": there["auth_url"]} if _moves(saved, there["url"]) else {}
+    secret = _secret(client_secret_file)
+    had_secret = work.tokens.has_client_secret(saved)
+    changed = work.connections.edit(saved.connection_id, **changes)
+    if had_secret and secret is None and not work.tokens.has_client_secret(changed):
+        say(
+            "The client secret was given for another app or server and is forgotten: give it with --client-secret-file."
+        )
+    _finish(work, changed, secret, (), format)
+
+
+@app.command()
+@guarded()
+def remove(
+    connection: Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the connection, or its alias.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    keep_alias: Annotated[
+        bool, typer.Option("--keep-alias", help="Keep the child alias and its registered groups.")
+    ] = False,
+) -> None:
+    """Remove a connection with its client secret and token, and a child alias with its registered groups.
+
+    It asks first on a terminal. The consent itself ends in the account's settings at Atlassian.
+    """
+    work = _workspace()
+    saved = work.connection(connection)
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Remove “{saved.name}”?", err=True):
+        say("Nothing was removed.")
+        raise typer.Exit(FAILED)
+    work.connections.remove(saved.connection_id, keep_alias=keep_alias)
+    say(f"Removed the connection “{saved.name}”.")
+
+
+@app.command()
+@guarded()
+def check(
+    connection: NameArgument = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Check a connection: site, person, every scope one at a time, and what that allows. Nothing is changed by it.
+
+    The exit code is 1 when something is missing that a step needs.
+    """
+    from spokekit.check import check_connection, trouble
+
+    found = check_connection(_workspace(), connection)
+    emit(found, format, columns=["check", "state", "words", "fix"] if format is Format.table else None)
+    if trouble(found):
+        raise typer.Exit(FAILED)
+
+
+# ------------------------------------------------------------------------------------------------- inside
+
+
+def _workspace() -> Workspace:
+    from spokekit.workspace import workspace
+
+    return workspace()
+
+
+def _row(status: RowStatus) -> dict[str, Any]:
+    saved = status.connection
+    return {
+        "alias": status.alias.label,
+        "alias_id": status.alias.alias_id,
+        "name": saved.name if saved else None,
+        "connection_id": saved.connection_id if saved else None,
+        "url": saved.url if saved else None,
+        "site_name": saved.site_name if saved else None,
+        "state": status.state,
+        "status": status.words,
+    }
+
+
+def _emit_one(work: Workspace, name: str | None, format: Format) -> None:  # noqa: A002 - as in the commands
+    saved = work.connection(name)
+    status = work.status(saved.connection_id)[0]
+    fields = {
+        **_row(status),
+        "auth_url": saved.auth_url,
+        "client_id": saved.client_id,
+        "client_secret": "saved" if work.tokens.has_client_secret(saved) else "not saved",
+        "redirect_uri": saved.redirect_uri,
+        "scopes": list(saved.scopes),
+        "cloud_id": saved.cloud_id,
+        "site_url": saved.site_url,
+        "account_id": saved.account_id,
+        "account_name": saved.account_name,
+        "pkce": saved.pkce,
+        "active": saved.active,
+        "created_at": saved.created_at,
+        "updated_at": saved.updated_at,
+    }
+    if format is not Format.table:
+        emit(fields, format)
+        return
+    emit([{"field": field.replace("_", " "), "value": value} for field, value in fields.items()], format)
+
+
+def _exists(work: Workspace, alias: str) -> bool:
+    from spokekit.errors import NotFound
+
+    try:
+        work.aliases.get(alias)
+    except NotFound:
+        return False
+    return True
+
+
+def _scopes(scopes: Any, without: bool) -> Any:
+    from spokekit.connections.scopes import parse_scopes, without_unpublished
+
+    return without_unpublished(parse_scopes(scopes)) if without else scopes
+
+
+def _moves(saved: Connection, url: str) -> bool:
+    from spokekit.connections.fields import host_of, is_loopback
+
+    return url != saved.url and (is_loopback(host_of(url)) or replace(saved, url=url).is_practice != saved.is_practice)
+
+
+def _secret(source: str | None) -> Secret | None:
+    """Read the client secret from a file, or from standard input; one line break at its end does not belong to it."""
+    if source is None:
+        return None
+    from spokekit.connections.fields import check_client_secret
+    from spokekit.errors import InputError
+
+    if source == "-" and sys.stdin.isatty():
+        from getpass import getpass
+
+        return check_client_secret(getpass("Client secret (not shown): "))
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"The file {source} cannot be read: {error.strerror or error}.", field="client_secret"
+        ) from None
+    if source != "-" and Path(source).expanduser().stat().st_mode & 0o077 and sys.platform != "win32":
+        say(f"Others can read {source}: remove it, or run chmod 600 on it.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(
+            "The file with the client secret is not text in UTF-8.",
+            field="client_secret",
+            hint="Save it as UTF-8 with nothing but the secret in it.",
+        ) from None
+    return check_client_secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _finish(
+    work: Workspace,
+    saved: Connection,
+    secret: Secret | None,
+    notes: tuple[str, ...],
+    format: Format,  # noqa: A002 - as in the commands
+) -> None:
+    if secret is not None:
+        work.tokens.set_client_secret(saved, secret)
+    for note in notes:
+        say(f"Note: {note}")
+    if format is Format.table:
+        out(f"Saved the connection “{saved.name}”.")
+        if not work.tokens.has_client_secret(saved):
+            say(f"It has no client secret yet: spokekit connections edit {quote(saved.name)} --client-secret-file FILE")
+    else:
+        _emit_one(work, saved.connection_id, format)

@@ -1,0 +1,129 @@
+"""``spokekit groups``: list the groups of a site, and register those that may be managed."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.workspace import Workspace
+
+app = typer.Typer(help="List groups; register those that may be managed.", no_args_is_help=True)
+
+COLUMNS = ("group_id", "name", "access", "managed_by", "usage_type", "registered")
+
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Group ids, as `groups list` shows them.")]
+
+
+class Access(enum.StrEnum):
+    """Kinds of access to Confluence that a group can give."""
+
+    user = "user"
+    admin = "admin"
+    site_admin = "site-admin"
+
+
+@app.command("list")
+@guarded()
+def list_(
+    connection: ConnectionOption = None,
+    access: Annotated[Access | None, typer.Option("--access", help="Only groups that give this access.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Groups that give no access to Confluence, too.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the groups that give access to Confluence, or with --all every group of the site.
+
+    The exit code is 3 when some could not be read.
+    """
+    work = _workspace()
+    groups = _look_up(work, connection)
+    if access is not None:
+        kinds = groups["access"].str.split(", ")
+        groups = _keep(groups, [access.value in kind for kind in kinds])
+    elif not all_:
+        groups = _keep(groups, groups["access"] != "")
+    registered = work.registry(connection).ids()
+    groups["registered"] = groups["group_id"].isin(registered).astype(bool)
+    emit(groups, format, columns=COLUMNS, empty="No group fits.")
+
+
+@app.command()
+@guarded()
+def registered(
+    connection: ConnectionOption = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask the site first what the groups are called now.")
+    ] = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the registered groups; nothing is asked of the site unless --refresh is given."""
+    work = _workspace()
+    groups = _look_up(work, connection) if refresh else None
+    frame = work.registry(connection).frame()
+    frame["registered"] = True
+    if groups is not None:
+        frame.attrs["completeness"] = groups.attrs.get("completeness")
+    more = ("current_name", "renamed", "missing", "registered_at", "registered_by")
+    emit(frame, format, columns=(*COLUMNS, *more), empty="No group is registered yet: spokekit groups add ID…")
+
+
+@app.command()
+@guarded()
+def add(
+    ids: IdsArgument,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Register groups by id, all or none, so that their members may be managed."""
+    work = _workspace()
+    groups = _look_up(work, connection)
+    registry = work.registry(connection)
+    new = registry.add(ids, groups=groups)
+    known = len(set(ids)) - len(new)
+    say(f"Registered {_counted(len(new))}" + (f"; {_counted(known)} before." if known else "."))
+    _emit_registered(registry.frame(), ids, format)
+
+
+@app.command()
+@guarded()
+def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
+    """Take groups off the list of registered groups, all or none. Nobody's membership changes."""
+    removed = _workspace().registry(connection).remove(ids)
+    say(f"Removed {_counted(len(removed))} from the registered groups.")
+
+
+# ------------------------------------------------------------------------------------------------- inside
+
+
+def _workspace() -> Workspace:
+    from spokekit.workspace import workspace
+
+    return workspace()
+
+
+def _look_up(work: Workspace, connection: str | None) -> pd.DataFrame:
+    with work.spoke(connection) as spoke:
+        groups = spoke.look_up_groups(partial="keep")
+    work.registry(connection).refresh(groups)
+    return groups
+
+
+def _keep(groups: pd.DataFrame, mask: Any) -> pd.DataFrame:
+    kept: pd.DataFrame = groups[mask].copy()
+    kept.attrs = groups.attrs
+    return kept
+
+
+def _emit_registered(frame: pd.DataFrame, ids: list[str], format: Format) -> None:  # noqa: A002 - as in the commands
+    frame = frame[frame["group_id"].isin(ids)].assign(registered=True)
+    emit(frame, format, columns=COLUMNS)
+
+
+def _counted(number: int) -> str:
+    return "1 group" if number == 1 else f"{number} groups"
