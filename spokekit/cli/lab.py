@@ -61,9 +61,10 @@ def lab(
 def practice_surroundings() -> Iterator[dict[str, Any]]:
     """Start the practice site and point this process, and so its kernels, at it and at a home of its own.
 
-    The site keeps its port and seed from one day to the next, so that yesterday's connection still fits; where the
-    port is taken by now, the connections to it are moved along and the person is told. The practice app's client
-    secret goes to the kernels in the environment only.
+    The site keeps its port, its app's client id and its people from one day to the next, so that yesterday's
+    connection still fits; what does not (the client secret, the consent, the port if another program has it by now)
+    is put right and said. The client secret goes to the kernels in the environment, and is written down nowhere but
+    sealed in the connection.
     """
     folder = private_folder(home() / "practice")
     with _only_one(folder):
@@ -71,22 +72,25 @@ def practice_surroundings() -> Iterator[dict[str, Any]]:
         # A team's database is for the team's own site.
         os.environ.pop("SPOKEKIT_STORE_URL", None)
         before = _remembered(folder)
-        with _start(before.get("port", PRACTICE_PORT)) as site:
-            if before.get("url") not in (None, site["url"]):
-                _move_connections(str(before["url"]), site)
-            write_private(folder / "site.json", json.dumps({"port": _port(site), "url": site["url"]}).encode())
+        with _start(before) as site:
+            known = {"port": _port(site), "url": site["url"], "client_id": site["client_id"]}
+            write_private(folder / "site.json", json.dumps(known).encode())
             os.environ[PRACTICE_VARIABLE] = json.dumps(site)
+            if before:
+                _put_right(before, site)
             yield site
 
 
 @contextlib.contextmanager
-def _start(port: int) -> Iterator[dict[str, Any]]:
+def _start(before: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    options = {"size": "class", "seed": 1, "client_id": before.get("client_id", "")}
+    port = before.get("port", PRACTICE_PORT)
     with contextlib.ExitStack() as stack:
         try:
-            site = stack.enter_context(practice_child(size="class", seed=1, port=port))
+            site = stack.enter_context(practice_child(**options, port=port))
         except SpokekitError:
             say(f"Port {port} is taken, so the practice site uses another one this time.")
-            site = stack.enter_context(practice_child(size="class", seed=1, port=0))
+            site = stack.enter_context(practice_child(**options, port=0))
         yield site
 
 
@@ -103,18 +107,22 @@ def _remembered(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _move_connections(old: str, site: dict[str, Any]) -> None:
+def _put_right(before: dict[str, Any], site: dict[str, Any]) -> None:
+    """Make the connections of an earlier day fit today's site."""
+    from spokekit._secret import Secret
     from spokekit.workspace import workspace
 
-    connections = workspace().connections
-    moved = [c for c in connections.list() if c.url.startswith(old)]
-    for connection in moved:
-        connections.edit(connection.connection_id, url=site["url"], auth_url=site["auth_url"])
-    if moved:
-        say(
-            f"The practice site has moved from {old} to {site['url']}. These connections now point to it: "
-            f"{', '.join(c.name for c in moved)}."
-        )
+    work = workspace()
+    ours = [c for c in work.connections.list() if c.client_id == site["client_id"] and c.url == before.get("url")]
+    for connection in ours:
+        if connection.url != site["url"]:
+            changed = {"url": site["url"], "auth_url": site["auth_url"]}
+            connection = work.connections.edit(connection.connection_id, **changed)
+        work.tokens.set_client_secret(connection, Secret(site["client_secret"]))
+        work.tokens.forget(connection)
+    if ours:
+        names = ", ".join(f"“{c.name}”" for c in ours)
+        say(f"Since the practice site starts anew each time, get a token again (notebook 03) for {names}.")
 
 
 @contextlib.contextmanager
@@ -148,5 +156,10 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
         # Ctrl-C means stop: a question that waits in the terminal would leave everything running.
         "--ServerApp.answer_yes=True",
         f"--ServerApp.open_browser={browser}",
+        # The address to open is written whatever the level; the rest of the server's talk is not for a newcomer.
+        "--Application.log_level=WARN",
     ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        say("You are root (a container?): JupyterLab is told to run all the same.")
+        arguments.append("--ServerApp.allow_root=True")
     LabApp.launch_instance(arguments)
