@@ -113,14 +113,14 @@ class Audit:
             return contract(made, asked.columns)
         text = asked.function(**known)
         bound = {key: value for key, value in known.items() if f"${key}" in text}
-        return contract(self._session.sql(text, bound).df(), asked.columns)
+        return contract(self._session.frame(text, bound), asked.columns)
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
         """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``."""
         import duckdb
 
         try:
-            made: pd.DataFrame = self._session.sql(text, params).df()
+            made = self._session.frame(text, params)
         except duckdb.Error as error:
             raise InputError(
                 f"The query does not work: {error}", hint=f"There are the tables {', '.join(NAMES)}.", field="text"
@@ -146,7 +146,7 @@ class Audit:
         join = "coverage JOIN groups USING (group_no)" if name == "coverage" else name
         if name == "grants":
             join = "grants JOIN spaces USING (space_no)"
-        made = self._session.sql(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}").df()  # noqa: S608
+        made = self._session.frame(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}")  # noqa: S608
         return contract(made, COLUMNS[name])
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -172,16 +172,16 @@ class Audit:
 
     def not_walked(self) -> pd.DataFrame:
         """List the groups whose members are not of this walk: group_id, name, state, walked_at (empty: never)."""
-        made = self._session.sql(
+        made = self._session.frame(
             "SELECT g.group_id, g.name, c.state, c.walked_at FROM coverage c JOIN groups g USING (group_no) "
             "WHERE c.state <> 'walked' ORDER BY c.state, g.name, g.group_id"
-        ).df()
+        )
         return contract(made, {"group_id": "text", "name": "text", "state": "text", "walked_at": "time"})
 
     def caution(self) -> str:
         """Say in a sentence what is missing from this state, or "" when nothing is."""
-        counts = dict(self._session.sql("SELECT state, COUNT(*) FROM coverage GROUP BY state").fetchall())
-        disturbed = self._session.sql("SELECT COUNT(*) FROM coverage WHERE disturbed").fetchall()[0][0]
+        counts = dict(self._session.rows("SELECT state, COUNT(*) FROM coverage GROUP BY state"))
+        disturbed = self._session.rows("SELECT COUNT(*) FROM coverage WHERE disturbed")[0][0]
         parts = [f"{counts[state]:,} groups {state}" for state in (FAILED, PARTIAL, "not walked") if counts.get(state)]
         parts += [f"{disturbed:,} groups changed while they were read"] if disturbed else []
         return f"Mind: {', '.join(parts)}." if parts else ""
@@ -218,10 +218,10 @@ class Audit:
         loosely = " OR ".join(f"lower({column}) = lower($text)" for column in columns)
         for source in dict.fromkeys((table, history)):
             for condition in (f"{key} = $text", by_name, loosely):
-                found = self._session.sql(
+                found = self._session.rows(
                     f"SELECT DISTINCT {number}, {key} FROM {source} WHERE {condition} ORDER BY {key} LIMIT 6",  # noqa: S608
                     {"text": text},
-                ).fetchall()
+                )
                 if len(found) > 1:
                     raise InputError(
                         f"Several have the name {text!r}: {', '.join(row[1] for row in found)}.",
@@ -230,10 +230,10 @@ class Audit:
                     )
                 if found:
                     return int(found[0][0])
-        near = self._session.sql(
+        near = self._session.rows(
             f"SELECT {columns[0]} FROM {table} ORDER BY levenshtein(lower({columns[0]}), lower($text)), 1 LIMIT 3",  # noqa: S608
             {"text": text},
-        ).fetchall()
+        )
         close = difflib.get_close_matches(text, [row[0] for row in near], 3, 0.5)
         raise NotFound(
             f"There is no {kind} {text!r} in this snapshot.",

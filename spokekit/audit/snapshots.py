@@ -308,7 +308,7 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
             table = pa.concat_tables([_load(previous.paths(kind)), table])
         else:
             files[kind] = list(before)
-        if table.num_rows or kind not in files:
+        if table.num_rows or not files.get(kind):
             put(kind, table)
 
     for kind in HISTORY:
@@ -475,22 +475,19 @@ def _merge_rows(
         session.register("protected", protected)
         join = f"FROM o LEFT JOIN n ON {by}"
         missing = f"n.{columns[0]} IS NULL"
-        now = session.execute(
+        now = session.sql(
             f"SELECT {row}, CAST(CASE WHEN {same} THEN o.since ELSE {ordinal} END AS INTEGER) AS since "  # noqa: S608
             f"FROM n LEFT JOIN o ON {by} "
             f"UNION ALL SELECT {old_row}, o.since {join} WHERE {missing} AND {stays} ORDER BY ALL"
         )
-        state = _arrow(now)
+        state = now.to_arrow_table()
         gone = f"({missing} AND NOT ({stays})) OR NOT ({same})"
-        over = session.execute(
+        over = session.sql(
             f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {join} WHERE {gone} ORDER BY ALL"  # noqa: S608
         )
-        return state, _arrow(over).cast(arrow_schema(kind, ("since", "until")))
+        return state, over.to_arrow_table().cast(arrow_schema(kind, ("since", "until")))
 
 
-def _arrow(result: Any) -> pa.Table:
-    # DuckDB renamed it: 1.x has fetch_arrow_table, 2.x to_arrow_table.
-    return result.to_arrow_table() if hasattr(result, "to_arrow_table") else result.fetch_arrow_table()
 
 
 def _coverage(fresh: Numbered, previous: Snapshot | None) -> pa.Table:

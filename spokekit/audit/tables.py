@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from spokekit.audit.frames import IDS, TABLES, Frames, number
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from spokekit.audit.snapshots import Snapshot
@@ -63,17 +64,25 @@ class Session:
         else:
             self._from_snapshot(source)
 
-    def sql(self, text: str, params: dict[str, Any] | None = None) -> Any:
-        """Run `text` and return DuckDB's result; ``$name`` in it stands for ``params["name"]``."""
+    def arrow(self, text: str, params: dict[str, Any] | None = None) -> pa.Table:
+        """Run `text` and return an Arrow table; ``$name`` in it stands for ``params["name"]``."""
         with self._turn:
             cursor = self._session.cursor()
-        return cursor.execute(text, params) if params else cursor.execute(text)
+        # A relation, not execute(): there the rows are copied once more on their way to Arrow, and DuckDB 2 warns.
+        # And not .df(): with pandas 3 it uses what pandas 4 will not have.
+        return cursor.sql(text, params=params or {}).to_arrow_table()
 
-    def arrow(self, text: str) -> pa.Table:
-        """Run `text` and return an Arrow table."""
-        from spokekit.audit.snapshots import _arrow
+    def frame(self, text: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Run `text` and return a frame."""
+        made: pd.DataFrame = self.arrow(text, params).to_pandas()
+        return made
 
-        return _arrow(self.sql(text))
+    def rows(self, text: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run `text` and return its rows."""
+        with self._turn:
+            cursor = self._session.cursor()
+        found: list[tuple[Any, ...]] = cursor.execute(text, params or {}).fetchall()
+        return found
 
     def close(self) -> None:
         """Let go of the session."""
@@ -128,6 +137,8 @@ class Session:
     ) -> None:
         run = self._session.execute
         run("SET TimeZone = 'UTC'")
+        # A mistyped table in somebody's SQL must not mean a variable of this program.
+        run("SET python_enable_replacements = false")
         run("CREATE TABLE moments (number INTEGER, taken_at TIMESTAMPTZ, complete BOOLEAN)")
         run("INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)", {
             "n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]})
