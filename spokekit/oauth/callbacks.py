@@ -82,7 +82,7 @@ def _parse(text: str, expected: str) -> tuple[ConsentError | None, Callback | No
                 ),
                 None,
             )
-        return _from_query(query)
+        return from_query(query)
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -102,10 +102,10 @@ def _parse(text: str, expected: str) -> tuple[ConsentError | None, Callback | No
             f"This address does not begin with the redirect URI of the connection ({expected}).",
             "It may belong to another app or another attempt.",
         ), None
-    return _from_query(parts.query)
+    return from_query(parts.query)
 
 
-def _from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
+def from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
     pairs = parse_qsl(query, keep_blank_values=True)
     names = [name for name, _ in pairs]
     if any(names.count(name) > 1 for name in ("code", "state", "error")):
@@ -261,7 +261,7 @@ class LoopbackReceiver(Receiver):
             server.server_close()
 
     def _answer(self, query: str) -> tuple[Kind, tuple[str, ...]]:
-        problem, callback = _from_query(query)
+        problem, callback = from_query(query)
         try:
             if problem is not None:
                 raise problem

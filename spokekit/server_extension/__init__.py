@@ -1,0 +1,19 @@
+"""The redirect target inside jupyter_server: ``{base_url}spokekit/oauth/start`` and ``…/callback``.
+
+The wheel switches it on by ``etc/jupyter/jupyter_server_config.d/spokekit.json``. It knows no token and no client
+secret: it hands the callback to the kernel that waits for it (`spokekit.oauth.handover`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "spokekit.server_extension"}]
+
+
+def _load_jupyter_server_extension(server_app: Any) -> None:
+    from spokekit.server_extension.handlers import install
+
+    install(server_app)

@@ -1,0 +1,131 @@
+"""Get a token for a connection, or look at the one there is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, out, say
+
+if TYPE_CHECKING:
+    from spokekit.oauth.endpoint import Site
+
+app = typer.Typer(help="Get a token for a connection, or look at the one there is.", no_args_is_help=True)
+
+STATUS_COLUMNS = ("connection", "state", "expires_at", "consent_by", "scopes", "words")
+
+
+@app.command()
+@guarded()
+def get(
+    connection: ConnectionOption = None,
+    no_browser: Annotated[
+        bool,
+        typer.Option("--no-browser", help="Open no browser: print the address alone on a line, and wait."),
+    ] = False,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Ask for the address of the page after the consent, which need not load.")
+    ] = False,
+    site: Annotated[
+        str | None,
+        typer.Option("--site", help="Name, address or cloud id of the site, when the consent reaches several."),
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to wait for the consent.")] = 600,
+) -> None:
+    """Consent in the browser, and keep the token.
+
+    Without --paste a listener waits on the port of the connection's redirect URI; where it cannot, the address of the
+    page after the consent is asked for.
+    """
+    from spokekit.oauth.grant import get_token
+    from spokekit.workspace import workspace
+
+    here = workspace()
+    chosen = here.connection(connection)
+    # The default would ask the desktop for a browser; on a line of its own the address can also be piped.
+    opener = None if no_browser else _open_browser
+    status = get_token(
+        here,
+        chosen,
+        receiver="paste" if paste else None,
+        open_browser=opener,
+        show_address=out if no_browser or paste else _show,
+        choose_site=_chooser(site),
+        timeout=timeout,
+        paste=_ask,
+        tell=say,
+    )
+    say(status.words)
+
+
+def _show(address: str) -> None:
+    say(f"If no browser opens, open this address:\n{address}")
+
+
+def _open_browser(address: str) -> None:
+    import webbrowser
+
+    webbrowser.open(address)
+
+
+def _ask(question: str) -> str | None:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline() or None
+
+
+def _chooser(wanted: str | None) -> Any:
+    def choose(sites: Sequence[Site]) -> str | None:
+        if wanted is not None:
+            return wanted
+        if not sys.stdin.isatty():
+            return None
+        for number, found in enumerate(sites, 1):
+            say(f"{number}  {found.name}  {found.url}")
+        answer = (_ask("Which site? Number: ") or "").strip()
+        return sites[int(answer) - 1].cloud_id if answer.isdigit() and 0 < int(answer) <= len(sites) else None
+
+    return choose
+
+
+@app.command()
+@guarded()
+def status(
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Say how the tokens stand: of one connection, or of all of them."""
+    from spokekit.workspace import workspace
+
+    here = workspace()
+    chosen = here.connections.list() if connection is None else (here.connection(connection),)
+    rows = []
+    for one in chosen:
+        found = here.tokens.status(one)
+        rows.append(
+            {
+                "connection": one.name,
+                "state": found.state,
+                "expires_at": found.expires_at,
+                "consent_by": found.consent_by,
+                "scopes": list(found.scopes),
+                "words": found.words,
+            }
+        )
+    columns = STATUS_COLUMNS if format is not Format.table else ("connection", "state", "words")
+    emit(rows, format, columns, empty="No connection is configured yet.")
+
+
+@app.command()
+@guarded()
+def forget(connection: ConnectionOption = None) -> None:
+    """Forget the token here. The consent itself ends in the Atlassian account, under Connected apps."""
+    from spokekit.workspace import workspace
+
+    here = workspace()
+    chosen = here.connection(connection)
+    here.tokens.forget(chosen)
+    say(f"The token of “{chosen.name}” is forgotten here; the client secret is kept.")

@@ -1,0 +1,49 @@
+"""See how secrets are protected, and change the key."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from spokekit.cli._output import Format, FormatOption, emit, guarded, say
+
+app = typer.Typer(help="See how secrets are protected, and change the key.", no_args_is_help=True)
+
+COLUMNS = ("kind", "key_id", "made_at", "keys", "words", "protects")
+
+
+class Place(enum.StrEnum):
+    """Where the new key is to lie."""
+
+    keyring = "keyring"
+    file = "file"
+
+
+@app.command()
+@guarded()
+def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+    """Say which vault is used, where its key lies, and what that protects against."""
+    from spokekit.workspace import workspace
+
+    found = workspace().vault.status()
+    if format is Format.table:
+        say(found.words)
+        say(found.protects)
+        emit([found], format, ("kind", "key_id", "made_at", "keys"))
+    else:
+        emit([found], format, COLUMNS)
+
+
+@app.command()
+@guarded()
+def rotate(
+    to: Annotated[Place | None, typer.Option("--to", help="Move the key there; without it, it stays.")] = None,
+) -> None:
+    """Make a new key, seal every secret by it, and drop the old one. Safe to interrupt and to run again."""
+    from spokekit.workspace import workspace
+
+    vault = workspace().vault
+    count = vault.rotate(to.value if to is not None else None)
+    say(f"{count} secrets are sealed by the new key. {vault.status().words}")
