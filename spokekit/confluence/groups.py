@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypedDict, get_args
+from functools import partial as partial_of
+from typing import TYPE_CHECKING, Literal, get_args
 
 import anyio
 
@@ -14,24 +14,9 @@ from spokekit.confluence.members import MemberTable
 from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
-from spokekit.confluence.shapes import GROUP, GROUPS, MEMBERS, Group, Member
-from spokekit.errors import (
-    AppNotInstalled,
-    Cancelled,
-    ConsentError,
-    IncompleteResult,
-    InputError,
-    NotConfigured,
-    NotPermitted,
-    NotThere,
-    RateLimited,
-    ScopeMissing,
-    ServiceError,
-    SpokekitError,
-    StoreError,
-    TokenRejected,
-    TransportError,
-)
+from spokekit.confluence.shapes import GROUP, GROUPS, MEMBER, MEMBERS, Group, Member
+from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, counts, finish
+from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,21 +24,8 @@ if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway
 
 Access = Literal["user", "admin", "site-admin"]
-Partial = Literal["raise", "keep"]
 ACCESS: tuple[Access, ...] = get_args(Access)
 
-# Errors that every further request would meet too: going on would only spend points.
-STOPS = (
-    AppNotInstalled,
-    Cancelled,
-    ConsentError,
-    NotConfigured,
-    NotPermitted,
-    RateLimited,
-    ScopeMissing,
-    StoreError,
-    TokenRejected,
-)
 _READS = 3
 
 
@@ -63,7 +35,6 @@ class _List:
 
     groups: dict[str, Group] = field(default_factory=dict)
     error: SpokekitError | None = None
-    pages: int = 0
 
 
 async def list_groups(
@@ -80,13 +51,13 @@ async def list_groups(
     lists = {kind: _List() for kind in wanted}
     async with anyio.create_task_group() as tasks:
         for kind in wanted:
-            tasks.start_soon(_fill, gateway, operation, kind, lists[kind])
+            query: list[tuple[str, str | int]] = [("accessType", kind)] if kind else []
+            told = kind == access
+            tasks.start_soon(partial_of(_fill, told=told), gateway, operation, query, lists[kind])
     errors = [one.error for one in lists.values() if one.error is not None]
     for error in errors:
-        if isinstance(error, Cancelled) or (isinstance(error, STOPS) and not lists[access].groups):
+        if isinstance(error, Cancelled) or (lists[access].error is not None and not lists[access].groups):
             raise error
-    if errors and not lists[access].groups and lists[access].error is not None:
-        raise errors[0]
 
     rows = dict(lists[access].groups)
     notes: list[str] = []
@@ -115,39 +86,43 @@ async def list_groups(
     return finish(frame, report, partial, errors[0] if errors else None)
 
 
-async def _fill(gateway: Gateway, operation: Operation, kind: Access | None, into: _List) -> None:
-    query = [("accessType", kind)] if kind else []
+async def _fill(
+    gateway: Gateway,
+    operation: Operation,
+    query: list[tuple[str, str | int]],
+    into: _List,
+    *,
+    path: str = "/wiki/rest/api/group",
+    told: bool = False,
+) -> None:
+    """Read one list of groups; an error is kept with what came before it, since other lists go on."""
     try:
-        for reading in range(_READS):
+        for _ in range(_READS):
             pages = OffsetPages(
-                gateway,
-                operation,
-                "/wiki/rest/api/group",
-                GROUPS,
-                key=lambda group: group.id,
-                each=GROUP_POINTS,
-                query=query,
-                overlap=True,
+                gateway, operation, path, GROUPS, key=_group_id, each=GROUP_POINTS, query=query, overlap=True
             )
             found: dict[str, Group] = {}
             while (rows := await pages.next()) is not None:
                 found.update((group.id, group) for group in rows)
-                into.groups = found if len(found) >= len(into.groups) else into.groups
-                into.pages += 1
-                if reading == 0 and kind is None:
-                    operation.advance(len(rows))
+                if len(found) > len(into.groups):
+                    into.groups = found
+                    operation.advance(len(found) - operation.done if told else 0)
             into.groups = found
             if not pages.moved:
                 return
             operation.tally.retries += 1
         raise ServiceError(
-            f"The list of groups changed each of {_READS} times that it was read.",
+            f"The list of groups changed each of the {_READS} times that it was read.",
             hint="Try again when fewer changes are being made.",
             next_step="retry",
-            endpoint="GET /wiki/rest/api/group",
+            endpoint=f"GET {path}",
         )
     except SpokekitError as error:
         into.error = error
+
+
+def _group_id(group: Group) -> str:
+    return group.id
 
 
 def _group_frame(rows: dict[str, Group], access: dict[Access, set[str]]) -> pd.DataFrame:
@@ -167,149 +142,81 @@ def _group_frame(rows: dict[str, Group], access: dict[Access, set[str]]) -> pd.D
     )
 
 
-class Counts(TypedDict):
-    """The report's fields that an operation counts by itself."""
-
-    pages: int
-    retries: int
-    duplicates: int
-    points: int
-
-
-def counts(operation: Operation) -> Counts:
-    """Return what the operation counted, as the report's fields."""
-    tally = operation.tally
-    return {
-        "pages": tally.pages,
-        "retries": tally.retries,
-        "duplicates": tally.duplicates,
-        "points": tally.points,
-    }
-
-
-def finish(
-    frame: pd.DataFrame, report: CompletenessReport, partial: Partial, cause: BaseException | None
-) -> pd.DataFrame:
-    """Return the frame when it is complete or when an incomplete one is wanted; raise `IncompleteResult` if not."""
-    if report.complete or partial == "keep":
-        return frame
-    why = next(iter(report.reasons.values()), "")
-    raise IncompleteResult(
-        report.words,
-        likely=f"The first reason: {why}" if why else None,
-        hint="Try again, or take what came with partial='keep'.",
-        report=report,
-        frame=frame,
-    ) from cause
-
-
 # -- members -----------------------------------------------------------------------------------------------------------
 
 
-class Walk:
-    """Read the members of many groups, several groups at a time."""
+async def read_members(
+    gateway: Gateway, operation: Operation, ids: list[str], *, one: bool, partial: Partial, confirm_empty: bool
+) -> pd.DataFrame:
+    """Read the members of ``ids``; with ``one``, an error about the only group is raised as it is."""
+    started = datetime.now(UTC)
+    table = MemberTable()
+    walk = Walk(operation, gateway.in_flight)
 
-    def __init__(self, gateway: Gateway, operation: Operation, *, confirm_empty: bool = True) -> None:
-        self.gateway = gateway
-        self.operation = operation
-        self.confirm_empty = confirm_empty
-        self.table = MemberTable()
-        self.walked = 0
-        self.failed: dict[str, SpokekitError] = {}
-        self.partial: dict[str, SpokekitError] = {}
-        self.stopped: BaseException | None = None
-        self._in_a_row = 0
-
-    async def run(self, group_ids: Iterable[str]) -> None:
-        ids = list(dict.fromkeys(group_ids))
-        self.operation.total = len(ids)
-        left = iter(ids)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(self.gateway.in_flight, len(ids))):
-                tasks.start_soon(self._worker, left)
-        if isinstance(self.stopped, SpokekitError):
-            done = self.failed.keys() | self.partial.keys()
-            for group_id in left:
-                if group_id not in done:
-                    self.failed[group_id] = self.stopped
-        elif self.stopped is not None:
-            raise self.stopped
-
-    async def _worker(self, left: Iterable[str]) -> None:
-        for group_id in left:
-            try:
-                await self._group(group_id)
-            except Exception as error:  # noqa: BLE001 - a fault of the listener; raised by `run`, outside the group
-                self.stopped = error
-            if self.stopped is not None:
-                return
-
-    async def _group(self, group_id: str) -> None:
+    async def read(group_id: str) -> None:
         codes: array[int] = array("i")
         try:
-            codes = await self._members(group_id, codes)
-            self.walked += 1
-            self._in_a_row = 0
+            await _members(gateway, operation, group_id, table, codes, confirm_empty)
         except SpokekitError as error:
-            (self.partial if len(codes) else self.failed)[group_id] = error
-            self._in_a_row += isinstance(error, TransportError)
-            if isinstance(error, STOPS) or self._in_a_row >= 3 * self.gateway.in_flight:
-                self.stopped = error
-        self.table.add(group_id, codes)
-        self.operation.advance()
+            if codes:
+                raise PartlyRead(error) from error
+            raise
+        finally:
+            table.add(group_id, codes)
 
-    async def _members(self, group_id: str, codes: array[int]) -> array[int]:
-        """Fill ``codes`` and return it; an error leaves in it what came before."""
-        code = self.table.code
-        for _ in range(_READS):
-            del codes[:]
-            pages = OffsetPages(
-                self.gateway,
-                self.operation,
-                f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId",
-                MEMBERS,
-                key=_account,
-                each=USER_POINTS,
-                query=[("expand", "operations")],
-                count=True,
-            )
-            while (rows := await pages.next()) is not None:
-                codes.extend([code(row) for row in rows])
-            if not codes and self.confirm_empty:
-                await confirm(self.gateway, self.operation, group_id)
-            if pages.total is None or pages.total == len(codes):
-                return codes
-            self.operation.tally.retries += 1
-        raise ServiceError(
-            f"Group {group_id} brought {len(codes):,} members where {pages.total:,} were announced, {_READS} times.",
-            likely="Its membership changes faster than it can be read, or some rows are hidden.",
-            hint="Read this group again later.",
-            next_step="retry",
-            endpoint=f"GET {pages.path}",
+    await walk.run(ids, read)
+    error = walk.first_error()
+    if error is not None and not walk.walked and not walk.partial and (one or isinstance(error, STOPS)):
+        raise error
+    notes = []
+    if table.without_operations:
+        notes.append(
+            f"{len(table.without_operations):,} users came without operations; their licensed is False because it is "
+            "not known."
         )
+    report = walk.report(len(table), "groups", notes)
+    frame = stamp(table.frame(), report, gateway.connection.site_url or "", started)
+    return finish(frame, report, partial, error)
 
-    def frame(self, started: datetime, partial: Partial) -> pd.DataFrame:
-        """Return the frame with its report, or raise as `finish` does."""
-        notes = []
-        if self.table.without_operations:
-            notes.append(
-                f"{len(self.table.without_operations):,} users came without operations; licensed is False for them "
-                "because it is unknown."
-            )
-        report = CompletenessReport(
-            complete=not self.failed and not self.partial,
-            listed=self.operation.total or 0,
-            walked=self.walked,
-            failed=tuple(self.failed),
-            partial=tuple(self.partial),
-            notes=tuple(notes),
-            rows=len(self.table),
-            reasons={key: str(error) for key, error in (self.failed | self.partial).items()},
-            **counts(self.operation),
+
+async def _members(
+    gateway: Gateway,
+    operation: Operation,
+    group_id: str,
+    table: MemberTable,
+    codes: array[int],
+    confirm_empty: bool,
+) -> None:
+    """Fill ``codes``; when it raises, they hold what came before."""
+    path = f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId"
+    total: int | None = None
+    for _ in range(_READS):
+        del codes[:]
+        pages = OffsetPages(
+            gateway,
+            operation,
+            path,
+            MEMBERS,
+            key=_account,
+            each=USER_POINTS,
+            query=[("expand", "operations")],
+            count=True,
         )
-        frame = self.table.frame()
-        stamp(frame, report, self.gateway.connection.site_url or "", started)
-        return finish(frame, report, partial, self.stopped)
+        while (rows := await pages.next()) is not None:
+            codes.extend([table.code(row) for row in rows])
+        if not codes and confirm_empty:
+            await confirm(gateway, operation, group_id)
+        total = pages.total
+        if total is None or total == len(codes):
+            return
+        operation.tally.retries += 1
+    raise ServiceError(
+        f"Group {group_id} brought {len(codes):,} members where {total:,} were announced, {_READS} times.",
+        likely="Its membership changes faster than it can be read, or some rows are hidden.",
+        hint="Read this group again later.",
+        next_step="retry",
+        endpoint=f"GET {path}",
+    )
 
 
 def _account(member: Member) -> str:
@@ -339,3 +246,53 @@ async def confirm(gateway: Gateway, operation: Operation, group_id: str) -> Grou
             endpoint=error.endpoint,
         ) from None
     return answer.value
+
+
+# -- groups of one user ------------------------------------------------------------------------------------------------
+
+
+async def list_groups_of(gateway: Gateway, operation: Operation, account_id: str, partial: Partial) -> pd.DataFrame:
+    started = datetime.now(UTC)
+    found = _List()
+    await _fill(gateway, operation, [("accountId", account_id)], found, path="/wiki/rest/api/user/memberof")
+    if found.error is not None and (not found.groups or isinstance(found.error, Cancelled)):
+        raise found.error
+    if not found.groups:
+        await _confirm_user(gateway, operation, account_id)
+    frame = _group_frame(found.groups, {}).drop(columns="access")
+    frame.insert(0, "account_id", [account_id] * len(frame))
+    frame["account_id"] = frame["account_id"].astype("str")
+    report = CompletenessReport(
+        complete=found.error is None,
+        listed=1,
+        walked=int(found.error is None),
+        partial=() if found.error is None else (account_id,),
+        rows=len(frame),
+        unit="lists",
+        reasons={} if found.error is None else {account_id: str(found.error)},
+        **counts(operation),
+    )
+    stamp(frame, report, gateway.connection.site_url or "", started)
+    return finish(frame, report, partial, found.error)
+
+
+async def _confirm_user(gateway: Gateway, operation: Operation, account_id: str) -> None:
+    try:
+        await gateway.read(
+            "/wiki/rest/api/user",
+            MEMBER,
+            operation=operation,
+            query=[("accountId", account_id)],
+            worst=1 + USER_POINTS,
+            points=lambda _user: 1 + USER_POINTS,
+        )
+    except ServiceError as error:
+        if error.status not in (400, 404):
+            raise
+        raise NotThere(
+            f"There is no user with the account id {account_id} on this site.",
+            likely="The account is closed, or belongs to another site.",
+            hint="Take the account id from a list of members.",
+            status=error.status,
+            endpoint=error.endpoint,
+        ) from None

@@ -54,3 +54,4 @@ class Member(msgspec.Struct, rename="camel"):
 GROUP = msgspec.json.Decoder(Group)
 GROUPS = msgspec.json.Decoder(Page[Group])
 MEMBERS = msgspec.json.Decoder(Page[Member])
+MEMBER = msgspec.json.Decoder(Member)

@@ -7,17 +7,17 @@ as coroutines, for code that already runs in an event loop; it holds no thread a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
 from spokekit.confluence import groups
 from spokekit.confluence.gateway import Gateway
-from spokekit.confluence.groups import Access, Partial
+from spokekit.confluence.groups import Access
 from spokekit.confluence.models import Cancel, ChangeOutcome, ProgressCallback
 from spokekit.confluence.operation import Operation
-from spokekit.errors import Cancelled, InputError
+from spokekit.confluence.walk import Partial
+from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -83,16 +83,17 @@ class AsyncSpoke:
         operation = self._operation(
             "look_up_members_by_group_id", unit="groups", progress=progress, cancel=cancel, deadline=deadline
         )
-        started = datetime.now(UTC)
-        walk = groups.Walk(self.gateway, operation, confirm_empty=confirm_empty)
-        await operation.run(bind(walk.run, ids))
-        if isinstance(walk.stopped, Cancelled):
-            raise walk.stopped
-        errors = list(walk.failed.values())
-        if errors and not walk.walked and not walk.partial and (one or isinstance(errors[0], groups.STOPS)):
-            raise errors[0]
-        operation.advance(0, force=True)
-        return walk.frame(started, partial)
+        return await operation.run(
+            bind(
+                groups.read_members,
+                self.gateway,
+                operation,
+                ids,
+                one=one,
+                partial=partial,
+                confirm_empty=confirm_empty,
+            )
+        )
 
     async def add_member_to_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
         """See `Spoke.add_member_to_group_by_group_id`."""
