@@ -196,7 +196,7 @@ def _word(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return _printable(str(_flat(value)))
+    return _printable(" ".join(str(_flat(value)).split("\n")))
 
 
 def _width(text: str) -> int:

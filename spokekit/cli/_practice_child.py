@@ -13,12 +13,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spokekit.errors import SpokekitError
-
-if TYPE_CHECKING:
-    from spokekit.practice import PracticeSite
 
 
 @contextlib.contextmanager
@@ -57,24 +54,12 @@ def practice_child(**options: Any) -> Iterator[dict[str, Any]]:
         child.stderr.close()
 
 
-def about(site: PracticeSite) -> dict[str, Any]:
-    """Return what a client has to know of a practice site, ready for JSON."""
-    return {
-        "url": site.url,
-        "auth_url": site.auth_url,
-        "client_id": site.client_id,
-        "client_secret": site.client_secret,
-        "redirect_uris": list(site.redirect_uris),
-        "sites": [{"cloud_id": one.cloud_id, "name": one.name, "url": one.url} for one in site.sites],
-    }
-
-
 def _serve(options: dict[str, Any]) -> None:
     from spokekit.practice import PracticeSite
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with PracticeSite(**options) as site:
-        print(json.dumps(about(site)), flush=True)
+        print(json.dumps(site.describe()), flush=True)
         # Nobody reads standard error from here on, and a full pipe would stop the site.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         while os.read(sys.stdin.fileno(), 4096):

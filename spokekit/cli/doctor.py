@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, say
+from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, out, say
 from spokekit.errors import SpokekitError
 
 app = typer.Typer()
@@ -53,7 +53,10 @@ def doctor(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opt
     Nothing is changed and nothing leaves this machine. The exit code is 1 when something is in trouble.
     """
     findings = list(examine())
-    emit(findings, format, columns=["check", "state", "words", "next"])
+    if format is Format.table:
+        _print(findings)
+    else:
+        emit(findings, format, columns=["check", "state", "words", "next"])
     trouble = [finding for finding in findings if finding.state == "trouble"]
     if trouble:
         say(f"{len(trouble)} of {len(findings)} checks found trouble: {', '.join(f.check for f in trouble)}.")
@@ -69,6 +72,20 @@ def examine() -> Iterator[Finding]:
             yield Finding(
                 name, "trouble", describe(SpokekitError(error.message, likely=error.likely)), error.hint or ""
             )
+
+
+def _print(findings: list[Finding]) -> None:
+    # The words are sentences: a column as wide as the longest of them would be unreadable.
+    import textwrap
+
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    for finding in findings:
+        lines = textwrap.wrap(f"{finding.check}: {finding.words}", width - 9) or [finding.check]
+        if finding.next:
+            lines += textwrap.wrap(f"Next: {finding.next}", width - 9)
+        out(f"{finding.state:7}  {lines[0]}")
+        for line in lines[1:]:
+            out(" " * 9 + line)
 
 
 def _versions() -> Iterator[Finding]:
