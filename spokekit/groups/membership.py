@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.errors import InputError, NotFound, PlanError
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from spokekit.confluence.spoke import Spoke
     from spokekit.connections.store import Store
     from spokekit.groups.registry import Registry
-    from spokekit.workspace import Workspace
 
 __all__ = [
     "COLUMNS",
@@ -54,6 +53,17 @@ __all__ = [
 ]
 
 _SHOWN = 3
+
+
+class Opens(Protocol):
+    """What gives spoke, registry and store of a connection: a `Workspace`."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def spoke(self, name: str | None = None) -> Spoke: ...
+
+    def registry(self, name: str | None = None) -> Registry: ...
 
 
 class Membership:
@@ -91,7 +101,7 @@ class Membership:
         self.max_failures = max_failures
 
     @classmethod
-    def of(cls, workspace: Workspace, name: str | None = None, **options: Any) -> Membership:
+    def of(cls, workspace: Opens, name: str | None = None, **options: Any) -> Membership:
         """Open it for a connection of a workspace; without a name, the default alias's."""
         return cls(workspace.spoke(name), workspace.registry(name), workspace.store, **options)
 

@@ -84,8 +84,8 @@ class Site:
         """
         registered = self._registered()
         names: dict[str, list[str]] = {}
-        for group_id, known in registered.items():
-            for name in set(known) - {""}:
+        for group_id, both in registered.items():
+            for name in set(both) - {""}:
                 names.setdefault(name.casefold(), []).append(group_id)
         wanted: dict[str, None] = {}
         for text in groups:

@@ -1,0 +1,277 @@
+"""``spokekit members``: plan, preview, apply, resume and undo changes of membership in registered groups."""
+
+from __future__ import annotations
+
+import enum
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, say
+
+if TYPE_CHECKING:
+    from spokekit.confluence.models import Progress
+    from spokekit.groups.apply import Result
+    from spokekit.groups.membership import Membership, Preview
+
+app = typer.Typer(
+    help="Plan, preview, apply and undo changes of membership in registered groups.", no_args_is_help=True
+)
+
+MEMBERS = (
+    "group_id",
+    "account_id",
+    "display_name",
+    "public_name",
+    "email",
+    "account_type",
+    "is_guest",
+    "licensed",
+)
+APPLIES = (
+    "apply_id",
+    "started_at",
+    "by",
+    "mode",
+    "planned",
+    "done",
+    "already_so",
+    "refused",
+    "failed",
+    "unknown",
+    "not_done",
+    "state",
+    "undo_of",
+    "message",
+)
+
+
+class Mode(enum.StrEnum):
+    """What the list means."""
+
+    add = "add"
+    remove = "remove"
+    sync = "sync"
+
+
+class Only(enum.StrEnum):
+    """Half of a sync."""
+
+    add_only = "add-only"
+    remove_only = "remove-only"
+
+
+ApplyArgument = Annotated[
+    str | None, typer.Argument(metavar="[APPLY_ID]", help="From `members journal --applies`; its beginning is enough.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for the words that confirm a large plan.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
+
+
+@app.command("list")
+@guarded()
+def list_(
+    group_id: Annotated[str, typer.Argument(metavar="GROUP_ID", help="As `groups list` shows it.")],
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the members of a group."""
+    with _open(connection) as members:
+        emit(members.members(group_id), format, columns=MEMBERS, empty="Nobody is in this group.")
+
+
+@app.command()
+@guarded()
+def plan(
+    mode: Annotated[Mode, typer.Option("--mode", help="add, remove, or sync: make each group equal to the list.")],
+    file: Annotated[Path, typer.Option("--file", help="A CSV with group_id,account_id (or names and e-mails).")],
+    out_: Annotated[Path, typer.Option("--out", help="Where the previewed plan is written.")],
+    only: Annotated[Only | None, typer.Option("--only", help="With sync: remove nobody, or add nobody.")] = None,
+    group: Annotated[str, typer.Option("--group", help="The group, for a list without a group column.")] = "",
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
+    with _open(connection) as members:
+        made = members.plan(file, mode.value, group=group, only=only.value if only else "")
+        preview = members.preview(made)
+        members.save(preview, out_)
+        emit(preview.frame, format)
+        _show(preview)
+        say(f"The plan is in {out_}. Apply it: spokekit members apply {out_}")
+
+
+@app.command()
+@guarded()
+def apply(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="What `members plan` wrote.")],
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Carry out a plan. It is refused when the groups have changed since its preview.
+
+    The exit code is 3 when some rows could not be carried out.
+    """
+    with _open(connection) as members:
+        preview = members.load(plan_file)
+        _apply(members, preview, dry_run=dry_run, yes=yes, format=format)
+
+
+@app.command()
+@guarded()
+def resume(
+    apply_id: ApplyArgument = None,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Go on with an apply that was killed, cancelled or stopped; outcomes not known are read from the site first."""
+    with _open(connection) as members, _interruptible() as cancel:
+        _finish(members.resume(apply_id, progress=_listener(), cancel=cancel), format)
+
+
+@app.command()
+@guarded()
+def undo(
+    apply_id: ApplyArgument = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    out_: Annotated[
+        Path | None, typer.Option("--out", help="Write the opposite plan to this file instead of applying it.")
+    ] = None,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Take an apply back (the last one, without an id), less what others have changed since."""
+    with _open(connection) as members:
+        preview = members.preview(members.plan_undo(apply_id))
+        if out_ is not None:
+            members.save(preview, out_)
+            emit(preview.frame, format)
+            _show(preview)
+            say(f"The plan is in {out_}. Apply it: spokekit members apply {out_}")
+            return
+        _apply(members, preview, dry_run=dry_run, yes=yes, format=format)
+
+
+@app.command()
+@guarded()
+def journal(
+    apply_id: ApplyArgument = None,
+    applies: Annotated[bool, typer.Option("--applies", help="One line for each apply instead of every entry.")] = False,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the journal: every entry of all connections, of one connection, or of one apply."""
+    from spokekit.groups.journal import Journal
+    from spokekit.workspace import workspace
+
+    work = workspace()
+    written = Journal(work.store)
+    frame = written.applies() if applies else written.entries(apply_id)
+    if applies and apply_id:
+        frame = frame[frame["apply_id"].str.startswith(apply_id.strip().casefold())]
+    if connection is not None:
+        found = work.connection(connection)
+        key = "alias_id" if "alias_id" in frame.columns else "connection"
+        frame = frame[frame[key] == (found.alias_id if key == "alias_id" else found.name)]
+    emit(frame, format, columns=APPLIES if applies else None, empty="Nothing was changed yet.")
+
+
+# ------------------------------------------------------------------------------------------------- inside
+
+
+@contextmanager
+def _open(connection: str | None) -> Iterator[Membership]:
+    from spokekit.groups.membership import Membership
+    from spokekit.workspace import workspace
+
+    members = Membership.of(workspace(), connection)
+    try:
+        yield members
+    finally:
+        members.close()
+
+
+def _show(preview: Preview) -> None:
+    for line in preview.lines:
+        say(line)
+    for danger in preview.dangers:
+        say(f"Danger: {danger}")
+
+
+def _apply(
+    members: Membership,
+    preview: Preview,
+    *,
+    dry_run: bool,
+    yes: bool,
+    format: Format,  # noqa: A002 - as in the commands
+) -> None:
+    _show(preview)
+    if dry_run:
+        changed = members.check(preview)
+        emit(preview.frame, format)
+        for difference in changed:
+            say(f"Changed since the preview: {difference.message}")
+        say("Applying it would be refused: make the plan again." if changed else "Nothing was changed: a dry run.")
+        if changed:
+            raise typer.Exit(1)
+        return
+    with _interruptible() as cancel:
+        typed = preview.confirmation if yes else _typed(preview.confirmation)
+        _finish(members.apply(preview, confirm=typed, progress=_listener(), cancel=cancel), format)
+
+
+def _typed(words: str) -> str:
+    if not words or not sys.stdin.isatty():
+        return ""
+    say(f"Type these words to go on: {words}")
+    return sys.stdin.readline().strip()
+
+
+def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the commands
+    emit(result.frame, format)
+    say(result.words)
+    if result.apply_id:
+        say(f"In the journal as {result.apply_id}. Undo: spokekit members undo {result.apply_id[:8]}")
+    if result.stopped or not result.finished or "failed" in result.counts():
+        raise typer.Exit(INCOMPLETE)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C end the apply after the row it is at; a second one ends at once, for `resume` to settle."""
+    cancel = threading.Event()
+
+    def stop(_signal: int, _frame: Any) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+        say("Stopping after this row …")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _listener() -> Any:
+    if not sys.stderr.isatty():
+        return None
+
+    def show(progress: Progress) -> None:
+        sys.stderr.write(f"\r\x1b[K{progress.words}")
+        if progress.total is not None and progress.done >= progress.total:
+            sys.stderr.write("\n")
+        sys.stderr.flush()
+
+    return show
