@@ -90,7 +90,7 @@ def _parse(text: str, expected: str) -> tuple[ConsentError | None, Callback | No
         return _refused("This is not a valid address."), None
     fields = dict(parse_qsl(parts.query, keep_blank_values=True))
     host = (parts.hostname or "").lower()
-    if host.endswith("atlassian.com") and "error" in fields:
+    if "error" in fields and (host.endswith("atlassian.com") or parts.path.rstrip("/").endswith("/error")):
         return explain_callback(fields["error"], fields.get("error_description", ""), expected), None
     if parts.path.rstrip("/").endswith("/authorize") or "client_id" in fields:
         return _refused(
@@ -209,6 +209,17 @@ def _not_waiting() -> CallbackRefused:
         likely="The attempt has ended, was cancelled, or the address was delivered before.",
         hint="Press Get OAuth Token to begin a new attempt.",
     )
+
+
+def port_is_free(port: int) -> bool:
+    """Tell whether the loopback listener could have the port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(sys.platform != "win32"))
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class LoopbackReceiver(Receiver):

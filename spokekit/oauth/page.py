@@ -24,7 +24,8 @@ h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0 0}code{word-break:break-a
 @media(prefers-color-scheme:dark){body{background:#161a1d;color:#dee4ea}main{background:#22272b;border-color:#454f59}}
 """
 
-# Takes code and state out of the address bar, so that neither history nor a shared screen shows them.
+# Takes code and state out of the address bar, so that neither history nor a shared screen shows them. A page that says
+# "not accepted" leaves them there: the person may have to paste the address where it is waited for.
 _SCRIPT = "history.replaceState(null,'',location.pathname);"
 
 
@@ -39,7 +40,7 @@ def answer_page(kind: Kind, *sentences: str, address: str | None = None) -> tupl
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} - spokekit</title>'
         '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
         f'<style nonce="{nonce}">{_STYLE}</style></head><body><main role="status"><h1>{title}</h1>{words}</main>'
-        f'<script nonce="{nonce}">{_SCRIPT}</script></body></html>'
+        f'<script nonce="{nonce}">{"" if kind == "refused" else _SCRIPT}</script></body></html>'
     )
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; img-src data:; "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
-from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver
+from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
 from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, on_binder, this_server, under_voila
 from spokekit.oauth.handover import ExtensionReceiver
 
@@ -58,7 +58,13 @@ def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName
             f"{elsewhere}, so a redirect to localhost does not reach this program. The page after the consent will not "
             "load; that is expected: paste its address."
         )
-    return "loopback", f"A listener waits on port {parts.port or 80} of this computer; nothing is to be copied."
+    port = parts.port or 80
+    if not port_is_free(port):
+        return "paste", (
+            f"Port {port}, to which the redirect leads, is used by another notebook or program. "
+            "Close that one and start anew, or paste the address of the page after the consent."
+        )
+    return "loopback", f"A listener waits on port {port} of this computer; nothing is to be copied."
 
 
 def _browser_is_elsewhere(environ: Mapping[str, str]) -> str | None:

@@ -1,0 +1,17 @@
+"""A file store on the practice site's clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spokekit.connections.store import Store, default_store
+from spokekit.practice import PracticeSite
+from tests.oauth.support import Place
+
+
+@pytest.fixture
+def place(home: Path, site: PracticeSite) -> Place:
+    store: Store = default_store()
+    return Place(store, site)
