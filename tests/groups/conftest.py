@@ -1,0 +1,72 @@
+"""A registry with groups of the class world, and memberships opened on it at full speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from spokekit.groups.membership import Membership
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+REGISTERED = (
+    "confluence-users",
+    "site-admins",
+    "administrators",
+    "okta-engineering",
+    "marketing",
+    "support-tier-1",
+    "support-tier-2",
+    "legal-counsel",
+    "project-phoenix",
+    "procurement",
+    "=Sales(Berlin)",
+    "<b>Research & Development</b>",
+)
+
+
+@pytest.fixture
+def registered(connected: Workspace, site: PracticeSite) -> Workspace:
+    """Register the groups named above and say who is signed in."""
+    connection = connected.connection()
+    connected.connections.set_account(connection.connection_id, site.account_id, "The administrator")
+    groups = site.world.frames(tables=["groups"])["groups"]
+    wanted = groups[groups["name"].isin(REGISTERED)]["group_id"]
+    assert len(wanted) == len(REGISTERED)
+    connected.registry().add(list(wanted), groups=groups)
+    return connected
+
+
+@pytest.fixture
+def open_members(registered: Workspace) -> Iterator[Callable[..., Membership]]:
+    """Return a function that opens memberships anew, as another kernel would; no waiting between repetitions."""
+    from spokekit.confluence.gateway import RetryPolicy
+    from spokekit.confluence.spoke import Spoke
+    from spokekit.groups.membership import Membership
+
+    opened: list[Membership] = []
+
+    def open_one(**options: Any) -> Membership:
+        connection = registered.connection()
+        spoke = Spoke(
+            connection,
+            registered.tokens.source(connection),
+            guard=registered.registry(),
+            retry=RetryPolicy(retries=1, first=0.001, longest=0.001),
+        )
+        members = Membership(spoke, registered.registry(), registered.store, **{"pace": 1000, **options})
+        opened.append(members)
+        return members
+
+    yield open_one
+    for members in opened:
+        members.close()
+
+
+@pytest.fixture
+def members(open_members: Callable[..., Membership]) -> Membership:
+    """Open memberships."""
+    return open_members()
