@@ -1,0 +1,178 @@
+"""``spokekit lab``: what it starts stops with it, however it ends, and practice never mixes with the own site."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx2
+import psutil
+import pytest
+
+from spokekit._secret import Secret
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.connections.store import Store
+from spokekit.workspace import Workspace
+
+
+class Running:
+    """A started ``spokekit lab``: its process, where JupyterLab answers, and what it said."""
+
+    def __init__(self, process: subprocess.Popen[str], said: Path) -> None:
+        self.process = process
+        self._said = said
+        address = self._wait_for(r"(http://localhost:\d+)/lab/tree/00-start-here\.ipynb\?token=(\w+)")
+        self.url, self._token = address.groups()
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text(encoding="utf-8")
+
+    def _wait_for(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if match := re.search(pattern, self.said):
+                return match
+            time.sleep(0.05)
+        raise AssertionError(f"lab did not come up: {self.said}")
+
+    def api(self, method: str, path: str) -> httpx2.Response:
+        headers = {"Authorization": f"token {self._token}"}
+        return httpx2.request(method, f"{self.url}/api/{path}", headers=headers, timeout=20, trust_env=False)
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path, home: Path) -> Iterator[Start]:
+    """Start ``spokekit lab`` in folders of its own; what is left of it is killed after the test."""
+    begun: list[tuple[subprocess.Popen[str], IO[str]]] = []
+    env = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env |= {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
+
+    def starter(*arguments: str) -> Running:
+        said = tmp_path / f"said-{len(begun)}"
+        output = said.open("w")
+        command = [sys.executable, "-m", "spokekit", "lab", "--no-browser", "--port", str(_free_port()), *arguments]
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=output, stderr=output, text=True)
+        begun.append((process, output))
+        return Running(process, said)
+
+    yield starter
+    for process, output in begun:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+        output.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _all_gone(family: list[psutil.Process], seconds: float = 15) -> bool:
+    _, alive = psutil.wait_procs(family, timeout=seconds)
+    return not alive
+
+
+@contextmanager
+def _practice_home(home: Path) -> Iterator[Workspace]:
+    store = Store(f"sqlite:///{home / 'practice' / 'spokekit.sqlite'}")
+    yield Workspace(store)
+    store.close()
+
+
+def test_a_day_of_practice_and_the_next(
+    start: Start, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start()
+    assert (tmp_path / "spokekit-notebooks" / "00-start-here.ipynb").exists()
+    assert first.api("GET", "contents/00-start-here.ipynb").status_code == 200
+    kernel = first.api("POST", "kernels")
+    assert kernel.status_code == 201
+    kept = json.loads((home / "practice" / "site.json").read_text())
+    assert httpx2.get(f"{kept['url']}console", trust_env=False).status_code == 200
+    family = first.family()
+    assert len(family) >= 2, "a practice site and a kernel"
+    kernels = [p for p in family if "ipykernel" in " ".join(p.cmdline())]
+    told = kernels[0].environ()
+    site = json.loads(told["SPOKEKIT_PRACTICE"])
+    assert told["SPOKEKIT_HOME"] == str(home / "practice")
+    for path in (tmp_path, home):
+        for file in path.rglob("*"):
+            assert not file.is_file() or site["client_secret"].encode() not in file.read_bytes(), file
+
+    # What notebook 02 does; the master key of the practice home is made by it.
+    monkeypatch.setenv("SPOKEKIT_HOME", str(home / "practice"))
+    with _practice_home(home) as work:
+        draft = ConnectionDraft(url=site["url"], auth_url=site["auth_url"], client_id=site["client_id"])
+        connection = work.connections.save(draft)
+        work.tokens.set_client_secret(connection, Secret(site["client_secret"]))
+
+    first.process.terminate()
+    assert first.process.wait(15) in (0, -signal.SIGTERM)
+    assert _all_gone(family)
+    monkeypatch.setenv("SPOKEKIT_HOME", str(home))
+
+    # The next day another program has the practice site's port.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", kept["port"]))
+        taken.listen()
+        second = start()
+    assert f"Port {kept['port']} is taken" in second.said
+    assert "get a token again (notebook 03) for “Confluence Cloud Spoke Connection”" in second.said
+    family = second.family()
+    now = json.loads((home / "practice" / "site.json").read_text())
+    assert now["client_id"] == kept["client_id"]
+    assert now["url"] != kept["url"]
+    monkeypatch.setenv("SPOKEKIT_HOME", str(home / "practice"))
+    with _practice_home(home) as work:
+        moved = work.connection()
+        assert moved.url == moved.auth_url == now["url"]
+        assert work.tokens.has_client_secret(moved)
+        assert work.tokens.status(moved).state == "no_token"
+
+    second.process.kill()
+    second.process.wait(10)
+    assert _all_gone(family), "a killed lab leaves nothing behind"
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(f"{now['url']}console", trust_env=False)
+
+
+def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_refused(
+    start: Start, home: Path
+) -> None:
+    own = start("--own-site", "--folder", "mine")
+    assert "Practice site" not in own.said
+    assert not (home / "practice").exists()
+    assert own.api("POST", "kernels").status_code == 201
+    family = own.family()
+    (kernel,) = [p for p in family if "ipykernel" in " ".join(p.cmdline())]
+    assert "SPOKEKIT_PRACTICE" not in kernel.environ()
+    assert kernel.environ()["SPOKEKIT_HOME"] == str(home)
+
+    practising = start()
+    with pytest.raises(AssertionError, match="Another `spokekit lab` with a practice site is running"):
+        start()
+    os.kill(practising.process.pid, signal.SIGINT)
+    assert practising.process.wait(15) == 0, "Ctrl-C asks no question"
+    os.kill(own.process.pid, signal.SIGINT)
+    own.process.wait(15)
+    assert _all_gone(family)
