@@ -42,7 +42,7 @@ class Audit:
         self.completeness: dict[str, Any] = dict(source.completeness)
         self.scope: dict[str, Any] = dict(source.scope)
         self._registry = registry
-        self._session = Session(source)
+        self.session = Session(source)
 
     @classmethod
     def of_frames(cls, frames: Frames | Mapping[str, pd.DataFrame], **about: Any) -> Audit:
@@ -113,14 +113,14 @@ class Audit:
             return contract(made, asked.columns)
         text = asked.function(**known)
         bound = {key: value for key, value in known.items() if f"${key}" in text}
-        return contract(self._session.frame(text, bound), asked.columns)
+        return contract(self.session.frame(text, bound), asked.columns)
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
         """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``."""
         import duckdb
 
         try:
-            made = self._session.frame(text, params)
+            made = self.session.frame(text, params)
         except duckdb.Error as error:
             raise InputError(
                 f"The query does not work: {error}", hint=f"There are the tables {', '.join(NAMES)}.", field="text"
@@ -134,7 +134,7 @@ class Audit:
         if name not in COLUMNS:
             raise NotFound(f"There is no frame {name}.", hint=f"There are: {', '.join(COLUMNS)}.")
         if name == "memberships":
-            pairs = self._session.arrow("SELECT group_no, user_no FROM memberships ORDER BY group_no, user_no")
+            pairs = self.session.arrow("SELECT group_no, user_no FROM memberships ORDER BY group_no, user_no")
             return pd.DataFrame(
                 {
                     "group_id": self._codes("groups", pairs.column("group_no")),
@@ -146,7 +146,7 @@ class Audit:
         join = "coverage JOIN groups USING (group_no)" if name == "coverage" else name
         if name == "grants":
             join = "grants JOIN spaces USING (space_no)"
-        made = self._session.frame(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}")  # noqa: S608
+        made = self.session.frame(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}")  # noqa: S608
         return contract(made, COLUMNS[name])
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -158,7 +158,7 @@ class Audit:
         import pandas as pd
 
         column, id_column = IDS[kind]
-        ids = self._session.arrow(f"SELECT {column}, {id_column} FROM {kind}")  # noqa: S608
+        ids = self.session.arrow(f"SELECT {column}, {id_column} FROM {kind}")  # noqa: S608
         places = ids.column(column).to_numpy()
         found = np.full(int(max(places.max(initial=-1), numbers.to_numpy().max(initial=-1))) + 1, -1, dtype=np.int32)
         found[places] = np.arange(len(places), dtype=np.int32)
@@ -172,7 +172,7 @@ class Audit:
 
     def not_walked(self) -> pd.DataFrame:
         """List the groups whose members are not of this walk: group_id, name, state, walked_at (empty: never)."""
-        made = self._session.frame(
+        made = self.session.frame(
             "SELECT g.group_id, g.name, c.state, c.walked_at FROM coverage c JOIN groups g USING (group_no) "
             "WHERE c.state <> 'walked' ORDER BY c.state, g.name, g.group_id"
         )
@@ -180,8 +180,8 @@ class Audit:
 
     def caution(self) -> str:
         """Say in a sentence what is missing from this state, or "" when nothing is."""
-        counts = dict(self._session.rows("SELECT state, COUNT(*) FROM coverage GROUP BY state"))
-        disturbed = self._session.rows("SELECT COUNT(*) FROM coverage WHERE disturbed")[0][0]
+        counts = dict(self.session.rows("SELECT state, COUNT(*) FROM coverage GROUP BY state"))
+        disturbed = self.session.rows("SELECT COUNT(*) FROM coverage WHERE disturbed")[0][0]
         parts = [f"{counts[state]:,} groups {state}" for state in (FAILED, PARTIAL, "not walked") if counts.get(state)]
         parts += [f"{disturbed:,} groups changed while they were read"] if disturbed else []
         return f"Mind: {', '.join(parts)}." if parts else ""
@@ -218,7 +218,7 @@ class Audit:
         loosely = " OR ".join(f"lower({column}) = lower($text)" for column in columns)
         for source in dict.fromkeys((table, history)):
             for condition in (f"{key} = $text", by_name, loosely):
-                found = self._session.rows(
+                found = self.session.rows(
                     f"SELECT DISTINCT {number}, {key} FROM {source} WHERE {condition} ORDER BY {key} LIMIT 6",  # noqa: S608
                     {"text": text},
                 )
@@ -230,7 +230,7 @@ class Audit:
                     )
                 if found:
                     return int(found[0][0])
-        near = self._session.rows(
+        near = self.session.rows(
             f"SELECT {columns[0]} FROM {table} ORDER BY levenshtein(lower({columns[0]}), lower($text)), 1 LIMIT 3",  # noqa: S608
             {"text": text},
         )
@@ -242,7 +242,7 @@ class Audit:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._session.close()
+        self.session.close()
 
 
 def contract(made: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -84,6 +84,14 @@ class Session:
         found: list[tuple[Any, ...]] = cursor.execute(text, params or {}).fetchall()
         return found
 
+    def matching(self, text: str, wanted: pa.Table) -> pd.DataFrame:
+        """Run ``text (SELECT wanted FROM ...)`` with the one column of `wanted`, however long it is."""
+        with self._turn:
+            cursor = self._session.cursor()
+        cursor.register("wanted_rows", wanted)
+        made: pd.DataFrame = cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table().to_pandas()
+        return made
+
     def close(self) -> None:
         """Let go of the session."""
         self._session.close()
@@ -142,6 +150,9 @@ class Session:
         run("CREATE TABLE moments (number INTEGER, taken_at TIMESTAMPTZ, complete BOOLEAN)")
         run("INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)", {
             "n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]})
+        for kind, source in ids.items():
+            if source != f"{kind}_ids":
+                run(f"CREATE VIEW {kind}_ids AS SELECT * FROM {source}")  # noqa: S608
         for name, columns in TABLES.items():
             listed = ", ".join(f"r.{column}" for column in columns)
             with_id = name in IDS

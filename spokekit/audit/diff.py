@@ -1,0 +1,175 @@
+"""What changed between two states: of one history, or of any two audits of the same site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spokekit.audit.audit import Audit, contract
+from spokekit.audit.snapshots import Snapshot
+from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+COLUMNS = {
+    "change": "text",
+    "group_name": "text",
+    "group_id": "text",
+    "access": "text",
+    "person": "text",
+    "account_id": "text",
+}
+_STILL = 2_147_483_647
+
+
+def diff(before: Audit, after: Audit) -> pd.DataFrame:
+    """Return the memberships that were added and removed.
+
+    Two moments of one history are compared by what began and ended between them, which reads no unchanged row; any
+    other two states by their ids.
+
+    Returns
+    -------
+    change (``added`` or ``removed``), group_name, group_id, access, person, account_id (all text), by group, change
+    and person. ``attrs``: before, after (times), not_compared (ids of groups that one of the two did not walk).
+
+    Raises InputError when the states are of two sites, or in the wrong order.
+    """
+    if before.site.cloud_id != after.site.cloud_id:
+        raise InputError("The two states are of two sites.", field="before")
+    if before.taken_at > after.taken_at:
+        raise InputError("The first state is newer than the second one.", hint="Swap them.", field="before")
+    one, other = before.source, after.source
+    if isinstance(one, Snapshot) and isinstance(other, Snapshot) and one.folder.parent == other.folder.parent:
+        made, left_out = _by_history(one, after), _not_walked(after)
+    else:
+        made, left_out = _by_ids(before, after)
+    answer = contract(made, COLUMNS)
+    answer.attrs.update(
+        site=after.site.name or after.site.cloud_id,
+        before=before.taken_at.isoformat(timespec="seconds"),
+        after=after.taken_at.isoformat(timespec="seconds"),
+        not_compared=left_out,
+    )
+    return answer
+
+
+def _not_walked(audit: Audit) -> list[str]:
+    return audit.not_walked()["group_id"].to_list()
+
+
+def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
+    # A membership that ended and came back in between is the same at both ends.
+    return after.sql(
+        f"""
+        WITH was AS (SELECT group_no, user_no FROM membership_history WHERE since <= $n AND until > $n
+                     AND until < {_STILL}),
+             now AS (SELECT group_no, user_no FROM membership_history WHERE since > $n AND until = {_STILL}),
+             x AS (SELECT 'added' AS change, * FROM now ANTI JOIN was USING (group_no, user_no)
+                   UNION ALL SELECT 'removed' AS change, * FROM was ANTI JOIN now USING (group_no, user_no)),
+             g AS (SELECT group_no, arg_max(name, until) AS name, arg_max(group_id, until) AS group_id,
+                          arg_max(access, until) AS access
+                   FROM group_history WHERE group_no IN (SELECT group_no FROM x) GROUP BY group_no),
+             u AS (SELECT user_no, arg_max(display_name, until) AS display_name,
+                          arg_max(account_id, until) AS account_id
+                   FROM user_history WHERE user_no IN (SELECT user_no FROM x) GROUP BY user_no)
+        SELECT change, g.name AS group_name, g.group_id, g.access, u.display_name AS person, u.account_id
+        FROM x JOIN g USING (group_no) JOIN u USING (user_no)
+        ORDER BY g.name, g.group_id, change, person, u.account_id""",  # noqa: S608
+        n=before.at,
+    )
+
+
+def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
+    import pandas as pd
+
+    old, new = _Keys(before), _Keys(after)
+    groups = _translate(old.groups, new.groups)
+    users = _translate(old.users, new.users)
+    left_out = sorted({*_not_walked(before), *_not_walked(after)})
+    was, now = _key(groups[old.group_no], users[old.user_no]), _key(new.group_no, new.user_no)
+    added, removed = _only_in(now, was), _only_in(was, now)
+    if left_out:
+        hidden = new.groups.append(pd.Index([])).get_indexer(pd.Index(left_out))
+        unseen = set(hidden.tolist())
+        added = added[~pd.Series(added >> 32).isin(unseen).to_numpy()]
+        removed = removed[~pd.Series(removed >> 32).isin(unseen).to_numpy()]
+    all_groups, all_users = _behind(new.groups, old.groups), _behind(new.users, old.users)
+    made = []
+    for change, keys in (("added", added), ("removed", removed)):
+        group_ids, accounts = all_groups[keys >> 32], all_users[keys & 0xFFFFFFFF]
+        made.append(pd.DataFrame({"change": change, "group_id": group_ids, "account_id": accounts}))
+    changes = pd.concat(made, ignore_index=True)
+    changes = _named(changes, "group_id", {"name": "group_name", "access": "access"}, "groups", before, after)
+    changes = _named(changes, "account_id", {"display_name": "person"}, "users", before, after)
+    changes = changes.sort_values(["group_name", "group_id", "change", "person", "account_id"], ignore_index=True)
+    return changes, left_out
+
+
+class _Keys:
+    """The memberships of an audit as numbers, with the ids that the numbers stand for."""
+
+    def __init__(self, audit: Audit) -> None:
+        import pandas as pd
+
+        session = audit.session
+        pairs = session.arrow("SELECT group_no, user_no FROM memberships")
+        self.group_no, self.user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
+        self.groups, self.users = (
+            pd.Index(session.arrow(f"SELECT {number}, {key} FROM {table}_ids ORDER BY 1").column(1).to_pandas())  # noqa: S608
+            for table, number, key in (("groups", "group_no", "group_id"), ("users", "user_no", "account_id"))
+        )
+
+
+def _translate(old: pd.Index, new: pd.Index) -> np.ndarray:
+    """Return for each number of `old` the number in `new`; what `new` does not have gets numbers behind it."""
+    import numpy as np
+
+    places = new.get_indexer(old)
+    missing = np.flatnonzero(places < 0)
+    places[missing] = len(new) + np.arange(len(missing))
+    numbers: np.ndarray = places.astype(np.int64)
+    return numbers
+
+
+def _behind(new: pd.Index, old: pd.Index) -> np.ndarray:
+    import numpy as np
+
+    missing = old[new.get_indexer(old) < 0]
+    ids: np.ndarray = np.concatenate([new.to_numpy(dtype=object), missing.to_numpy(dtype=object)])
+    return ids
+
+
+def _key(groups: Any, users: Any) -> np.ndarray:
+    import numpy as np
+
+    key: np.ndarray = (groups.astype(np.int64) << 32) | users.astype(np.int64)
+    key.sort()
+    return key
+
+
+def _only_in(these: np.ndarray, those: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    if not len(those):
+        return these
+    at = np.minimum(np.searchsorted(those, these), len(those) - 1)
+    only: np.ndarray = these[those[at] != these]
+    return only
+
+
+def _named(
+    changes: pd.DataFrame, key: str, columns: dict[str, str], table: str, before: Audit, after: Audit
+) -> pd.DataFrame:
+    """Put names to ids: the newer one where both states have one."""
+    import pandas as pd
+    import pyarrow as pa
+
+    wanted = pa.table({"wanted": pa.array(changes[key].unique().tolist(), pa.string())})
+    found = [
+        audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted)  # noqa: S608
+        for audit in (after, before)
+    ]
+    names = pd.concat(found, ignore_index=True).drop_duplicates(key).rename(columns=columns)
+    return changes.merge(names, on=key, how="left")
