@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spokekit.confluence.spoke import Spoke
     from spokekit.connections.aliases import Alias, Aliases
     from spokekit.connections.connection import Connection, Connections
@@ -153,6 +155,12 @@ class Workspace:
             status = self.tokens.status(row.connection)
             found.append(RowStatus(row.alias, row.connection, status.state, status.words, status.expires_at))
         return tuple(found)
+
+    def check(self, name: str | None = None, **options: Any) -> pd.DataFrame:
+        """Check a connection, every scope one at a time; see `spokekit.check.check_connection`."""
+        from spokekit.check import check_connection
+
+        return check_connection(self, name, **options)
 
     def close(self) -> None:
         """Close the store's connections of this process."""

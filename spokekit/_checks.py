@@ -1,0 +1,402 @@
+"""The single checks behind `spokekit.check`: one harmless call for each scope, and what its answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spokekit.connections.scopes import STEPS, missing_for, needed_for
+from spokekit.errors import (
+    AppNotInstalled,
+    Cancelled,
+    GuardRefused,
+    NotPermitted,
+    ScopeMissing,
+    ServiceError,
+    SpokekitError,
+    TokenRejected,
+    TransportError,
+    UnexpectedAnswer,
+)
+
+if TYPE_CHECKING:
+    from spokekit.confluence.gateway import Gateway
+    from spokekit.confluence.operation import Operation
+    from spokekit.connections.connection import Connection
+    from spokekit.oauth.status import TokenStatus
+
+NO_GROUP = "00000000-0000-4000-8000-000000000000"
+NO_ACCOUNT = "000000:00000000-0000-4000-8000-000000000000"
+_V1, _V2 = "/wiki/rest/api", "/wiki/api/v2"
+_CONSENT_AGAIN = "press Save and Get OAuth Token"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One harmless call, and the scopes each of which is enough for it (from Atlassian's OpenAPI documents)."""
+
+    scopes: tuple[str, ...]
+    path: str
+    query: tuple[tuple[str, str | int], ...] = ()
+    body: Any = None
+    write: bool = False
+
+    @property
+    def name(self) -> str:
+        method = "DELETE" if self.write else "GET" if self.body is None else "POST"
+        return f"{method} {self.path}"
+
+
+def _c(*names: str) -> tuple[str, ...]:
+    """Write short what ends in ``:confluence`` for granular scopes; classic ones are given in full."""
+    return tuple(name if "confluence" in name else f"{name}:confluence" for name in names)
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe(_c("read:confluence-groups", "read:group"), f"{_V1}/group/by-id", (("id", NO_GROUP),)),
+    Probe(_c("write:confluence-groups", "write:group"), f"{_V1}/group/userByGroupId", write=True),
+    Probe(_c("read:user"), f"{_V2}/users-bulk", body={"accountIds": [NO_ACCOUNT]}),
+    Probe(_c("read:content-details"), f"{_V1}/search/user"),
+    Probe(_c("read:confluence-user", "read:content-details"), f"{_V1}/user", (("accountId", NO_ACCOUNT),)),
+    Probe(_c("search:confluence", "read:content-details"), f"{_V1}/search"),
+    Probe(_c("read:space"), f"{_V2}/spaces/0"),
+    Probe(_c("read:space.permission"), f"{_V2}/spaces/0/role-assignments"),
+    Probe(_c("read:page"), f"{_V2}/pages/0"),
+    Probe(_c("read:configuration"), f"{_V2}/space-role-mode"),
+    Probe(_c("manage:confluence-configuration", "read:configuration"), f"{_V1}/settings/systemInfo"),
+    Probe(_c("read:audit-log"), f"{_V1}/audit/retention"),
+    Probe(_c("read:content.metadata"), f"{_V2}/folders/0/ancestors"),
+    Probe(_c("read:hierarchical-content"), f"{_V2}/folders/0/direct-children"),
+    Probe(_c("read:confluence-content.all", "read:content-details"), f"{_V1}/content/0/restriction"),
+    Probe(
+        _c("read:confluence-content.all", "read:content.restriction"),
+        f"{_V1}/content/0/restriction/byOperation/read/user",
+        (("accountId", NO_ACCOUNT),),
+    ),
+    Probe(_c("read:confluence-content.summary", "read:content-details"), f"{_V1}/content/0/descendant"),
+    Probe(_c("read:confluence-content.summary", "read:analytics.content"), f"{_V1}/analytics/content/0/views"),
+    Probe(_c("read:confluence-content.summary", "read:watcher"), f"{_V1}/user/watch/content/0"),
+    Probe(_c("read:confluence-space.summary", "read:space.setting"), f"{_V1}/space/~spokekit-check/settings"),
+    Probe(_c("read:user.property"), f"{_V1}/user/{NO_ACCOUNT}/property"),
+    Probe(_c("read:email-address"), f"{_V1}/user/email", (("accountId", NO_ACCOUNT),)),
+)
+
+
+class NoRealGroup:
+    """The guard of this gateway: the one id that belongs to no group, and nothing else."""
+
+    def check(self, group_id: str) -> None:
+        if group_id != NO_GROUP:
+            raise GuardRefused("A check of the connection never changes a group.")
+
+
+@dataclass
+class Found:
+    """What one check came to."""
+
+    kind: str
+    check: str
+    state: str
+    words: str
+    fix: str = ""
+
+
+@dataclass
+class Check:
+    """One run: what is known so far, and the rows of the frame."""
+
+    connection: Connection
+    status: TokenStatus
+    gateway: Gateway
+    operation: Operation
+    rows: list[Found] = field(default_factory=list)
+    me: dict[str, str] = field(default_factory=dict)
+    present: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    write: SpokekitError | None = None
+    stopped: SpokekitError | None = None
+    may_write: str = "unknown"
+
+    def note(self, kind: str, check: str, state: str, words: str, fix: str = "") -> None:
+        self.rows.append(Found(kind, check, state, words, fix))
+
+    # -------------------------------------------------------------------------------------------- the calls
+
+    async def read(self, path: str, query: Sequence[tuple[str, str | int]] = (), body: Any = None) -> Any:
+        """Return the decoded answer of a harmless call, or raise what it means."""
+        import msgspec
+
+        at_root = not path.startswith("/wiki/")
+        answer = await self.gateway.read(
+            path,
+            msgspec.json.Decoder(),
+            operation=self.operation,
+            points=lambda _: 1,
+            worst=1,
+            query=query,
+            body=body,
+            at_root=at_root,
+        )
+        self.operation.advance()
+        return answer.value
+
+    async def run(self) -> None:
+        """Do all checks, each with its own line; none of them stops the others except a token that is refused."""
+        for step in (self._site, self._person, self._access, self._scopes, self._permission):
+            if self.stopped is None:
+                await step()
+        self.steps()
+
+    async def _site(self) -> None:
+        """The token reaches the gateway, and the connection's site is among those that it was given for."""
+        try:
+            sites = await self.read("/oauth/token/accessible-resources")
+        except Cancelled:
+            raise
+        except SpokekitError as error:
+            self.stopped = error
+            self.note("connection", "Site", "failed", error.message, next_of(error))
+            return
+        entries = [site for site in sites if isinstance(site, dict)] if isinstance(sites, list) else []
+        own = [site for site in entries if site.get("id") == self.connection.cloud_id]
+        if own:
+            name = str(own[0].get("name") or self.connection.site_name or "")
+            self.note("connection", "Site", "ok", f"{name} ({own[0].get('url', '')}) is reached.")
+            return
+        others = ", ".join(sorted({str(site.get("name", "")) for site in entries})) or "none at all"
+        self.note(
+            "connection",
+            "Site",
+            "failed",
+            f"The token is not for {self.connection.site_name or 'the site of this connection'}; its sites: {others}.",
+            f"Choose the site on the consent page: {_CONSENT_AGAIN}.",
+        )
+
+    async def _person(self) -> None:
+        """Who is signed in, from the identity API or else from Confluence."""
+        for path, account, name in (("/me", "account_id", "name"), (f"{_V1}/user/current", "accountId", "displayName")):
+            try:
+                answer = await self.read(path)
+            except (TokenRejected, Cancelled):
+                raise
+            except SpokekitError as error:
+                if path == "/me" and isinstance(error, ScopeMissing):
+                    self.absent.add("read:me")
+                continue
+            if path == "/me":
+                self.present.add("read:me")
+            if isinstance(answer, dict) and answer.get(account):
+                self.me = {"account_id": str(answer[account]), "name": str(answer.get(name) or answer[account])}
+                break
+        if not self.me:
+            self.note(
+                "connection",
+                "Person",
+                "unknown",
+                "Nobody says who is signed in.",
+                f"Add read:me to the scopes and to the app, then {_CONSENT_AGAIN}.",
+            )
+            return
+        known = self.connection.account_id
+        if known and known != self.me["account_id"]:
+            words = f"{self.me['name']} is signed in now; the connection was set up by {self.connection.account_name}."
+        else:
+            words = f"{self.me['name']} is signed in."
+        self.note("connection", "Person", "ok", words)
+
+    async def _access(self) -> None:
+        """The person may use Confluence at all; a scope that is missing is told by its own line."""
+        try:
+            await self.read(f"{_V1}/user/current")
+        except AppNotInstalled as error:
+            self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
+        except NotPermitted:
+            self.note(
+                "connection",
+                "Access to Confluence",
+                "failed",
+                f"{self.me.get('name', 'The person')} may not use Confluence on this site.",
+                "Ask a site administrator for access to Confluence, or sign in as somebody who has it.",
+            )
+        except ScopeMissing:
+            self.note("connection", "Access to Confluence", "unknown", "The token may not ask: see its scopes below.")
+        except (ServiceError, TransportError) as error:
+            self.note("connection", "Access to Confluence", "unknown", error.message, next_of(error))
+        else:
+            words = f"{self.me.get('name', 'The person')} may use Confluence."
+            self.note("connection", "Access to Confluence", "ok", words)
+
+    # -------------------------------------------------------------------------------------------- scopes
+
+    async def _scopes(self) -> None:
+        for name in self.connection.scopes:
+            try:
+                await self._scope(name)
+            except TokenRejected as error:
+                self.stopped = error
+                self.note("connection", "Token", "failed", error.message, next_of(error))
+                return
+
+    async def _scope(self, name: str) -> None:
+        fitting = [probe for probe in PROBES if name in probe.scopes]
+        # A call that no other scope of this connection allows tells most.
+        fitting.sort(key=lambda probe: len(set(probe.scopes) & set(self.connection.scopes)))
+        if name == "read:me":
+            self._say(name, name in self.present if self.present | self.absent >= {name} else None, "GET /me")
+        elif not fitting:
+            self._as_told(name)
+        else:
+            probe = fitting[0]
+            verdict, said = await self._ask(probe)
+            if probe.write:
+                self.write = said
+            others = sorted((set(probe.scopes) & set(self.connection.scopes)) - {name})
+            self._say(name, verdict, probe.name, said, others)
+
+    async def _ask(self, probe: Probe) -> tuple[bool | None, SpokekitError | None]:
+        """Return whether the scope is there (None: no telling), and what the call was answered."""
+        try:
+            if probe.write:
+                await self.gateway.change_membership("DELETE", NO_GROUP, NO_ACCOUNT, operation=self.operation)
+                self.operation.advance()
+            else:
+                await self.read(probe.path, probe.query, probe.body)
+        except (ScopeMissing, AppNotInstalled) as error:
+            return False, error
+        except (TokenRejected, Cancelled):
+            raise
+        except UnexpectedAnswer as error:
+            return None, error
+        except ServiceError as error:
+            return (True, error) if 400 <= error.status < 500 and error.status != 429 else (None, error)
+        except TransportError as error:
+            return None, error
+        return True, None
+
+    def _say(
+        self,
+        name: str,
+        verdict: bool | None,
+        call: str,
+        said: SpokekitError | None = None,
+        others: Sequence[str] = (),
+    ) -> None:
+        again = f"Enable {name} on the app (Permissions), then {_CONSENT_AGAIN}."
+        if verdict is None:
+            words = f"It could not be tested: {said.message}" if said else "It could not be tested."
+            self.note("scope", name, "unknown", words, "Check again later.")
+            return
+        if not verdict:
+            self.absent.add(name)
+            gone = isinstance(said, AppNotInstalled)
+            words = "The site does not let the app use it." if gone else f"The token does not have it ({call})."
+            self.note("scope", name, "missing", words, again)
+            return
+        if self.status.scopes and name not in self.status.scopes:
+            words = f"{call} is accepted, but the token endpoint did not name this scope when it gave the token."
+            self.note("scope", name, "unknown", words, again)
+            return
+        self.present.add(name)
+        words = f"The token has it ({call})."
+        if others:
+            words = f"The token has it or {' or '.join(others)}, which permits the same ({call})."
+        self.note("scope", name, "ok", words)
+
+    def _as_told(self, name: str) -> None:
+        """Scopes that no harmless call tests: what the token endpoint said about the grant has to do."""
+        told = name in self.status.scopes
+        if name == "offline_access" and self.status.consent_by != self.status.expires_at:
+            told = True
+        if name == "ace:confluence":
+            words = "Atlassian publishes no such scope, so there is nothing to test; " + (
+                "the token lists it." if told else "the token does not list it."
+            )
+            self.note("scope", name, "unknown", words, "It can be left out of the connection's scopes.")
+        elif told:
+            self.present.add(name)
+            words = "Granted, as the token says; no harmless call tests it."
+            if name == "offline_access":
+                words = "There is a refresh token: the connection renews itself."
+            self.note("scope", name, "ok", words)
+        else:
+            self.absent.add(name)
+            fix = f"Enable {name} on the app (Permissions), then {_CONSENT_AGAIN}."
+            if name == "offline_access":
+                fix = f"Keep offline_access in the connection's scopes and {_CONSENT_AGAIN}."
+            self.note("scope", name, "missing", "The token does not list it.", fix)
+
+    # -------------------------------------------------------------------------------------------- the right to write
+
+    async def _permission(self) -> None:
+        """Whether the person is a site administrator, by reading: only they may change membership."""
+        if missing_for("remove_member_from_group_by_group_id", self.connection.scopes):
+            return
+        person = self.me.get("name", "The person")
+        fix = f"Sign in as a site administrator and {_CONSENT_AGAIN}, or ask one to make the changes."
+        try:
+            admins = await self._ids(f"{_V1}/group", (("accessType", "site-admin"),))
+            account = self.me.get("account_id", "")
+            own = await self._ids(f"{_V1}/user/memberof", (("accountId", account),)) if account else {}
+        except Cancelled:
+            raise
+        except SpokekitError as error:
+            admins = own = {}
+            reason = error.message
+        else:
+            reason = "nobody says who is signed in" if not account else ""
+        refused = isinstance(self.write, NotPermitted)
+        shared = [name for group_id, name in admins.items() if group_id in own]
+        if shared and not refused:
+            self.may_write = "ok"
+            words = f"{person} is a site administrator (group “{shared[0]}”) and may change membership."
+            self.note("person", "Right to change membership", "ok", words)
+        elif refused or (admins and own and not shared):
+            self.may_write = "missing"
+            words = f"{person} is no site administrator, so Confluence refuses changes of membership."
+            self.note("person", "Right to change membership", "missing", words, fix)
+        else:
+            words = f"It could not be found out without writing: {reason or 'the site names no administrators'}."
+            self.note("person", "Right to change membership", "unknown", words, fix)
+
+    async def _ids(self, path: str, query: tuple[tuple[str, str | int], ...]) -> dict[str, str]:
+        from spokekit.confluence.paging import GROUP_POINTS, OffsetPages
+        from spokekit.confluence.shapes import GROUPS
+
+        pages = OffsetPages(
+            self.gateway, self.operation, path, GROUPS, key=lambda group: group.id, each=GROUP_POINTS, query=query
+        )
+        found: dict[str, str] = {}
+        while (rows := await pages.next()) is not None:
+            found |= {group.id: group.name for group in rows}
+        return found
+
+    # -------------------------------------------------------------------------------------------- what follows
+
+    def steps(self) -> None:
+        """Say for each step whether it will work, from what was found out."""
+        asked = frozenset(self.connection.scopes)
+        for step, actions in STEPS.items():
+            ways = [needed_for(action) for action in actions]
+            lacks = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, self.present)))
+            wanted = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, asked)))
+            needed = {name for alternatives in ways for way in alternatives for name in way}
+            if self.stopped is not None:
+                self.note("step", step, "unknown", "Not tested: the token is not accepted.", next_of(self.stopped))
+            elif wanted:
+                words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
+                self.note("step", step, "off", words, f"Add it to the connection's scopes and {_CONSENT_AGAIN}.")
+            elif lacks and needed & self.absent:
+                fix = f"Enable it on the app (Permissions), then {_CONSENT_AGAIN}."
+                self.note("step", step, "missing", f"The token lacks {' and '.join(lacks)}.", fix)
+            elif lacks:
+                self.note("step", step, "unknown", f"{' and '.join(lacks)} could not be tested.", "Check again later.")
+            elif step == "Change membership" and self.may_write != "ok":
+                words = {"missing": "The scopes are there, but not the right."}.get(self.may_write, "Probably works.")
+                self.note("step", step, self.may_write, words, "See “Right to change membership”.")
+            else:
+                self.note("step", step, "ok", "Works.")
+
+
+def next_of(error: SpokekitError) -> str:
+    return error.hint or "Try again."

@@ -1,0 +1,161 @@
+"""Check a connection: does it reach its site, who is signed in, which scopes does the token really have, what follows.
+
+Atlassian's gateway looks at the scopes of a token before it looks at anything else (measured by a third party): a
+call about an id that does not exist is answered 401 "scope does not match" when the scope is absent, and with some
+other 4xx when it is there. So each scope is tested by one call that cannot change anything. The write scope is tested
+in the same way, with a group id that no site has, and the guard of this gateway lets no other id pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spokekit import _portal
+from spokekit._checks import Check, Found, NoRealGroup, next_of
+from spokekit.errors import Cancelled, NotConfigured, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.confluence.models import Cancel, ProgressCallback
+    from spokekit.confluence.operation import Operation
+    from spokekit.connections.connection import Connection
+    from spokekit.oauth.status import TokenStatus
+    from spokekit.workspace import Workspace
+
+__all__ = ["COLUMNS", "STATES", "check_async", "check_connection", "trouble"]
+
+COLUMNS = ("kind", "check", "state", "words", "fix")
+STATES = ("ok", "missing", "failed", "unknown", "off")
+
+
+def check_connection(
+    work: Workspace,
+    name: str | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+    transport: Any = None,
+) -> pd.DataFrame:
+    """Check a connection and say for each capability whether it is there, and how to mend it if not.
+
+    Parameters
+    ----------
+    name:
+        Name, id or alias of the connection; without it, the default alias's.
+    progress, cancel:
+        As in the spoke's actions.
+    transport:
+        Replaces the network, for tests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each check, in the order in which a person would ask: ``kind`` (category: connection, scope,
+        person, step), ``check`` (str: what was checked; for a scope, its id), ``state`` (category: ok, missing,
+        failed, unknown, off, where off means that the connection does not ask for it), ``words`` (str), ``fix``
+        (str, "" when there is nothing to mend). ``attrs`` holds ``connection``, ``checked_at`` and ``points``.
+
+    Raises
+    ------
+    NotFound, NotConfigured
+        There is no such connection, or nothing of it is there to be checked.
+    Cancelled
+        It was cancelled.
+    """
+    return _portal.call(partial(check_async, work, name, progress=progress, cancel=cancel, transport=transport))
+
+
+async def check_async(
+    work: Workspace,
+    name: str | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: Cancel | None = None,
+    transport: Any = None,
+) -> pd.DataFrame:
+    """Do the same as `check_connection`, for code that runs in the I/O thread already."""
+    import anyio.to_thread
+
+    from spokekit.confluence.gateway import Gateway, RetryPolicy
+    from spokekit.confluence.operation import Operation
+    from spokekit.confluence.quota import Ledger
+
+    connection = await anyio.to_thread.run_sync(work.connection, name)
+    status = await anyio.to_thread.run_sync(work.tokens.status, connection)
+    operation = Operation("check the connection", unit="checks", progress=progress, cancel=cancel)
+    early = _before(connection, status)
+    if early:
+        return _frame(early, connection, operation)
+    gateway = Gateway(
+        connection,
+        work.tokens.source(connection),
+        ledger=Ledger(work.store, connection.client_id),
+        in_flight=2,
+        guard=NoRealGroup(),
+        transport=transport,
+        retry=RetryPolicy(retries=1, first=1.0, patience=10.0),
+    )
+    check = Check(connection, status, gateway, operation)
+    check.note("connection", "Token", "ok", status.words)
+    try:
+        await operation.run(_careful(check))
+    finally:
+        await gateway.aclose()
+    return _frame(check.rows, connection, operation)
+
+
+def _careful(check: Check) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        try:
+            await check.run()
+        except Cancelled:
+            raise
+        except SpokekitError as error:
+            # What the single checks do not expect (consent withdrawn meanwhile, a sealed token that cannot be opened)
+            # belongs into the list as well: the person came here to be told.
+            check.stopped = error
+            check.note("connection", "Token", "failed", error.message, next_of(error))
+            check.steps()
+
+    return run
+
+
+def _before(connection: Connection, status: TokenStatus) -> list[Found]:
+    """Say what stops the check before anything is sent."""
+    if status.state in ("not_configured", "no_token", "consent_needed"):
+        fix = "Give the client id and secret of your app." if status.state == "not_configured" else ""
+        fix = fix or "Press Save and Get OAuth Token, or run: spokekit token get."
+        return [Found("connection", "Token", "failed", status.words, fix)]
+    if not connection.cloud_id:
+        try:
+            _ = connection.api_base
+        except NotConfigured as error:
+            return [Found("connection", "Site", "failed", error.message, next_of(error))]
+    return []
+
+
+def _frame(rows: list[Found], connection: Connection, operation: Operation) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        series = pd.Series([getattr(row, name) for row in rows], dtype="str")
+        if name == "kind":
+            series = series.astype(pd.CategoricalDtype(["connection", "scope", "person", "step"]))
+        elif name == "state":
+            series = series.astype(pd.CategoricalDtype(list(STATES)))
+        columns[name] = series
+    frame = pd.DataFrame(columns)
+    frame.attrs["connection"] = connection.name
+    frame.attrs["checked_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+    frame.attrs["points"] = operation.tally.points
+    return frame
+
+
+def trouble(found: pd.DataFrame) -> bool:
+    """Tell whether something is missing or has failed that the connection asks for."""
+    return bool(found["state"].isin(["missing", "failed"]).any())
