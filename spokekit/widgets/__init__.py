@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "AppSheet": "app_sheet",
     "CheckPanel": "check_panel",
     "Component": "base",
     "ConnectionForm": "connection_form",

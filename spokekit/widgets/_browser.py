@@ -108,6 +108,10 @@ class SecretField(_Small):
         """Say whether something was entered that nobody took yet."""
         return self._held is not None
 
+    def peek(self) -> Secret | None:
+        """Return what was entered and leave it here, for a check before it is taken."""
+        return self._held
+
     def take(self, *, keeps: bool = False) -> Secret | None:
         """Return what was entered and forget it here; None when nothing was entered since the last time.
 
@@ -128,3 +132,30 @@ class CopyButton(_Small):
 
     def __init__(self, text: str = "", *, description: str = "Copy") -> None:
         super().__init__(text=text, description=description, layout=ipw.Layout(width="auto"))
+
+
+class ConsentLink(_Small):
+    """A link to the consent page. Its address holds the attempt's state, so it is sent to the page and never synced."""
+
+    _esm = _asset("consent_link.js")
+    description = tr.Unicode("Open the consent page").tag(sync=True)
+
+    def __init__(self, description: str = "Open the consent page") -> None:
+        super().__init__(description=description, layout=ipw.Layout(width="auto"))
+        self._address: Secret | None = None
+        self.on_msg(self._asked)
+
+    def show(self, address: Secret, *, open_it: bool = False) -> None:
+        """Show the link; with ``open_it`` the page tries to open it, which a browser allows right after a press."""
+        self._address = address
+        self.send({"kind": "address", "url": address.reveal(), "open": open_it})
+
+    def hide(self) -> None:
+        """Take the link away."""
+        self._address = None
+        self.send({"kind": "clear"})
+
+    def _asked(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        # A view that was drawn later than the address was sent asks for it.
+        if content.get("kind") == "ask" and self._address is not None:
+            self.send({"kind": "address", "url": self._address.reveal(), "open": False})

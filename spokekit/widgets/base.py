@@ -21,7 +21,6 @@ itself; it calls a service one floor down and hands long work to its `TaskRunner
 from __future__ import annotations
 
 import difflib
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from html import escape
@@ -202,7 +201,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return
         total, done = progress.total, progress.done
         if total:
-            self._bar.layout.visibility = ""
+            self._bar.layout.visibility = None
             self._bar.max, self._bar.value = max(int(total), 1), int(done)
         self.say(progress.words, "busy")
 
@@ -227,7 +226,6 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
         """Wrap a callback: an exception in one would otherwise only reach the log console, which nobody opens."""
 
-        @functools.wraps(action)
         def safe(*args: Any) -> None:
             try:
                 action(*args)

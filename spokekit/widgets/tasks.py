@@ -126,7 +126,8 @@ class TaskRunner:
         with self._lock:
             if self._tasks:
                 return None
-            task = Task(words, self._component.show_progress)
+            # A fault of the view must not end the work that reports to it.
+            task = Task(words, self._component.guarded(self._component.show_progress))
             ended: Future[Any] = Future()
             self._tasks[task] = ended
             self.last_error = None

@@ -1,0 +1,80 @@
+"""What to copy into the OAuth app at Atlassian: the callback URL and the scopes, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tr
+
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope
+from spokekit.widgets.base import Component, CopyButton, html, html_table, note, row
+
+if TYPE_CHECKING:
+    from spokekit.widgets.guide import Guide
+
+# The labels on the page "Permissions > Confluence API", as ServiceNow's set-up page prints them.
+_TICKS = {
+    "search:confluence": "Search Confluence content and space summaries",
+    "read:confluence-groups": "Read user groups",
+    "write:confluence-groups": "Create, remove and update user groups",
+    "read:confluence-user": "Read user",
+}
+_PLACES = {
+    "offline_access": "nowhere: it is asked for with the consent",
+    "ace:confluence": "nowhere: Atlassian publishes no such scope; leave it out if consent fails",
+    "read:me": "User identity API",
+    "read:account": "User identity API",
+}
+
+
+class AppSheet(Component):
+    """The callback URL and the scopes, ready to copy, with the place of each in the developer console.
+
+    Parameters
+    ----------
+    guide:
+        Its draft gives the callback URL; on a practice site it leads to the practice developer console.
+    scopes:
+        Scopes to list, as text or as a list; the nine defaults without it.
+
+    Attributes
+    ----------
+    redirect_uri:
+        The callback URL to register, character for character.
+    """
+
+    redirect_uri = tr.Unicode("")
+
+    def __init__(self, guide: Guide | None = None, *, scopes: str | Iterable[str] = DEFAULT_SCOPES, **options: Any):
+        super().__init__("What to copy into the app", **options)
+        draft = guide.draft() if guide is not None else ConnectionDraft()
+        reason = ""
+        if guide is None or guide.site is None:
+            from spokekit.oauth.receivers import propose_redirect_uri
+
+            draft.redirect_uri, reason = propose_redirect_uri()
+        self.redirect_uri = draft.redirect_uri
+        body = [
+            html(f"<p><strong>Callback URL</strong> <code>{escape(draft.redirect_uri)}</code></p>"),
+            row(CopyButton(draft.redirect_uri, description="Copy the callback URL")),
+        ]
+        if reason:
+            body.append(note(reason))
+        names = parse_scopes(scopes)
+        lines = []
+        for name in names:
+            known = scope(name)
+            place = _PLACES.get(name) or ("Confluence API" + (", classic" if known.kind == "classic" else ", granular"))
+            lines.append((name, _TICKS.get(name, ""), place, known.permits))
+        table = html_table(
+            ("scope", "label on the page", "where to enable it", "what it permits"), lines, caption="Scopes"
+        )
+        body.append(html(table))
+        if guide is not None and guide.site is not None:
+            console = f"{guide.site['url']}console"
+            link = f"<a class='sk-button' href='{escape(console, quote=True)}' target='_blank' rel='noopener'>"
+            body.append(html(f"<p>{link}Open the practice developer console</a></p>"))
+        self.body = body

@@ -1,0 +1,357 @@
+"""The connection form, as ServiceNow's, with what it leaves out: the app's client id, secret and callback URL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit.connections.connection import ConnectionDraft, check_client_secret
+from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope, without_unpublished
+from spokekit.errors import InputError
+from spokekit.widgets.base import (
+    Component,
+    CopyButton,
+    SecretField,
+    Task,
+    area,
+    button,
+    check,
+    html,
+    row,
+    text,
+)
+from spokekit.widgets.token_button import TokenButton
+
+if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection
+    from spokekit.workspace import Workspace
+
+Mode = Literal["configure", "edit", "add"]
+
+
+class ConnectionForm(Component):
+    """Fill in a connection, then **Save and Get OAuth Token**.
+
+    The path without a widget: ``workspace().connections.save(ConnectionDraft(...))``,
+    ``workspace().tokens.set_client_secret(connection, Secret(...))`` and `spokekit.oauth.grant.get_token`, or
+    ``spokekit connections add`` and ``spokekit token get``.
+
+    Parameters
+    ----------
+    connection:
+        Name of a saved connection to edit. Without it, the default alias: edited when it is configured already.
+    alias:
+        Id of an alias to configure.
+    add:
+        True for **Add Connection**: a new child alias together with its connection.
+    draft:
+        What stands in the fields of a new connection at the start.
+    workspace:
+        Without it, this process's.
+
+    Attributes
+    ----------
+    connection:
+        The saved connection, or None.
+    saved:
+        How often the form was saved.
+    token_status:
+        How the token stands after the last attempt, or None.
+    """
+
+    connection = tr.Any(None, allow_none=True)
+    saved = tr.Int(0)
+    token_status = tr.Any(None, allow_none=True)
+
+    def __init__(
+        self,
+        connection: str | None = None,
+        *,
+        alias: str | None = None,
+        add: bool = False,
+        draft: ConnectionDraft | None = None,
+        workspace: Workspace | None = None,
+        **options: Any,
+    ) -> None:
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._draft, self._previous, found = _start(workspace, connection, alias, add, draft)
+        self._mode: Mode = "add" if add else "edit" if found else "configure"
+        titles = {"configure": "Configure the connection", "edit": "Edit the connection", "add": "Add a connection"}
+        super().__init__(titles[self._mode], **options)
+        self.connection = found
+        self.fields: dict[str, ipw.Widget] = {}
+        self.field_errors: dict[str, ipw.HTML] = {}
+        self._build()
+        key = self._draft.connection_id or self._draft.alias_id or self._mode
+        self.remember(key, **self.fields)
+        for name, field in self.fields.items():
+            self.on_change(field, partial(self._changed, name))
+        self._show_scopes()
+
+    # --- building ------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        draft = self._draft
+        scopes = draft.scopes if isinstance(draft.scopes, str) else ", ".join(draft.scopes)
+        self.fields = {
+            "name": text("Name", draft.name),
+            "url": text("Connection URL", draft.url),
+            "scopes": area("Scopes", scopes, rows=4),
+            "client_id": text("OAuth client ID", draft.client_id, placeholder="from the app's Settings page"),
+            "redirect_uri": text("OAuth redirect URL", draft.redirect_uri),
+            "auth_url": text("Authorization URL", draft.auth_url),
+            "pkce": check("Use PKCE (Atlassian does not document it for its apps)", draft.pkce),
+        }
+        has_secret = self.connection is not None and self._workspace.tokens.has_client_secret(self.connection)
+        self.secret = SecretField(
+            "OAuth client secret",
+            is_set=has_secret,
+            set_words="kept sealed, not shown" if has_secret else "entered, not shown",
+        )
+        self.secret.on_entered(lambda: self._show_field_error("client_secret", None))
+        self.copy = CopyButton(self.fields["redirect_uri"].value, description="Copy the redirect URL")
+        self.scope_notes = html("", "sk-under-field")
+        self.leave_out = button("Leave out ace:confluence")
+        self.restore = button("Restore the saved scopes")
+        self.restore_note = html("", "sk-under-field")
+        self.scope_buttons = row(self.leave_out, self.restore)
+        self.scope_buttons.layout.margin = "0 0 4px 158px"
+        self.save_and_get = button("Save and Get OAuth Token", kind="primary")
+        self.only_save = button("Save", tooltip="Save without asking for a token")
+        self.token = TokenButton(workspace=self._workspace, connection=self.connection, embedded=True)
+        self.token.observe(self.guarded(self._token_changed), "token_status")
+        for name in (*self.fields, "client_secret"):
+            self.field_errors[name] = html("", "sk-field-error")
+            self.field_errors[name].add_class("sk-under-field")
+            self.field_errors[name].layout.display = "none"
+        advanced = ipw.VBox(
+            [self.fields["auth_url"], self.field_errors["auth_url"], self.fields["pkce"], self.field_errors["pkce"]]
+        )
+        self.fields["pkce"].layout.margin = "2px 2px 2px 158px"
+        fold = ipw.Accordion(children=[advanced], titles=("Advanced",), selected_index=None)
+        self.site = html(self._site_words(), "sk-under-field")
+        redirect = row(self.copy)
+        redirect.layout.margin = "0 0 4px 158px"
+        self.body = [
+            self._with_error("name"),
+            self._with_error("url"),
+            self._with_error("scopes"),
+            self.restore_note,
+            self.scope_notes,
+            self.scope_buttons,
+            self._with_error("client_id"),
+            self.secret,
+            self.field_errors["client_secret"],
+            self._with_error("redirect_uri"),
+            redirect,
+            self.site,
+            fold,
+            row(self.save_and_get, self.only_save, css="sk-actions"),
+            self.token,
+        ]
+        self.on_click(self.leave_out, self._leave_out)
+        self.on_click(self.restore, self._restore)
+        self.on_click(self.save_and_get, lambda: self.save(get_token=True))
+        self.on_click(self.only_save, lambda: self.save(get_token=False))
+        self.disable_while_busy(self.save_and_get, self.only_save)
+        ipw.dlink((self.token, "busy"), (self.save_and_get, "disabled"))
+        ipw.dlink((self.token, "busy"), (self.only_save, "disabled"))
+
+    def _with_error(self, name: str) -> ipw.VBox:
+        return ipw.VBox([self.fields[name], self.field_errors[name]])
+
+    def _site_words(self) -> str:
+        saved: Connection | None = self.connection
+        if saved is None or not saved.cloud_id:
+            return ""
+        name = saved.site_name or "the site named in the URL"
+        return f"<p>Site: <strong>{escape(name)}</strong> <code>{escape(saved.cloud_id)}</code></p>"
+
+    # --- scopes --------------------------------------------------------------------------------------------------
+    def _show_scopes(self) -> None:
+        draft = self.draft()
+        notes = "".join(f"<li>{escape(words)}</li>" for words in draft.notes())
+        try:
+            known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
+        except InputError:
+            known = []
+        lines = "".join(
+            f"<li><code>{escape(s.id)}</code> {escape(s.permits)}{'' if s.published else ' (not published)'}</li>"
+            for s in known
+        )
+        permits = f"<details><summary>What these {len(known)} scopes permit</summary>"
+        permits += f"<ul class='sk-list'>{lines}</ul></details>"
+        self.scope_notes.value = (f"<ul class='sk-list'>{notes}</ul>" if notes else "") + (permits if known else "")
+        here = {s.id for s in known}
+        self.leave_out.layout.display = "" if "ace:confluence" in here else "none"
+        differs = bool(self._previous) and tuple(s.id for s in known) != self._previous
+        self.restore.layout.display = "" if differs else "none"
+        lost = [name for name in self._previous if name not in here]
+        extra = [s.id for s in known if s.id not in self._previous]
+        words = ""
+        if differs:
+            words = "<p>The scopes above are the defaults again, as in ServiceNow's form. "
+            words += f"The saved connection has {len(self._previous)} scopes"
+            if lost:
+                words += f"; missing above: {', '.join(f'<code>{escape(name)}</code>' for name in lost)}"
+            if extra:
+                words += f"; only above: {', '.join(f'<code>{escape(name)}</code>' for name in extra)}"
+            words += ".</p>"
+        self.restore_note.value = words
+        for shown in (self.restore_note, self.scope_notes):
+            shown.layout.display = "" if shown.value else "none"
+        buttons = (self.leave_out, self.restore)
+        self.scope_buttons.layout.display = "" if any(b.layout.display != "none" for b in buttons) else "none"
+
+    def _leave_out(self) -> None:
+        self.fields["scopes"].value = ", ".join(without_unpublished(parse_scopes(self.fields["scopes"].value)))
+
+    def _restore(self) -> None:
+        self.fields["scopes"].value = ", ".join(self._previous)
+
+    # --- checking ------------------------------------------------------------------------------------------------
+    def draft(self) -> ConnectionDraft:
+        """Return what stands in the fields at this moment, right or wrong."""
+        return replace(self._draft, **{name: field.value for name, field in self.fields.items()})
+
+    def _changed(self, name: str, _value: Any) -> None:
+        if name == "scopes":
+            self._show_scopes()
+        if name == "redirect_uri":
+            self.copy.text = self.fields[name].value
+        self._show_field_error(name, self.draft().validate().get(name))
+
+    def _show_field_error(self, name: str, error: InputError | None) -> None:
+        line = self.field_errors[name]
+        line.value = f"<p>✕ {escape(str(error))}</p>" if error is not None else ""
+        line.layout.display = "" if error is not None else "none"
+
+    def _check_secret(self) -> InputError | None:
+        entered = self.secret.peek()
+        if entered is None:
+            if self.secret.is_set:
+                return None
+            return InputError(
+                "The client secret is missing.", field="client_secret", hint="Copy it from the app's Settings page."
+            )
+        try:
+            check_client_secret(entered.reveal())
+        except InputError as error:
+            return error.with_traceback(None)
+        return None
+
+    def check(self) -> dict[str, InputError]:
+        """Show what is wrong beside each field and return it by field name."""
+        wrong = self.draft().validate()
+        secret = self._check_secret()
+        if secret is not None:
+            wrong["client_secret"] = secret
+        for name in self.field_errors:
+            self._show_field_error(name, wrong.get(name))
+        return wrong
+
+    # --- saving --------------------------------------------------------------------------------------------------
+    def save(self, *, get_token: bool = False) -> None:
+        """Save what stands in the form, in the background; with ``get_token`` go on to the consent."""
+        wrong = self.check()
+        if wrong:
+            count = len(wrong)
+            self.say(
+                f"{count} {'field needs' if count == 1 else 'fields need'} another look; the reason stands beside "
+                f"{'it' if count == 1 else 'each'}. Nothing was saved.",
+                "error",
+            )
+            return
+        draft = self.draft()
+
+        def work(_task: Task) -> Connection:
+            services = self._workspace
+            # The old client secret belongs to the old app: the store forgets it with a changed client id.
+            keeps = self.secret.is_set
+            if self._mode == "add" and draft.connection_id is None:
+                saved = services.connections.add_child(draft)
+            else:
+                saved = services.connections.save(draft)
+            entered = self.secret.take(keeps=True)
+            if entered is not None:
+                services.tokens.set_client_secret(saved, entered)
+            elif keeps and not services.tokens.has_client_secret(saved):
+                self.secret.put(None)
+                raise InputError(
+                    "Saved, but the client secret was forgotten: it belonged to the former client ID.",
+                    field="client_secret",
+                    hint="Enter the secret of this app.",
+                )
+            return saved
+
+        def done(saved: Connection) -> None:
+            self._saved(saved)
+            if get_token:
+                # From here on the status line of the token is the one to read.
+                self.say("")
+                self.token.get(open_page=True)
+            else:
+                self.say(f"The connection “{saved.name}” is saved. It has no token before somebody consents.", "ok")
+
+        self.run(work, words="Saving", done=done, failed=self._failed)
+
+    def _token_changed(self, change: dict[str, Any]) -> None:
+        self.connection = self.token.connection
+        self.site.value = self._site_words()
+        self.token_status = change["new"]
+
+    def _saved(self, saved: Connection) -> None:
+        self._draft = replace(self.draft(), connection_id=saved.connection_id, alias_id=saved.alias_id)
+        self._previous = saved.scopes
+        self.connection = saved
+        self.token.connection = saved
+        self.secret.set_words = "kept sealed, not shown"
+        self.forget()
+        self._show_scopes()
+        self.site.value = self._site_words()
+        self.saved += 1
+
+    def _failed(self, error: BaseException) -> bool:
+        field = getattr(error, "field", None)
+        if isinstance(error, InputError) and field in self.field_errors:
+            self._show_field_error(field, error)
+        return False
+
+    def settled(self, timeout: float | None = 60.0) -> None:
+        """Wait for the saving and for the token."""
+        super().settled(timeout)
+        self.token.settled(timeout)
+
+
+def _start(
+    services: Workspace, name: str | None, alias: str | None, add: bool, draft: ConnectionDraft | None
+) -> tuple[ConnectionDraft, tuple[str, ...], Connection | None]:
+    """Return the draft to begin with, the saved scopes and the saved connection."""
+    connections = services.connections
+    if add:
+        return draft or ConnectionDraft(name=connections.propose_name()), (), None
+    for line in connections.rows():
+        saved = line.connection
+        if name is not None:
+            wanted = saved is not None and name in (saved.name, saved.connection_id)
+        elif alias is not None:
+            wanted = line.alias.alias_id == alias
+        else:
+            wanted = line.is_default
+        if not wanted:
+            continue
+        if saved is not None:
+            found, scopes = connections.edit_draft(saved.connection_id)
+            return found, scopes if scopes != DEFAULT_SCOPES else (), saved
+        return replace(draft or ConnectionDraft(), alias_id=line.alias.alias_id), (), None
+    # An unknown name is an error that lists the known ones.
+    connections.get(name or alias)
+    return draft or ConnectionDraft(), (), None

@@ -1,0 +1,213 @@
+"""The list of connections, as ServiceNow's card: the default first, with what may be done on each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit.widgets.base import Component, Kind, button, card, html, note, row
+from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.token_button import TokenButton
+
+if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection, ConnectionDraft
+    from spokekit.widgets.check_panel import CheckPanel
+    from spokekit.workspace import RowStatus, Workspace
+
+_SIGNS = {"valid": "✓", "expired": "✓", "consent_needed": "!", "no_token": "!"}
+
+
+class ConnectionsPanel(Component):
+    """All connections with their status in words, and what can be done with each.
+
+    The path without a widget: ``workspace().connections`` (``rows``, ``add``, ``edit``, ``remove``), or
+    ``spokekit connections``.
+
+    Parameters
+    ----------
+    draft:
+        What the form of a new connection proposes (`Guide.draft`).
+    workspace:
+        Without it, this process's.
+
+    Attributes
+    ----------
+    rows:
+        The `RowStatus` of every row that is shown.
+    opened:
+        What is open below the rows: a form, a token button, a check, or None.
+    """
+
+    rows = tr.Tuple(())
+    opened = tr.Any(None, allow_none=True)
+
+    def __init__(
+        self, *, draft: ConnectionDraft | None = None, workspace: Workspace | None = None, **options: Any
+    ) -> None:
+        super().__init__("Confluence Cloud", **options)
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._draft = draft
+        self._list = ipw.VBox()
+        self._place = ipw.VBox()
+        self.add = button("Add Connection")
+        self.reload = button("Look again", kind="quiet")
+        self.summary = note("")
+        self.body = [self.summary, self._list, row(self.add, self.reload, css="sk-actions"), self._place]
+        self.on_click(self.add, self.open_add)
+        self.on_click(self.reload, self.refresh)
+        self.guarded(self.refresh)()
+
+    def refresh(self) -> None:
+        """Read the connections again and show them."""
+        self.rows = self._workspace.status()
+        count = sum(1 for line in self.rows if line.connection is not None)
+        self.summary.value = f"<p>{count} {'connection' if count == 1 else 'connections'}</p>"
+        self._list.children = tuple(self._row(line) for line in self.rows)
+
+    def _row(self, line: RowStatus) -> ipw.VBox:
+        saved = line.connection
+        name = saved.name if saved is not None else line.alias.label
+        sign = _SIGNS.get(line.state, "○")
+        default = " · default" if line.alias.is_default else ""
+        under = [f"Alias <code>{escape(line.alias.alias_id)}</code>{default}"]
+        if saved is not None:
+            under.append(f"<code>{escape(saved.api_base if saved.cloud_id else saved.url)}</code>")
+            under.append("OAuth 2.0 credential")
+        head = html(
+            f"<p><strong>{escape(name)}</strong></p><p>{sign} {escape(_capital(line.words))}</p>"
+            f"<p>{' · '.join(under)}</p>"
+        )
+        details = html(self._details(line))
+        details.layout.display = "none"
+        view = button("View Details")
+        sure = row()
+        sure.layout.display = "none"
+        buttons = [view]
+        self.on_click(view, partial(_toggle, details, view))
+        for words, action in self._actions(line, sure):
+            made = button(words)
+            self.on_click(made, action)
+            buttons.append(made)
+        return card(head, row(*buttons), sure, details)
+
+    def _actions(self, line: RowStatus, sure: ipw.HBox) -> list[tuple[str, Callable[[], None]]]:
+        saved = line.connection
+        if saved is None:
+            return [("Configure", partial(self.open_form, alias=line.alias.alias_id))]
+        actions: list[tuple[str, Callable[[], None]]] = [("Edit", partial(self.open_form, saved.connection_id))]
+        if line.needs_consent:
+            actions.append(("Get OAuth Token", partial(self.open_token, saved)))
+        if line.state in ("valid", "expired"):
+            actions.append(("Check the connection", partial(self.open_check, saved)))
+        actions.append(("Remove", partial(self._ask_remove, saved, sure)))
+        return actions
+
+    def _details(self, line: RowStatus) -> str:
+        saved, alias = line.connection, line.alias
+        facts = [("Alias", alias.label), ("Alias ID", alias.alias_id), ("Parent", alias.parent_id or "none")]
+        if saved is not None:
+            facts += [
+                ("Connection URL", saved.url),
+                ("Authorization URL", saved.auth_url),
+                ("OAuth client ID", saved.client_id),
+                ("OAuth redirect URL", saved.redirect_uri),
+                ("Scopes", ", ".join(saved.scopes)),
+                ("Site", f"{saved.site_name or ''} {saved.site_url or ''}".strip() or "not known yet"),
+                ("Cloud ID", saved.cloud_id or "not known yet"),
+                ("Signed in as", saved.account_name or "nobody yet"),
+            ]
+        facts.append(("Status", _capital(line.words)))
+        inside = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
+        return f"<dl class='sk'>{inside}</dl>"
+
+    # --- what a row opens ----------------------------------------------------------------------------------------
+    def _open(self, component: Component) -> None:
+        close = button("Close")
+        self.on_click(close, self.close_opened)
+        self.opened = component
+        self._place.children = (card(component, row(close)),)
+        self.say("")
+
+    def close_opened(self) -> None:
+        """Close the form, token button or check that is open; work that runs in it is cancelled."""
+        if isinstance(self.opened, Component):
+            self.opened.runner.cancel()
+            if isinstance(self.opened, ConnectionForm):
+                self.opened.token.runner.cancel()
+        self.opened = None
+        self._place.children = ()
+        self.refresh()
+
+    def open_form(self, connection: str | None = None, *, alias: str | None = None) -> ConnectionForm:
+        """**Edit** a connection or **Configure** an alias."""
+        return self._watch(ConnectionForm(connection, alias=alias, draft=self._draft, workspace=self._workspace))
+
+    def open_add(self) -> ConnectionForm:
+        """**Add Connection**: a child alias with a connection of its own."""
+        draft = self._draft
+        if draft is not None:
+            from dataclasses import replace
+
+            draft = replace(draft, name=self._workspace.connections.propose_name())
+        return self._watch(ConnectionForm(add=True, draft=draft, workspace=self._workspace))
+
+    def _watch(self, form: ConnectionForm) -> ConnectionForm:
+        form.observe(self.guarded(lambda _: self.refresh()), ["saved", "token_status"])
+        self._open(form)
+        return form
+
+    def open_token(self, connection: Connection) -> TokenButton:
+        """**Get OAuth Token** for a saved connection."""
+        made = TokenButton(connection, workspace=self._workspace)
+        made.observe(self.guarded(lambda _: self.refresh()), "token_status")
+        self._open(made)
+        return made
+
+    def open_check(self, connection: Connection) -> CheckPanel:
+        """**Check the connection**, scope by scope."""
+        from spokekit.widgets.check_panel import CheckPanel
+
+        made = CheckPanel(connection, workspace=self._workspace)
+        self._open(made)
+        return made
+
+    # --- removing ------------------------------------------------------------------------------------------------
+    def _ask_remove(self, saved: Connection, sure: ipw.HBox) -> None:
+        groups = len(self._workspace.registry(saved.connection_id).ids())
+        lost = f" and its {groups} registered groups" if groups else ""
+        question = note(f"Remove “{saved.name}” with its secret and token{lost}? Nothing changes in Confluence.")
+        yes, no = button("Yes, remove it", kind="danger"), button("No, keep it")
+        self.on_click(yes, partial(self.remove, saved))
+        self.on_click(no, partial(_hide, sure))
+        sure.children = (question, yes, no)
+        sure.layout.display = ""
+
+    def remove(self, saved: Connection) -> None:
+        """Remove a connection and its credential; the question was asked before."""
+        self._workspace.connections.remove(saved.connection_id)
+        self.close_opened()
+        kind: Kind = "ok"
+        self.say(f"“{saved.name}” was removed. The app at Atlassian and its grant are as they were.", kind)
+
+
+def _toggle(details: ipw.HTML, view: ipw.Button) -> None:
+    hidden = details.layout.display == "none"
+    details.layout.display = "" if hidden else "none"
+    view.description = "Hide Details" if hidden else "View Details"
+
+
+def _hide(widget: ipw.Widget) -> None:
+    widget.layout.display = "none"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

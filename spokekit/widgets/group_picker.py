@@ -1,0 +1,301 @@
+"""Add Confluence Groups: two lists, a filter on each side, moves in words, OK and Cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit.widgets.base import Component, Task, button, check, html, note, row, select_many, text
+from spokekit.widgets.picker_model import PickerModel, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.workspace import Workspace
+
+ROWS = 14
+
+
+class GroupPicker(Component):
+    """Choose which groups spokekit may manage. The registered groups stand on the selected side from the start.
+
+    The path without a widget: ``workspace().registry().add([group_id, ...], groups=spoke.look_up_groups())``.
+
+    Parameters
+    ----------
+    connection:
+        Name of the connection; without it, the default alias's.
+    workspace:
+        Without it, this process's.
+    groups:
+        A frame of `look_up_groups` that was pulled before; without it the picker looks the groups up by itself.
+    by:
+        Who registers; goes into the table.
+
+    Attributes
+    ----------
+    value:
+        Ids of the registered groups, as of the last OK (or Cancel).
+    selected:
+        Ids on the selected side at this moment.
+    accepted:
+        How often OK was carried out.
+    """
+
+    value = tr.Tuple(())
+    selected = tr.Tuple(())
+    accepted = tr.Int(0)
+
+    def __init__(
+        self,
+        connection: str | None = None,
+        *,
+        workspace: Workspace | None = None,
+        groups: pd.DataFrame | None = None,
+        by: str = "",
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            "Add Confluence groups",
+            lead="spokekit manages the members of the groups on the right, and of no others.",
+            **options,
+        )
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._name = connection
+        self._by = by
+        self._groups = groups
+        self._model: PickerModel | None = None
+        self._filling = False
+        self.lists: dict[Side, ipw.SelectMultiple] = {}
+        self.filters: dict[Side, ipw.Text] = {}
+        self.counts: dict[Side, ipw.HTML] = {}
+        self._build()
+        self.remember(
+            connection or "",
+            only_access=self.only_access,
+            left=self.filters["available"],
+            right=self.filters["selected"],
+        )
+        self.guarded(self.load)()
+
+    # --- building ------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.only_access = check("Groups with Confluence access only", True)
+        self.add = button("Add →", tooltip="Move the marked groups to Selected")
+        self.add_all = button("Add all shown →", tooltip="Move everything that the list on the left shows")
+        self.take = button("← Remove", tooltip="Move the marked groups back to Available")
+        self.take_all = button("← Remove all shown", tooltip="Move everything that the list on the right shows")
+        self.undo = button("Undo", tooltip="Take the last move back")
+        self.ok = button("OK", kind="primary")
+        self.cancel = button("Cancel", tooltip="Forget the moves; nothing is registered or taken out")
+        self.reload = button("Look up again", tooltip="Ask Confluence for the groups again")
+        self.count_empty = button("Mark empty groups", tooltip="Counts the members of the groups that are shown")
+        self.plan = html("", "sk-count")
+        self.hint = note(
+            "Several at once: hold Shift or Ctrl (Cmd), or press Ctrl+A in a list. Type parts of a name, an access "
+            "type, `team`, `synced` or `empty` into a filter."
+        )
+        columns = []
+        labels: dict[Side, str] = {"available": "Available", "selected": "Selected"}
+        for side, label in labels.items():
+            self.filters[side] = text(f"Filter {label.lower()}", placeholder="parts of the name", live=True)
+            self.lists[side] = select_many(label, rows=ROWS)
+            self.counts[side] = html("", "sk-count")
+            for control in (self.filters[side], self.lists[side]):
+                control.add_class("sk-stack")
+            column = ipw.VBox([self.filters[side], self.lists[side], self.counts[side]])
+            column.add_class("sk-column")
+            columns.append(column)
+            self.on_change(self.filters[side], partial(self._filter, side))
+            self.on_change(self.lists[side], partial(self._mark, side))
+        between = ipw.VBox([self.add, self.add_all, self.take, self.take_all, self.undo])
+        between.add_class("sk-between")
+        both = ipw.HBox([columns[0], between, columns[1]])
+        both.add_class("sk-columns")
+        self.body = [
+            row(self.only_access, self.count_empty, self.reload),
+            both,
+            self.hint,
+            self.plan,
+            row(self.ok, self.cancel, css="sk-actions"),
+        ]
+        self.on_change(self.only_access, self._only)
+        self.on_click(self.add, lambda: self._move("available", shown=False))
+        self.on_click(self.add_all, lambda: self._move("available", shown=True))
+        self.on_click(self.take, lambda: self._move("selected", shown=False))
+        self.on_click(self.take_all, lambda: self._move("selected", shown=True))
+        self.on_click(self.undo, self._undo)
+        self.on_click(self.ok, self.accept)
+        self.on_click(self.cancel, self.reject)
+        self.on_click(self.reload, lambda: self.load(again=True))
+        self.on_click(self.count_empty, self.mark_empty)
+        self.disable_while_busy(self.reload, self.count_empty, self.ok, self.cancel)
+
+    # --- loading -------------------------------------------------------------------------------------------------
+    def load(self, *, again: bool = False) -> None:
+        """Look the groups up, in the background, and fill the lists; what was chosen stays chosen."""
+        if self._groups is not None and not again:
+            self._show_groups(self._groups)
+            return
+
+        def work(task: Task) -> pd.DataFrame:
+            with self._workspace.spoke(self._name) as spoke:
+                return spoke.look_up_groups(progress=task.progress, cancel=task.cancelled)
+
+        self.run(work, words="Looking up the groups", done=self._show_groups)
+
+    def _show_groups(self, groups: pd.DataFrame) -> None:
+        self._groups = groups
+        registry = self._workspace.registry(self._name)
+        before = list(self._model.chosen) if self._model is not None else self.kept("chosen")
+        table = registry.frame()
+        names = dict(zip(table["group_id"].astype(str), table["name"].astype(str), strict=True))
+        model = PickerModel(groups, registry.ids(), names=names)
+        model.only_access = self.only_access.value
+        for side, field in self.filters.items():
+            model.filters[side] = field.value
+        if before is not None and set(before) != set(model.chosen):
+            model.choose(before)
+        self._model = model
+        self.value = tuple(i for i in model.lines if i in model.registered)
+        self._show()
+        report = groups.attrs.get("completeness") or {}
+        if report.get("complete") is False:
+            self.say(f"The list is not complete: {report.get('words', 'groups are missing')}", "warning")
+        elif not len(groups):
+            self.say("This site shows no groups to the person who consented.", "warning")
+        else:
+            self.say("")
+
+    # --- showing -------------------------------------------------------------------------------------------------
+    @property
+    def model(self) -> PickerModel:
+        """The two lists without their widgets; raises as long as the groups are not there."""
+        if self._model is None:
+            from spokekit.errors import NotConfigured
+
+            raise NotConfigured("The groups are not here yet.", hint="Press Look up again, or wait until it is done.")
+        return self._model
+
+    def _show(self, *sides: Side) -> None:
+        model = self.model
+        self._filling = True
+        try:
+            for side in sides or ("available", "selected"):
+                shown = model.shown(side)
+                control = self.lists[side]
+                # New options clear the marks in the browser's list; inside one message they come back at once.
+                with control.hold_sync():
+                    control.options = [(model.label(i), i) for i in shown]
+                    control.value = tuple(i for i in shown if i in model.marked[side])
+        finally:
+            self._filling = False
+        self._say_counts()
+        chosen = tuple(model.chosen)
+        self.keep("chosen", chosen if model.to_add or model.to_remove else None)
+        self.selected = chosen
+
+    def _say_counts(self) -> None:
+        for side, line in self.counts.items():
+            line.value = f"<p>{self.model.count_words(side)}</p>"
+        self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
+        self.undo.disabled = not self.model.can_undo
+
+    def _filter(self, side: Side, words: str) -> None:
+        if self._model is not None:
+            self._model.filters[side] = words
+            self._show(side)
+
+    def _mark(self, side: Side, ids: Iterable[str]) -> None:
+        if not self._filling and self._model is not None:
+            self._model.mark(side, ids)
+            self._say_counts()
+
+    def _only(self, value: bool) -> None:
+        if self._model is not None:
+            self._model.only_access = value
+            self._show("available")
+
+    def _move(self, side: Side, *, shown: bool) -> None:
+        moved = self.model.move_shown(side) if shown else self.model.move_marked(side)
+        self._show()
+        there = "Selected" if side == "available" else "Available"
+        words = f"{moved:,} {'group' if moved == 1 else 'groups'} moved to {there}." if moved else ""
+        self.say(words or "Mark one or more groups in the list first." if not shown else words or "The list is empty.")
+
+    def _undo(self) -> None:
+        self.model.undo()
+        self._show()
+        self.say("The last move was taken back.")
+
+    # --- what a person does, as methods --------------------------------------------------------------------------
+    def choose(self, ids: Iterable[str]) -> None:
+        """Put exactly these groups on the selected side."""
+        self.model.choose(ids)
+        self._show()
+
+    def accept(self) -> None:
+        """OK: make the table of registered groups equal to the selected side, in the background."""
+        model, groups = self.model, self._groups
+        add, remove = model.to_add, model.to_remove
+
+        def work(_task: Task) -> None:
+            registry = self._workspace.registry(self._name)
+            if add:
+                registry.add(add, groups=groups, by=self._by)
+            if remove:
+                registry.remove(remove)
+
+        def done(_: None) -> None:
+            self.keep("chosen", None)
+            self._model = None
+            assert groups is not None  # noqa: S101 - the model was made of them
+            self._show_groups(groups)
+            self.accepted += 1
+            parts = [f"{len(add):,} registered"] if add else []
+            parts += [f"{len(remove):,} taken out"] if remove else []
+            total = len(self.value)
+            said = f"{', '.join(parts)}. " if parts else "Nothing was changed. "
+            self.say(f"{said}{total:,} {'group is' if total == 1 else 'groups are'} registered now.", "ok")
+
+        self.run(work, words="Registering", done=done)
+
+    def reject(self) -> None:
+        """Cancel: forget the moves."""
+        self.model.reset()
+        self._show()
+        self.say("Cancelled. Nothing was registered or taken out.")
+
+    def mark_empty(self) -> None:
+        """Count the members of the groups that are shown and mark the empty ones, in the background."""
+        shown = [
+            i for side in ("available", "selected") for i in self.model.shown(side) if not self.model.lines[i].gone
+        ]
+        if not shown:
+            self.say("The lists are empty.")
+            return
+
+        def work(task: Task) -> dict[str, int]:
+            with self._workspace.spoke(self._name) as spoke:
+                members = spoke.look_up_members_by_group_id(shown, progress=task.progress, cancel=task.cancelled)
+            counts = members["group_id"].value_counts()
+            # A group whose walk failed is unknown, not empty.
+            report = members.attrs.get("completeness") or {}
+            unsure = {str(f.get("group_id", f) if isinstance(f, dict) else f) for f in report.get("failed") or ()}
+            return {i: int(counts.get(i, 0)) for i in shown if i not in unsure}
+
+        def done(counts: dict[str, int]) -> None:
+            self.model.count_members(counts)
+            self._show()
+            empty = sum(1 for count in counts.values() if not count)
+            self.say(f"{empty:,} of the {len(counts):,} shown groups {'is' if empty == 1 else 'are'} empty.", "ok")
+
+        self.run(work, words=f"Counting the members of {len(shown):,} groups", done=done)

@@ -1,0 +1,156 @@
+"""Play the person in an unattended run: real components, real HTTP to a practice site, a real redirect.
+
+With ``SPOKEKIT_UNATTENDED=1`` a notebook's ``guide.rehearse(component)`` does here what somebody would click. Without
+it, the same line only says that the notebook waits for the person.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable
+from html import unescape
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from spokekit._secret import Secret
+from spokekit.errors import ConsentError, SpokekitError
+from spokekit.widgets.base import Component
+from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.group_picker import GroupPicker
+from spokekit.widgets.token_button import TokenButton
+
+PRACTICE = "SPOKEKIT_PRACTICE"
+UNATTENDED = "SPOKEKIT_UNATTENDED"
+
+_embedded: list[Any] = []
+
+
+def unattended() -> bool:
+    """Say whether nobody is there to click."""
+    return os.environ.get(UNATTENDED, "").lower() in {"1", "true", "yes"}
+
+
+def practice() -> dict[str, Any] | None:
+    """Return what a practice site says of itself, or None on the person's own site.
+
+    ``SPOKEKIT_PRACTICE`` holds the JSON line of `spokekit practice`. An unattended run without it gets a site of its
+    own, which ends with this process.
+    """
+    said = os.environ.get(PRACTICE, "").strip()
+    if said:
+        try:
+            found = json.loads(said)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "url" not in found:
+            raise SpokekitError(
+                f"The environment variable {PRACTICE} does not hold what `spokekit practice` prints.",
+                hint="Start the notebooks with `spokekit lab`, or take the variable away to work on your own site.",
+            )
+        return found
+    if not unattended():
+        return None
+    if not _embedded:
+        from spokekit.practice import PracticeSite
+
+        site = PracticeSite(redirect_uris=[f"http://localhost:{_free_port()}/callback"]).start()
+        atexit.register(site.stop)
+        _embedded.append(site)
+    return dict(_embedded[0].describe())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def play_browser(address: Secret, decision: Literal["accept", "cancel"] = "accept", *, site: str | None = None) -> int:
+    """Open the consent page of a practice site, press a button, and follow the redirect back; returns its status.
+
+    Raises `ConsentError` when the page shows an error and sends nobody back.
+    """
+    import httpx2
+
+    with httpx2.Client(follow_redirects=False, timeout=10, trust_env=False) as browser:
+        page = browser.get(address.reveal())
+        # The Jupyter server's start page leads to the consent page.
+        while page.status_code in (302, 303, 307) and "code=" not in page.headers["location"]:
+            if "error=" in urlsplit(page.headers["location"]).query:
+                break
+            page = browser.get(page.headers["location"])
+        if page.status_code == 200:
+            number = re.search(r'name="request" value="([^"]+)"', page.text)
+            if number is None:
+                words = re.search(r"</h1>\s*<p>([^<]*)", page.text)
+                raise ConsentError(unescape(words[1]) if words else "The consent page shows an error.")
+            first = re.search(r'<option value="([^"]*)"', page.text)
+            chosen = site if site is not None else unescape(first[1]) if first else ""
+            form = {"request": unescape(number[1]), "decision": decision, "site": chosen}
+            page = browser.post(str(page.url), data=form)
+        target = page.headers.get("location")
+        if target is None:
+            raise ConsentError("The practice site did not send the browser back.")
+        return int(browser.get(target).status_code)
+
+
+def rehearse(component: Component, site: dict[str, Any], **how: Any) -> None:
+    """Do what a person does with `component`, and wait until it is done. Raises what the component shows."""
+    for kind, play in _PARTS.items():
+        if isinstance(component, kind):
+            play(component, site, **how)
+            return
+    component.settled()
+
+
+def _play_form(form: ConnectionForm, site: dict[str, Any], *, get_token: bool = True) -> None:
+    for name, value in (
+        ("url", site["url"]),
+        ("auth_url", site["auth_url"]),
+        ("client_id", site["client_id"]),
+        ("redirect_uri", site["redirect_uris"][0]),
+    ):
+        form.fields[name].value = value
+    form.secret.put(Secret(site["client_secret"]))
+    form.save(get_token=get_token)
+    if get_token:
+        _consent(form.token, lambda: form.busy or form.token.busy)
+    form.settled()
+    if form.status_kind == "error":
+        raise SpokekitError(form.status)
+
+
+def _play_token(component: TokenButton, site: dict[str, Any]) -> None:
+    component.get()
+    _consent(component, lambda: component.busy)
+    component.settled()
+
+
+def _consent(component: TokenButton, going_on: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while component.address is None and going_on() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if component.address is not None:
+        play_browser(component.address)
+
+
+def _play_picker(picker: GroupPicker, site: dict[str, Any], *, names: tuple[str, ...] = ()) -> None:
+    picker.settled()
+    model = picker.model
+    by_name = {line.name: group_id for group_id, line in model.lines.items()}
+    wanted = [by_name[name] for name in names if name in by_name] or model.shown("available")[:2]
+    picker.choose([*model.chosen, *wanted])
+    picker.accept()
+    picker.settled()
+
+
+_PARTS: dict[type[Component], Callable[..., None]] = {
+    ConnectionForm: _play_form,
+    TokenButton: _play_token,
+    GroupPicker: _play_picker,
+}

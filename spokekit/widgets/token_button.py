@@ -1,0 +1,270 @@
+"""Get OAuth Token: consent in the browser, and a component that changes by itself when the answer has arrived."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit._secret import Secret
+from spokekit.errors import ConsentError, SiteChoiceNeeded
+from spokekit.widgets._browser import ConsentLink
+from spokekit.widgets.base import Component, CopyButton, SecretField, Task, button, dropdown, html, note, row
+
+if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection
+    from spokekit.oauth.callbacks import Receiver
+    from spokekit.oauth.endpoint import Site
+    from spokekit.oauth.status import TokenStatus
+    from spokekit.workspace import Workspace
+
+_WAYS = (
+    ("automatic", ""),
+    ("a listener on this computer", "loopback"),
+    ("this Jupyter server", "extension"),
+    ("paste the address myself", "paste"),
+)
+
+
+class TokenButton(Component):
+    """Ask for consent and keep the token that comes back.
+
+    The path without a widget: `spokekit.oauth.grant.get_token`, or ``spokekit token get``.
+
+    Parameters
+    ----------
+    connection:
+        A saved connection or its name; without it, the default alias's.
+    workspace:
+        Without it, this process's.
+    embedded:
+        True inside another component that has the button itself.
+
+    Attributes
+    ----------
+    token_status:
+        The `TokenStatus` after the last attempt, or as it stood at the start.
+    waiting:
+        True while the consent page is open.
+    """
+
+    token_status = tr.Any(None, allow_none=True)
+    waiting = tr.Bool(False)
+    connection = tr.Any(None, allow_none=True)
+
+    def __init__(
+        self,
+        connection: Connection | str | None = None,
+        *,
+        workspace: Workspace | None = None,
+        embedded: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__("" if embedded else "Get the OAuth token", **options)
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._embedded = embedded
+        self._address: Secret | None = None
+        self._receiver: Receiver | None = None
+        self._site_chosen: threading.Event | None = None
+        self._build()
+        self.observe(self.guarded(lambda _: self._show_connection()), "connection")
+        if not embedded:
+            self.guarded(lambda: self._take_connection(connection))()
+        else:
+            self.connection = connection
+            self._show_connection()
+
+    def _take_connection(self, connection: Connection | str | None) -> None:
+        if connection is None or isinstance(connection, str):
+            connection = self._workspace.connection(connection)
+        self.connection = connection
+
+    def _build(self) -> None:
+        self.way = dropdown("The answer comes by", list(_WAYS))
+        self.reason = html("", "sk-under-field")
+        self.copy = CopyButton(description="Copy")
+        self.redirect = html("", "sk-under-field")
+        self.start = button("Get OAuth Token", kind="primary")
+        self.link = ConsentLink()
+        self.until = html("", "sk-note")
+        self.pasted = SecretField("Address", masked=False, set_words="received")
+        paste_help = note(
+            "If the page after the consent does not load, that is expected in some places. Copy its whole address from "
+            "the address bar, paste it here and press Enter. It is read once and kept nowhere."
+        )
+        self.paste_fold = ipw.Accordion(
+            children=[ipw.VBox([paste_help, self.pasted])],
+            titles=("Did the page not come back? Paste its address",),
+            selected_index=None,
+        )
+        self.sites = dropdown("Site", [])
+        self.use_site = button("Use this site", kind="primary")
+        self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
+        self._site_box = ipw.VBox(
+            [note("Your consent reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
+        )
+        self._redirect_row = row(self.redirect, self.copy)
+        for box in (self._waiting_box, self._site_box):
+            box.layout.display = "none"
+        start = [] if self._embedded else [self._redirect_row, row(self.start, css="sk-actions")]
+        self.body = [self.way, self.reason, *start, self._waiting_box, self._site_box]
+        self.on_click(self.start, lambda: self.get(open_page=True))
+        self.on_click(self.use_site, self._use_site)
+        self.on_change(self.way, lambda _: self._show_connection())
+        self.pasted.on_entered(self.guarded(self._deliver))
+        self.disable_while_busy(self.start, self.way)
+
+    # --- showing -------------------------------------------------------------------------------------------------
+    def _show_connection(self) -> None:
+        connection: Connection | None = self.connection
+        if connection is None:
+            self.reason.value = ""
+            return
+        uri = connection.redirect_uri
+        self.copy.text = uri
+        self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{escape(uri)}</code></p>"
+        self.reason.value = f"<p>{escape(self._choose(connection)[1])}</p>"
+        if not self.busy:
+            status = self._workspace.tokens.status(connection)
+            self.token_status = status
+            if not self._embedded:
+                self._say_status(status)
+
+    def _say_status(self, status: TokenStatus) -> None:
+        connection: Connection = self.connection
+        words = status.words
+        if status.state in ("valid", "expired") and connection.site_name:
+            who = f" as {connection.account_name}" if connection.account_name else ""
+            words = f"Connected to {connection.site_name}{who}. {words}"
+        self.say(words, "ok" if status.state in ("valid", "expired") else "plain")
+
+    def _choose(self, connection: Connection) -> tuple[Receiver, str]:
+        from spokekit.oauth.receivers import choose_receiver, make_receiver
+
+        if not self.way.value:
+            return choose_receiver(connection.redirect_uri)
+        reasons = {
+            "loopback": "A listener on this computer; it needs a browser on this computer too.",
+            "extension": "The Jupyter server takes the redirect; the redirect URL has to be its own address.",
+            "paste": "The page after the consent will not load; that is expected: you paste its address.",
+        }
+        return make_receiver(self.way.value, connection.redirect_uri), reasons[self.way.value]
+
+    # --- getting it ----------------------------------------------------------------------------------------------
+    @property
+    def address(self) -> Secret | None:
+        """The address of the consent page while an attempt waits; it holds the state, so it is a secret."""
+        return self._address
+
+    def get(self, *, open_page: bool = False, timeout: float = 600.0) -> None:
+        """Start an attempt in the background; with ``open_page`` the consent page opens in a new tab."""
+        from spokekit.oauth.grant import get_token
+
+        if self.connection is None:
+            self._take_connection(None)
+        connection = self._workspace.connection(self.connection.connection_id)
+        receiver, _reason = self._choose(connection)
+        self._receiver = receiver
+        self.token_status = None
+
+        def show(address: str) -> None:
+            self._address = Secret(address)
+            ends = datetime.now().astimezone() + timedelta(seconds=timeout)
+            self.until.value = (
+                "<p>Accept on the consent page. This component changes by itself when you have; the attempt ends at "
+                f"{ends:%H:%M}.</p>"
+            )
+            self.paste_fold.selected_index = 0 if receiver.name == "paste" else None
+            self._waiting_box.layout.display = ""
+            self.link.show(self._address, open_it=open_page)
+            self.waiting = True
+
+        def work(task: Task) -> TokenStatus:
+            return get_token(
+                self._workspace,
+                connection,
+                receiver=receiver,
+                show_address=show,
+                choose_site=lambda sites: self._ask_site(sites, task),
+                timeout=timeout,
+                cancel=task.cancelled,
+                tell=task.progress,
+            )
+
+        self.run(work, words="Asking for consent", done=self._done, failed=self._failed)
+
+    def _ended(self) -> None:
+        self._address = self._receiver = None
+        self.link.hide()
+        self.pasted.put(None)
+        for box in (self._waiting_box, self._site_box):
+            box.layout.display = "none"
+        self.waiting = False
+
+    def _done(self, status: TokenStatus) -> None:
+        self._ended()
+        self.connection = self._workspace.connection(self.connection.connection_id)
+        self._say_status(status)
+        self.token_status = status
+
+    def _failed(self, error: BaseException) -> bool:
+        self._ended()
+        self.token_status = self._workspace.tokens.status(self.connection)
+        if isinstance(error, SiteChoiceNeeded):
+            # The token is saved: the choice alone is missing, and can be made without another consent.
+            self._offer([(f"{name} ({url})", (cloud_id, name, url)) for cloud_id, name, url in error.sites])
+        return False
+
+    def _deliver(self) -> None:
+        text, receiver = self.pasted.take(), self._receiver
+        if text is None or receiver is None:
+            return
+        try:
+            receiver.deliver(text.reveal())
+        except ConsentError as error:
+            # The attempt goes on: a wrong paste is not the end of it.
+            self.show_error(error)
+
+    # --- several sites -------------------------------------------------------------------------------------------
+    def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
+        self.sites.options = options
+        self.sites.index = None
+        self._site_box.layout.display = ""
+
+    def _ask_site(self, sites: Sequence[Site], task: Task) -> str | None:
+        chosen = self._site_chosen = threading.Event()
+        self._waiting_box.layout.display = "none"
+        self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
+        self.say("The consent is given. Choose the site.", "busy")
+        while not chosen.wait(0.2):
+            if task.cancelled.is_set():
+                return None
+        self._site_chosen = None
+        picked: tuple[str, str, str] = self.sites.value
+        return picked[0]
+
+    def choose_site(self, cloud_id: str) -> None:
+        """Choose a site by its cloud id, as the list and its button do."""
+        self.sites.value = next(value for _, value in self.sites.options if value[0] == cloud_id)
+        self._use_site()
+
+    def _use_site(self) -> None:
+        if self.sites.value is None:
+            self.say("Choose one of the sites in the list first.", "busy" if self.busy else "plain")
+            return
+        if self._site_chosen is not None:
+            self._site_chosen.set()
+            return
+        connection_id = self.connection.connection_id
+        self.connection = self._workspace.connections.set_site(connection_id, *self.sites.value)
+        self._site_box.layout.display = "none"
+        self._say_status(self._workspace.tokens.status(self.connection))
