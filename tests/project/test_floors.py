@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "spokekit"
 
 GROUND = {"errors", "_secret", "_home", "_portal", "_csv"}
-SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace"}
+SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
 
 # What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
 MAY_IMPORT = {
@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "confluence": GROUND | {"connections", "oauth"},
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
+    "check": SERVICES | {"_checks"},
+    "_checks": SERVICES,
     "workspace": SERVICES,
     "widgets": SERVICES | {"practice", "server_extension"},
     "cli": SERVICES | {"practice", "server_extension", "widgets"},
