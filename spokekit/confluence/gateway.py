@@ -263,13 +263,13 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
     ) -> Answer[T]:
         target = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
-        kind = _kind(endpoint)
         attempt = redirects = quota_waits = 0
         refreshed = False
         tally = operation.tally
         while True:
             operation.check()
-            await self._wait_for_hold(kind, operation)
+            if self._holds:
+                await self._wait_for_hold(_kind(endpoint), operation)
             turn = 0 if self.ledger is None else await self.ledger.take(worst, operation)
             spent = 0
             try:
@@ -312,7 +312,7 @@ class Gateway:
                 quota = "quota" in (raw.headers.get("ratelimit-reason") or "")
                 if attempt >= self.retry.retries or quota_waits >= 3:
                     raise self._error(raw, endpoint, operation)
-                self._hold(kind, raw, attempt, quota, endpoint, operation)
+                self._hold(_kind(endpoint), raw, attempt, quota, endpoint, operation)
                 quota_waits, attempt = (quota_waits + 1, attempt) if quota else (quota_waits, attempt + 1)
             elif raw.status in (502, 503, 504) and idempotent and attempt < self.retry.retries:
                 tally.retries += 1

@@ -99,7 +99,15 @@ async def _fill(
     try:
         for _ in range(_READS):
             pages = OffsetPages(
-                gateway, operation, path, GROUPS, key=_group_id, each=GROUP_POINTS, query=query, overlap=True
+                gateway,
+                operation,
+                path,
+                GROUPS,
+                key=_group_id,
+                each=GROUP_POINTS,
+                query=query,
+                overlap=True,
+                eager=True,
             )
             found: dict[str, Group] = {}
             while (rows := await pages.next()) is not None:

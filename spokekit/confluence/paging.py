@@ -11,11 +11,12 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import anyio
 import msgspec
 
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.shapes import Page
-from spokekit.errors import UnexpectedAnswer
+from spokekit.errors import SpokekitError, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway, Query
@@ -71,6 +72,9 @@ class OffsetPages(Generic[R]):
         ``moved`` is then True. It costs one row for each page but the first.
     count:
         Ask for the list's size with its second page, if it has one; see ``total``.
+    eager:
+        Ask for several pages at once from the second on; otherwise only from the ninth on. Pages ahead are asked for
+        where the pages before them end if all are as long as the first. Once one is not, it goes page by page.
     """
 
     def __init__(
@@ -86,10 +90,11 @@ class OffsetPages(Generic[R]):
         limit: int = V1_MOST,
         overlap: bool = False,
         count: bool = False,
+        eager: bool = False,
     ) -> None:
         self.gateway, self.operation, self.path, self.decoder = gateway, operation, path, decoder
         self.key, self.each, self.query, self.limit = key, each, list(query), limit
-        self.overlap, self.count = overlap, count
+        self.overlap, self.count, self.eager = overlap, count, eager
         self.start = 0
         self.pages = 0
         self.total: int | None = None
@@ -98,12 +103,59 @@ class OffsetPages(Generic[R]):
         self._seen: set[Hashable] = set()
         self._last: Hashable = None
         self._overlapped = False
+        self._page_size = 0
+        self._step = 0
+        self._uneven = False
+        self._error: SpokekitError | None = None
 
     async def next(self) -> list[R] | None:
-        """Return the rows of the next page that did not come before, or None after the last page."""
+        """Return rows that did not come before, from the next page or pages, or None after the last page."""
+        if self._error is not None:
+            raise self._error
         if self.ended:
             return None
-        query = [*self.query, ("start", self.start), ("limit", self.limit)]
+        first = self.start
+        starts = [first + ahead * self._step for ahead in range(self._window())]
+        got: list[Page[R] | SpokekitError] = [None] * len(starts)  # type: ignore[list-item]
+        if len(starts) == 1:
+            got[0] = await self._fetch(first, self.limit)
+        else:
+            async with anyio.create_task_group() as tasks:
+                for number, start in enumerate(starts):
+                    tasks.start_soon(self._fetch_into, got, number, start)
+        fresh: list[R] = []
+        for start, page in zip(starts, got, strict=True):
+            if isinstance(page, SpokekitError):
+                self._error = page
+                break
+            if self.ended:
+                # Asked ahead, past the end: rows here mean that the list grew while it was read.
+                self.moved = self.moved or bool(page.results)
+            elif start == self.start:
+                try:
+                    fresh += self._take(page)
+                except SpokekitError as error:
+                    self._error = error
+                    break
+        if self._error is not None and not fresh:
+            raise self._error
+        return fresh
+
+    def _window(self) -> int:
+        """How many pages to ask for at once: one at first, more the longer the list proves to be."""
+        if not self._step or self._uneven:
+            return 1
+        wanted = 2 * self.pages if self.eager else self.pages // 4
+        return max(1, min(wanted, self.gateway.in_flight))
+
+    async def _fetch_into(self, got: list[Page[R] | SpokekitError], number: int, start: int) -> None:
+        try:
+            got[number] = await self._fetch(start, self._page_size)
+        except SpokekitError as error:
+            got[number] = error
+
+    async def _fetch(self, start: int, limit: int) -> Page[R]:
+        query = [*self.query, ("start", start), ("limit", limit)]
         if self.count and self.pages == 1:
             query.append(("shouldReturnTotalSize", "true"))
         answer = await self.gateway.read(
@@ -111,26 +163,30 @@ class OffsetPages(Generic[R]):
             self.decoder,
             operation=self.operation,
             query=query,
-            worst=1 + self.each * self.limit,
-            points=lambda page: 1 + self.each * len(page.results),
+            worst=1 + self.each * limit,
+            points=self._points,
         )
-        page = answer.value
         self.operation.tally.pages += 1
+        return answer.value
+
+    def _points(self, page: Page[R]) -> int:
+        return 1 + self.each * len(page.results)
+
+    def _take(self, page: Page[R]) -> list[R]:
+        """Count one page in: where the list goes on, what came twice, whether it moved."""
+        rows = page.results
         self.pages += 1
         if self.count and self.pages == 2 and page.total:
             self.total = page.total
         self.ended = page.next is None
         if page.next is not None:
             check_next(self.gateway, page.next, self.path)
-            if not page.results:
+            if not rows:
                 raise UnexpectedAnswer(
                     f"GET {self.path} brought an empty page that says more follows (from row {self.start:,}).",
                     hint="Try again.",
                     endpoint=f"GET {self.path}",
                 )
-        return self._fresh(page.results)
-
-    def _fresh(self, rows: list[R]) -> list[R]:
         fresh: list[R] = []
         seen, key = self._seen, self.key
         met_again = False
@@ -147,7 +203,12 @@ class OffsetPages(Generic[R]):
             duplicates -= met_again
         self.operation.tally.duplicates += duplicates
         self._overlapped = self.overlap and len(rows) > 1 and not self.ended
-        self.start += len(rows) - self._overlapped
         if rows:
             self._last = key(rows[-1])
+        if self.pages == 1:
+            self._page_size = len(rows)
+            self._step = len(rows) - self._overlapped
+        elif len(rows) != self._page_size and not self.ended:
+            self._uneven = True
+        self.start += len(rows) - self._overlapped
         return fresh
