@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -115,3 +118,28 @@ def test_each_kind_of_test_is_there(kind: str) -> None:
 
 def _name(requirement: str) -> str:
     return re.split(r"[<>=\[ ]", requirement, maxsplit=1)[0]
+
+
+def test_binder_starts_one_practice_site_in_memory_and_hands_over(tmp_path: Path) -> None:
+    inside = (
+        "import json, os, urllib.request as r; site = json.loads(os.environ['SPOKEKIT_PRACTICE']);"
+        "print(r.urlopen(site['url'] + 'console').status, os.environ['SPOKEKIT_UNATTENDED'],"
+        "os.environ['SPOKEKIT_STORE_URL'], os.environ['SPOKEKIT_VAULT'])"
+    )
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    # In the container the site ends with the container; here, with the process group.
+    run = subprocess.Popen(
+        [ROOT / "binder" / "start", sys.executable, "-c", inside],
+        env=env,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "200 1 sqlite:// memory\n"
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+    assert not list(tmp_path.iterdir())
