@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from spokekit.practice._wire import Exchange, RequestRecord
-from spokekit.practice.faults import FAULTS
+from spokekit.practice.faults import FAULTS, Fault, Faults
 from spokekit.practice.server import PracticeSite, SiteInfo
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import SIZES, World
 
-__all__ = ["FAULTS", "SIZES", "Exchange", "PracticeSite", "RequestRecord", "SiteInfo", "Switches", "World"]
+__all__ = [
+    "FAULTS",
+    "SIZES",
+    "Exchange",
+    "Fault",
+    "Faults",
+    "PracticeSite",
+    "RequestRecord",
+    "SiteInfo",
+    "Switches",
+    "World",
+]

@@ -20,6 +20,11 @@ class Answer:
     content_type: str = JSON
     headers: list[tuple[str, str]] = field(default_factory=list)
     points: int = 1
+    delivery: str = ""
+    """How the answer travels: whole, or ``reset``, ``cut``, ``hang-up``, ``drip`` or ``stall``."""
+    seconds: float = 0.0
+    broken: str = ""
+    """The fault that damaged the answer."""
 
 
 def json_answer(status: int, value: Any, *, points: int = 1) -> Answer:
@@ -54,7 +59,8 @@ class RequestRecord:
     """One request that the practice site answered; never holds a token, a code, a secret or a state.
 
     ``name`` is the operation (``groups``, ``members``, ``refresh`` ...), ``points`` what it cost, ``account_id``
-    who asked, and ``at`` when, by the site's own clock.
+    who asked, ``at`` when, by the site's own clock,
+    and ``broken`` the fault that damaged the answer.
     """
 
     method: str
@@ -65,6 +71,7 @@ class RequestRecord:
     name: str = ""
     account_id: str = ""
     at: float = 0.0
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True)

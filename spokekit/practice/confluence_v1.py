@@ -4,75 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlencode
 
-from spokekit.practice._wire import JSON, Answer, Query, json_answer, v1_error
-from spokekit.practice.switches import Switches
-from spokekit.practice.world import ADMIN, SITE_ADMIN, USER, Person, World
+from spokekit.practice._wire import Answer, json_answer, v1_error
+from spokekit.practice.paging import Call, start_and_limit, v1_links, v1_page, window
+from spokekit.practice.world import ADMIN, SITE_ADMIN, USER, Person
 
 ACCESS_TYPES = {"user": USER, "admin": ADMIN, "site-admin": SITE_ADMIN}
 _USE = ',"operations":[{"operation":"use","targetType":"application"}]'
 
 
-@dataclass(slots=True)
-class Call:
-    """One request to Confluence, signed in and with its scopes checked."""
-
-    world: World
-    switches: Switches
-    account_row: int
-    query: Query
-    path: dict[str, str]
-    body: bytes
-    writes: dict[str, int]
-    licence_full: bool = False
-    cursor_key: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def base(self) -> str:
-        """Address of the site's wiki, as ``_links.base`` has it."""
-        return f"https://{self.world.site_host}/wiki"
-
-    def json_body(self) -> Any:
-        """Return the body as JSON, or None when it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
 Handler = Callable[[Call], Answer]
-
-
-def _page_of(call: Call, *, over: str = "cap") -> tuple[int, int, int] | Answer:
-    """Return start, rows to give and the limit that was asked, or the error answer."""
-    cap = call.switches.page_cap
-    start, limit = call.query.number("start", 0), call.query.number("limit", cap)
-    if start is None or limit is None or start < 0 or limit < 1:
-        return v1_error(
-            400, "start and limit have to be whole numbers that are not negative.", kind="BadRequestException"
-        )
-    if limit > cap and over == "refuse":
-        return v1_error(400, f"limit cannot exceed {cap}.", kind="BadRequestException")
-    return start, min(limit, cap), limit
-
-
-def _links(call: Call, path: str, start: int, ahead: int, limit: int, total: int, **more: str) -> str:
-    """Return the ``_links`` of a page: ``next`` only when more follows, and without ``/wiki``."""
-    own = urlencode({**more, "limit": limit, "start": start})
-    links = {"base": call.base, "context": "/wiki", "self": f"{call.base}{path}?{own}"}
-    if ahead < total:
-        links["next"] = f"{path}?" + urlencode({**more, "next": "true", "limit": limit, "start": ahead})
-    return json.dumps(links)
-
-
-def _envelope(results: list[str], start: int, limit: int, links: str, total: int | None, points: int) -> Answer:
-    size = "" if total is None else f',"totalSize":{total}'
-    text = f'{{"results":[{",".join(results)}],"start":{start},"limit":{limit},"size":{len(results)}{size},"_links":{links}}}'
-    return Answer(200, text.encode(), JSON, [], points)
 
 
 # -- groups -------------------------------------------------------------------------------------------------
@@ -90,17 +31,16 @@ def group_json(call: Call, row: int) -> str:
     )
 
 
-def _group_page(call: Call, path: str, rows: list[int], total: bool, **more: str) -> Answer:
-    page = _page_of(call, over=call.switches.group_limit_over_cap)
+def _group_page(call: Call, path: str, rows: list[int], sized: bool, **more: str) -> Answer:
+    page = start_and_limit(call, over=call.switches.group_limit_over_cap)
     if isinstance(page, Answer):
         return page
     start, count, asked = page
-    shown = rows[start : start + count]
+    shown, ahead, total = window(call, rows, start, count)
     skips = call.switches.group_limit_over_cap == "cap_and_skip"
-    ahead = start + (asked if skips else len(shown))
-    links = _links(call, path, start, ahead, asked if skips else count, len(rows), **more)
+    links = v1_links(call, path, start, start + asked if skips else ahead, asked if skips else count, total, **more)
     texts = [group_json(call, row) for row in shown]
-    return _envelope(texts, start, count, links, len(rows) if total else 0, 1 + 2 * len(texts))
+    return v1_page(texts, start, count, links, total if sized else 0, 1 + 2 * len(texts))
 
 
 def list_groups(call: Call) -> Answer:
@@ -131,12 +71,12 @@ def group_by_id(call: Call) -> Answer:
     row = call.world.group_row(call.query.first("id"))
     if row is None:
         return v1_error(call.switches.unknown_group_status, "No group with this id.", kind="NotFoundException")
-    return Answer(200, group_json(call, row).encode(), JSON, [], 3)
+    return Answer(200, group_json(call, row).encode(), points=3)
 
 
 def group_members(call: Call) -> Answer:
     """GET /group/{groupId}/membersByGroupId: one page of people; an unknown group looks like an empty one."""
-    page = _page_of(call, over="refuse")
+    page = start_and_limit(call)
     if isinstance(page, Answer):
         return page
     start, count, _ = page
@@ -147,16 +87,16 @@ def group_members(call: Call) -> Answer:
     rows = world.members(row) if row is not None else ()
     if row is not None and not call.switches.list_deactivated:
         rows = rows[world.status[rows] == 0]
-    shown = [int(user) for user in rows[start : start + count]]
+    shown, ahead, total = window(call, rows, start, count)
     expand = call.query.all("expand")
-    texts = [user_json(call, user, expand) for user in shown]
+    texts = [user_json(call, int(user), expand) for user in shown]
     path = f"/rest/api/group/{call.path['groupId']}/membersByGroupId"
     wanted = call.query.flag("shouldReturnTotalSize")
     more = {"expand": ",".join(expand)} if expand else {}
     if wanted:
         more["shouldReturnTotalSize"] = "true"
-    links = _links(call, path, start, start + len(shown), count, len(rows), **more)
-    return _envelope(texts, start, count, links, len(rows) if wanted else 0, 1 + 2 * len(texts))
+    links = v1_links(call, path, start, ahead, count, total, **more)
+    return v1_page(texts, start, count, links, total if wanted else 0, 1 + 2 * len(texts))
 
 
 def _write_target(call: Call, account_id: str | None) -> tuple[str, int] | Answer:
@@ -164,7 +104,6 @@ def _write_target(call: Call, account_id: str | None) -> tuple[str, int] | Answe
     group_id = call.query.first("groupId")
     if not group_id or not account_id:
         return v1_error(400, "groupId and accountId are required.", kind="BadRequestException")
-    call.writes[group_id] = call.writes.get(group_id, 0) + 1
     if not is_site_admin(call):
         return v1_error(403, "Only a site administrator may change groups.", kind="PermissionException")
     row = call.world.group_row(group_id)
@@ -197,7 +136,7 @@ def add_member(call: Call) -> Answer:
         status = call.switches.add_existing_status
         return Answer(status) if status < 400 else v1_error(status, "The user is in the group already.")
     seats = call.switches.seats
-    full = call.licence_full or (seats is not None and int(world.licensed.sum()) >= seats)
+    full = "licence-full" in call.faults or (seats is not None and int(world.licensed.sum()) >= seats)
     if full and world.group_access[row] & (USER | ADMIN) and not world.licensed[user]:
         words = "com.netflix.hystrix.exception.HystrixRuntimeException: AddUserToGroupsIdentityPlatformCommand"
         return json_answer(500, {"statusCode": 500, "message": f"{words} failed and no fallback available."})
@@ -292,12 +231,12 @@ def one_user(call: Call) -> Answer:
     row = call.world.user_row(account_id)
     if row is None:
         return v1_error(404, "No user with this account id.", kind="NotFoundException")
-    return Answer(200, user_json(call, row, call.query.all("expand")).encode(), JSON, [], 3)
+    return Answer(200, user_json(call, row, call.query.all("expand")).encode(), points=3)
 
 
 def current_user(call: Call) -> Answer:
     """GET /user/current."""
-    return Answer(200, user_json(call, call.account_row, call.query.all("expand")).encode(), JSON, [], 3)
+    return Answer(200, user_json(call, call.account_row, call.query.all("expand")).encode(), points=3)
 
 
 def bulk_users(call: Call) -> Answer:
@@ -308,7 +247,7 @@ def bulk_users(call: Call) -> Answer:
     rows = [row for row in map(call.world.user_row, dict.fromkeys(wanted)) if row is not None]
     texts = [user_json(call, row, call.query.all("expand")) for row in rows]
     links = json.dumps({"base": call.base, "context": "/wiki", "self": f"{call.base}/rest/api/user/bulk"})
-    return _envelope(texts, 0, 200, links, None, 1 + 2 * len(texts))
+    return v1_page(texts, 0, 200, links, None, 1 + 2 * len(texts))
 
 
 def member_of(call: Call) -> Answer:

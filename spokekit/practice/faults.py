@@ -2,4 +2,317 @@
 
 from __future__ import annotations
 
-FAULTS: dict[str, str] = {}
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spokekit.errors import InputError
+from spokekit.practice._wire import HTML, Answer
+from spokekit.practice.limits import Limits
+
+#: Name to what it does. ``N`` counts the requests that the fault concerns: every N-th is hit.
+FAULTS: dict[str, str] = {
+    "429": "every N-th call is refused with 429 and Retry-After: 1 (N: 5)",
+    "429-no-retry-after": "every N-th call is refused by the gateway: 429 with X-RateLimit-Reset only (N: 5)",
+    "503": "every N-th call is refused with 503 and Retry-After: 1 (N: 5)",
+    "503-no-retry-after": "every N-th call is refused with 503 and no word how long (N: 5)",
+    "reset": "every N-th answer is cut off in mid-body by a connection reset (N: 5)",
+    "cut": "every N-th answer ends in mid-body with an orderly close (N: 5)",
+    "hang-up": "every N-th call gets no answer at all: the connection is closed (N: 5)",
+    "slow-drip": "every body comes in eight pieces over so many seconds (seconds: 1)",
+    "stall": "every answer waits so many seconds first (seconds: 5)",
+    "short-pages": "a page never holds more than so many rows, whatever is asked; `next` is right (rows: 7)",
+    "foreign-next": "`next` is an absolute address on another host (address: http://127.0.0.2:9)",
+    "duplicates": "from the second page on, one row more stands before the list: a row comes twice",
+    "vanishing": "from the second page on, the first row is gone: a row at the seam is never shown",
+    "empty-page": "every N-th page is empty and still has a `next` (N: 3)",
+    "401-after": "after so many calls the access tokens given until then are dead; a refresh helps (calls: 10)",
+    "401-always": "every call is refused with 401, whatever the token",
+    "licence-full": "nobody more can be added to a group that gives access: 500",
+    "html-502": "every N-th answer is a gateway's HTML error page with 502 (N: 5)",
+    "html-200": "every N-th answer is an HTML page with 200, as from a captive portal (N: 5)",
+    "truncated-json": "every N-th body is JSON cut in half, complete as HTTP (N: 5)",
+    "not-utf8": "every N-th body has bytes that are not UTF-8 (N: 5)",
+    "wrong-types": "every N-th list answer has an object where the list should be (N: 5)",
+    "wrong-ids": "every N-th list answer has numbers where ids should be (N: 5)",
+    "null-fields": "fields of people that may be null are null: name, e-mail address, time zone",
+    "null-links": "every N-th list answer has null instead of its links (N: 5)",
+    "missing-ids": "every N-th list answer has a row without its id (N: 5)",
+    "missing-results": "every N-th list answer has no list (N: 5)",
+    "deep-json": "every N-th body is nested 100,000 deep (N: 5)",
+    "huge": "every N-th body is so many MB long (MB: 80)",
+    "redirect": "every N-th call is sent to another host with 302 (address: http://127.0.0.2:9)",
+    "write-lost": "every N-th membership write is done, and its answer never comes (N: 2)",
+    "write-500": "every N-th membership write fails with 500 and is not done (N: 2)",
+    "token-502": "every N-th call of the token endpoint gets an HTML page with 502 (N: 1)",
+    "token-429": "every N-th call of the token endpoint gets 429 with Retry-After: 1 (N: 1)",
+    "token-lost": "every N-th call of the token endpoint is done, and its answer never comes (N: 1)",
+    "token-empty": "every N-th answer of the token endpoint is 200 and {} (N: 1)",
+    "token-odd-error": "every N-th answer of the token endpoint is a 401 whose JSON has no `error` (N: 1)",
+}
+
+_EVERY = {"empty-page": 3, "write-lost": 2, "write-500": 2, "slow-drip": 1, "stall": 1, "short-pages": 1}
+_EVERY |= {name: 1 for name in FAULTS if name.startswith("token-")}
+_EVERY |= dict.fromkeys(("foreign-next", "duplicates", "vanishing", "401-after", "401-always", "licence-full"), 1)
+_EVERY |= {"null-fields": 1}
+_VALUES: dict[str, Any] = {
+    "slow-drip": 1.0,
+    "stall": 5.0,
+    "short-pages": 7,
+    "foreign-next": "http://127.0.0.2:9",
+    "401-after": 10,
+    "huge": 80,
+    "redirect": "http://127.0.0.2:9",
+}
+_TEXT = re.compile(r"(?P<name>[a-z0-9-]+?)(?::(?P<value>[^@]+?))?(?:x(?P<times>\d+))?(?:@(?P<on>[\w-]+))?")
+_WRITES = ("add", "remove")
+
+
+@dataclass
+class Fault:
+    """One fault at work.
+
+    Parameters
+    ----------
+    name:
+        From the menu `FAULTS`.
+    value:
+        Seconds, rows, calls, MB or an address, where the fault takes one.
+    every:
+        Of the requests that it concerns, every so many-th is hit.
+    times:
+        How often it strikes at most; None for always.
+    on:
+        Only requests of this operation (``members``, ``groups`` ...), or all when empty.
+    """
+
+    name: str
+    value: Any = None
+    every: int = 0
+    times: int | None = None
+    on: str = ""
+    seen: int = field(default=0, compare=False)
+    struck: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in FAULTS:
+            raise InputError(
+                f"There is no fault {self.name!r} on the menu.", field="fault", hint=f"Choose from {', '.join(FAULTS)}."
+            )
+        self.every = self.every or _EVERY.get(self.name, 5)
+        if self.value is None:
+            self.value = _VALUES.get(self.name)
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read ``NAME[:ARGUMENT][xTIMES][@OPERATION]``; the argument is N, or what the menu says. Raises `InputError`."""
+        found = _TEXT.fullmatch(text.strip())
+        if found is None:
+            raise InputError(
+                f"{text!r} is no fault.", field="fault", hint="Write NAME, NAME:ARGUMENT or NAME:5x2@members."
+            )
+        name, value, times = found["name"], found["value"], int(found["times"]) if found["times"] else None
+        default = _VALUES.get(name)
+        if value is None or isinstance(default, str):
+            return cls(name, value, times=times, on=found["on"] or "")
+        try:
+            if default is None:
+                return cls(name, every=max(1, int(value)), times=times, on=found["on"] or "")
+            return cls(name, type(default)(value), times=times, on=found["on"] or "")
+        except ValueError:
+            raise InputError(f"The fault {name} takes a number, not {value!r}.", field="fault") from None
+
+    def strikes(self, operation: str) -> bool:
+        """Count a request that the fault concerns, and say whether it is hit."""
+        if self.on and self.on != operation:
+            return False
+        if self.times is not None and self.struck >= self.times:
+            return False
+        self.seen += 1
+        if self.seen % self.every:
+            return False
+        self.struck += 1
+        return True
+
+
+class Faults:
+    """The faults at work on a practice site; add and clear them at any time.
+
+    ``site.faults.add("429:3", "reset:10x2@members")`` refuses every third call, and cuts every tenth page of members
+    off, twice at most. The same goes over HTTP: ``POST /practice/faults`` with ``{"clear": true, "add": [...]}``.
+    """
+
+    def __init__(self, texts: Iterable[str | Fault] = ()) -> None:
+        self.active: list[Fault] = []
+        self.add(*texts)
+
+    def add(self, *faults: str | Fault) -> None:
+        """Add faults, as `Fault` or as text (see `Fault.parse`); raises `InputError` for one that is not on the menu."""
+        self.active += [Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults]
+
+    def clear(self, *names: str) -> None:
+        """Remove the faults with these names, or all."""
+        self.active = [fault for fault in self.active if names and fault.name not in names]
+
+    def __contains__(self, name: str) -> bool:
+        return any(fault.name == name for fault in self.active)
+
+    def value(self, name: str, operation: str = "") -> Any:
+        """Return the value of a fault at work on an operation, or None."""
+        return next((f.value for f in self.active if f.name == name and f.on in ("", operation)), None)
+
+    def hit(self, name: str, operation: str) -> bool:
+        """Count a request for a fault of this name, and say whether it is hit."""
+        return any([f.strikes(operation) for f in self.active if f.name == name])
+
+    # -- before a call is answered --------------------------------------------------------------------------
+
+    def instead(
+        self, operation: str, confluence: bool, limits: Limits, kill_tokens: Callable[[], None]
+    ) -> Answer | None:
+        """Return what is answered instead of doing the call, or None when it goes on."""
+        for fault in self.active:
+            make = (_INSTEAD if confluence else _TOKEN_INSTEAD).get(fault.name)
+            if make is None or (not confluence and operation not in ("exchange", "refresh", "token")):
+                continue
+            if fault.name == "write-500" and operation not in _WRITES:
+                continue
+            if fault.name == "401-after":
+                fault.seen += 1
+                if fault.seen == int(fault.value):
+                    kill_tokens()
+                continue
+            if fault.strikes(operation):
+                answer = make(fault, limits)
+                answer.broken = fault.name
+                answer.points = 0
+                return answer
+        return None
+
+    # -- after a call is answered ---------------------------------------------------------------------------
+
+    def spoil(self, operation: str, confluence: bool, answer: Answer) -> None:
+        """Damage an answer, or set how it is delivered."""
+        for fault in self.active:
+            if confluence and fault.name in _DELIVERY:
+                if (fault.name == "write-lost") == (operation in _WRITES) and fault.strikes(operation):
+                    answer.delivery, answer.seconds = _DELIVERY[fault.name], float(fault.value or 0)
+                    answer.broken = fault.name
+            elif confluence and fault.name in _SPOIL and answer.status == 200:
+                if fault.name in _OF_LISTS and b'"results"' not in answer.body[:20]:
+                    continue
+                if fault.strikes(operation):
+                    answer.body = _SPOIL[fault.name](fault, answer.body)
+                    answer.broken = fault.name
+            elif not confluence and fault.name == "token-lost" and operation in ("exchange", "refresh"):
+                if fault.strikes(operation):
+                    answer.delivery, answer.broken = "hang-up", fault.name
+
+
+def _busy(status: int, seconds: int | None) -> Callable[[Fault, Limits], Answer]:
+    def make(_: Fault, limits: Limits) -> Answer:
+        if status == 429 and seconds is None:
+            answer = limits.too_many(None, "")
+            answer.headers.append(limits.reset_header())
+            return answer
+        if status == 429:
+            return limits.too_many(seconds, "confluence-burst-based")
+        answer = Answer(503, b"upstream connect error", "text/plain")
+        if seconds is not None:
+            answer.headers.append(("Retry-After", limits.retry_after(seconds)))
+        return answer
+
+    return make
+
+
+def _html(status: int) -> Callable[[Fault, Limits], Answer]:
+    text = "<!doctype html><html><head><title>Sorry</title></head><body><h1>We'll be back</h1></body></html>"
+    return lambda *_: Answer(status, text.encode(), HTML)
+
+
+def _json(status: int, value: Any) -> Callable[[Fault, Limits], Answer]:
+    return lambda *_: Answer(status, json.dumps(value).encode())
+
+
+def _elsewhere(fault: Fault, _: Limits) -> Answer:
+    return Answer(302, b"", "text/plain", [("location", f"{fault.value}/elsewhere")])
+
+
+_INSTEAD: dict[str, Callable[[Fault, Limits], Answer]] = {
+    "429": _busy(429, 1),
+    "429-no-retry-after": _busy(429, None),
+    "503": _busy(503, 1),
+    "503-no-retry-after": _busy(503, None),
+    "hang-up": lambda *_: Answer(500, delivery="hang-up"),
+    "401-after": _json(401, {"code": 401, "message": "Unauthorized"}),
+    "401-always": _json(401, {"code": 401, "message": "Unauthorized"}),
+    "html-502": _html(502),
+    "html-200": _html(200),
+    "redirect": _elsewhere,
+    "write-500": _json(500, {"statusCode": 500, "message": "Internal server error"}),
+}
+_TOKEN_INSTEAD: dict[str, Callable[[Fault, Limits], Answer]] = {
+    "token-502": _html(502),
+    "token-429": _busy(429, 1),
+    "token-empty": _json(200, {}),
+    "token-odd-error": _json(401, {"code": 401, "message": "Unauthorized"}),
+}
+_DELIVERY = {
+    "reset": "reset",
+    "cut": "cut",
+    "slow-drip": "drip",
+    "stall": "stall",
+    "write-lost": "hang-up",
+}
+
+
+def _changed(change: Callable[[Fault, Any], None]) -> Callable[[Fault, bytes], bytes]:
+    def apply(fault: Fault, body: bytes) -> bytes:
+        value = json.loads(body)
+        change(fault, value)
+        return json.dumps(value, ensure_ascii=False).encode()
+
+    return apply
+
+
+def _foreign(fault: Fault, value: Any) -> None:
+    links = value.get("_links") or {}
+    if "next" in links:
+        links["next"] = f"{fault.value}{links['next']}"
+
+
+def _set_null(_: Fault, value: Any) -> None:
+    for row in value.get("results", [value]):
+        if "accountId" in row:
+            row.update(displayName=None, email=None, timeZone=None)
+
+
+def _number_ids(_: Fault, value: Any) -> None:
+    for number, row in enumerate(value["results"]):
+        for key in ("id", "accountId"):
+            if key in row:
+                row[key] = number
+
+
+def _drop_id(_: Fault, value: Any) -> None:
+    for row in value["results"][:1]:
+        row.pop("id", None)
+        row.pop("accountId", None)
+
+
+_OF_LISTS = ("wrong-types", "wrong-ids", "null-links", "missing-ids", "missing-results")
+_SPOIL: dict[str, Callable[[Fault, bytes], bytes]] = {
+    "foreign-next": _changed(_foreign),
+    "truncated-json": lambda _, body: body[: len(body) // 2],
+    "not-utf8": lambda _, body: body.replace(b'"', b'"\xff\xfe', 3),
+    "wrong-types": _changed(lambda _, value: value.update(results={"0": value["results"]})),
+    "wrong-ids": _changed(_number_ids),
+    "null-fields": _changed(_set_null),
+    "null-links": _changed(lambda _, value: value.update(_links=None)),
+    "missing-ids": _changed(_drop_id),
+    "missing-results": _changed(lambda _, value: value.pop("results")),
+    "deep-json": lambda *_: b"[" * 100_000 + b"]" * 100_000,
+    "huge": lambda fault, _: b'{"results":["' + b"x" * (int(fault.value) * 1_000_000) + b'"]}',
+}

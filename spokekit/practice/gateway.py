@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from spokekit.practice import confluence_v1 as v1
 from spokekit.practice import confluence_v2 as v2
+from spokekit.practice import search
 from spokekit.practice._wire import Answer, Query, gateway_error, v1_error, v2_error
-from spokekit.practice.confluence_v1 import Call, Handler
+from spokekit.practice.confluence_v1 import Handler
+from spokekit.practice.faults import Faults
 from spokekit.practice.oauth import Access, AuthServer
+from spokekit.practice.paging import Call
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
@@ -43,6 +44,7 @@ def _granular(*names: str) -> tuple[str, ...]:
 
 _GROUPS, _WRITE, _USER = "read:confluence-groups", "write:confluence-groups", "read:confluence-user"
 _PAGING = ("start", "limit", "next")
+_CURSOR = ("cursor", "limit")
 
 ROUTES: tuple[Route, ...] = (
     Route("groups", "GET", f"{_V1}/group", v1.list_groups, _GROUPS, _granular("read:group"), (*_PAGING, "accessType")),
@@ -72,6 +74,53 @@ ROUTES: tuple[Route, ...] = (
         (*_PAGING, "accountId"),
     ),
     Route("users-bulk", "POST", f"{_V2}/users-bulk", v2.users_bulk, "", _granular("read:user")),
+    Route(
+        "search", "GET", f"{_V1}/search", search.search, "search:confluence", _granular("read:content-details"),
+        (*_PAGING, "cql", "cqlcontext", "cursor", "prev", "includeArchivedSpaces", "excludeCurrentSpaces", "excerpt",
+         "sitePermissionTypeFilter", "expand"),
+    ),
+    Route(
+        "search-users", "GET", f"{_V1}/search/user", search.search_users, "", _granular("read:content-details"),
+        (*_PAGING, "cql", "expand", "sitePermissionTypeFilter"),
+    ),
+    Route(
+        "spaces", "GET", f"{_V2}/spaces", v2.list_spaces, "", _granular("read:space"),
+        (*_CURSOR, "ids", "keys", "type", "status", "labels", "favorited-by", "not-favorited-by", "sort",
+         "description-format", "include-icon"),
+    ),
+    Route(
+        "space", "GET", f"{_V2}/spaces/{{id}}", v2.one_space, "", _granular("read:space"),
+        ("description-format", "include-icon", "include-operations", "include-properties", "include-permissions",
+         "include-role-assignments", "include-labels"),
+    ),
+    Route(
+        "space-permissions", "GET", f"{_V2}/spaces/{{id}}/permissions", v2.space_permissions, "",
+        _granular("read:space"), _CURSOR,
+    ),
+    Route(
+        "role-assignments", "GET", f"{_V2}/spaces/{{id}}/role-assignments", v2.role_assignments, "",
+        _granular("read:space.permission"), (*_CURSOR, "role-id", "role-type", "principal-id", "principal-type"),
+    ),
+    Route(
+        "space-roles", "GET", f"{_V2}/space-roles", v2.list_roles, "", _granular("read:space.permission"),
+        (*_CURSOR, "space-id", "role-type", "principal-id", "principal-type"),
+    ),
+    Route("space-role", "GET", f"{_V2}/space-roles/{{id}}", v2.one_role, "", _granular("read:space.permission")),
+    Route("space-role-mode", "GET", f"{_V2}/space-role-mode", v2.role_mode, "", _granular("read:configuration")),
+    Route(
+        "pages", "GET", f"{_V2}/pages", v2.list_pages, "", _granular("read:page"),
+        (*_CURSOR, "id", "space-id", "sort", "status", "title", "body-format", "subtype"),
+    ),
+    Route(
+        "space-pages", "GET", f"{_V2}/spaces/{{id}}/pages", v2.list_pages, "", _granular("read:page"),
+        (*_CURSOR, "depth", "sort", "status", "title", "body-format"),
+    ),
+    Route(
+        "page", "GET", f"{_V2}/pages/{{id}}", v2.one_page, "", _granular("read:page"),
+        ("body-format", "get-draft", "status", "version", "include-labels", "include-properties", "include-operations",
+         "include-likes", "include-versions", "include-version", "include-favorited-by-current-user-status",
+         "include-webresources", "include-collaborators", "include-direct-children"),
+    ),
 )  # fmt: skip
 
 _BY_NAME = re.compile(rf"{_V1}/(group/(by-name|member|user|[^/]+/member|[^/]+)|space)$")
@@ -87,14 +136,13 @@ class Gateway:
         switches: Switches,
         *,
         strict: bool,
-        licence_full: Callable[[], bool],
+        faults: Faults,
     ) -> None:
         self.worlds = worlds
         self.auth = auth
         self.switches = switches
         self.strict = strict
-        self.licence_full = licence_full
-        self.writes: dict[str, int] = defaultdict(int)
+        self.faults = faults
         self._exact = {(route.method, route.path): route for route in ROUTES if "{" not in route.path}
         self._patterns = [
             (route.method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path) + "$"), route)
@@ -110,7 +158,7 @@ class Gateway:
         for verb, pattern, candidate in self._patterns:
             found = pattern.match(path) if verb == method else None
             if found:
-                return candidate, {key: unquote(value) for key, value in found.groupdict().items()}
+                return candidate, found.groupdict()
         return None, {}
 
     def refuse(self, access: Access | None, cloud_id: str, route: Route | None) -> Answer | None:
@@ -135,19 +183,15 @@ class Gateway:
         if route is None:
             if _BY_NAME.match(path):
                 return v1_error(self.switches.by_name_status, "This endpoint was removed.", kind="GoneException")
-            return (
-                v2_error(404, *v2.NOT_FOUND) if second else v1_error(404, "No such endpoint.", kind="NotFoundException")
-            )
+            return v2.not_found() if second else v1_error(404, "No such endpoint.", kind="NotFoundException")
         world = self.worlds[cloud_id]
         row = world.user_row(access.grant.account_id)
         if row is None or not world.licensed[row]:
             words = "Current user not permitted to use Confluence"
-            return v2_error(404, *v2.NOT_FOUND) if second else v1_error(403, words, kind="PermissionException")
+            return v2.not_found() if second else v1_error(403, words, kind="PermissionException")
         asked = Query(parse_qsl(query, keep_blank_values=True))
         unknown = sorted({key for key, _ in asked.pairs} - set(route.query))
         if unknown and self.strict:
             words = f"The practice site is strict: unknown query parameter {', '.join(unknown)}"
             return v2_error(400, "INVALID_REQUEST_PARAMETER", words) if second else v1_error(400, words)
-        return route.handler(
-            Call(world, self.switches, row, asked, parts, body, self.writes, licence_full=self.licence_full())
-        )
+        return route.handler(Call(world, self.switches, row, asked, parts, body, faults=self.faults, name=route.name))

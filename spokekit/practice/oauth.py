@@ -10,9 +10,10 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from spokekit.practice._wire import Answer, json_answer, oauth_error
+from spokekit.errors import InputError
+from spokekit.practice._wire import Answer, gateway_error, json_answer, oauth_error
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
@@ -44,6 +45,9 @@ SPOKEKIT_SCOPES = (
     "read:content.metadata:confluence",
 )
 """Granular scopes for spaces, permissions and users in bulk; the first app has them enabled too."""
+
+REPORT_SCOPE = "report:personal-data"
+"""Scope of the personal-data report. ECO-533: it is ticked on the app, and no 3LO token ever holds it."""
 
 JIRA_SCOPES = ["read:jira-work", "read:jira-user"]
 
@@ -203,8 +207,10 @@ class AuthServer:
         # offline_access is asked for in the address and never ticked in the console.
         foreign = [scope for scope in scopes if scope not in app.scopes and scope != "offline_access"]
         told = target if self.switches.refusal == "redirect" else ""
+        scopes = tuple(scope for scope in scopes if scope != REPORT_SCOPE)
         if foreign or not scopes:
-            words = f"Scopes not enabled on the app: {' '.join(foreign)}" if foreign else "No scope was asked for."
+            words = "This app has requested scopes that have not been added to the app. Add the following scopes to the app: "
+            words = words + ", ".join(foreign) if foreign else "No scope was asked for that a person can consent to."
             raise Refusal("invalid_scope", words, redirect=told)
         sites = tuple(world for world in self.worlds if self._may_use(world, account_id))
         if not sites:
@@ -266,22 +272,26 @@ class AuthServer:
 
     # -- token ----------------------------------------------------------------------------------------------
 
-    def token(self, body: bytes, content_type: str) -> tuple[str, Answer]:
-        """Answer the token endpoint; return the operation's name (exchange, refresh, token) and the answer."""
+    def token_operation(self, body: bytes, content_type: str) -> str:
+        """Return what a call of the token endpoint wants: exchange, refresh, or token for anything else."""
+        kind = (_fields(body, content_type) or {}).get("grant_type", "")
+        return {"authorization_code": "exchange", "refresh_token": "refresh"}.get(kind, "token")
+
+    def token(self, body: bytes, content_type: str) -> Answer:
+        """Answer the token endpoint."""
         fields = _fields(body, content_type)
         if fields is None:
-            return "token", oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
+            return oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
         kind = fields.get("grant_type", "")
-        name = {"authorization_code": "exchange", "refresh_token": "refresh"}.get(kind, "token")
         app = self.app(fields.get("client_id", ""))
         secret = fields.get("client_secret", "").encode()
         if app is None or not hmac.compare_digest(app.client_secret.encode(), secret):
-            return name, oauth_error(401, "access_denied", "Unauthorized")
+            return oauth_error(401, "access_denied", "Unauthorized")
         if kind == "authorization_code":
-            return name, self._exchange(app, fields)
+            return self._exchange(app, fields)
         if kind == "refresh_token":
-            return name, self._renew(app, fields.get("refresh_token", ""))
-        return name, oauth_error(403, "unsupported_grant_type", "Unsupported grant type")
+            return self._renew(app, fields.get("refresh_token", ""))
+        return oauth_error(403, "unsupported_grant_type", "Unsupported grant type")
 
     def _exchange(self, app: App, fields: dict[str, str]) -> Answer:
         code = self._codes.get(fields.get("code", ""))
@@ -350,6 +360,24 @@ class AuthServer:
                 if account_id in (None, access.grant.account_id):
                     self._access.pop(key, None)
 
+    def kill_access(self) -> None:
+        """End all access tokens given until now; refresh tokens live on."""
+        self._access.clear()
+
+    def set_redirects(self, client_id: str, uris: list[str]) -> App:
+        """Replace the callback URLs of an app; raises `InputError`."""
+        app = self.app(client_id)
+        if app is None:
+            raise InputError("There is no such app.", field="client_id")
+        for uri in uris:
+            parts = urlsplit(uri)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise InputError(f"{uri} is not an http or https address.", field="redirect_uris")
+            if self.switches.loopback_ip == "refused" and parts.hostname == "127.0.0.1":
+                raise InputError("Callback URLs on 127.0.0.1 are not taken.", field="redirect_uris")
+        app.redirect_uris = list(dict.fromkeys(uris))
+        return app
+
     # -- what a bearer may see ------------------------------------------------------------------------------
 
     def access(self, authorization: str) -> Access | None:
@@ -384,6 +412,28 @@ class AuthServer:
                 out.append({**entry, "scopes": JIRA_SCOPES})
             out.append(entry)
         return out
+
+    def me(self, access: Access) -> Answer:
+        """Answer who the token's owner is; needs read:me."""
+        if "read:me" not in access.scopes:
+            return gateway_error(401, "Unauthorized; scope does not match")
+        world = self.worlds[0]
+        person = world.find_person(access.grant.account_id)
+        return json_answer(
+            200,
+            {
+                "account_type": person.account_type,
+                "account_id": person.account_id,
+                "email": person.email,
+                "name": person.display_name,
+                "picture": f"https://{world.site_host}/avatar/{person.account_id}.png",
+                "account_status": person.account_status,
+                "nickname": person.public_name,
+                "zoneinfo": person.time_zone,
+                "locale": "en-GB",
+                "extended_profile": {"job_title": "", "organization": "", "department": "", "location": ""},
+            },
+        )
 
 
 def _is_site_admin(world: World, account_id: str) -> bool:

@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any, ClassVar, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import uvicorn
 
 from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
-from spokekit.practice import pages
-from spokekit.practice._wire import Answer, Exchange, RequestRecord, gateway_error, json_answer
+from spokekit.practice._front import Front, Server
+from spokekit.practice._wire import Exchange, RequestRecord
+from spokekit.practice.faults import Faults
 from spokekit.practice.gateway import Gateway
+from spokekit.practice.limits import Limits
 from spokekit.practice.oauth import (
     DEFAULT_SCOPES,
+    REPORT_SCOPE,
     SPOKEKIT_SCOPES,
     TICKED_SCOPES,
     App,
     AuthServer,
     Clock,
-    Refusal,
-    callback_address,
 )
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
 DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
-_BODY_LIMIT = 1_000_000
-_EX = re.compile(r"/ex/confluence/([^/]+)(/.*)$")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Observer = Callable[[Exchange], None]
 
 
@@ -50,33 +46,6 @@ class SiteInfo:
     cloud_id: str
     name: str
     url: str
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that stops at once when told to, instead of at its next look every tenth of a second."""
-
-    wake: asyncio.Event
-    loop: asyncio.AbstractEventLoop
-
-    async def main_loop(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.wake = asyncio.Event()
-        self.ready.set()
-        counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 1) % 864000
-            try:
-                await asyncio.wait_for(self.wake.wait(), 0.1)
-            except TimeoutError:
-                continue
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        self.ready = threading.Event()
-        super().__init__(config)
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self.loop.call_soon_threadsafe(self.wake.set)
 
 
 class PracticeSite:
@@ -128,9 +97,13 @@ class PracticeSite:
     requests:
         A `RequestRecord` for each request answered, oldest first. No token, code or secret is in it.
     writes:
-        Group id to the number of membership writes that asked to change it, refused ones included.
+        Group id to the number of membership writes that were sent for it, refused and failed ones included.
+    limits:
+        The points ledger: ``site.limits.spend(site.client_id, 64_000)`` brings an app near its hourly quota.
+    in_flight, most_in_flight:
+        Requests being answered now, and at most at one time since the start.
     observers:
-        Functions called with each `Exchange`, in the server's thread. Those in the class attribute
+        Functions called with each `Exchange`, in the server's thread, before the answer is sent. Those in the class attribute
         ``observe_all`` are called for every practice site of the process.
     """
 
@@ -169,7 +142,7 @@ class PracticeSite:
                 "spokekit practice app",
                 client_id or _made_up("client", seed, 1),
                 client_secret or "practice-secret-" + _made_up("secret", seed, 1),
-                tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES))),
+                tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES, REPORT_SCOPE))),
             ),
             App(
                 "Four ticked scopes",
@@ -178,15 +151,18 @@ class PracticeSite:
                 TICKED_SCOPES,
             ),
         ]
+        self.faults = Faults(faults)
+        self.limits = Limits(self.switches, self.clock)
         self.auth = AuthServer(tuple(self.worlds.values()), self.apps, self.switches, self.clock)
-        self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, licence_full=lambda: False)
-        self.writes = self.gateway.writes
+        self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, faults=self.faults)
+        self.writes: dict[str, int] = defaultdict(int)
         self.requests: list[RequestRecord] = []
         self.observers: list[Observer] = []
+        self.defects: list[Exception] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self._wanted_port = port
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
         for uri in redirect_uris:
             self.allow_redirect(uri)
@@ -210,24 +186,26 @@ class PracticeSite:
                 hint="Give another port, or 0 for a free one.",
             ) from None
         self.port: int = listener.getsockname()[1]
+        front = Front(self)
         config = uvicorn.Config(
-            self._serve,
+            front.app,
+            http=front.protocol(),
             log_config=None,
             log_level="critical",
             access_log=False,
             lifespan="off",
             ws="none",
-            interface="asgi3",
             server_header=False,
             timeout_graceful_shutdown=1,
             timeout_keep_alive=75,
         )
-        self._server = _Server(config)
+        ready = threading.Event()
+        self._server = Server(config, ready.set)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [listener]}, name="practice-site", daemon=True
         )
         self._thread.start()
-        self._server.ready.wait(10)
+        ready.wait(10)
         return self
 
     def stop(self) -> None:
@@ -240,8 +218,10 @@ class PracticeSite:
     def __enter__(self) -> PracticeSite:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
+        if self.defects and kind is None:
+            raise self.defects[0]
 
     # -- addresses and credentials --------------------------------------------------------------------------
 
@@ -293,11 +273,8 @@ class PracticeSite:
 
     def allow_redirect(self, uri: str, *, app: App | None = None) -> None:
         """Register a callback URL with an app, or with all apps."""
-        if self.switches.loopback_ip == "refused" and urlsplit(uri).hostname == "127.0.0.1":
-            raise InputError("The console does not take callback URLs on 127.0.0.1.", field="redirect_uri")
         for one in [app] if app is not None else self.apps:
-            if uri not in one.redirect_uris:
-                one.redirect_uris.append(uri)
+            self.auth.set_redirects(one.client_id, [*one.redirect_uris, uri])
 
     # -- what tests do --------------------------------------------------------------------------------------
 
@@ -398,145 +375,9 @@ class PracticeSite:
         named = sum(record.name == what for record in self.requests)
         return named or sum(what in record.path for record in self.requests)
 
-    # -- answering ------------------------------------------------------------------------------------------
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(receive)
-        method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            if self.latency_ms and path.startswith("/ex/"):
-                await asyncio.sleep(self.latency_ms / 1000)
-            name, account, answer = self._answer(method, path, query, headers, body)
-        finally:
-            self.in_flight -= 1
-        shown = urlencode([(k, v) for k, v in parse_qsl(query) if k not in ("state", "code")]) if query else ""
-        self.requests.append(
-            RequestRecord(method, path, shown, answer.status, answer.points, name, account, self.clock.now())
-        )
-        out = [("content-type", answer.content_type), ("content-length", str(len(answer.body))), *answer.headers]
-        for observer in (*self.observers, *self.observe_all):
-            observer(Exchange(method, path, query, headers, body, answer.status, dict(out), answer.body, name))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [(k.encode("latin-1"), v.encode("latin-1")) for k, v in out],
-            }
-        )
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
-
-    def _answer(
-        self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
-    ) -> tuple[str, str, Answer]:
-        found = _EX.match(path)
-        if found:
-            return self._confluence(method, found[1], found[2], query, headers, body)
-        if path == "/authorize" and method in ("GET", "POST"):
-            return "authorize", "", self._authorize(method, query, body)
-        if path == "/oauth/token" and method == "POST":
-            name, answer = self.auth.token(body, headers.get("content-type", ""))
-            answer.headers.append(("cache-control", "no-store"))
-            return name, "", answer
-        if path == "/oauth/token/accessible-resources" and method == "GET":
-            return "accessible-resources", *self._signed_in(headers, query, self._resources)
-        if path == "/me" and method == "GET":
-            return "me", *self._signed_in(headers, query, self._me)
-        if path == "/console" and method in ("GET", "POST"):
-            return "console", "", self._console(method, body)
-        return "", "", gateway_error(404, "Not Found")
-
-    def _confluence(
-        self, method: str, cloud_id: str, path: str, query: str, headers: dict[str, str], body: bytes
-    ) -> tuple[str, str, Answer]:
-        route, _ = self.gateway.find(method, path)
-        access = self.auth.access(headers.get("authorization", ""))
-        refused = self.gateway.refuse(access, cloud_id, route)
-        name = route.name if route else ""
-        account = access.grant.account_id if access else ""
-        if refused is not None or access is None:
-            return name, account, refused or gateway_error(401, "Unauthorized")
-        return name, account, self.gateway.answer(access, cloud_id, method, path, query, body)
-
-    def _signed_in(self, headers: dict[str, str], query: str, then: Callable[[Any], Answer]) -> tuple[str, Answer]:
-        access = self.auth.access(headers.get("authorization", ""))
-        if access is None:
-            return "", gateway_error(401, self.switches.expired_token_message)
-        if query and self.strict:
-            return access.grant.account_id, gateway_error(400, "The practice site is strict: unknown query parameter")
-        return access.grant.account_id, then(access)
-
-    def _resources(self, access: Any) -> Answer:
-        return json_answer(200, self.auth.resources(access))
-
-    def _me(self, access: Any) -> Answer:
-        if "read:me" not in access.scopes:
-            return gateway_error(401, "Unauthorized; scope does not match")
-        row = self.world.user_row(access.grant.account_id)
-        if row is None:
-            return gateway_error(401, self.switches.expired_token_message)
-        person = self.world.person(row)
-        return json_answer(
-            200,
-            {
-                "account_type": person.account_type,
-                "account_id": person.account_id,
-                "email": person.email,
-                "name": person.display_name,
-                "picture": f"https://{self.world.site_host}/avatar/{person.account_id}.png",
-                "account_status": person.account_status,
-                "nickname": person.public_name,
-                "zoneinfo": person.time_zone,
-                "locale": "en-GB",
-                "extended_profile": {"job_title": "", "organization": "", "department": "", "location": ""},
-            },
-        )
-
-    def _authorize(self, method: str, query: str, body: bytes) -> Answer:
-        try:
-            if method == "POST":
-                form = dict(parse_qsl(body.decode("utf-8", "replace")))
-                target = self.auth.decide(form.get("request", ""), form.get("decision", ""), form.get("site", ""))
-                return _go_to(target)
-            asked = dict(parse_qsl(query, keep_blank_values=True))
-            number, pending = self.auth.ask(asked, self.account_id, strict=self.strict)
-        except Refusal as refusal:
-            if refusal.redirect:
-                state = dict(parse_qsl(query)).get("state", "")
-                return _go_to(
-                    callback_address(
-                        refusal.redirect, error=refusal.error, error_description=refusal.description, state=state
-                    )
-                )
-            return pages.refusal_page(refusal.error, refusal.description, refusal.status)
-        row = self.world.user_row(self.account_id)
-        person = self.world.person(row if row is not None else 0)
-        words = f"{person.display_name} ({person.email})" if person.email else person.display_name
-        return pages.consent_page(number, pending, words, one_site=self.switches.grant_level == "resource")
-
-    def _console(self, method: str, body: bytes) -> Answer:
-        saved = problem = ""
-        if method == "POST":
-            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-            app = self.auth.app(form.get("client_id", ""))
-            uris = list(dict.fromkeys(form.get("redirect_uris", "").split()))
-            bad = [uri for uri in uris if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).hostname]
-            if app is None or bad:
-                problem = f"Not saved: {bad[0]} is not an http or https address." if bad else "There is no such app."
-            else:
-                app.redirect_uris = uris
-                saved = f"Saved the callback URLs of {app.name}."
-        return pages.console_page(self.apps, self.worlds.values(), saved=saved, problem=problem)
-
 
 def _made_up(kind: str, seed: int, number: int) -> str:
     return blake2b(f"{kind}:{seed}:{number}".encode(), digest_size=16).hexdigest()
-
-
-def _go_to(address: str) -> Answer:
-    return Answer(302, b"", "text/plain", [("location", address), ("cache-control", "no-store")], points=0)
 
 
 def _as_error(text: str) -> ConsentError:
@@ -551,16 +392,3 @@ def _as_error(text: str) -> ConsentError:
     if message.startswith("Your site admin"):
         return SiteAdminMustAuthorize(message)
     return ConsentError(message)
-
-
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b""
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if not message.get("more_body") or size > _BODY_LIMIT:
-            return b"".join(parts)

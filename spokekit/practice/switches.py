@@ -47,9 +47,9 @@ class Switches:
     grant_level: Literal["account", "resource"] = "account"
     """Whether a consent covers all sites or the chosen one. Documented: chosen when the app is made."""
 
-    refusal: Literal["redirect", "page"] = "redirect"
-    """How a scope that the app lacks, or an admin's block, is told: by ``error=`` on the callback, or a page only.
-    Reported: "authorization is rejected"; how is unknown."""
+    refusal: Literal["redirect", "page"] = "page"
+    """How a scope that the app lacks, or an admin's block, is told: on a page, or by ``error=`` on the callback.
+    Reported: the consent page says "Something went wrong" and the app hears nothing (atlassian-mcp-server 199)."""
 
     user_apps_blocked: bool = False
     """Whether a site administrator must authorise the app first. Documented."""
@@ -102,6 +102,19 @@ class Switches:
 
     by_name_status: int = 410
     """Status of the removed group endpoints that take a name. Reported for another removed endpoint: 410."""
+
+    report_scope: Literal["app", "token"] = "app"
+    """Where the scope of the personal-data report counts: ticked on the app, or held by the token. Reported:
+    3LO tokens never hold it (ECO-533); that ticking is enough is inferred."""
+
+    cycle_period: str = "P7D"
+    """``Cycle-Period`` of the personal-data report. Documented: 7 days by default; its form is reported."""
+
+    search_short_pages: bool = True
+    """Whether pages of the search hold fewer rows than asked though more follow. Measured."""
+
+    permissions_in_roles_mode: Literal["empty", "listed"] = "empty"
+    """What a space's classic permissions are on a site that has roles only. Unknown."""
 
     seats: int | None = None
     """Licence pool: adding to an access group fails with 500 when so many people are licensed; None for no limit."""

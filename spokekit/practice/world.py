@@ -129,7 +129,9 @@ class World:
         self._deleted_groups: set[int] = set()
         self._changed_at: dict[int, float] = {}
         self.version = 0
+        # Answers that are dear to make; the rooms that answer fill them.
         self.user_texts: dict[int, str] = {}
+        self.visible: dict[tuple[int, int], list[Space]] = {}
 
     # -- people ---------------------------------------------------------------------------------------------
 

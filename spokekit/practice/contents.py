@@ -1,0 +1,74 @@
+"""Spaces that a person sees, and the pages in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from spokekit.practice._seeds import Space
+from spokekit.practice.paging import Call
+from spokekit.practice.world import SITE_ADMIN, World
+
+_TITLES = ("Home", "Meeting notes", "How we work", "Decisions", "Glossary", "Frequently asked questions")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a space; ``parent_id`` is 0 for the space's home page."""
+
+    page_id: int
+    title: str
+    text: str
+    space: Space
+    parent_id: int
+    number: int
+    status: str = "current"
+
+
+@lru_cache(maxsize=4096)
+def pages_of(space: Space) -> tuple[Page, ...]:
+    """Return the pages of a space, by id: a home page and two to five below it, the last of them archived."""
+    first = int(space.space_id) + 1
+    count = 3 + (first // 65536) % 4
+    return tuple(
+        Page(
+            page_id=first + number,
+            title=f"{space.name}: {title}" if number else space.name,
+            text=f"{title} of the space {space.key}.".replace("&", "and").replace("<", ""),
+            space=space,
+            parent_id=first if number else 0,
+            number=number,
+            status="archived" if number == count - 1 and count > 4 else "current",
+        )
+        for number, title in enumerate(_TITLES[:count])
+    )
+
+
+def visible_spaces(call: Call) -> list[Space]:
+    """Return the spaces that the caller may see, by id; a site administrator sees all."""
+    cache = call.world.visible
+    key = (call.account_row, call.world.version)
+    if key not in cache:
+        if len(cache) > 32:
+            cache.clear()
+        cache[key] = _visible(call.world, call.account_row)
+    return cache[key]
+
+
+def _visible(world: World, row: int) -> list[Space]:
+    groups = world.groups_of(row)
+    if any(world.group_access[group] & SITE_ADMIN for group in groups):
+        return world.spaces
+    mine = {world.group(group).group_id for group in groups} | {world.account_id(row)}
+    everyone = {"anonymous-users", "authenticated-users"}
+    if not world.is_guest[row]:
+        everyone.add("all-licensed-users")
+    return [
+        space
+        for space in world.spaces
+        if any(
+            grant.principal_id in mine or grant.principal_id in everyone
+            for grant in world.space_grants(space)
+            if grant.operation == "read" and grant.target == "space"
+        )
+    ]

@@ -1,0 +1,113 @@
+"""The points ledger of an app and the burst limits of endpoints, with the headers that tell of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from email.utils import format_datetime
+
+from spokekit.practice._wire import Answer, json_answer
+from spokekit.practice.oauth import Clock
+from spokekit.practice.switches import Switches
+
+HOUR = 3600
+
+
+class Limits:
+    """What each app has spent in this hour, over all its sites, and how fast each endpoint is called.
+
+    Source: Atlassian's rate-limit page for Confluence. The ledger starts anew on the UTC hour; nothing carries over;
+    Confluence's burst limits are not published, so they are off unless the switch ``burst`` is set.
+    """
+
+    def __init__(self, switches: Switches, clock: Clock) -> None:
+        self._switches = switches
+        self._clock = clock
+        self._spent: dict[str, tuple[int, int]] = {}
+        self._burst: dict[tuple[str, str], tuple[float, float]] = defaultdict(
+            lambda: (float(switches.burst), clock.now())
+        )
+
+    def spent(self, client_id: str) -> int:
+        """Return how many points an app has spent in the present hour."""
+        hour, points = self._spent.get(client_id, (0, 0))
+        return points if hour == self._hour() else 0
+
+    def left(self, client_id: str) -> int:
+        """Return how many points an app has left in the present hour."""
+        return max(0, self._switches.quota - self.spent(client_id))
+
+    def spend(self, client_id: str, points: int) -> None:
+        """Charge an app; tests use it to come near the limit."""
+        self._spent[client_id] = (self._hour(), self.spent(client_id) + points)
+
+    def refuse(self, client_id: str, cloud_id: str, name: str) -> Answer | None:
+        """Return the 429 for a call that would go over a limit, or None."""
+        switches = self._switches
+        if switches.burst and not self._take(cloud_id, name):
+            return self.too_many(1, "confluence-burst-based", client_id)
+        if switches.quota_headers == "enforced" and self.left(client_id) <= 0:
+            return self.too_many(self._until_reset(), "confluence-quota-global-based", client_id)
+        return None
+
+    def _take(self, cloud_id: str, name: str) -> bool:
+        key, now = (cloud_id, name), self._clock.now()
+        tokens, at = self._burst[key]
+        tokens = min(float(self._switches.burst), tokens + (now - at) * self._switches.burst)
+        self._burst[key] = (tokens - 1 if tokens >= 1 else tokens, now)
+        return tokens >= 1
+
+    def too_many(self, seconds: int | None, reason: str, client_id: str = "") -> Answer:
+        """Return a 429 that asks to wait for so many seconds, or that does not say how long."""
+        form = self._switches.body_429
+        answer = json_answer(429, {"code": 429, "message": "Rate limit exceeded"}, points=0)
+        if form != "json":
+            answer = Answer(429, b"" if form == "empty" else b"Too many requests", "text/plain", points=0)
+        if seconds is not None:
+            answer.headers.append(("Retry-After", self.retry_after(seconds)))
+        if reason:
+            answer.headers.append(("RateLimit-Reason", reason))
+        return answer
+
+    def retry_after(self, seconds: int) -> str:
+        """Return a wait as a ``Retry-After`` value, in the form that the switch says."""
+        if self._switches.retry_after_form == "seconds":
+            return str(seconds)
+        # A date has whole seconds: rounding up keeps a client from coming back a moment too early.
+        moment = dt.datetime.fromtimestamp(int(self._clock.now()) + seconds + 1, dt.UTC)
+        return format_datetime(moment, usegmt=True)
+
+    def headers(self, client_id: str) -> list[tuple[str, str]]:
+        """Return the quota's headers for an answer to an app."""
+        switches = self._switches
+        if switches.quota_headers == "none":
+            return []
+        left, quota = self.left(client_id), switches.quota
+        beta = "Beta-" if switches.quota_headers == "beta" else ""
+        reset = dt.datetime.fromtimestamp((self._hour() + 1) * HOUR, dt.UTC)
+        out = [
+            (f"X-{beta}RateLimit-Limit", str(quota)),
+            (f"X-{beta}RateLimit-Remaining", str(left)),
+            (f"X-{beta}RateLimit-Reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            (f"{beta}RateLimit-Policy", f'"global-app-quota";q={quota};w={HOUR}'),
+        ]
+        if left < quota * 0.2:
+            wait = self._until_reset()
+            out += [
+                (f"X-{beta}RateLimit-NearLimit", "true"),
+                (f"{beta}RateLimit", f'"global-app-quota";r={left};t={wait}'),
+            ]
+            if beta and not left:
+                out.append(("Beta-Retry-After", str(wait)))
+        return out
+
+    def reset_header(self) -> tuple[str, str]:
+        """Return the header that is all a gateway's 429 has."""
+        reset = dt.datetime.fromtimestamp(int(self._clock.now()) + 2, dt.UTC)
+        return "X-RateLimit-Reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _hour(self) -> int:
+        return int(self._clock.now() // HOUR)
+
+    def _until_reset(self) -> int:
+        return max(1, int((self._hour() + 1) * HOUR - self._clock.now()) + 1)
