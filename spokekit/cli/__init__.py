@@ -6,6 +6,7 @@ once. A module exposes ``app``, a `typer.Typer`.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,10 +87,17 @@ for _name, (_, _help) in COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage) or 3 (incomplete)."""
-    from spokekit.cli._output import guarded
+    from spokekit._secret import scrub
+    from spokekit.cli._output import FAILED, guarded, say
 
     try:
         with guarded():
             app(args=list(arguments) if arguments is not None else None, prog_name="spokekit")
     except typer.Exit as exit_:
         sys.exit(exit_.exit_code)
+    except Exception as fault:  # a traceback may carry what an answer or a request held; the person gets a sentence
+        if os.environ.get("SPOKEKIT_DEBUG"):
+            raise
+        say(f"A fault in spokekit: {type(fault).__name__}: {scrub(str(fault))}")
+        say("Next: please report it, with the output of spokekit doctor. With SPOKEKIT_DEBUG=1 the place is shown.")
+        sys.exit(FAILED)

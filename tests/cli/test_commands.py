@@ -82,6 +82,19 @@ def test_a_failure_is_one_message_without_a_traceback(run: Run) -> None:
     assert "Traceback" not in error
 
 
+def test_a_fault_of_ours_is_a_sentence_and_shows_no_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("cannot send Authorization: Bearer abcdefghijklmnop")
+
+    monkeypatch.setattr("spokekit.cli.tour.run", broken)
+    code, text, error = run("tour")
+    assert (code, text) == (1, "")
+    assert error.startswith("A fault in spokekit: RuntimeError: cannot send Authorization: Bearer ***")
+    monkeypatch.setenv("SPOKEKIT_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        main(["tour"])
+
+
 def test_version(run: Run) -> None:
     from importlib.metadata import version
 
