@@ -1,0 +1,479 @@
+"""Manage the members of registered groups: mark or paste, preview, apply, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit.errors import InputError, NotFound
+from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
+from spokekit.widgets._membership_views import MemberLines, preview_markup, result_markup
+from spokekit.widgets.base import (
+    LABEL_WIDTH,
+    Component,
+    Task,
+    area,
+    button,
+    card,
+    check,
+    dropdown,
+    html,
+    note,
+    row,
+    select_many,
+    text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from spokekit.groups.membership import Membership, Plan, Preview, Result
+    from spokekit.groups.plan import Mode, Only
+    from spokekit.workspace import Workspace
+
+_MARKED = "remove-marked"
+_ACTIONS = (
+    ("Remove the marked members", _MARKED),
+    ("Add the people on a list", "add"),
+    ("Remove the people on a list", "remove"),
+    ("Make the group equal to a list", "sync"),
+)
+_ONLY = (("Add and remove", ""), ("Add only, remove nobody", "add-only"), ("Remove only, add nobody", "remove-only"))
+
+
+class MembershipEditor(Component):
+    """See who is in a registered group, and change it: preview first, then apply, then undo if need be.
+
+    The path without a widget: `spokekit.groups.membership.Membership`.
+
+    Parameters
+    ----------
+    connection:
+        Name of the connection; without it, the default alias's.
+    workspace:
+        Without it, this process's.
+    pace:
+        Changes a second, at most.
+
+    Attributes
+    ----------
+    group_id:
+        The chosen group.
+    value:
+        Account ids of the marked members.
+    members:
+        The group's members as a frame; None until they were read.
+    preview:
+        The plan on the screen, or None.
+    result:
+        What became of the last apply, or None.
+    applied:
+        How often Apply was carried out.
+    """
+
+    group_id = tr.Unicode("")
+    value = tr.Tuple(())
+    members = tr.Any(None, allow_none=True)
+    preview = tr.Any(None, allow_none=True)
+    result = tr.Any(None, allow_none=True)
+    applied = tr.Int(0)
+
+    def __init__(
+        self,
+        connection: str | None = None,
+        *,
+        workspace: Workspace | None = None,
+        pace: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            "Manage members",
+            lead="Only registered groups are changed, and nothing before you have seen the preview and pressed Apply.",
+            **options,
+        )
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._name = connection
+        self._options = {} if pace is None else {"pace": pace}
+        self._lines: MemberLines | None = None
+        self._filling = False
+        self._unfinished = ""
+        self._build()
+        self.remember(connection or "", action=self.action, only=self.only, pasted=self.pasted)
+        self.guarded(self._choose_action)(self.action.value)
+        self.guarded(self.look)()
+
+    # --- building ------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.group = dropdown("Group", [])
+        self.again = button("Read again", tooltip="Read the registered groups and the members again")
+        self.filter = text("Filter members", placeholder="parts of a name, an address, an id, guest, app", live=True)
+        self.list = select_many("Members", rows=12)
+        for control in (self.filter, self.list):
+            control.add_class("sk-stack")
+        self.mark_all = button("Mark all matches", tooltip="Mark everybody that the filter matches, shown or not")
+        self.clear = button("Clear the marks")
+        self.as_table = check("Show as a table")
+        self.count = html("", "sk-count")
+        self.table = html("")
+        self.action = dropdown("What to do", _ACTIONS)
+        self.only = dropdown("How far", _ONLY)
+        self.pasted = area("Paste a list", rows=4, placeholder="account ids or e-mail addresses, one a line")
+        self.upload = ipw.FileUpload(
+            accept=".csv,.txt", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
+        )
+        self.upload_hint = note(
+            "A CSV has the columns `group_id` and `account_id`; without a group column it means the group above. "
+            "It is read when it arrives and goes before what is pasted."
+        )
+        self.file_line = html("", "sk-note")
+        self.forget_file = button("Forget the file", kind="quiet")
+        self.ask = button("Preview", kind="primary")
+        self.shown_preview = html("")
+        self.confirm = text("Type to confirm", live=True)
+        self.confirm_hint = note("")
+        self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
+        self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
+        self.preview_card = card(
+            html("<h4>Preview</h4>"),
+            self.shown_preview,
+            self.confirm_hint,
+            self.confirm,
+            row(self.apply_button, self.discard, css="sk-actions"),
+        )
+        self.shown_result = html("")
+        self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
+        self.resume = button("Resume", tooltip="Go on with the rows that are not done")
+        self.result_card = card(
+            html("<h4>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
+        )
+        self._file: WishList | None = None
+        left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
+        self._list_box = ipw.VBox(
+            [
+                self.pasted,
+                ipw.HBox([self.upload, self.file_line, self.forget_file], layout=ipw.Layout(**left)),
+                ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
+            ]
+        )
+        self.body = [
+            row(self.group, self.again),
+            self.filter,
+            self.list,
+            self.count,
+            row(self.mark_all, self.clear, self.as_table),
+            self.table,
+            self.action,
+            self.only,
+            self._list_box,
+            row(self.ask, css="sk-actions"),
+            self.preview_card,
+            self.result_card,
+        ]
+        _show(self.preview_card, False)
+        _show(self.result_card, False)
+        self._no_file()
+        self.on_change(self.group, self._choose_group)
+        self.on_change(self.filter, self._filter)
+        self.on_change(self.list, self._mark)
+        self.on_change(self.as_table, lambda _: self._show_list())
+        self.on_change(self.action, self._choose_action)
+        self.on_change(self.upload, self._uploaded)
+        self.on_change(self.confirm, lambda _: self._check_words())
+        self.on_click(self.again, self.look)
+        self.on_click(self.mark_all, self._mark_all)
+        self.on_click(self.clear, lambda: self.mark(()))
+        self.on_click(self.forget_file, self._no_file)
+        self.on_click(self.ask, self.make_preview)
+        self.on_click(self.apply_button, self.apply)
+        self.on_click(self.discard, self.drop)
+        self.on_click(self.undo, self.plan_undo)
+        self.on_click(self.resume, self.go_on)
+        self.disable_while_busy(
+            self.group,
+            self.again,
+            self.ask,
+            self.apply_button,
+            self.discard,
+            self.undo,
+            self.resume,
+            self.action,
+            self.upload,
+            self.mark_all,
+            self.clear,
+        )
+
+    @contextmanager
+    def _open(self) -> Iterator[Membership]:
+        from spokekit.groups.membership import Membership
+
+        opened = Membership.of(self._workspace, self._name, **self._options)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    # --- reading -------------------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """Read the registered groups, and the members of the chosen one in the background."""
+        frame = self._workspace.registry(self._name).frame()
+        ids, names = frame["group_id"].tolist(), frame["name"].tolist()
+        same = {name for name in names if names.count(name) > 1}
+        options = [(f"{name or i} ({i})" if name in same else name or i, i) for i, name in zip(ids, names, strict=True)]
+        chosen = self.group_id if self.group_id in ids else ids[0] if ids else None
+        self._filling = True
+        try:
+            self.group.options = options
+            self.group.value = chosen
+        finally:
+            self._filling = False
+        if chosen is None:
+            self.group_id = ""
+            self.say("No group is registered yet: choose some in notebook 4, then press Read again.", "warning")
+            return
+        self._choose_group(chosen)
+
+    def choose(self, group: str) -> None:
+        """Choose a registered group by id or name, as in the list."""
+        for label, group_id in self.group.options:
+            if group in (group_id, label):
+                if self.group.value == group_id:
+                    self._choose_group(group_id)
+                else:
+                    self.group.value = group_id
+                return
+        raise NotFound(f"{group} is not in the list of registered groups.", hint="Register it in notebook 4.")
+
+    def _choose_group(self, group_id: str | None) -> None:
+        if self._filling or not group_id:
+            return
+        self.group_id = group_id
+        self.drop(quiet=True)
+
+        def work(task: Task) -> tuple[pd.DataFrame, str]:
+            with self._open() as members:
+                frame = members.members(group_id, progress=task.progress, cancel=task.cancelled)
+                place = members.site.place
+                open_ones = members.journal.unfinished(place.cloud_id, place.alias_id)
+                return frame, open_ones[0].apply_id if open_ones else ""
+
+        def done(found: tuple[pd.DataFrame, str]) -> None:
+            self._take_members(found[0])
+            self._unfinished = found[1]
+            if self._unfinished and self.result is None:
+                self.shown_result.value = "<p><strong>An earlier apply was not finished.</strong></p>"
+                self._offer(undo=False, resume=True)
+
+        self.run(work, words="Reading the members", done=done)
+
+    def _take_members(self, frame: pd.DataFrame) -> None:
+        before = self._lines
+        self._lines = MemberLines(frame)
+        self._lines.words = self.filter.value
+        if before is not None:
+            self._lines.marked = {account: None for account in before.marked if account in self._lines.rows}
+        self.members = frame
+        self._show_list()
+
+    # --- the list ------------------------------------------------------------------------------------------------
+    def _show_list(self) -> None:
+        lines = self._lines
+        if lines is None:
+            return
+        shown = lines.shown
+        self._filling = True
+        try:
+            with self.list.hold_sync():
+                self.list.options = [(lines.labels[account], account) for account in shown]
+                self.list.value = tuple(account for account in shown if account in lines.marked)
+        finally:
+            self._filling = False
+        self._say_count()
+        _show(self.table, self.as_table.value)
+        self.table.value = lines.table(self.group.label or self.group_id) if self.as_table.value else ""
+
+    def _say_count(self) -> None:
+        if self._lines is not None:
+            self.count.value = f"<p>{self._lines.count_words()}</p>"
+            self.value = tuple(self._lines.marked)
+
+    def _filter(self, words: str) -> None:
+        if self._lines is not None:
+            self._lines.words = words
+            self._show_list()
+
+    def _mark(self, chosen: tuple[str, ...]) -> None:
+        if not self._filling and self._lines is not None:
+            self._lines.mark(chosen)
+            self._say_count()
+
+    def _mark_all(self) -> None:
+        if self._lines is not None:
+            self._lines.mark_matches()
+            self._show_list()
+
+    def mark(self, accounts: Any) -> None:
+        """Mark exactly these members."""
+        if self._lines is not None:
+            self._lines.marked = {account: None for account in accounts if account in self._lines.rows}
+            self._show_list()
+
+    # --- what to do ----------------------------------------------------------------------------------------------
+    def _choose_action(self, action: str) -> None:
+        _show(self._list_box, action != _MARKED)
+        _show(self.only, action == "sync")
+
+    def _uploaded(self, files: Any) -> None:
+        if not files:
+            return
+        item = files[0]
+        content, name = bytes(item["content"]), str(item["name"])
+        # The content must not stay in the widget's state, which is saved in the notebook.
+        self.upload.value = ()
+        self._file = read_csv(content, group=self.group_id, name=name)
+        notes = " ".join(self._file.notes)
+        self.file_line.value = _line(f"{name}: {len(self._file.wishes):,} lines. {notes}")
+        _show(self.forget_file, True)
+
+    def _no_file(self) -> None:
+        self._file = None
+        self.file_line.value = ""
+        _show(self.forget_file, False)
+
+    def wishes(self) -> WishList:
+        """Return the list that the preview will be made of; raises `InputError` when there is none."""
+        if self.action.value == _MARKED:
+            if not self.value:
+                raise InputError("Nobody is marked.", hint="Mark members in the list, or choose another action.")
+            return for_accounts(self.group_id, self.value)
+        if self._file is not None:
+            return self._file
+        if not self.pasted.value.strip():
+            raise InputError("There is no list yet.", hint="Paste account ids or addresses, or upload a CSV.")
+        return from_pasted(self.pasted.value, self.group_id)
+
+    # --- preview, apply, undo ------------------------------------------------------------------------------------
+    def make_preview(self) -> None:
+        """Plan what the form says and show the preview; nothing is changed."""
+        wishes = self.wishes()
+        action = self.action.value
+        mode: Mode = "remove" if action == _MARKED else action
+        only: Only = self.only.value if mode == "sync" else ""
+        self._preview(
+            "Comparing the list with the site",
+            lambda members, task: members.plan(wishes, mode, only=only, progress=task.progress, cancel=task.cancelled),
+        )
+
+    def plan_undo(self) -> None:
+        """Plan the opposite of the last apply and show its preview."""
+        apply_id = self.result.apply_id if self.result is not None else None
+        self._preview(
+            "Comparing the apply with the site",
+            lambda members, task: members.plan_undo(apply_id, progress=task.progress, cancel=task.cancelled),
+        )
+
+    def _preview(self, words: str, make: Callable[[Membership, Task], Plan]) -> None:
+        def work(task: Task) -> Preview:
+            with self._open() as members:
+                return members.preview(make(members, task))
+
+        def done(preview: Preview) -> None:
+            self.preview = preview
+            self.shown_preview.value = preview_markup(preview)
+            self.confirm.value = ""
+            _show(self.confirm, bool(preview.confirmation))
+            self.confirm_hint.value = _line(
+                f"{len(preview.plan.planned):,} changes: type “{preview.confirmation}” to confirm."
+                if preview.confirmation
+                else ""
+            )
+            _show(self.confirm_hint, bool(preview.confirmation))
+            changes = len(preview.plan.planned)
+            self.apply_button.description = (
+                f"Apply {changes:,} {'change' if changes == 1 else 'changes'}" if changes else "Nothing to apply"
+            )
+            _show(self.preview_card, True)
+            self.say("Nothing is changed yet. Read the preview, then press Apply or Discard.")
+
+        self.run(work, words=words, done=done)
+
+    def task_ended(self) -> None:
+        """Called by the runner; the controls come back, Apply only when it may be pressed."""
+        super().task_ended()
+        self._check_words()
+
+    def _check_words(self) -> None:
+        preview = self.preview
+        typed = " ".join(self.confirm.value.split()).casefold()
+        ready = preview is not None and bool(preview.plan.planned) and typed == preview.confirmation
+        self.apply_button.disabled = self.busy or not ready
+
+    def drop(self, *, quiet: bool = False) -> None:
+        """Discard the preview."""
+        self.preview = None
+        _show(self.preview_card, False)
+        if not quiet:
+            self.say("Discarded. Nothing was changed.")
+
+    def apply(self) -> None:
+        """Carry the previewed plan out, in the background; Cancel stops it before its next row."""
+        preview = self.preview
+        if preview is None:
+            raise InputError("There is no preview to apply.", hint="Press Preview first.")
+        typed = self.confirm.value
+        self._change(
+            "Applying",
+            lambda members, task: members.apply(preview, confirm=typed, progress=task.progress, cancel=task.cancelled),
+        )
+
+    def go_on(self) -> None:
+        """Resume the apply on the screen, or the latest that is not finished."""
+        apply_id = self.result.apply_id if self.result is not None else self._unfinished or None
+        self._change(
+            "Resuming",
+            lambda members, task: members.resume(apply_id, progress=task.progress, cancel=task.cancelled),
+        )
+
+    def _change(self, words: str, act: Callable[[Membership, Task], Result]) -> None:
+        group_id = self.group_id
+
+        def work(task: Task) -> tuple[Result, pd.DataFrame, str]:
+            with self._open() as members:
+                result = act(members, task)
+                return result, members.members(group_id), members.site.place.site
+
+        def done(found: tuple[Result, pd.DataFrame, str]) -> None:
+            result, frame, place = found
+            self.result = result
+            self.drop(quiet=True)
+            self.shown_result.value = result_markup(result, place)
+            self._offer(undo=bool(result.counts().get("done")), resume=not result.finished)
+            self._take_members(frame)
+            self.applied += 1
+            self.say(result.words, "ok" if result.finished and "failed" not in result.counts() else "warning")
+
+        self.run(work, words=words, done=done)
+
+    def _offer(self, *, undo: bool, resume: bool) -> None:
+        _show(self.result_card, True)
+        _show(self.undo, undo)
+        _show(self.resume, resume)
+
+
+def _show(widget: ipw.Widget, visible: bool) -> None:
+    widget.layout.display = "" if visible else "none"
+
+
+def _line(words: str) -> str:
+    from html import escape
+
+    return f"<p>{escape(words)}</p>" if words else ""

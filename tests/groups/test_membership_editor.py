@@ -1,0 +1,159 @@
+"""The editor without a browser: what a person does, by `.value` and `.click()`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spokekit.errors import NotFound
+from spokekit.widgets import MembershipEditor
+from spokekit.widgets.base import forget_typed
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+
+@pytest.fixture
+def editor(registered: Workspace) -> MembershipEditor:
+    forget_typed()
+    made = MembershipEditor(workspace=registered, pace=1000)
+    made.settled()
+    made.choose("marketing")
+    made.settled()
+    return made
+
+
+def upload(editor: MembershipEditor, content: bytes, name: str = "list.csv") -> None:
+    editor.upload.value = (
+        {
+            "name": name,
+            "content": content,
+            "type": "text/csv",
+            "size": len(content),
+            "last_modified": datetime.now(UTC),
+        },
+    )
+
+
+def test_mark_two_preview_apply_undo(editor: MembershipEditor, site: PracticeSite) -> None:
+    before = set(site.world.member_ids("marketing"))
+    assert len(editor.list.options) == len(before)
+    editor.list.value = tuple(account for _, account in editor.list.options[:2])
+    assert "2 marked" in editor.count.value
+    editor.ask.click()
+    editor.settled()
+    assert not site.writes
+    assert editor.preview_card.layout.display == ""
+    assert "2 people to remove" in editor.shown_preview.value
+    assert editor.apply_button.description == "Apply 2 changes"
+    editor.apply_button.click()
+    editor.settled()
+    assert editor.applied == 1
+    assert editor.result.counts() == {"done": 2}
+    assert len(editor.list.options) == len(before) - 2
+    assert editor.preview is None
+    editor.undo.click()
+    editor.settled()
+    assert {row.action for row in editor.preview.plan.planned} == {"add"}
+    editor.apply_button.click()
+    editor.settled()
+    assert set(site.world.member_ids("marketing")) == before
+    assert len(editor.members) == len(before)
+
+
+def test_marks_outlive_the_filter_and_names_are_escaped(editor: MembershipEditor, site: PracticeSite) -> None:
+    editor.choose("support-tier-1")
+    editor.settled()
+    editor.filter.value = "script"
+    assert len(editor.list.options) == 1
+    editor.mark_all.click()
+    editor.filter.value = ""
+    assert len(editor.value) == 1
+    assert editor.list.value == editor.value
+    editor.as_table.value = True
+    assert "&lt;script&gt;" in editor.table.value
+    editor.ask.click()
+    editor.settled()
+    for shown in (editor.table.value, editor.shown_preview.value):
+        assert "<script" not in shown
+    with pytest.raises(NotFound):
+        editor.choose("Team Falcon")
+
+
+def test_paste_and_upload(editor: MembershipEditor, site: PracticeSite) -> None:
+    inside = set(site.world.member_ids("marketing"))
+    new = [a for a in site.world.member_ids("legal-counsel") if a not in inside]
+    editor.action.value = "add"
+    assert editor._list_box.layout.display == ""
+    editor.ask.click()
+    assert "There is no list yet" in editor.status
+    editor.pasted.value = f"{new[0]}\nnobody@example.invalid"
+    editor.ask.click()
+    editor.settled()
+    assert [row.status for row in editor.preview.plan.rows] == ["planned", "refused"]
+    assert "it may be hidden" in editor.shown_preview.value
+
+    upload(editor, f"account_id;name\n{new[1]};x\n".encode())
+    assert editor.upload.value == (), "what was uploaded does not stay in the saved state"
+    assert "1 lines. The cells are separated by semicolons." in editor.file_line.value
+    editor.ask.click()
+    editor.settled()
+    assert [row.account_id for row in editor.preview.plan.rows] == [new[1]]
+    upload(editor, b"PK\x03\x04")
+    assert "Excel workbook" in editor.status
+    editor.forget_file.click()
+    editor.discard.click()
+    assert editor.preview is None
+    assert not site.writes
+
+
+def test_a_large_plan_is_applied_only_after_typing(editor: MembershipEditor, site: PracticeSite) -> None:
+    editor.choose("project-phoenix")
+    editor.settled()
+    editor.action.value = "sync"
+    editor.pasted.value = "\n".join(a for a in site.world.member_ids("confluence-users")[15:40])
+    editor.ask.click()
+    editor.settled()
+    changes = len(editor.preview.plan.planned)
+    assert changes > 20
+    assert editor.apply_button.disabled
+    editor.confirm.value = f"change {changes} memberships"
+    assert not editor.apply_button.disabled
+    editor.apply_button.click()
+    editor.settled()
+    assert editor.result.counts() == {"done": changes}
+    assert len(site.world.member_ids("project-phoenix")) == changes
+
+
+def test_cancel_and_resume(editor: MembershipEditor, site: PracticeSite, registered: Workspace) -> None:
+    editor._options["pace"] = 5
+    editor.mark([account for _, account in editor.list.options[:3]])
+    editor.ask.click()
+    editor.settled()
+    editor.apply_button.click()
+    deadline = time.monotonic() + 10
+    while not site.writes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    editor.runner.cancel()
+    editor.settled()
+    assert editor.result.stopped.startswith("Cancelled after")
+    assert editor.resume.layout.display == ""
+
+    again = MembershipEditor(workspace=registered, pace=1000)
+    again.settled()
+    assert "not finished" in again.shown_result.value
+    again.resume.click()
+    again.settled()
+    assert again.result.finished
+    assert again.status_kind == "ok"
+
+
+def test_nothing_registered_yet(connected: Workspace) -> None:
+    editor = MembershipEditor(workspace=connected)
+    editor.settled()
+    assert "No group is registered yet" in editor.status
+    assert "MembershipEditor" in repr(editor)
