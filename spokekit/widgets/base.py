@@ -311,7 +311,7 @@ def text(label: str, value: str = "", *, placeholder: str = "", live: bool = Fal
         placeholder=placeholder,
         continuous_update=live,
         style=_style(),
-        layout=ipw.Layout(width="100%"),
+        layout=ipw.Layout(width="auto"),
     )
 
 
@@ -324,7 +324,7 @@ def area(label: str, value: str = "", *, rows: int = 3, placeholder: str = "") -
         rows=rows,
         continuous_update=False,
         style=_style(),
-        layout=ipw.Layout(width="100%"),
+        layout=ipw.Layout(width="auto"),
     )
 
 
@@ -346,7 +346,7 @@ def dropdown(label: str, options: Sequence[Any], *, value: Any = None) -> ipw.Dr
 def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> ipw.SelectMultiple:
     """Return a labelled list for several choices; put at most some hundred options in (see `GroupPicker`)."""
     return ipw.SelectMultiple(
-        options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="100%")
+        options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="auto")
     )
 
 
@@ -382,9 +382,24 @@ def card(*widgets: ipw.Widget) -> ipw.VBox:
 
 
 def html_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, caption: str = "", numbers: Iterable[int] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    caption: str = "",
+    label: str = "",
+    numbers: Iterable[int] = (),
 ) -> str:
-    """Return an escaped HTML table; ``numbers`` are the positions of columns to align right."""
+    """Return an escaped HTML table.
+
+    Parameters
+    ----------
+    caption:
+        Stands above the table.
+    label:
+        What a screen reader calls it when there is no caption.
+    numbers:
+        Positions of columns to align right.
+    """
     right = frozenset(numbers)
     head = "".join(f"<th scope='col'>{escape(str(c))}</th>" for c in columns)
     lines = []
@@ -395,9 +410,10 @@ def html_table(
         )
         lines.append(f"<tr>{line}</tr>")
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    name = escape(caption or label or "Table", quote=True)
     # A region that scrolls has to be reachable from the keyboard.
     return (
-        f"<div class='sk-table' tabindex='0' role='region' aria-label='{escape(caption or 'Table', quote=True)}'>"
+        f"<div class='sk-table' tabindex='0' role='region' aria-label='{name}'>"
         f"<table class='sk'>{said}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 

@@ -123,7 +123,7 @@ class ConnectionForm(Component):
         self.restore = button("Restore the saved scopes")
         self.restore_note = html("", "sk-under-field")
         self.scope_buttons = row(self.leave_out, self.restore)
-        self.scope_buttons.layout.margin = "0 0 4px 158px"
+        self.scope_buttons.layout.margin = "0 0 4px 160px"
         self.save_and_get = button("Save and Get OAuth Token", kind="primary")
         self.only_save = button("Save", tooltip="Save without asking for a token")
         self.token = TokenButton(workspace=self._workspace, connection=self.connection, embedded=True)
@@ -133,13 +133,18 @@ class ConnectionForm(Component):
             self.field_errors[name].add_class("sk-under-field")
             self.field_errors[name].layout.display = "none"
         advanced = ipw.VBox(
-            [self.fields["auth_url"], self.field_errors["auth_url"], self.fields["pkce"], self.field_errors["pkce"]]
+            [
+                self._with_error("auth_url"),
+                self._with_error("pkce"),
+                self.token.way,
+                self.token.reason,
+            ]
         )
-        self.fields["pkce"].layout.margin = "2px 2px 2px 158px"
+        self.fields["pkce"].layout.margin = "2px 2px 2px 160px"
         fold = ipw.Accordion(children=[advanced], titles=("Advanced",), selected_index=None)
         self.site = html(self._site_words(), "sk-under-field")
         redirect = row(self.copy)
-        redirect.layout.margin = "0 0 4px 158px"
+        redirect.layout.margin = "0 0 4px 160px"
         self.body = [
             self._with_error("name"),
             self._with_error("url"),

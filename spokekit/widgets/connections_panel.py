@@ -73,6 +73,11 @@ class ConnectionsPanel(Component):
         self.summary.value = f"<p>{count} {'connection' if count == 1 else 'connections'}</p>"
         self._list.children = tuple(self._row(line) for line in self.rows)
 
+    def follow(self, component: Component) -> ConnectionsPanel:
+        """Look again whenever another component saved something or got a token; returns itself."""
+        component.observe(self.guarded(lambda _: self.refresh()), ["saved", "token_status"])
+        return self
+
     def _row(self, line: RowStatus) -> ipw.VBox:
         saved = line.connection
         name = saved.name if saved is not None else line.alias.label
@@ -99,11 +104,11 @@ class ConnectionsPanel(Component):
             buttons.append(made)
         return card(head, row(*buttons), sure, details)
 
-    def _actions(self, line: RowStatus, sure: ipw.HBox) -> list[tuple[str, Callable[[], None]]]:
+    def _actions(self, line: RowStatus, sure: ipw.HBox) -> list[tuple[str, Callable[[], object]]]:
         saved = line.connection
         if saved is None:
             return [("Configure", partial(self.open_form, alias=line.alias.alias_id))]
-        actions: list[tuple[str, Callable[[], None]]] = [("Edit", partial(self.open_form, saved.connection_id))]
+        actions: list[tuple[str, Callable[[], object]]] = [("Edit", partial(self.open_form, saved.connection_id))]
         if line.needs_consent:
             actions.append(("Get OAuth Token", partial(self.open_token, saved)))
         if line.state in ("valid", "expired"):

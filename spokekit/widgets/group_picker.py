@@ -148,7 +148,8 @@ class GroupPicker(Component):
 
         def work(task: Task) -> pd.DataFrame:
             with self._workspace.spoke(self._name) as spoke:
-                return spoke.look_up_groups(progress=task.progress, cancel=task.cancelled)
+                # A list that is not whole is shown with a warning, so that its groups can be used.
+                return spoke.look_up_groups(partial="keep", progress=task.progress, cancel=task.cancelled)
 
         self.run(work, words="Looking up the groups", done=self._show_groups)
 
@@ -285,11 +286,13 @@ class GroupPicker(Component):
 
         def work(task: Task) -> dict[str, int]:
             with self._workspace.spoke(self._name) as spoke:
-                members = spoke.look_up_members_by_group_id(shown, progress=task.progress, cancel=task.cancelled)
+                members = spoke.look_up_members_by_group_id(
+                    shown, partial="keep", progress=task.progress, cancel=task.cancelled
+                )
             counts = members["group_id"].value_counts()
             # A group whose walk failed is unknown, not empty.
             report = members.attrs.get("completeness") or {}
-            unsure = {str(f.get("group_id", f) if isinstance(f, dict) else f) for f in report.get("failed") or ()}
+            unsure = {*report.get("failed", ()), *report.get("partial", ())}
             return {i: int(counts.get(i, 0)) for i in shown if i not in unsure}
 
         def done(counts: dict[str, int]) -> None:

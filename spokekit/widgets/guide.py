@@ -11,7 +11,7 @@ import traitlets as tr
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.errors import NotConfigured, NotFound, SpokekitError
+from spokekit.errors import Conflict, NotConfigured, NotFound, SpokekitError
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component, button, html, row
 
@@ -81,7 +81,7 @@ class Guide(Component):
             from spokekit.workspace import workspace as of_this_process
 
             workspace = of_this_process()
-        self.workspace = workspace
+        self.workspace: Workspace = workspace
         self.step = here
         self._name = connection
         self.unattended = rehearsal.unattended()
@@ -89,7 +89,7 @@ class Guide(Component):
         self._place = html("")
         self._where = html("", "sk-note")
         self.again = button("Look again", kind="quiet", tooltip="Read the state of the steps again")
-        self.body = [self._place, row(self._where, self.again)]
+        self.body = [self._place, self._where, row(self.again)]
         self.on_click(self.again, self.refresh)
         self.guarded(self._begin)()
 
@@ -139,13 +139,15 @@ class Guide(Component):
         state = self._state()
         lines = []
         for step in STEPS:
-            mark, word = ("✓", "done") if step.number in state and step.number != 0 else ("", "")
-            words = state.get(step.number, "")
+            done = step.number in state and step.number != 0
             title = escape(step.title)
+            told = ["✓ done"] if done else []
             if step is self.step:
-                title, word = f"<strong>{title}</strong>", "you are here" + (", done" if word else "")
-            told = "; ".join(part for part in (word, escape(words)) if part)
-            lines.append(f"<li>{title}{f' — {mark} {told}' if told else ''}</li>")
+                title = f"<strong>{title}</strong>"
+                told.insert(0, "<strong>you are here</strong>")
+            if step.number in state:
+                told.append(escape(state[step.number]))
+            lines.append(f"<li>{' · '.join([title, *told])}</li>")
         self._place.value = f"<ol class='sk-list' start='0'>{''.join(lines)}</ol>"
         where = f"{self._site_words()[0].upper()}{self._site_words()[1:]}"
         self._where.value = f"<p>{where}. Records: {escape(self.workspace.store.describe())}.</p>"
@@ -202,8 +204,6 @@ class Words:
 
 def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: str | None = None) -> None:
     """Do the steps before `before` that are not done yet, or were done on a practice site that is gone."""
-    from spokekit.oauth.grant import get_token
-
     if before <= 2:
         return
     draft = ConnectionDraft(
@@ -214,6 +214,11 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
     )
     try:
         saved = workspace.connection(name)
+        if not saved.is_practice:
+            raise Conflict(
+                f"An unattended run found the connection “{saved.name}”, which leads to a real site, and stopped.",
+                hint="Give the run a home of its own with SPOKEKIT_HOME.",
+            )
         saved = workspace.connections.edit(
             saved.connection_id, url=draft.url, auth_url=draft.auth_url, redirect_uri=draft.redirect_uri
         )
@@ -221,8 +226,19 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
         saved = workspace.connections.save(draft)
     if not workspace.tokens.has_client_secret(saved):
         workspace.tokens.set_client_secret(saved, Secret(site["client_secret"]))
-    if before <= 3 or workspace.tokens.status(saved).state in ("valid", "expired"):
+    if before <= 3:
         return
+    if workspace.tokens.status(saved).state not in ("valid", "expired"):
+        _consent(workspace, saved)
+    if before > 4 and not workspace.registry(saved.connection_id).ids():
+        with workspace.spoke(saved.connection_id) as spoke:
+            groups = spoke.look_up_groups()
+        registry = workspace.registry(saved.connection_id)
+        registry.add(list(groups.loc[groups["access"] != "", "group_id"]), groups=groups)
+
+
+def _consent(workspace: Workspace, saved: Connection) -> None:
+    from spokekit.oauth.grant import get_token
 
     def browse(address: str) -> None:
         threading.Thread(target=rehearsal.play_browser, args=(Secret(address),), daemon=True).start()

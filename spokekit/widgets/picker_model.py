@@ -33,7 +33,7 @@ class GroupLine:
         """Return what an administrator has to recognise, in words."""
         found = []
         if self.access:
-            found.append(f"Confluence access: {self.access}")
+            found.append(f"access: {self.access}")
         if self.managed_by.upper() in _TEAMS or self.usage_type.upper().startswith("TEAM"):
             found.append("team")
         if self.managed_by.upper() == "EXTERNAL":
@@ -137,7 +137,7 @@ class PickerModel:
         kind = " with Confluence access" if side == "available" and self.only_access else ""
         words = f"{everything:,} {'group' if everything == 1 else 'groups'}{kind}"
         if self.filters[side].strip():
-            words += f", {matching:,} match{'es' if matching == 1 else ''}"
+            words += f", {matching:,} matching the filter"
         if matching > SHOWN:
             words += f"; the first {SHOWN} are shown, so narrow the filter"
         marked = self.marked[side]

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from spokekit._secret import Secret
 from spokekit.errors import ConsentError, SpokekitError
 from spokekit.widgets.base import Component
+from spokekit.widgets.check_panel import CheckPanel
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.token_button import TokenButton
@@ -149,8 +150,14 @@ def _play_picker(picker: GroupPicker, site: dict[str, Any], *, names: tuple[str,
     picker.settled()
 
 
+def _play_check(panel: CheckPanel, site: dict[str, Any]) -> None:
+    panel.check()
+    panel.settled()
+
+
 _PARTS: dict[type[Component], Callable[..., None]] = {
     ConnectionForm: _play_form,
     TokenButton: _play_token,
     GroupPicker: _play_picker,
+    CheckPanel: _play_check,
 }

@@ -115,8 +115,9 @@ class TokenButton(Component):
         self._redirect_row = row(self.redirect, self.copy)
         for box in (self._waiting_box, self._site_box):
             box.layout.display = "none"
-        start = [] if self._embedded else [self._redirect_row, row(self.start, css="sk-actions")]
-        self.body = [self.way, self.reason, *start, self._waiting_box, self._site_box]
+        # An embedding form has the button itself, and shows the way among its own fields.
+        own = [self._redirect_row, self.way, self.reason, row(self.start, css="sk-actions")]
+        self.body = [*([] if self._embedded else own), self._waiting_box, self._site_box]
         self.on_click(self.start, lambda: self.get(open_page=True))
         self.on_click(self.use_site, self._use_site)
         self.on_change(self.way, lambda _: self._show_connection())
