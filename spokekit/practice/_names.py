@@ -109,7 +109,7 @@ LAST = [
     "Berg",
     "Cohen",
     "Zhang",
-    "Yılmaz",
+    "Yildiz",
     "Wójcik",
     "Mwangi",
     "Martin",

@@ -98,7 +98,7 @@ _SPACES: tuple[tuple[str, str, str, str, int, tuple[tuple[str, str, str], ...]],
 
 
 def plain_ascii(name: str) -> str:
-    plain = unicodedata.normalize("NFKD", name.replace("ı", "i")).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return "".join(c if c.isalnum() else "." for c in plain).replace("..", ".").strip(".")
 
 

@@ -43,7 +43,7 @@ def generated_seed(size: str, seed: int, site_number: int = 0) -> Seed:
 def _sizes(users: int, groups: int, total: int) -> npt.NDArray[np.int64]:
     """Zipf-like group sizes that add up to ``total``, with one group in twenty empty."""
     cap = min(int(users * 0.9), _LARGEST_GROUP)
-    weight = 1.0 / np.arange(1, groups + 1) ** 0.85
+    weight = np.arange(1, groups + 1, dtype=np.float64) ** -0.85
     weight[::20] = 0
     weight[0] = 1.0
     low, high = 0.0, float(total)
@@ -53,7 +53,7 @@ def _sizes(users: int, groups: int, total: int) -> npt.NDArray[np.int64]:
             low = scale
         else:
             high = scale
-    sizes = np.minimum(np.floor(weight * low), cap).astype(np.int64)
+    sizes: npt.NDArray[np.int64] = np.minimum(np.floor(weight * low), cap).astype(np.int64)
     missing = total - int(sizes.sum())
     room = np.flatnonzero((weight > 0) & (sizes < cap))
     while missing > 0:

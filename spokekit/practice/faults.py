@@ -107,7 +107,10 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read ``NAME[:ARGUMENT][xTIMES][@OPERATION]``; the argument is N, or what the menu says. Raises `InputError`."""
+        """Read ``NAME[:ARGUMENT][xTIMES][@OPERATION]``; the argument is what the menu says.
+
+        Raises `InputError`.
+        """
         found = _TEXT.fullmatch(text.strip())
         if found is None:
             raise InputError(
@@ -149,7 +152,7 @@ class Faults:
         self.add(*texts)
 
     def add(self, *faults: str | Fault) -> None:
-        """Add faults, as `Fault` or as text (see `Fault.parse`); raises `InputError` for one that is not on the menu."""
+        """Add faults, as `Fault` or as text for `Fault.parse`; raises `InputError` when the menu lacks one."""
         self.active += [Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults]
 
     def clear(self, *names: str) -> None:
@@ -165,7 +168,9 @@ class Faults:
 
     def hit(self, name: str, operation: str) -> bool:
         """Count a request for a fault of this name, and say whether it is hit."""
-        return any([f.strikes(operation) for f in self.active if f.name == name])
+        # Every one of them counts the request, so no short cut.
+        struck = [fault.strikes(operation) for fault in self.active if fault.name == name]
+        return any(struck)
 
     # -- before a call is answered --------------------------------------------------------------------------
 
@@ -206,9 +211,13 @@ class Faults:
                 if fault.strikes(operation):
                     answer.body = _SPOIL[fault.name](fault, answer.body)
                     answer.broken = fault.name
-            elif not confluence and fault.name == "token-lost" and operation in ("exchange", "refresh"):
-                if fault.strikes(operation):
-                    answer.delivery, answer.broken = "hang-up", fault.name
+            elif (
+                not confluence
+                and fault.name == "token-lost"
+                and operation in ("exchange", "refresh")
+                and fault.strikes(operation)
+            ):
+                answer.delivery, answer.broken = "hang-up", fault.name
 
 
 def _busy(status: int, seconds: int | None) -> Callable[[Fault, Limits], Answer]:

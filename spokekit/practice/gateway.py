@@ -42,6 +42,7 @@ def _granular(*names: str) -> tuple[str, ...]:
     return tuple(f"{name}:confluence" for name in names)
 
 
+_DETAILS = ("read:content-details:confluence",)
 _GROUPS, _WRITE, _USER = "read:confluence-groups", "write:confluence-groups", "read:confluence-user"
 _PAGING = ("start", "limit", "next")
 _CURSOR = ("cursor", "limit")
@@ -64,10 +65,10 @@ ROUTES: tuple[Route, ...] = (
         "remove", "DELETE", f"{_V1}/group/userByGroupId", v1.remove_member, _WRITE, _granular("write:group"),
         ("groupId", "accountId"),
     ),
-    Route("user", "GET", f"{_V1}/user", v1.one_user, _USER, _granular("read:content-details"), ("accountId", "expand")),
-    Route("current", "GET", f"{_V1}/user/current", v1.current_user, _USER, _granular("read:content-details"), ("expand",)),
+    Route("user", "GET", f"{_V1}/user", v1.one_user, _USER, _DETAILS, ("accountId", "expand")),
+    Route("current", "GET", f"{_V1}/user/current", v1.current_user, _USER, _DETAILS, ("expand",)),
     Route(
-        "bulk", "GET", f"{_V1}/user/bulk", v1.bulk_users, _USER, _granular("read:content-details"), ("accountId", "expand")
+        "bulk", "GET", f"{_V1}/user/bulk", v1.bulk_users, _USER, _DETAILS, ("accountId", "expand")
     ),
     Route(
         "memberof", "GET", f"{_V1}/user/memberof", v1.member_of, _USER, _granular("read:user", "read:group"),
@@ -75,12 +76,12 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("users-bulk", "POST", f"{_V2}/users-bulk", v2.users_bulk, "", _granular("read:user")),
     Route(
-        "search", "GET", f"{_V1}/search", search.search, "search:confluence", _granular("read:content-details"),
+        "search", "GET", f"{_V1}/search", search.search, "search:confluence", _DETAILS,
         (*_PAGING, "cql", "cqlcontext", "cursor", "prev", "includeArchivedSpaces", "excludeCurrentSpaces", "excerpt",
          "sitePermissionTypeFilter", "expand"),
     ),
     Route(
-        "search-users", "GET", f"{_V1}/search/user", search.search_users, "", _granular("read:content-details"),
+        "search-users", "GET", f"{_V1}/search/user", search.search_users, "", _DETAILS,
         (*_PAGING, "cql", "expand", "sitePermissionTypeFilter"),
     ),
     Route(

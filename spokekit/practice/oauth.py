@@ -209,20 +209,21 @@ class AuthServer:
         told = target if self.switches.refusal == "redirect" else ""
         scopes = tuple(scope for scope in scopes if scope != REPORT_SCOPE)
         if foreign or not scopes:
-            words = "This app has requested scopes that have not been added to the app. Add the following scopes to the app: "
-            words = words + ", ".join(foreign) if foreign else "No scope was asked for that a person can consent to."
+            words = "No scope was asked for that a person can consent to."
+            if foreign:
+                words = "This app has requested scopes that have not been added to the app. "
+                words += f"Add the following scopes to the app: {', '.join(foreign)}"
             raise Refusal("invalid_scope", words, redirect=told)
         sites = tuple(world for world in self.worlds if self._may_use(world, account_id))
         if not sites:
             raise Refusal(
                 "access_denied",
-                "This app requires access to a Confluence site which you don't have or don't have the permission to access.",
+                "This app requires access to a Confluence site which you don't have "
+                "or don't have the permission to access.",
             )
         if self.switches.user_apps_blocked and not _is_site_admin(sites[0], account_id):
             host = sites[0].site_host
-            words = (
-                f"Your site admin must authorize this app for the site {host} before the app can access your account."
-            )
+            words = f"Your site admin must authorize this app for the site {host} before it can access your account."
             raise Refusal("access_denied", words, redirect=told)
         number = secrets.token_urlsafe(16)
         self._pending[number] = pending = Pending(

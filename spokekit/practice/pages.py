@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from pathlib import Path
 
 from spokekit.practice._wire import HTML, Answer
 from spokekit.practice.oauth import App, Pending
@@ -30,30 +31,7 @@ SCOPE_WORDS: Mapping[str, str] = {
     "ace:confluence": "ace:confluence (Atlassian publishes no meaning for this scope)",
 }
 
-_STYLE = """
-:root { color-scheme: light dark; --ink:#1d2433; --soft:#5a6579; --page:#f3f5f8; --card:#fff; --line:#d5dbe5;
-  --main:#0b57c2; --on-main:#fff; --mark:#fff4d6; --on-mark:#533f03; }
-@media (prefers-color-scheme: dark) { :root { --ink:#e4e8ef; --soft:#a3adbd; --page:#14181f; --card:#1e242e;
-  --line:#39424f; --main:#7fb2ff; --on-main:#0c1421; --mark:#3b3113; --on-mark:#ffe3a3; } }
-* { box-sizing:border-box }
-body { margin:0; background:var(--page); color:var(--ink); font:16px/1.5 system-ui,sans-serif }
-main { max-width:34rem; margin:2.5rem auto; padding:2rem; background:var(--card); border:1px solid var(--line); border-radius:10px }
-main.wide { max-width:52rem }
-h1 { font-size:1.35rem; line-height:1.3; margin:.2rem 0 1rem } h2 { font-size:1.05rem; margin:1.6rem 0 .4rem }
-p,li { overflow-wrap:anywhere } ul { padding-left:1.2rem; margin:.4rem 0 1rem } li { margin:.25rem 0 }
-.soft { color:var(--soft) } .note { background:var(--mark); color:var(--on-mark); padding:.5rem .8rem; border-radius:6px; margin:0 0 1rem }
-label { display:block; font-weight:600; margin:.8rem 0 .3rem }
-select,input[type=text],textarea { width:100%; padding:.5rem .6rem; font:inherit; color:inherit; background:var(--page);
-  border:1px solid var(--line); border-radius:6px }
-textarea { font-family:ui-monospace,monospace; font-size:.9rem; min-height:5rem }
-.row { display:flex; gap:.7rem; margin-top:1.4rem }
-button { font:inherit; padding:.5rem 1.3rem; border-radius:6px; border:1px solid var(--line); background:transparent; color:inherit; cursor:pointer }
-button.main { background:var(--main); border-color:var(--main); color:var(--on-main); font-weight:600 }
-button:focus-visible,select:focus-visible,input:focus-visible,textarea:focus-visible { outline:3px solid var(--main); outline-offset:2px }
-code { font-family:ui-monospace,monospace; font-size:.9em } dt { font-weight:600; margin-top:.6rem } dd { margin:0; overflow-wrap:anywhere }
-section { border-top:1px solid var(--line); margin-top:1.6rem; padding-top:.4rem }
-details summary { cursor:pointer; padding:.2rem 0 }
-"""
+_STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 
 
 def _page(title: str, body: str, *, status: int = 200, wide: bool = False) -> Answer:
@@ -101,36 +79,54 @@ def consent_page(number: str, pending: Pending, person: str, *, one_site: bool) 
 
 def refusal_page(error: str, description: str, status: int) -> Answer:
     """Tell the person that the app cannot go on; the app hears nothing."""
+    title = "Something went wrong" if error == "invalid_scope" else "Hmm... We're having trouble logging you in."
+    mend = "Check the app's client id and callback URL"
+    if error == "invalid_scope":
+        mend = "Enable the scopes on the app, or leave them out of the connection"
+    elif error == "access_denied":
+        mend = "Ask an administrator of the site"
     return _page(
-        "Hmm... We're having trouble logging you in.",
+        title,
         f"""{_PRACTICE}
-<h1>Hmm... We're having trouble logging you in.</h1>
+<h1>{escape(title)}</h1>
 <p>{escape(description)}</p><p class="soft">Error: <code id="error">{escape(error)}</code></p>
-<p class="soft">You were not sent back to the app. Check its client id and callback URL, and start again.</p>""",
+<p class="soft">You were not sent back to the app. {escape(mend)}, and start again.</p>""",
         status=status,
     )
 
 
-def console_page(apps: Iterable[App], worlds: Iterable[World], *, saved: str = "", problem: str = "") -> Answer:
-    """Show the apps as a small developer console whose callback URLs can be changed."""
+def console_page(
+    apps: Iterable[App],
+    worlds: Iterable[World],
+    *,
+    saved: str = "",
+    problem: str = "",
+    typed: tuple[str, str] = ("", ""),
+) -> Answer:
+    """Show the apps as a small developer console whose callback URLs can be changed.
+
+    ``typed`` is a client id and what somebody typed for it that could not be saved: it is shown again.
+    """
     blocks = []
     for number, app in enumerate(apps):
         scopes = "".join(
             f"<li><code>{escape(s)}</code> <span class=soft>{escape(SCOPE_WORDS.get(s, ''))}</span></li>"
             for s in app.scopes
         )
+        uris = typed[1] if problem and typed[0] == app.client_id else "\n".join(app.redirect_uris)
         blocks.append(
             f"""<section><h2>{escape(app.name)}</h2>
 <dl><dt>Client ID</dt><dd><code>{escape(app.client_id)}</code></dd></dl>
 <details><summary>Show the secret</summary><code>{escape(app.client_secret)}</code></details>
 <form method="post"><input type="hidden" name="client_id" value="{escape(app.client_id)}">
 <label for="uris{number}">Callback URLs, one a line</label>
-<textarea id="uris{number}" name="redirect_uris" spellcheck="false">{escape(chr(10).join(app.redirect_uris))}</textarea>
+<textarea id="uris{number}" name="redirect_uris" spellcheck="false">{escape(uris)}</textarea>
 <div class="row"><button class="main">Save changes</button></div></form>
 <details><summary>Permissions: {len(app.scopes)} scopes are enabled</summary><ul>{scopes}</ul></details></section>"""
         )
     sites = "".join(
-        f"<li>{escape(w.site_name)} <span class=soft>{escape(w.site_host)}, cloud id</span> <code>{escape(w.cloud_id)}</code></li>"
+        f"<li>{escape(w.site_name)} <span class=soft>{escape(w.site_host)}, cloud id</span> "
+        f"<code>{escape(w.cloud_id)}</code></li>"
         for w in worlds
     )
     told = f'<p class="note" role="status">{escape(saved or problem)}</p>' if saved or problem else ""

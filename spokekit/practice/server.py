@@ -103,8 +103,8 @@ class PracticeSite:
     in_flight, most_in_flight:
         Requests being answered now, and at most at one time since the start.
     observers:
-        Functions called with each `Exchange`, in the server's thread, before the answer is sent. Those in the class attribute
-        ``observe_all`` are called for every practice site of the process.
+        Functions called with each `Exchange`, in the server's thread, before the answer is sent. Those in the class
+        attribute ``observe_all`` are called for every practice site of the process.
     """
 
     observe_all: ClassVar[list[Observer]] = []

@@ -20,7 +20,7 @@ from spokekit.practice._identity import IdSpace
 from spokekit.practice._names import SITES
 from spokekit.practice._seed_class import class_seed
 from spokekit.practice._seed_sizes import SIZES, generated_seed
-from spokekit.practice._seeds import ACCESS_WORDS, ADMIN, SITE_ADMIN, STATUSES, USER, Seed, Space, SpaceGrant
+from spokekit.practice._seeds import ADMIN, SITE_ADMIN, STATUSES, USER, Seed, Space, SpaceGrant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +147,10 @@ class World:
             known = ", ".join(self._seed.roles)
             raise InputError(f"Nobody in this world has the role {role!r}.", field="signed_in", hint=f"Use {known}.")
         return self._users.of(row)
+
+    def group_id(self, row: int) -> str:
+        """Return the id of the group in ``row``."""
+        return self._groups.of(row)
 
     def account_id(self, row: int) -> str:
         """Return the account id of the person in ``row``."""
@@ -405,61 +409,13 @@ class World:
         ``spaces``
             space_id, key, name, type, status; by id.
         ``grants``
-            space_id, principal_type, principal_id, operation, target, role ("" outside role mode).
+            space_id, principal_type (user, group, access-class), principal_id, operation, target; one a row.
+        ``role_assignments``
+            space_id, principal_type, principal_id, role: the same access as a site with roles tells it.
         """
-        import pandas as pd
+        from spokekit.practice._truth import frames
 
-        wanted = set(tables) if tables is not None else {"groups", "users", "memberships", "spaces", "grants"}
-        order = self.group_order()
-        out: dict[str, pd.DataFrame] = {}
-        if "groups" in wanted:
-            groups = [self.group(row) for row in order]
-            out["groups"] = pd.DataFrame(
-                {
-                    "group_id": [g.group_id for g in groups],
-                    "name": [g.name for g in groups],
-                    "access": [", ".join(word for bit, word in ACCESS_WORDS if g.access & bit) for g in groups],
-                    "managed_by": [g.managed_by for g in groups],
-                    "usage_type": [g.usage_type for g in groups],
-                    "members": [len(self.members(g.row)) for g in groups],
-                }
-            )
-        if "users" in wanted:
-            people = [self.person(row) for row in range(self.user_count)]
-            fields = (
-                "account_id",
-                "display_name",
-                "public_name",
-                "email",
-                "account_type",
-                "account_status",
-                "is_guest",
-            )
-            out["users"] = pd.DataFrame({f: [getattr(p, f) for p in people] for f in fields}).assign(
-                licensed=self.licensed, time_zone=[p.time_zone for p in people]
-            )
-        if "memberships" in wanted:
-            ids = [self._groups.of(row) for row in order]
-            rows = [self.members(row) for row in order]
-            users = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
-            codes = np.repeat(np.arange(len(order), dtype=np.int32), [len(r) for r in rows])
-            accounts = [self._users.of(row) for row in range(self.user_count)]
-            out["memberships"] = pd.DataFrame(
-                {
-                    "group_id": pd.Categorical.from_codes(codes, categories=ids),
-                    "account_id": pd.Categorical.from_codes(users, categories=accounts),
-                }
-            )
-        if "spaces" in wanted:
-            fields = ("space_id", "key", "name", "type", "status")
-            out["spaces"] = pd.DataFrame({f: [getattr(s, f) for s in self.spaces] for f in fields})
-        if "grants" in wanted:
-            pairs = [(s.space_id, g) for s in self.spaces for g in self.space_grants(s)]
-            fields = ("principal_type", "principal_id", "operation", "target", "role")
-            out["grants"] = pd.DataFrame(
-                {"space_id": [s for s, _ in pairs], **{f: [getattr(g, f) for _, g in pairs] for f in fields}}
-            )
-        return out
+        return frames(self, tables)
 
 
 __all__ = ["ADMIN", "SITE_ADMIN", "SIZES", "USER", "Group", "Person", "World"]
