@@ -101,11 +101,17 @@ def play_browser(address: Secret, decision: Literal["accept", "cancel"] = "accep
 
 
 def rehearse(component: Component, site: dict[str, Any], **how: Any) -> None:
-    """Do what a person does with `component`, and wait until it is done. Raises what the component shows."""
+    """Do what a person does with `component`, and wait until it is done. Raises what the component shows.
+
+    A component that is not known here may bring a method ``rehearse``.
+    """
     for kind, play in _PARTS.items():
         if isinstance(component, kind):
             play(component, site, **how)
             return
+    own = getattr(component, "rehearse", None)
+    if own is not None:
+        own(**how)
     component.settled()
 
 
