@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from spokekit._home import home, private_folder, write_private
+from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
 from spokekit.errors import InputError, StoreError, VaultError
 
@@ -319,16 +319,9 @@ def wanted_place(environ: Mapping[str, str]) -> Place | None:
     return wanted  # type: ignore[return-value]
 
 
-def ring_path(environ: Mapping[str, str], place: Place | None) -> Path:
-    """Return the path of the key ring; ``SPOKEKIT_VAULT_FILE`` names another, for a team that shares a store.
-
-    A ring that is asked for by place has a name of its own, so that ``SPOKEKIT_VAULT=file`` is a way out when the
-    keyring that held the first key is gone.
-    """
-    chosen = environ.get("SPOKEKIT_VAULT_FILE", "").strip()
-    if chosen:
-        path = Path(chosen).expanduser()
-        if path.is_dir():
-            raise StoreError(f"SPOKEKIT_VAULT_FILE names a folder: {path}.")
-        return path
-    return home() / ("vault.json" if place is None else f"vault-{place}.json")
+def ring_path(environ: Mapping[str, str]) -> Path:
+    """Return the key ring that ``SPOKEKIT_VAULT_FILE`` names, for a team whose machines share a store."""
+    path = Path(environ["SPOKEKIT_VAULT_FILE"].strip()).expanduser()
+    if path.is_dir():
+        raise StoreError(f"SPOKEKIT_VAULT_FILE names a folder: {path}.")
+    return path

@@ -26,8 +26,7 @@ import anyio.to_thread
 import sqlalchemy as sa
 
 from spokekit._secret import Secret
-from spokekit.connections._tables import aliases_table
-from spokekit.connections.connection import Connection, connections_table, credentials
+from spokekit.connections.connection import Connection, credentials
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
@@ -308,7 +307,7 @@ class Tokens:
             return Record.read(db, connection)
 
     def _ready(self) -> None:
-        self.store.ensure(aliases_table, connections_table, credentials)
+        self.store.ensure(credentials)
 
     def _locked(self, db: sa.Connection, connection: Connection) -> Record:
         return Record.read(db, connection, lock=True)

@@ -17,10 +17,9 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from spokekit._home import home
-from spokekit.connections._tables import aliases_table
-from spokekit.connections.connection import connections_table, credentials
+from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
-from spokekit.errors import VaultError
+from spokekit.errors import InputError, VaultError
 from spokekit.oauth.environment import memory_only
 from spokekit.oauth.keys import WAY_OUT, Key, KeyRing, MemoryKeys, Place, StoredKeys, ring_path, wanted_place
 
@@ -77,9 +76,10 @@ class Sealer:
 class Vault:
     """Seal and open secrets. Make it with `Vault.open`; it is cheap, and safe to share between threads."""
 
-    def __init__(self, store: Store, ring: KeyRing) -> None:
+    def __init__(self, store: Store, ring: KeyRing, *, aside: StoredKeys | None = None) -> None:
         self._store = store
         self._ring = ring
+        self._aside = aside
 
     @classmethod
     def open(cls, store: Store, *, environ: Mapping[str, str] | None = None) -> Vault:
@@ -94,14 +94,16 @@ class Vault:
         if wanted == "memory" or (wanted is None and (store.in_memory or memory_only(environ))):
             with _memories_lock:
                 return cls(store, _memories.setdefault(store, MemoryKeys()))
-        if wanted == "file" and (home() / "vault.json").exists() and not environ.get("SPOKEKIT_VAULT_FILE"):
-            usual = StoredKeys(home() / "vault.json")
+        if environ.get("SPOKEKIT_VAULT_FILE", "").strip():
+            return cls(store, StoredKeys(ring_path(environ), wanted))
+        usual, aside = StoredKeys(home() / "vault.json", wanted), StoredKeys(home() / "vault-file.json", "file")
+        if wanted == "file" and usual.path.exists():
             try:
                 usual.load()
-                return cls(store, usual)
             except VaultError:
-                return cls(store, StoredKeys(ring_path(environ, wanted), wanted))
-        return cls(store, StoredKeys(ring_path(environ, None), wanted))
+                # The key lies in a keyring that is gone: secrets that are entered anew get a ring of their own.
+                return cls(store, aside)
+        return cls(store, usual, aside=aside)
 
     def __repr__(self) -> str:
         return f"Vault({self._ring.where})"
@@ -140,7 +142,7 @@ class Vault:
     def unseal(self, sealed: bytes) -> bytes:
         """Return what was sealed; raises `VaultError` with a way out when the key is missing or the record damaged."""
         key_id, wrapped, body = _parts(sealed)
-        key = next((key for key in self._ring.load() if key.id == key_id), None)
+        key = self._keys(key_id).get(key_id)
         if key is None:
             raise VaultError(
                 f"A secret was sealed by the key {key_id}, which is not in the vault ({self._ring.where}).",
@@ -166,10 +168,16 @@ class Vault:
         to:
             ``keyring`` or ``file`` moves the key there; without it, it stays where it is.
         """
-        self._store.ensure(aliases_table, connections_table, credentials)
+        if to is not None and (to == "memory") != isinstance(self._ring, MemoryKeys):
+            raise InputError(
+                f"The key cannot be moved from {self.kind} to {to}.",
+                field="to",
+                hint="Memory is chosen when spokekit starts: SPOKEKIT_VAULT=memory, or unset.",
+            )
+        self._store.ensure(credentials)
         with self._store.write() as db:
             self._take_turns(db)
-            known = {key.id: key for key in self._ring.load()}
+            known = self._keys()
             place: Place = to or self.kind
             self._ring.put_first(Key.new(place))
             sealer, count = self.sealer(), 0
@@ -188,6 +196,17 @@ class Vault:
             used = {_key_id(value) for row in db.execute(sa.select(*_SEALED_COLUMNS)).all() for value in row if value}
             self._ring.drop(set(known) - used)
         return count
+
+    def _keys(self, wanted: str | None = None) -> dict[str, Key]:
+        """Return the keys by id; those of the way out (``SPOKEKIT_VAULT=file``) too if `wanted` is not among them."""
+        found = {key.id: key for key in self._ring.load()}
+        if self._aside is not None and wanted not in found and self._aside.path.exists():
+            try:
+                found = {key.id: key for key in self._aside.load()} | found
+            except VaultError:
+                # A damaged second ring must not close the first.
+                return found
+        return found
 
     def _take_turns(self, db: sa.Connection) -> None:
         if db.dialect.name == "postgresql":
