@@ -103,7 +103,7 @@ class SpokekitError(Exception):
 class InputError(SpokekitError, ValueError):
     """A value that was typed or passed in cannot be used; ``field`` names it."""
 
-    next_step = "fix_input"
+    next_step: NextStep = "fix_input"
 
     def __init__(self, message: str, *, field: str | None = None, **more: Any) -> None:
         self.field = field
@@ -113,19 +113,19 @@ class InputError(SpokekitError, ValueError):
 class NotFound(SpokekitError, LookupError):
     """There is no such alias, connection, group, plan or snapshot here."""
 
-    next_step = "fix_input"
+    next_step: NextStep = "fix_input"
 
 
 class Conflict(SpokekitError):
     """The change would break a rule of the store, for example two connections of one name."""
 
-    next_step = "fix_input"
+    next_step: NextStep = "fix_input"
 
 
 class NotConfigured(SpokekitError):
     """The connection lacks something that the operation needs."""
 
-    next_step = "fix_input"
+    next_step: NextStep = "fix_input"
 
 
 class StoreError(SpokekitError):
@@ -139,7 +139,7 @@ class VaultError(StoreError):
 class ConsentError(SpokekitError):
     """Getting a token did not work."""
 
-    next_step = "consent"
+    next_step: NextStep = "consent"
 
 
 class ConsentNeeded(ConsentError):
@@ -169,37 +169,37 @@ class CodeRefused(ConsentError):
 class ClientSecretRefused(ConsentError):
     """The token endpoint does not accept the client id and secret; consent would not help."""
 
-    next_step = "fix_secret"
+    next_step: NextStep = "fix_secret"
 
 
 class RedirectMismatch(ConsentError):
     """The redirect URI is not, character for character, the callback URL of the app."""
 
-    next_step = "fix_redirect"
+    next_step: NextStep = "fix_redirect"
 
 
 class ScopeNotEnabled(ConsentError):
     """A scope was asked for that is not enabled on the app."""
 
-    next_step = "enable_scope"
+    next_step: NextStep = "enable_scope"
 
 
 class SiteAdminMustAuthorize(ConsentError):
     """The site blocks user-installed apps until an administrator authorises this one."""
 
-    next_step = "ask_site_admin"
+    next_step: NextStep = "ask_site_admin"
 
 
 class NoSite(ConsentError):
     """The grant reaches no site with Confluence."""
 
-    next_step = "ask_site_admin"
+    next_step: NextStep = "ask_site_admin"
 
 
 class SiteChoiceNeeded(ConsentError):
     """The grant reaches several sites; ``sites`` lists them as (cloud id, name, url)."""
 
-    next_step = "choose_site"
+    next_step: NextStep = "choose_site"
 
     def __init__(self, message: str, *, sites: tuple[tuple[str, str, str], ...] = (), **more: Any) -> None:
         self.sites = sites
@@ -209,7 +209,7 @@ class SiteChoiceNeeded(ConsentError):
 class TransportError(SpokekitError):
     """No usable answer came; ``endpoint`` names the request (method and path, never the query)."""
 
-    next_step = "retry"
+    next_step: NextStep = "retry"
 
     def __init__(self, message: str, *, endpoint: str = "", **more: Any) -> None:
         self.endpoint = endpoint
@@ -228,7 +228,7 @@ class ServiceError(SpokekitError):
 class ScopeMissing(ServiceError):
     """The token lacks ``scopes``, which ``action`` needs; a refresh cannot add them, a new consent can."""
 
-    next_step = "consent"
+    next_step: NextStep = "consent"
 
     def __init__(self, message: str, *, scopes: tuple[str, ...] = (), action: str = "", **more: Any) -> None:
         self.scopes = scopes
@@ -239,19 +239,19 @@ class ScopeMissing(ServiceError):
 class TokenRejected(ServiceError):
     """The access token is not accepted and a refresh did not help."""
 
-    next_step = "consent"
+    next_step: NextStep = "consent"
 
 
 class AppNotInstalled(ServiceError):
     """403: the app, or the scope, is not installed on this site."""
 
-    next_step = "consent"
+    next_step: NextStep = "consent"
 
 
 class NotPermitted(ServiceError):
     """403: the signed-in person may not do this."""
 
-    next_step = "ask_site_admin"
+    next_step: NextStep = "ask_site_admin"
 
 
 class NotThere(ServiceError):
@@ -261,7 +261,7 @@ class NotThere(ServiceError):
 class RateLimited(ServiceError):
     """The service asks to slow down; ``retry_after`` is in seconds, or None when it did not say."""
 
-    next_step = "wait"
+    next_step: NextStep = "wait"
 
     def __init__(self, message: str, *, retry_after: float | None = None, **more: Any) -> None:
         self.retry_after = retry_after
@@ -271,19 +271,19 @@ class RateLimited(ServiceError):
 class LicenceFull(ServiceError):
     """No seat is left for one more user of the product."""
 
-    next_step = "ask_site_admin"
+    next_step: NextStep = "ask_site_admin"
 
 
 class UnexpectedAnswer(ServiceError):
     """The answer is not what the endpoint documents: HTML, cut JSON, wrong types, missing keys."""
 
-    next_step = "retry"
+    next_step: NextStep = "retry"
 
 
 class IncompleteResult(SpokekitError):
     """Rows are missing; ``report`` (a completeness report) says which, ``frame`` holds what did come."""
 
-    next_step = "retry"
+    next_step: NextStep = "retry"
 
     def __init__(self, message: str, *, report: Any = None, frame: Any = None, **more: Any) -> None:
         self.report = report
@@ -294,13 +294,13 @@ class IncompleteResult(SpokekitError):
 class GuardRefused(SpokekitError):
     """The group is not among the registered groups of the connection, so it is not changed."""
 
-    next_step = "register_group"
+    next_step: NextStep = "register_group"
 
 
 class PlanError(SpokekitError):
     """The plan cannot be applied; ``differences`` lists what changed since its preview."""
 
-    next_step = "preview_again"
+    next_step: NextStep = "preview_again"
 
     def __init__(self, message: str, *, differences: Any = None, **more: Any) -> None:
         self.differences = differences
