@@ -463,6 +463,21 @@ class MembershipEditor(Component):
 
         self.run(work, words=words, done=done)
 
+    def rehearse(self) -> None:
+        """Do what a person would in an unattended run: remove two members of an ordinary group, and undo it."""
+        self.settled()
+        groups = self._workspace.registry(self._name).frame()
+        plain = groups[(groups["managed_by"] == "ADMINS") & ~groups["access"].str.contains("admin")]
+        self.choose(plain["group_id"].iloc[0])
+        self.settled()
+        me = self._workspace.connection(self._name).account_id
+        fit = self.members[(self.members["account_type"] != "app") & (self.members["account_id"] != me)]
+        self.action.value = _MARKED
+        self.mark(fit["account_id"].head(2))
+        for press in (self.make_preview, self.apply, self.plan_undo, self.apply):
+            press()
+            self.settled()
+
     def _offer(self, *, undo: bool, resume: bool) -> None:
         _show(self.result_card, True)
         _show(self.undo, undo)
