@@ -29,7 +29,7 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 # Settings of the person or the place that would change what is tested; those of the second kind are for the run itself.
 _PERSONAL = ("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_", "SERVER_SOFTWARE")
-_FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_SCREENSHOTS"}
+_FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_SCREENSHOTS", "SPOKEKIT_UPDATE_SCREENSHOT"}
 
 _LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 
