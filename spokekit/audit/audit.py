@@ -202,9 +202,9 @@ class Audit:
             return () if param.kind == "groups" else None
         if param.kind == "groups":
             named = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
-            return tuple(self._look_up("group", str(one)) for one in named)
+            return tuple(self.look_up("group", str(one)) for one in named)
         if param.kind in _LOOK_UP:
-            return self._look_up(param.kind, str(value))
+            return self.look_up(param.kind, str(value))
         if param.kind == "number":
             try:
                 return int(value)
@@ -212,7 +212,11 @@ class Audit:
                 raise InputError(f"{value!r} is no number.", field=param.name) from None
         return str(value)
 
-    def _look_up(self, kind: str, text: str) -> int:
+    def look_up(self, kind: str, text: str) -> int:
+        """Return the number of the group, person or space named `text`, by id, name or e-mail; also one that is gone.
+
+        Raises NotFound, with names that are near, and InputError when several have the name.
+        """
         table, history, number, key, columns = _LOOK_UP[kind]
         by_name = " OR ".join(f"{column} = $text" for column in columns)
         loosely = " OR ".join(f"lower({column}) = lower($text)" for column in columns)

@@ -1,0 +1,264 @@
+"""Answers as files: CSV, Parquet, one workbook, one HTML page. Each is written whole or not at all, for its owner only."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spokekit._csv import guard_formula
+from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.plots import Picture
+
+_SHEET_ROWS = 1_048_575
+_HTML_ROWS = 1_000
+# What XML, and so a workbook, cannot hold.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class About:
+    """What stands in front of an export: who made it, when, of which site and moment, and what is missing from it."""
+
+    title: str
+    site: str
+    taken_at: datetime
+    made_by: str
+    scope: str
+    coverage: str
+    filters: str = ""
+
+    @classmethod
+    def of(cls, audit: Audit, *, title: str, made_by: str, filters: str = "") -> About:
+        """Describe an export of `audit`."""
+        words = str(audit.completeness.get("words") or "No completeness report.")
+        coverage = " ".join(part for part in (words, audit.caution(), *audit.completeness.get("notes", ())) if part)
+        return cls(
+            title,
+            audit.site.name or audit.site.cloud_id,
+            audit.taken_at,
+            made_by,
+            str(audit.scope.get("groups", "")),
+            coverage,
+            filters,
+        )
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what is to be said as (what, words)."""
+        said = [
+            ("Title", self.title),
+            ("Site", self.site),
+            ("Snapshot taken", f"{self.taken_at:%Y-%m-%d %H:%M} UTC"),
+            ("Export made", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
+            ("Made by", self.made_by),
+            ("Walked", self.scope),
+            ("Filters", self.filters or "none"),
+            ("Coverage", self.coverage),
+        ]
+        return [(what, words) for what, words in said if words]
+
+
+def to_csv(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write UTF-8 CSV that no spreadsheet runs as a formula; times in ISO 8601 UTC."""
+    text = _plain(frame).map(guard_formula).rename(columns=guard_formula).to_csv(index=False, lineterminator="\r\n")
+    # The mark at the beginning lets Excel see that it is UTF-8.
+    return _written(path, text.encode("utf-8-sig"))
+
+
+def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
+    """Write Parquet (zstd), types and ``attrs`` as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Attrs may hold what Parquet's metadata cannot; the columns are what matters here.
+    bare = frame.copy(deep=False)
+    bare.attrs = {}
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(bare, preserve_index=False), sink, compression="zstd")
+    return _written(path, sink.getvalue())
+
+
+def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) -> Path:
+    """Write one workbook: a sheet Summary, then a sheet for each frame (several for one of more than a million rows).
+
+    Every text is a text cell, whatever it begins with; times are UTC. What a question cannot know stands in Summary.
+    """
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    book = Workbook(write_only=True)
+    bold = Font(bold=True)
+    names = _sheet_names(frames)
+
+    def cell(sheet: Any, value: Any, font: Any = None) -> Any:
+        made = WriteOnlyCell(sheet)
+        if isinstance(value, str):
+            # Set as text by hand: openpyxl would make a formula of what begins with "=".
+            made._value, made.data_type = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)[:32_767], "s"
+        else:
+            made.value = value
+        if font is not None:
+            made.font = font
+        return made
+
+    summary = book.create_sheet("Summary")
+    summary.column_dimensions["A"].width, summary.column_dimensions["B"].width = 22, 100
+    for what, words in about.rows():
+        summary.append([cell(summary, what, bold), cell(summary, words)])
+    summary.append([])
+    summary.append([cell(summary, head, bold) for head in ("Sheet", "Rows, and what they cannot know")])
+    for name, frame in frames.items():
+        told = f"{len(frame):,} rows. {frame.attrs.get('title', '')} {frame.attrs.get('cannot_know', '')}".strip()
+        summary.append([cell(summary, names[name]), cell(summary, told)])
+    for name, frame in frames.items():
+        plain = _plain(frame)
+        for part in range(0, max(1, len(plain)), _SHEET_ROWS):
+            sheet = book.create_sheet(names[name] if part == 0 else f"{names[name][:26]} {part // _SHEET_ROWS + 1}")
+            sheet.freeze_panes = "A2"
+            columns = list(plain.columns)
+            rows = plain.iloc[part : part + _SHEET_ROWS]
+            for number, column in enumerate(columns, 1):
+                longest = rows[column].head(200).map(lambda v: len(str(v))).max() if len(rows) else 0
+                sheet.column_dimensions[get_column_letter(number)].width = min(60, max(len(column), longest) + 2)
+            if columns:
+                sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(rows) + 1}"
+            sheet.append([cell(sheet, column, bold) for column in columns])
+            for row in rows.itertuples(index=False, name=None):
+                sheet.append([cell(sheet, value) for value in row])
+    sink = io.BytesIO()
+    book.save(sink)
+    return _written(path, sink.getvalue())
+
+
+def to_html(
+    frames: Mapping[str, pd.DataFrame], path: Path | str, about: About, pictures: Sequence[Picture] = ()
+) -> Path:
+    """Write one HTML page with nothing from elsewhere: pictures inside, no script, light and dark by the reader's choice.
+
+    The first 1,000 rows of a frame are shown; the page says when there are more.
+    """
+    parts = [f"<h1>{escape(about.title)}</h1>", "<table class='about'>"]
+    parts += [f"<tr><th scope='row'>{escape(what)}</th><td>{escape(words)}</td></tr>" for what, words in about.rows()]
+    parts.append("</table>")
+    for picture in pictures:
+        light, dark = (base64.b64encode(picture.png(dark=dark)).decode() for dark in (False, True))
+        parts.append(
+            f"<figure><picture><source media='(prefers-color-scheme: dark)' srcset='data:image/png;base64,{dark}'>"
+            f"<img src='data:image/png;base64,{light}' alt='{escape(picture.alt)}'></picture>"
+            f"<figcaption>{escape(picture.title)}</figcaption></figure>"
+        )
+    for name, frame in frames.items():
+        parts += _section(name, frame)
+    page = _PAGE.format(title=escape(about.title), body="\n".join(parts))
+    return _written(path, page.encode())
+
+
+def _section(name: str, frame: pd.DataFrame) -> list[str]:
+    shown = _plain(frame.head(_HTML_ROWS))
+    more = f", the first {_HTML_ROWS:,} are shown" if len(frame) > _HTML_ROWS else ""
+    parts = [f"<h2>{escape(str(frame.attrs.get('title') or name))}</h2>", f"<p>{len(frame):,} rows{more}.</p>"]
+    if frame.attrs.get("cannot_know"):
+        parts.append(f"<p class='note'>This cannot know: {escape(str(frame.attrs['cannot_know']))}</p>")
+    if not len(frame):
+        return parts
+    heads = "".join(f"<th scope='col'>{escape(str(c).replace('_', ' '))}</th>" for c in shown.columns)
+    rows = [
+        "<tr>" + "".join(f"<td>{escape(_word(value))}</td>" for value in row) + "</tr>"
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    return [*parts, f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>", *rows, "</tbody></table></div>"]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` of plain values: text, numbers, bool; times as text, missing ones empty."""
+    import pandas as pd
+
+    made = {}
+    for column in frame.columns:
+        values = frame[column]
+        if isinstance(values.dtype, pd.DatetimeTZDtype):
+            values = values.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        plain = values.astype(object)
+        made[str(column)] = plain.where(plain.notna(), "")
+    return pd.DataFrame(made, dtype=object)
+
+
+def _sheet_names(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken = {"summary"}
+    for name in frames:
+        plain = re.sub(r"[\[\]:*?/\\\x00-\x1f]", " ", name).strip(" '")[:28] or "Sheet"
+        chosen, number = plain, 2
+        while chosen.lower() in taken:
+            chosen, number = f"{plain[:26]} {number}", number + 1
+        taken.add(chosen.lower())
+        names[name] = chosen
+    return names
+
+
+def _written(path: Path | str, data: bytes) -> Path:
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise InputError(f"{target} is a folder.", hint="Name a file.", field="path")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        # Not write_private: that closes the folder to others too, and this one is the person's own choice.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}.", field="path") from None
+    return target
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>
+:root {{ --ink: #1c1f24; --paper: #fff; --line: #d5d9df; --soft: #5b636e; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e6e8eb; --paper: #16181c; --line: #3a3f47; --soft: #a3abb6; }}
+}}
+body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
+       max-width: 76rem; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.2rem; }}
+table {{ border-collapse: collapse; font-size: 0.9rem; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: 0.3rem 0.7rem; text-align: left; vertical-align: top;
+         overflow-wrap: anywhere; }}
+thead th {{ white-space: nowrap; }}
+.about th {{ color: var(--soft); font-weight: normal; white-space: nowrap; }}
+.wide {{ overflow-x: auto; }} .note {{ color: var(--soft); }}
+figure {{ margin: 1.5rem 0; }} img {{ max-width: 100%; height: auto; }} figcaption {{ color: var(--soft); }}
+</style></head><body>
+{body}
+</body></html>
+"""

@@ -1,0 +1,332 @@
+"""``spokekit audit``: walk a site once, completely; then ask by name, compare, review findings, export."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, say
+from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.snapshots import Snapshots
+    from spokekit.confluence.models import Progress
+
+app = typer.Typer(help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True)
+
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="What the question takes, as name=value; may be given several times."),
+]
+AtOption = Annotated[
+    str | None, typer.Option("--at", help="An earlier moment: a date such as 2026-11-23, or a snapshot's number.")
+]
+
+
+@app.command()
+@guarded()
+def walk(
+    connection: ConnectionOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="All groups of the site, not only the registered ones.")] = False,
+    match: Annotated[str | None, typer.Option("--match", help="Groups whose name fits, such as 'okta-*'.")] = None,
+    with_spaces: Annotated[bool, typer.Option("--with-spaces", help="Read spaces and their grants too.")] = False,
+    in_flight: Annotated[int, typer.Option("--in-flight", min=1, max=16, help="Requests at a time.")] = 8,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over instead of continuing an unfinished walk.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the walk starts.")] = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Read groups and members and write a snapshot; an unfinished walk is continued.
+
+    What it will cost is said before it starts. The exit code is 3 when something could not be read; the snapshot then
+    says what.
+    """
+    from spokekit.audit.walk import Walk
+    from spokekit.workspace import workspace
+
+    if all_ and match:
+        raise typer.BadParameter("--all and --match exclude each other.")
+    work = workspace()
+    with work.spoke(connection, in_flight=in_flight) as spoke, _tell() as progress:
+        this = Walk(
+            spoke,
+            groups="all" if all_ else match or "registered",
+            registry=work.registry(connection),
+            with_spaces=with_spaces,
+            fresh=fresh,
+        )
+        plan = this.prepare(progress=progress)
+        say(plan.words)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InputError("Nobody is here to agree to the walk.", hint="Give --yes to start it.", field="yes")
+            typer.confirm("Start?", abort=True, err=True)
+        snapshot = this.run(progress=progress)
+    report = snapshot.completeness
+    for note in report["notes"]:
+        say(note)
+    row = {
+        "site": snapshot.site.name or snapshot.site.cloud_id,
+        "snapshot": snapshot.at,
+        "taken_at": snapshot.taken_at,
+        "complete": report["complete"],
+        "groups_walked": report["walked"],
+        "groups_chosen": report["chosen"],
+        "memberships": report["rows"],
+        "points": report["points"],
+        "words": report["words"],
+    }
+    emit([row], format)
+    if not report["complete"]:
+        say(report["words"])
+        raise typer.Exit(3)
+
+
+@app.command()
+@guarded()
+def questions(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+    """List the questions by name, and those that cannot be answered, with the reason."""
+    from spokekit.audit import questions_frame
+
+    made = questions_frame()
+    columns = ["name", "title", "parameters", "answerable"] if format is Format.table else list(made.columns)
+    emit(made, format, columns)
+
+
+@app.command()
+@guarded()
+def snapshots(
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the snapshots of the site, oldest first."""
+    emit(_snapshots(connection).frame(), format, empty="No snapshot yet: spokekit audit walk makes one.")
+
+
+@app.command()
+@guarded()
+def ask(
+    question: Annotated[str, typer.Argument(help="The name of a question, as `audit questions` lists it.")],
+    param: ParamOption = None,
+    connection: ConnectionOption = None,
+    at: AtOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Answer a question from the newest snapshot, or from an earlier moment."""
+    audit = _audit(connection, at)
+    answer = audit.ask(question, **_params(param))
+    _head(audit, answer)
+    emit(answer, format, empty="No row: nothing fits.")
+
+
+@app.command()
+@guarded()
+def diff(
+    connection: ConnectionOption = None,
+    before: Annotated[
+        str | None, typer.Option("--from", help="A date or number; by default the snapshot before.")
+    ] = None,
+    after: Annotated[str | None, typer.Option("--to", help="A date or number; by default the newest snapshot.")] = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List the memberships that were added and removed between two snapshots."""
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.compare import diff as compare
+
+    newer = _audit(connection, after)
+    moments = newer.moments()
+    if before is None and len(moments) < 2:
+        raise InputError("There is only one snapshot.", hint="Walk again later, then compare.", field="from")
+    older = Audit.of_snapshot(newer.source, at=moments[-2].number if before is None else _moment(before))
+    answer = compare(older, newer)
+    say(f"From {older.taken_at:%Y-%m-%d %H:%M} to {newer.taken_at:%Y-%m-%d %H:%M} UTC.")
+    if answer.attrs["not_compared"]:
+        say(f"{len(answer.attrs['not_compared']):,} groups were not walked and are not compared as of now.")
+    emit(answer, format, empty="No difference.")
+
+
+@app.command()
+@guarded()
+def findings(
+    question: Annotated[str | None, typer.Argument(help="Review this question; without it, list all findings.")] = None,
+    param: ParamOption = None,
+    accept: Annotated[list[str] | None, typer.Option("--accept", help="Accept the finding with this id.")] = None,
+    reopen: Annotated[list[str] | None, typer.Option("--reopen", help="Take the acceptance of this id back.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is accepted.")] = "",
+    by: Annotated[str, typer.Option("--by", help="Who accepts it.")] = "",
+    until: Annotated[
+        str | None, typer.Option("--until", help="The last day of the acceptance, like 2027-03-31.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Accepted and fixed ones, too.")] = False,
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Review a question's rows as findings; accept some, with a reason. Only new ones are shown unless --all."""
+    from spokekit.audit.findings import Findings
+
+    kept = Findings(_snapshots(connection).site)
+    if accept:
+        say(f"Accepted: {kept.accept(accept, reason=reason, by=by, until=_day(until))}.")
+    if reopen:
+        say(f"Reopened: {kept.reopen(reopen)}.")
+    if question is None:
+        if not accept and not reopen:
+            emit(kept.frame(None if everything else "new"), format, empty="No finding.")
+        return
+    audit = _audit(connection, None)
+    answer = kept.review(audit, question, **_params(param))
+    _head(audit, answer)
+    counts = answer.attrs
+    say(f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since the last time.")
+    if not everything:
+        attrs = answer.attrs
+        answer = answer[answer["state"] == "new"].reset_index(drop=True)
+        answer.attrs = attrs
+    emit(answer, format, empty="Nothing new.")
+
+
+@app.command()
+@guarded()
+def export(
+    path: Annotated[Path, typer.Argument(help="Where to: .xlsx or .html for several, .csv or .parquet for one.")],
+    question: Annotated[
+        list[str] | None, typer.Argument(help="Questions by name; without any, the frames of the snapshot.")
+    ] = None,
+    param: ParamOption = None,
+    by: Annotated[str, typer.Option("--by", help="Who made it, for the Summary.")] = "",
+    title: Annotated[str, typer.Option("--title", help="The title of the report.")] = "Group access",
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Pictures in an HTML report.")] = True,
+    connection: ConnectionOption = None,
+    at: AtOption = None,
+) -> None:
+    """Write answers as a file: .csv, .parquet, .xlsx or .html."""
+    from spokekit.audit import export as files
+
+    audit = _audit(connection, at)
+    given = _params(param)
+    if question:
+        frames = {name: audit.ask(name, **_fitting(audit, name, given)) for name in question}
+    else:
+        frames = audit.frames()
+    kind = path.suffix.lower()
+    about = files.About.of(
+        audit, title=title, made_by=by or _person(), filters=", ".join(f"{k}={v}" for k, v in given.items())
+    )
+    if kind in (".csv", ".parquet"):
+        if len(frames) != 1:
+            raise InputError(
+                f"One {kind} file holds one answer.", hint="Name one question, or write .xlsx.", field="path"
+            )
+        write = files.to_csv if kind == ".csv" else files.to_parquet
+        write(next(iter(frames.values())), path)
+    elif kind == ".xlsx":
+        files.to_xlsx(frames, path, about)
+    elif kind in (".html", ".htm"):
+        from spokekit.audit.plots import overview
+
+        files.to_html(frames, path, about, overview(audit) if pictures else ())
+    else:
+        raise InputError(f"{path.name} has no known ending.", hint="Use .csv, .parquet, .xlsx or .html.", field="path")
+    say(f"Written: {path}")
+
+
+@contextmanager
+def _tell() -> Iterator[Any]:
+    """Show progress as one line that is written over on a terminal, and not at all elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("Starting", spinner="line") as status:
+
+        def progress(now: Progress) -> None:
+            left = f", {now.points_left:,} points left" if now.points_left is not None else ""
+            status.update(f"{now.words}{left}".replace("[", "("))
+
+        yield progress
+
+
+def _snapshots(connection: str | None) -> Snapshots:
+    from spokekit.audit.frames import Site
+    from spokekit.audit.snapshots import Snapshots
+    from spokekit.errors import NotConfigured
+    from spokekit.workspace import workspace
+
+    found = workspace().connection(connection)
+    if not found.cloud_id:
+        raise NotConfigured("The connection has no site yet.", hint="Get a token first: spokekit token get.")
+    return Snapshots(Site(found.cloud_id, found.site_name or "", found.site_url or ""))
+
+
+def _audit(connection: str | None, at: str | None) -> Audit:
+    from spokekit.audit.audit import Audit
+
+    return Audit.of_snapshot(_snapshots(connection).latest(), at=None if at is None else _moment(at))
+
+
+def _moment(text: str) -> Any:
+    from datetime import timedelta
+
+    from spokekit.audit.audit import utc
+
+    if text.isdigit() and len(text) < 8:
+        return int(text)
+    # A day means the whole day.
+    return utc(text) + timedelta(days=1, microseconds=-1) if len(text) == 10 else utc(text)
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no day.", hint="Write it like 2027-03-31.", field="until") from None
+
+
+def _params(given: list[str] | None) -> dict[str, str]:
+    made = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError(
+                f"{text!r} is not name=value.", hint="Example: --param group=confluence-users", field="param"
+            )
+        made[name.strip()] = value.strip()
+    return made
+
+
+def _fitting(audit: Audit, name: str, given: dict[str, str]) -> dict[str, str]:
+    takes = {p.name for p in audit.question(name).params}
+    return {key: value for key, value in given.items() if key in takes}
+
+
+def _person() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _head(audit: Audit, answer: pd.DataFrame) -> None:
+    """Say, beside the rows, what they are of and what they leave out."""
+    say(f"{answer.attrs['title']} {audit.site.name or audit.site.cloud_id}, {audit.taken_at:%Y-%m-%d %H:%M} UTC.")
+    caution = audit.caution()
+    if caution:
+        say(caution)
+    if answer.attrs["cannot_know"]:
+        say(f"Cannot know: {answer.attrs['cannot_know']}")
