@@ -7,6 +7,7 @@ its cursor is taken, so a link to another host receives nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -212,3 +213,77 @@ class OffsetPages(Generic[R]):
             self._uneven = True
         self.start += len(rows) - self._overlapped
         return fresh
+
+
+class CursorPages(Generic[R]):
+    """A v2 list, or a v1 search (``cursor``, ``limit``), read page by page; a short page is not the end.
+
+    Every page is asked with the whole query again, since the service's own ``next`` was seen to lose parts of it.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        operation: Operation,
+        path: str,
+        decoder: msgspec.json.Decoder[Page[R]],
+        *,
+        each: int,
+        query: Query = (),
+        limit: int = V2_MOST,
+        key: Callable[[R], Hashable] | None = None,
+    ) -> None:
+        self.gateway, self.operation, self.path, self.decoder = gateway, operation, path, decoder
+        self.each, self.query, self.limit, self.key = each, list(query), limit, key
+        self.total: int | None = None
+        self.rows = 0
+        self.ended = False
+        self._cursor = ""
+        self._cursors: set[str] = set()
+        self._seen: set[Hashable] = set()
+
+    async def next(self) -> list[R] | None:
+        """Return the rows of the next page that did not come before, or None after the last page."""
+        if self.ended:
+            return None
+        query = [*self.query, ("limit", self.limit)]
+        if self._cursor:
+            query.append(("cursor", self._cursor))
+        answer = await self.gateway.read(
+            self.path,
+            self.decoder,
+            operation=self.operation,
+            query=query,
+            worst=1 + self.each * self.limit,
+            points=lambda page: 1 + self.each * len(page.results),
+        )
+        page = answer.value
+        self.operation.tally.pages += 1
+        self.total = page.total
+        link = page.next or _link_header(answer.headers.get("link") or "")
+        self.ended = link is None
+        if link is not None:
+            self._go_on(link)
+        rows = page.results
+        if self.key is not None:
+            rows = [row for row in rows if (mark := self.key(row)) not in self._seen and not self._seen.add(mark)]  # type: ignore[func-returns-value]
+            self.operation.tally.duplicates += len(page.results) - len(rows)
+        self.rows += len(rows)
+        return rows
+
+    def _go_on(self, link: str) -> None:
+        cursor = check_next(self.gateway, link, self.path).get("cursor", [""])[0]
+        if not cursor or cursor in self._cursors:
+            raise UnexpectedAnswer(
+                f"The next page of GET {self.path} leads {'back' if cursor else 'nowhere'}: the list has no end.",
+                hint="Try again; if it stays, report it with this message.",
+                endpoint=f"GET {self.path}",
+            )
+        self._cursors.add(cursor)
+        self._cursor = cursor
+
+
+def _link_header(text: str) -> str | None:
+    """Return the target of ``rel="next"`` of a ``Link`` header."""
+    found = re.search(r'<([^<>]*)>\s*;\s*rel="?next"?', text)
+    return found[1] if found else None

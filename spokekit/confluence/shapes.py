@@ -55,3 +55,140 @@ GROUP = msgspec.json.Decoder(Group)
 GROUPS = msgspec.json.Decoder(Page[Group])
 MEMBERS = msgspec.json.Decoder(Page[Member])
 MEMBER = msgspec.json.Decoder(Member)
+
+
+class Resource(msgspec.Struct, rename="camel"):
+    id: str
+    name: str | None = None
+    url: str | None = None
+    scopes: list[str] | None = None
+
+
+class BulkUser(msgspec.Struct, rename="camel"):
+    """A user of v1 ``user/bulk`` or v2 ``users-bulk``: the fields of both."""
+
+    account_id: str
+    display_name: str | None = None
+    public_name: str | None = None
+    email: str | None = None
+    account_type: str | None = None
+    account_status: str | None = None
+    is_guest: bool | None = None
+    is_external_collaborator: bool | None = None
+    time_zone: str | None = None
+
+
+class Space(msgspec.Struct, rename="camel"):
+    id: str
+    key: str | None = None
+    name: str | None = None
+    type: str | None = None
+    status: str | None = None
+    author_id: str | None = None
+    created_at: str | None = None
+    homepage_id: str | None = None
+
+
+class Version(msgspec.Struct, rename="camel"):
+    number: int | None = None
+    created_at: str | None = None
+
+
+class Body(msgspec.Struct):
+    value: str | None = None
+
+
+class ContentPage(msgspec.Struct, rename="camel"):
+    """A page of Confluence (the word "page" is taken by lists)."""
+
+    id: str
+    title: str | None = None
+    status: str | None = None
+    space_id: str | None = None
+    parent_id: str | None = None
+    parent_type: str | None = None
+    author_id: str | None = None
+    owner_id: str | None = None
+    created_at: str | None = None
+    version: Version | None = None
+    body: dict[str, Body | None] | None = None
+
+
+class Principal(msgspec.Struct):
+    type: str
+    id: str
+
+
+class Grant(msgspec.Struct):
+    """What a permission lets do: open strings, since the live service sends more than the documents list."""
+
+    key: str
+    target: str = msgspec.field(name="targetType", default="")
+
+
+class Permission(msgspec.Struct):
+    id: str
+    principal: Principal
+    operation: Grant
+
+
+class RolePrincipal(msgspec.Struct):
+    type: str = msgspec.field(name="principalType")
+    id: str = msgspec.field(name="principalId")
+
+
+class RoleAssignment(msgspec.Struct, rename="camel"):
+    principal: RolePrincipal
+    role_id: str
+
+
+class Role(msgspec.Struct):
+    id: str
+    name: str | None = None
+
+
+class RoleMode(msgspec.Struct):
+    mode: str
+
+
+class FoundContent(msgspec.Struct):
+    id: str | None = None
+    type: str | None = None
+    status: str | None = None
+
+
+class Container(msgspec.Struct, rename="camel"):
+    title: str | None = None
+
+
+class Found(msgspec.Struct, rename="camel"):
+    """One result of a search; only content has ``content``, a space or a user stands in fields that are not read."""
+
+    title: str | None = None
+    url: str | None = None
+    excerpt: str | None = None
+    entity_type: str | None = None
+    last_modified: str | None = None
+    content: FoundContent | None = None
+    result_global_container: Container | None = None
+
+
+class PersonalData(msgspec.Struct, rename="camel"):
+    account_id: str
+    status: str
+
+
+class PersonalDataReport(msgspec.Struct):
+    accounts: list[PersonalData]
+
+
+RESOURCES = msgspec.json.Decoder(list[Resource])
+BULK_USERS = msgspec.json.Decoder(Page[BulkUser])
+SPACES = msgspec.json.Decoder(Page[Space])
+CONTENT_PAGES = msgspec.json.Decoder(Page[ContentPage])
+PERMISSIONS = msgspec.json.Decoder(Page[Permission])
+ASSIGNMENTS = msgspec.json.Decoder(Page[RoleAssignment])
+ROLES = msgspec.json.Decoder(Page[Role])
+ROLE_MODE = msgspec.json.Decoder(RoleMode)
+SEARCH = msgspec.json.Decoder(Page[Found])
+REPORT = msgspec.json.Decoder(PersonalDataReport)

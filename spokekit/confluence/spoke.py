@@ -1,23 +1,42 @@
 """The spoke: Confluence Cloud's actions by the names that ServiceNow's spoke gave them.
 
-`Spoke` is for notebooks, scripts and the command line: plain calls that return frames. `AsyncSpoke` has the same names
-as coroutines, for code that already runs in an event loop; it holds no thread and no state but its gateway.
+`Spoke` is for notebooks, scripts and the command line: plain calls that return frames, while all requests run in
+spokekit's I/O thread. `AsyncSpoke` (``spoke.aio``) has the same names as coroutines.
+
+Every frame carries ``attrs["completeness"]`` (`CompletenessReport.as_dict`), ``attrs["site"]`` and
+``attrs["pulled_at"]``. Long actions take the same four options:
+
+partial
+    ``"raise"``: when rows are missing, raise `IncompleteResult`, which carries frame and report. ``"keep"``: return
+    the frame, marked incomplete in its report.
+progress
+    Called with a `Progress` in the I/O thread, at most ten times a second, and at the end. It must return at once.
+cancel
+    Anything with ``is_set()``, such as a `threading.Event`. Once set, the action raises `Cancelled`, also while it
+    waits for a new hour of the quota.
+deadline
+    Seconds for the whole action, waiting included; then it raises `TransportError`.
+
+All actions can raise `ScopeMissing`, `TokenRejected`, `AppNotInstalled`, `NotPermitted`, `RateLimited`,
+`TransportError`, `UnexpectedAnswer`, `ServiceError`, `ConsentNeeded` and `Cancelled`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
-from spokekit.confluence import groups
+from spokekit.confluence.async_spoke import AsyncSpoke
 from spokekit.confluence.gateway import Gateway
 from spokekit.confluence.groups import Access
 from spokekit.confluence.models import Cancel, ChangeOutcome, ProgressCallback
-from spokekit.confluence.operation import Operation
+from spokekit.confluence.search import Values
+from spokekit.confluence.spaces import Filter
+from spokekit.confluence.streams import Frames
 from spokekit.confluence.walk import Partial
-from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,94 +46,7 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
     from spokekit.oauth.tokens import TokenSource
 
-SHORT = 180.0
-
-
-class AsyncSpoke:
-    """The actions as coroutines; see `Spoke` for what each returns and raises."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    @property
-    def connection(self) -> Connection:
-        """The connection that this spoke works on."""
-        return self.gateway.connection
-
-    async def aclose(self) -> None:
-        """Give unspent points back and close the connections."""
-        await self.gateway.aclose()
-
-    def _operation(self, action: str, **options: Any) -> Operation:
-        operation = Operation(action, **options)
-        if self.gateway.ledger is not None:
-            operation.points_left = self.gateway.ledger.left_now
-        return operation
-
-    async def look_up_groups(
-        self,
-        access: Access | None = None,
-        *,
-        with_access: bool = True,
-        partial: Partial = "raise",
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
-        deadline: float | None = None,
-    ) -> pd.DataFrame:
-        """See `Spoke.look_up_groups`."""
-        operation = self._operation(
-            "look_up_groups", unit="groups", progress=progress, cancel=cancel, deadline=deadline
-        )
-        return await operation.run(bind(groups.list_groups, self.gateway, operation, access, with_access, partial))
-
-    async def look_up_members_by_group_id(
-        self,
-        group_id: str | Iterable[str],
-        *,
-        partial: Partial = "raise",
-        confirm_empty: bool = True,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
-        deadline: float | None = None,
-    ) -> pd.DataFrame:
-        """See `Spoke.look_up_members_by_group_id`."""
-        one = isinstance(group_id, str)
-        ids = [_an_id(group_id, "group_id")] if isinstance(group_id, str) else [_an_id(i, "group_id") for i in group_id]
-        operation = self._operation(
-            "look_up_members_by_group_id", unit="groups", progress=progress, cancel=cancel, deadline=deadline
-        )
-        return await operation.run(
-            bind(
-                groups.read_members,
-                self.gateway,
-                operation,
-                ids,
-                one=one,
-                partial=partial,
-                confirm_empty=confirm_empty,
-            )
-        )
-
-    async def add_member_to_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
-        """See `Spoke.add_member_to_group_by_group_id`."""
-        return await self._change("POST", "add_member_to_group_by_group_id", group_id, account_id)
-
-    async def remove_member_from_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
-        """See `Spoke.remove_member_from_group_by_group_id`."""
-        return await self._change("DELETE", "remove_member_from_group_by_group_id", group_id, account_id)
-
-    async def _change(self, method: str, action: str, group_id: str, account_id: str) -> ChangeOutcome:
-        group_id, account_id = _an_id(group_id, "group_id"), _an_id(account_id, "account_id")
-        operation = self._operation(action)
-        answer = await self.gateway.change_membership(method, group_id, account_id, operation=operation)
-        done = "was added to" if method == "POST" else "is not in"
-        return {
-            "group_id": group_id,
-            "account_id": account_id,
-            "action": "add" if method == "POST" else "remove",
-            "status": answer.status,
-            "message": f"{account_id} {done} the group.",
-        }
+__all__ = ["AsyncSpoke", "Spoke"]
 
 
 class Spoke:
@@ -179,24 +111,15 @@ class Spoke:
         with_access:
             Ask for the three kinds of access as well and say in ``access`` which a group gives. Without it the column
             holds the access asked for, or nothing.
-        partial:
-            ``"raise"``: an incomplete list is an `IncompleteResult`, which carries frame and report. ``"keep"``:
-            return it, marked incomplete in ``attrs["completeness"]``.
-        progress, cancel, deadline:
-            See `Operation`.
+        partial, progress, cancel, deadline:
+            See the module.
 
         Returns
         -------
         pandas.DataFrame
             ``group_id`` (str), ``name`` (str), ``access`` (str: kinds joined by ", ", "" for none), ``managed_by``
             (category: ADMINS, EXTERNAL, TEAM_MEMBERS, OPEN or ""), ``usage_type`` (category: USERBASE_GROUP,
-            TEAM_COLLABORATION or ""), ordered by name as Confluence orders them. ``attrs`` holds ``completeness``,
-            ``site`` and ``pulled_at``. Costs 1 point a page and 2 a group.
-
-        Raises
-        ------
-        ScopeMissing, TokenRejected, NotPermitted, RateLimited, TransportError, UnexpectedAnswer, IncompleteResult,
-        Cancelled
+            TEAM_COLLABORATION or ""), ordered by name as Confluence orders them. Costs 1 point a page and 2 a group.
         """
         return _portal.call(
             bind(
@@ -230,7 +153,7 @@ class Spoke:
             Confluence answers an unknown id with an empty page. Ask whether the group exists when it looks empty
             (3 points), so that "nobody" and "no such group" differ.
         partial, progress, cancel, deadline:
-            As in `look_up_groups`.
+            See the module.
 
         Returns
         -------
@@ -242,7 +165,8 @@ class Spoke:
 
         Raises
         ------
-        NotThere when the one group asked for does not exist; else as `look_up_groups`.
+        NotThere
+            The one group asked for does not exist. Of several, unknown ones stand under ``failed`` in the report.
         """
         return _portal.call(
             bind(
@@ -263,8 +187,14 @@ class Spoke:
 
         Raises
         ------
-        GuardRefused when the group is not registered, LicenceFull when no seat is left, NotPermitted when the
-        signed-in person is no site administrator, NotThere when group or user are unknown.
+        GuardRefused
+            The group is not registered; nothing was sent.
+        LicenceFull
+            No seat is left.
+        NotPermitted
+            The signed-in person is no site administrator.
+        NotThere
+            Group or user are unknown.
         """
         return _portal.call(self.aio.add_member_to_group_by_group_id, group_id, account_id)
 
@@ -275,12 +205,284 @@ class Spoke:
 
         Raises
         ------
-        As `add_member_to_group_by_group_id`, but for LicenceFull.
+        GuardRefused, NotPermitted, NotThere
+            As `add_member_to_group_by_group_id`.
         """
         return _portal.call(self.aio.remove_member_from_group_by_group_id, group_id, account_id)
 
+    def look_up_accessible_resources(self) -> pd.DataFrame:
+        """Return the sites that the grant reaches.
 
-def _an_id(value: object, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{value!r} is not an id.", field=field, hint="Give the id as text.")
-    return value.strip()
+        Returns
+        -------
+        pandas.DataFrame
+            ``cloud_id``, ``name``, ``url``, ``product`` ("confluence", "jira" or "", told by the scopes), ``scopes``
+            (joined by spaces), all str. One site can appear once for each product. Costs no points.
+        """
+        return _portal.call(self.aio.look_up_accessible_resources)
+
+    def look_up_group_memberships_for_user(
+        self,
+        account_id: str,
+        *,
+        partial: Partial = "raise",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return the groups that one user is in.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``account_id``, ``group_id``, ``name`` (str), ``managed_by``, ``usage_type`` (category). Costs 1 point a
+            page and 2 a group.
+
+        Raises
+        ------
+        NotThere
+            No user of the site has this account id.
+        """
+        return _portal.call(
+            bind(
+                self.aio.look_up_group_memberships_for_user,
+                account_id,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                deadline=deadline,
+            )
+        )
+
+    def look_up_users(
+        self,
+        account_ids: str | Iterable[str],
+        *,
+        partial: Partial = "raise",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return who the accounts are, in the order asked for; an account asked for twice is looked up once.
+
+        With the scope ``read:user:confluence`` 250 accounts go into a request, with ``read:confluence-user`` 100.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``account_id``, ``display_name``, ``public_name``, ``email``, ``account_type`` (atlassian, app, customer,
+            unknown), ``account_status`` (active, inactive, closed, unknown; with the classic scope "" where the site
+            does not send it), ``is_guest`` (bool), ``time_zone``; str unless said otherwise. Accounts that the site
+            does not know have no row and stand in ``attrs["unknown"]``. Costs 1 point a request and 2 a user.
+        """
+        return _portal.call(
+            bind(
+                self.aio.look_up_users,
+                account_ids,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                deadline=deadline,
+            )
+        )
+
+    def look_up_spaces(
+        self,
+        *,
+        page_size: int = 250,
+        query: Filter = None,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> Frames:
+        """Return an iterator of frames of spaces, one for each page; ``.all()`` makes one frame of them.
+
+        Parameters
+        ----------
+        page_size:
+            Rows a page, 1 to 250.
+        query:
+            Narrows the list: a mapping or a text such as ``"status=archived&type=global"``. Names: ids, keys, type,
+            status, labels, favorited-by, not-favorited-by, sort, description-format, include-icon.
+        progress, cancel:
+            See the module.
+
+        Yields
+        ------
+        pandas.DataFrame
+            ``space_id``, ``key``, ``name``, ``type``, ``status``, ``author_id``, ``homepage_id`` (str),
+            ``created_at`` (datetime64[ms, UTC]). The report of the last frame is complete. Costs 1 point a page and
+            1 a space.
+        """
+        return Frames(self.aio.look_up_spaces(page_size=page_size, query=query, progress=progress, cancel=cancel))
+
+    def look_up_pages(
+        self,
+        *,
+        page_size: int = 100,
+        query: Filter = None,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> Frames:
+        """Return an iterator of frames of pages, one for each page of the list; ``.all()`` makes one frame of them.
+
+        Parameters
+        ----------
+        page_size:
+            Rows a page of the list, 1 to 250.
+        query:
+            As in `look_up_spaces`, for example ``"status=archived"``. Names: id, space-id, sort, status, title,
+            body-format, subtype.
+        progress, cancel:
+            See the module.
+
+        Yields
+        ------
+        pandas.DataFrame
+            ``page_id``, ``title``, ``status``, ``space_id``, ``parent_id``, ``parent_type``, ``author_id``,
+            ``owner_id`` (str), ``created_at`` (datetime64[ms, UTC]), ``version`` (Int64), ``version_at``
+            (datetime64[ms, UTC]), and ``body`` (str) when ``body-format`` is asked for. Costs 1 point a page of the
+            list and 1 a page in it.
+        """
+        return Frames(self.aio.look_up_pages(page_size=page_size, query=query, progress=progress, cancel=cancel))
+
+    def look_up_space_permissions(
+        self,
+        space_ids: str | Iterable[str] | None = None,
+        *,
+        partial: Partial = "raise",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return who may do what in spaces, in the model that the site has: permissions or roles.
+
+        Parameters
+        ----------
+        space_ids:
+            Some spaces; None for all that the signed-in person can see.
+        partial, progress, cancel, deadline:
+            See the module.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``space_id``, ``principal_type`` (user, group, role, access-class), ``principal_id``, ``operation`` and
+            ``target`` (permissions; "" for roles), ``role`` (the role's name, or its id where names cannot be read;
+            "" for permissions): all category. ``attrs["role_mode"]`` is PRE_ROLES, ROLES_TRANSITION, ROLES, or
+            unknown when ``read:configuration:confluence`` is missing; then both are asked for. Costs 1 point a page
+            and 2 a row.
+        """
+        return _portal.call(
+            bind(
+                self.aio.look_up_space_permissions,
+                space_ids,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                deadline=deadline,
+            )
+        )
+
+    def search_content(
+        self,
+        text: str | None = None,
+        *,
+        title: str | None = None,
+        kind: Values = None,
+        space: Values = None,
+        label: Values = None,
+        creator: Values = None,
+        modified_since: date | None = None,
+        cql: str | None = None,
+        most: int | None = None,
+        page_size: int = 50,
+        partial: Partial = "raise",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Search content; all conditions given have to hold.
+
+        Parameters
+        ----------
+        text, title:
+            Words in the text or the title. Each value is one literal of the query: quotes in it cannot end it.
+        kind, space, label, creator:
+            One value or several: types (page, blogpost, attachment, comment), space keys, labels, account ids.
+        modified_since:
+            A day.
+        cql:
+            CQL of your own, sent as it is; a value from elsewhere belongs into the conditions above.
+        most, page_size:
+            Stop after so many results; rows a request, 1 to 250.
+        partial, progress, cancel, deadline:
+            See the module.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``entity_type``, ``content_id``, ``content_type``, ``status``, ``title``, ``container``, ``url``,
+            ``excerpt`` (str), ``last_modified`` (datetime64[ms, UTC]). ``attrs["cql"]`` is the query that was sent.
+            Confluence's index runs some minutes late, and its count is an estimate (see the report's notes). Costs
+            1 point a request and 1 a result.
+        """
+        return _portal.call(
+            bind(
+                self.aio.search_content,
+                text,
+                title=title,
+                kind=kind,
+                space=space,
+                label=label,
+                creator=creator,
+                modified_since=modified_since,
+                cql=cql,
+                most=most,
+                page_size=page_size,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                deadline=deadline,
+            )
+        )
+
+    def report_personal_data(
+        self,
+        accounts: Mapping[str, datetime] | pd.DataFrame,
+        *,
+        partial: Partial = "raise",
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Tell Atlassian which accounts' data you keep, and learn whose has to be erased or fetched again.
+
+        Atlassian's rule for apps that store personal data: report every account once a cycle (7 days unless it says
+        otherwise) and no more often; erase what you keep of a closed account, and fetch an updated one again. An
+        account found closed need not be reported again.
+
+        Parameters
+        ----------
+        accounts:
+            Account id to when its data was last fetched (with a time zone), or a frame with ``account_id`` and
+            ``updated_at``. 90 go into a request, one request after another.
+        partial, progress, cancel, deadline:
+            See the module.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``account_id`` (str) and ``status`` (category: unchanged, updated, closed), one row for each account that
+            was reported. ``attrs["cycle_days"]``: report again after so many days. Needs the scope
+            ``report:personal-data``.
+        """
+        return _portal.call(
+            bind(
+                self.aio.report_personal_data,
+                accounts,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                deadline=deadline,
+            )
+        )

@@ -1,0 +1,231 @@
+"""Accounts: who they are, which sites the grant reaches, and what Atlassian wants done about stored personal data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from spokekit.confluence.models import stamp
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.paging import USER_POINTS
+from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
+from spokekit.confluence.streams import texts
+from spokekit.confluence.walk import STOPS, Partial, Walk, finish
+from spokekit.errors import InputError, ScopeMissing, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.confluence.gateway import Gateway
+
+V2_USERS, V1_USERS = 250, 100
+REPORT_MOST = 90
+REPORT_CYCLE_DAYS = 7
+
+
+# -- sites -------------------------------------------------------------------------------------------------------------
+
+
+async def accessible_resources(gateway: Gateway, operation: Operation) -> pd.DataFrame:
+    """Return the sites that the grant reaches; the request is the platform's and costs no points of Confluence."""
+    import pandas as pd
+
+    answer = await gateway.read(
+        "/oauth/token/accessible-resources",
+        RESOURCES,
+        operation=operation,
+        worst=0,
+        points=lambda _sites: 0,
+        at_root=True,
+    )
+    rows = answer.value
+    frame = pd.DataFrame(
+        {
+            "cloud_id": texts([row.id for row in rows]),
+            "name": texts([row.name for row in rows]),
+            "url": texts([row.url for row in rows]),
+            "product": texts([_product(row.scopes or []) for row in rows]),
+            "scopes": texts([" ".join(row.scopes or []) for row in rows]),
+        }
+    )
+    walk = Walk(operation, 1)
+    walk.walked = walk.listed = 1
+    return stamp(frame, walk.report(len(frame), "lists"), gateway.connection.site_url or "")
+
+
+def _product(scopes: list[str]) -> str:
+    """One site may appear twice under one id, for Jira and for Confluence; only its scopes tell which is which."""
+    text = " ".join(scopes)
+    if "confluence" in text:
+        return "confluence"
+    return "jira" if "jira" in text else ""
+
+
+# -- users -------------------------------------------------------------------------------------------------------------
+
+
+async def users_in_bulk(
+    gateway: Gateway, operation: Operation, account_ids: list[str], partial: Partial
+) -> pd.DataFrame:
+    """Look accounts up, 250 a request with the granular scope, 100 with the classic one."""
+    import pandas as pd
+
+    started = datetime.now(UTC)
+    wanted = list(dict.fromkeys(account_ids))
+    found: dict[str, BulkUser] = {}
+    by_v2 = "read:user:confluence" in gateway.connection.scopes
+    notes: list[str] = []
+    while True:
+        size = V2_USERS if by_v2 else V1_USERS
+        chunks = {f"{i:09d}": wanted[i : i + size] for i in range(0, len(wanted), size)}
+        walk = Walk(operation, gateway.in_flight)
+
+        async def read(number: str, chunks: dict[str, list[str]] = chunks, by_v2: bool = by_v2) -> None:
+            page = await _chunk(gateway, operation, chunks[number], by_v2)
+            found.update((user.account_id, user) for user in page.results)
+
+        await walk.run(chunks, read)
+        if by_v2 and not walk.walked and isinstance(walk.first_error(), ScopeMissing):
+            # The connection lists the granular scope, but the consent is older: the classic one may do.
+            by_v2 = False
+            continue
+        break
+    error = walk.first_error()
+    if error is not None and not walk.walked and (isinstance(error, STOPS) or len(chunks) == 1):
+        raise error
+    errors: dict[str, SpokekitError] = {}
+    for number, one in walk.failed.items():
+        errors.update(dict.fromkeys(chunks[number], one))
+    unknown = [account for account in wanted if account not in found and account not in errors]
+    if unknown:
+        notes.append(f"{len(unknown):,} account ids are not known on this site; attrs['unknown'] lists them.")
+    walk.failed, walk.listed, walk.walked = errors, len(wanted), len(wanted) - len(errors)
+    rows = [found[account] for account in wanted if account in found]
+    frame = pd.DataFrame(
+        {
+            "account_id": texts([row.account_id for row in rows]),
+            "display_name": texts([row.display_name for row in rows]),
+            "public_name": texts([row.public_name for row in rows]),
+            "email": texts([row.email for row in rows]),
+            "account_type": texts([row.account_type for row in rows]),
+            "account_status": texts([row.account_status for row in rows]),
+            "is_guest": pd.Series([bool(row.is_guest or row.is_external_collaborator) for row in rows], dtype="bool"),
+            "time_zone": texts([row.time_zone for row in rows]),
+        }
+    )
+    report = walk.report(len(frame), "accounts", notes)
+    stamp(frame, report, gateway.connection.site_url or "", started)
+    frame.attrs["unknown"] = unknown
+    return finish(frame, report, partial, error)
+
+
+async def _chunk(gateway: Gateway, operation: Operation, ids: list[str], by_v2: bool) -> Page[BulkUser]:
+    def points(page: Page[BulkUser]) -> int:
+        return 1 + USER_POINTS * len(page.results)
+
+    worst = 1 + USER_POINTS * len(ids)
+    if by_v2:
+        answer = await gateway.read(
+            "/wiki/api/v2/users-bulk",
+            BULK_USERS,
+            operation=operation,
+            worst=worst,
+            points=points,
+            body={"accountIds": ids},
+        )
+    else:
+        answer = await gateway.read(
+            "/wiki/rest/api/user/bulk",
+            BULK_USERS,
+            operation=operation,
+            worst=worst,
+            points=points,
+            query=[("accountId", account) for account in ids],
+        )
+    operation.tally.pages += 1
+    return answer.value
+
+
+# -- personal data -----------------------------------------------------------------------------------------------------
+
+
+async def personal_data(
+    gateway: Gateway, operation: Operation, accounts: Mapping[str, datetime] | pd.DataFrame, partial: Partial
+) -> pd.DataFrame:
+    """Report accounts 90 a request, one request after another: Atlassian asks for no more than one report a cycle."""
+    import pandas as pd
+
+    started = datetime.now(UTC)
+    moments = _moments(accounts)
+    ids = list(moments)
+    chunks = {f"{i:09d}": ids[i : i + REPORT_MOST] for i in range(0, len(ids), REPORT_MOST)}
+    answers: dict[str, str] = {}
+    cycles: list[int] = []
+
+    async def read(number: str) -> None:
+        answer = await gateway.read(
+            "/app/report-accounts/",
+            REPORT,
+            operation=operation,
+            worst=0,
+            points=lambda _report: 0,
+            body={"accounts": [{"accountId": one, "updatedAt": moments[one]} for one in chunks[number]]},
+            at_root=True,
+            empty=PersonalDataReport([]),
+        )
+        operation.tally.pages += 1
+        answers.update((one.account_id, one.status) for one in answer.value.accounts)
+        cycles.append(_cycle(answer.headers.get("cycle-period") or ""))
+
+    walk = Walk(operation, 1)
+    await walk.run(chunks, read)
+    error = walk.first_error()
+    if error is not None and not walk.walked:
+        raise error
+    reported = [one for number, chunk in chunks.items() if number not in walk.failed for one in chunk]
+    errors = {one: walk.failed[number] for number in walk.failed for one in chunks[number]}
+    walk.failed, walk.listed, walk.walked = errors, len(ids), len(reported)
+    frame = pd.DataFrame(
+        {
+            "account_id": texts(list(reported)),
+            "status": pd.Categorical(
+                [answers.get(one, "unchanged") for one in reported], categories=["unchanged", "updated", "closed"]
+            ),
+        }
+    )
+    report = walk.report(len(frame), "accounts")
+    stamp(frame, report, gateway.connection.site_url or "", started)
+    frame.attrs["cycle_days"] = min(cycles, default=REPORT_CYCLE_DAYS)
+    return finish(frame, report, partial, error)
+
+
+def _moments(accounts: Mapping[str, datetime] | pd.DataFrame) -> dict[str, str]:
+    if isinstance(accounts, Mapping):
+        pairs: Iterable[tuple[object, object]] = accounts.items()
+    else:
+        missing = {"account_id", "updated_at"} - set(accounts.columns)
+        if missing:
+            raise InputError(f"The frame lacks {', '.join(sorted(missing))}.", field="accounts")
+        pairs = zip(accounts["account_id"].astype(str), accounts["updated_at"], strict=True)
+    clean: dict[str, str] = {}
+    for account, moment in pairs:
+        if not isinstance(account, str) or not account.strip():
+            raise InputError(f"{account!r} is not an account id.", field="accounts")
+        if not isinstance(moment, datetime) or moment.tzinfo is None or moment != moment:
+            raise InputError(
+                f"When the data of {account} was last fetched has to be a time with a time zone.", field="accounts"
+            )
+        # Atlassian's page on privacy: nothing may be stored about the account "unknown", so nothing is reported of it.
+        if account != "unknown":
+            clean[account] = moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if not clean:
+        raise InputError("No account is given to report.", field="accounts")
+    return clean
+
+
+def _cycle(text: str) -> int:
+    """Return days from ``P7D``, or from a plain number; Atlassian's default where the header is missing."""
+    found = re.fullmatch(r"P?(\d{1,4})D?", text.strip())
+    return int(found[1]) if found else REPORT_CYCLE_DAYS

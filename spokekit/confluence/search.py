@@ -1,0 +1,140 @@
+"""Searching content: CQL made from values that may hold anything, and results read to the end of their cursor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from spokekit.confluence.models import CompletenessReport, stamp
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.paging import CORE_POINTS, CursorPages
+from spokekit.confluence.shapes import SEARCH, Found
+from spokekit.confluence.spaces import page_size
+from spokekit.confluence.streams import moments, texts
+from spokekit.confluence.walk import Partial, counts, finish
+from spokekit.errors import Cancelled, InputError, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.confluence.gateway import Gateway
+
+Values = str | Iterable[str] | None
+SEARCH_MOST = 250
+
+
+def quoted(value: str) -> str:
+    """Return a CQL string literal that means exactly ``value``: no quote in it ends it.
+
+    >>> quoted('say "hi"')
+    '"say \\\\"hi\\\\""'
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{value!r} is not a text to search for.", field="cql")
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
+        raise InputError("A text to search for holds a control character.", field="cql")
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def make_cql(
+    *,
+    text: str | None = None,
+    title: str | None = None,
+    kind: Values = None,
+    space: Values = None,
+    label: Values = None,
+    creator: Values = None,
+    modified_since: date | None = None,
+    cql: str | None = None,
+) -> str:
+    """Return CQL that asks for all conditions together; each value is one literal, whatever it holds."""
+    parts: list[str] = []
+    for field, one in (("text", text), ("title", title)):
+        if one is not None:
+            parts.append(f"{field} ~ {quoted(one)}")
+    for field, several in (("type", kind), ("space", space), ("label", label), ("creator", creator)):
+        if several is not None:
+            values = [several] if isinstance(several, str) else list(several)
+            if not values:
+                raise InputError(f"No value is given for {field}.", field=field)
+            parts.append(f"{field} in ({', '.join(quoted(value) for value in values)})")
+    if modified_since is not None:
+        parts.append(f'lastmodified >= "{modified_since:%Y-%m-%d}"')
+    if cql is not None:
+        if not isinstance(cql, str) or not cql.strip():
+            raise InputError("The CQL is empty.", field="cql")
+        parts.append(f"({cql})" if parts else cql)
+    if not parts:
+        raise InputError("Nothing to search for.", field="text", hint="Give a text, a condition or CQL.")
+    return " and ".join(parts)
+
+
+async def search(
+    gateway: Gateway, operation: Operation, cql: str, *, size: int, most: int | None, partial: Partial
+) -> pd.DataFrame:
+    """Read results until there are no more, or ``most`` of them."""
+    started = datetime.now(UTC)
+    if most is not None and most < 1:
+        raise InputError(f"At most {most} results is not possible.", field="most")
+    pages = CursorPages(
+        gateway,
+        operation,
+        "/wiki/rest/api/search",
+        SEARCH,
+        each=CORE_POINTS,
+        query=[("cql", cql), ("excerpt", "indexed")],
+        limit=page_size(min(size, most or size), SEARCH_MOST),
+    )
+    found: list[Found] = []
+    error: SpokekitError | None = None
+    try:
+        while (most is None or len(found) < most) and (rows := await pages.next()) is not None:
+            found += rows
+            operation.advance(len(rows))
+    except Cancelled:
+        raise
+    except SpokekitError as broken:
+        if not found:
+            raise
+        error = broken
+    cut = most is not None and (len(found) > most or (len(found) == most and not pages.ended))
+    found = found[:most]
+    frame = _frame(found)
+    notes = [f"Confluence estimated {pages.total:,} results."] if pages.total is not None else []
+    if cut:
+        notes.append(f"There are more results; {most:,} were asked for.")
+    report = CompletenessReport(
+        complete=error is None and not cut,
+        listed=1,
+        walked=int(error is None),
+        partial=("search",) if error is not None else (),
+        notes=tuple(notes),
+        rows=len(frame),
+        unit="searches",
+        reasons={} if error is None else {"search": str(error)},
+        **counts(operation),
+    )
+    stamp(frame, report, gateway.connection.site_url or "", started)
+    frame.attrs["cql"] = cql
+    return finish(frame, report, "keep" if cut and error is None else partial, error)
+
+
+def _frame(rows: list[Found]) -> pd.DataFrame:
+    import pandas as pd
+
+    content = [row.content for row in rows]
+    return pd.DataFrame(
+        {
+            "entity_type": texts([row.entity_type for row in rows]),
+            "content_id": texts([one.id if one else None for one in content]),
+            "content_type": texts([one.type if one else None for one in content]),
+            "status": texts([one.status if one else None for one in content]),
+            "title": texts([row.title for row in rows]),
+            "container": texts([one.title if one else None for one in (row.result_global_container for row in rows)]),
+            "url": texts([row.url for row in rows]),
+            "excerpt": texts([row.excerpt for row in rows]),
+            "last_modified": moments([row.last_modified for row in rows]),
+        }
+    )

@@ -1,0 +1,144 @@
+"""Lists that may be too long for one frame: frames one after another, each with the report so far."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from spokekit import _portal
+from spokekit.confluence.models import CompletenessReport, stamp
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.walk import counts, incomplete
+from spokekit.errors import Cancelled, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Pages(Protocol):
+    """What a pager offers."""
+
+    ended: bool
+
+    async def next(self) -> list[Any] | None: ...
+
+
+class AsyncFrames:
+    """An asynchronous iterator of frames, one for each page that the service sends.
+
+    ``report`` is the completeness report so far; it is complete once the last frame came. ``await all()`` reads to the
+    end and returns one frame.
+    """
+
+    def __init__(
+        self, operation: Operation, pages: Pages, to_frame: Callable[[list[Any]], pd.DataFrame], site: str
+    ) -> None:
+        self._operation, self._pages, self._to_frame, self._site = operation, pages, to_frame, site
+        self._rows = 0
+        self._started = datetime.now(UTC)
+
+    @property
+    def report(self) -> CompletenessReport:
+        """What came so far."""
+        ended = self._pages.ended
+        return CompletenessReport(
+            complete=ended,
+            listed=1,
+            walked=int(ended),
+            rows=self._rows,
+            unit="lists",
+            notes=() if ended else ("More pages follow.",),
+            **counts(self._operation),
+        )
+
+    def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
+        return self
+
+    async def __anext__(self) -> pd.DataFrame:
+        frame = await self.next()
+        if frame is None:
+            raise StopAsyncIteration
+        return frame
+
+    async def next(self) -> pd.DataFrame | None:
+        """Return the next frame, or None after the last; raises `IncompleteResult` when it ends before its end."""
+        try:
+            rows = await self._operation.run(self._pages.next)
+        except Cancelled:
+            raise
+        except SpokekitError as error:
+            if not self._rows:
+                raise
+            report = CompletenessReport(
+                complete=False,
+                listed=1,
+                partial=("list",),
+                rows=self._rows,
+                unit="lists",
+                reasons={"list": str(error)},
+                **counts(self._operation),
+            )
+            raise incomplete(report, self._to_frame([]), error) from error
+        if rows is None:
+            self._operation.advance(0, force=True)
+            return None
+        self._rows += len(rows)
+        self._operation.advance(len(rows))
+        return stamp(self._to_frame(rows), self.report, self._site, self._started)
+
+    async def all(self) -> pd.DataFrame:
+        """Read to the end and return one frame; an `IncompleteResult` carries what came."""
+        import pandas as pd
+
+        from spokekit.errors import IncompleteResult
+
+        frames: list[pd.DataFrame] = []
+        try:
+            async for frame in self:
+                frames.append(frame)
+        except IncompleteResult as error:
+            error.frame = stamp(pd.concat(frames, ignore_index=True), error.report, self._site, self._started)
+            raise
+        whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        return stamp(whole, self.report, self._site, self._started)
+
+
+class Frames:
+    """An iterator of frames, one for each page that the service sends; see `AsyncFrames`."""
+
+    def __init__(self, aio: AsyncFrames) -> None:
+        self._aio = aio
+
+    @property
+    def report(self) -> CompletenessReport:
+        """What came so far; complete once the last frame came."""
+        return self._aio.report
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return self
+
+    def __next__(self) -> pd.DataFrame:
+        frame = _portal.call(self._aio.next)
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def all(self) -> pd.DataFrame:
+        """Read to the end and return one frame."""
+        return _portal.call(self._aio.all)
+
+
+def texts(values: list[str | None]) -> pd.Series[str]:
+    """Return a column of strings; "" where the service sent nothing."""
+    import pandas as pd
+
+    return pd.Series([value or "" for value in values], dtype="str")
+
+
+def moments(values: list[str | None]) -> pd.Series[pd.Timestamp]:
+    """Return a column of UTC times (milliseconds), NaT where there is none or none that can be read."""
+    import pandas as pd
+
+    column = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, errors="coerce", format="ISO8601")
+    return column.dt.as_unit("ms")
