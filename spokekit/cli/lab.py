@@ -156,6 +156,10 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
         # Ctrl-C means stop: a question that waits in the terminal would leave everything running.
         "--ServerApp.answer_yes=True",
         f"--ServerApp.open_browser={browser}",
+        # Nothing is asked of anybody but Atlassian: no news, no look for updates, no catalogue of extensions.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
         # The address to open is written whatever the level; the rest of the server's talk is not for a newcomer.
         "--Application.log_level=WARN",
     ]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import httpx2
 import psutil
@@ -49,6 +49,15 @@ class Running:
     def api(self, method: str, path: str) -> httpx2.Response:
         headers = {"Authorization": f"token {self._token}"}
         return httpx2.request(method, f"{self.url}/api/{path}", headers=headers, timeout=20, trust_env=False)
+
+    def page_settings(self) -> dict[str, Any]:
+        page = httpx2.get(f"{self.url}/lab?token={self._token}", timeout=20, trust_env=False, follow_redirects=True)
+        match = re.search(
+            r'<script id="jupyter-config-data" type="application/json">(.*?)</script>', page.text, re.DOTALL
+        )
+        assert match is not None
+        settings: dict[str, Any] = json.loads(match[1])
+        return settings
 
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -104,6 +113,9 @@ def test_a_day_of_practice_and_the_next(
     first = start()
     assert (tmp_path / "spokekit-notebooks" / "00-start-here.ipynb").exists()
     assert first.api("GET", "contents/00-start-here.ipynb").status_code == 200
+    settings = first.page_settings()
+    assert settings["news"] == {"disabled": True}, "nothing is asked of anybody but Atlassian"
+    assert settings["extensionManager"]["name"] == "read-only"
     kernel = first.api("POST", "kernels")
     assert kernel.status_code == 201
     kept = json.loads((home / "practice" / "site.json").read_text())
