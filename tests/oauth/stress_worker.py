@@ -1,6 +1,7 @@
 """One process of the stress test: ten tasks on one token, some cancelled at random.
 
-Usage: stress_worker.py CONNECTION_ID SECONDS_AHEAD SEED CANCEL(0|1); waits for a line on standard input, prints JSON.
+Usage: stress_worker.py CONNECTION_ID SECONDS_AHEAD SEED CANCEL(0|1) SLOW; waits for a line on standard input, prints
+JSON. SLOW is the time in seconds that a request takes to the server, and its answer back.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import random
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import httpx2
@@ -21,10 +23,28 @@ from spokekit.oauth.vault import Vault
 TASKS = 10
 
 
-async def main(connection_id: str, ahead: float, seed: int, cancel: bool) -> None:
+class SlowLine(httpx2.BaseTransport):
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        with httpx2.HTTPTransport() as real:
+            time.sleep(self._seconds)
+            answer = real.handle_request(request)
+            answer.read()
+            time.sleep(self._seconds)
+        return answer
+
+
+async def main(connection_id: str, ahead: float, seed: int, cancel: bool, slow: float) -> None:
     store = default_store()
     connection = Connections(store).get(connection_id)
-    tokens = Tokens(store, Vault.open(store), now=lambda: datetime.now(UTC) + timedelta(seconds=ahead))
+    tokens = Tokens(
+        store,
+        Vault.open(store),
+        transport=SlowLine(slow) if slow else None,
+        now=lambda: datetime.now(UTC) + timedelta(seconds=ahead),
+    )
     source = tokens.source(connection)
     rng = random.Random(seed)
     print("ready", flush=True)
@@ -46,4 +66,4 @@ async def main(connection_id: str, ahead: float, seed: int, cancel: bool) -> Non
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"))
+    asyncio.run(main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", float(sys.argv[5])))
