@@ -121,6 +121,12 @@ class Check:
     def note(self, kind: str, check: str, state: str, words: str, fix: str = "") -> None:
         self.rows.append(Found(kind, check, state, words, fix))
 
+    def stop(self, error: SpokekitError) -> None:
+        """Note that the token does not carry any further: that is said in its own line, which stands first."""
+        self.stopped = error
+        self.rows = [row for row in self.rows if row.check != "Token"]
+        self.rows.insert(0, Found("connection", "Token", "failed", error.message, next_of(error)))
+
     # -------------------------------------------------------------------------------------------- the calls
 
     async def read(self, path: str, query: Sequence[tuple[str, str | int]] = (), body: Any = None) -> Any:
@@ -234,8 +240,7 @@ class Check:
             try:
                 await self._scope(name)
             except TokenRejected as error:
-                self.stopped = error
-                self.note("connection", "Token", "failed", error.message, next_of(error))
+                self.stop(error)
                 return
 
     async def _scope(self, name: str) -> None:

@@ -117,8 +117,7 @@ def _careful(check: Check) -> Callable[[], Awaitable[None]]:
         except SpokekitError as error:
             # What the single checks do not expect (consent withdrawn meanwhile, a sealed token that cannot be opened)
             # belongs into the list as well: the person came here to be told.
-            check.stopped = error
-            check.note("connection", "Token", "failed", error.message, next_of(error))
+            check.stop(error)
             check.steps()
 
     return run
