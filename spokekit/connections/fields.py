@@ -47,7 +47,9 @@ _TYPE_WORDS = {"int": "a number", "float": "a number", "bool": "true or false", 
 
 def refuse(field: str, sentence: str, *, likely: str | None = None, hint: str | None = None) -> NoReturn:
     """Raise `InputError` for `field`; the sentence starts after the field's name."""
-    raise InputError(f"{LABELS[field]}: {sentence}", field=field, likely=likely, hint=hint)
+    # Whatever follows "secret:" is masked wherever text is scrubbed, so this one sentence is put differently.
+    label = "OAuth client secret (not shown)" if field == "client_secret" else LABELS[field]
+    raise InputError(f"{label}: {sentence}", field=field, likely=likely, hint=hint)
 
 
 def check_text(field: str, value: Any, *, plain: bool = True, example: str = "") -> str:
@@ -388,7 +390,7 @@ def check_client_secret(value: Any) -> Secret:
         # The sentences for other fields may quote a character of the value; a secret's may not.
         if "“" in error.message:
             error = InputError(
-                "OAuth client secret: it holds a character that is not a plain letter, digit or sign.",
+                "OAuth client secret (not shown): it holds a character that is not a plain letter, digit or sign.",
                 field="client_secret",
                 hint=where,
             )
