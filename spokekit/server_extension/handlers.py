@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
-from tornado import web
 
 from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
@@ -50,9 +49,13 @@ class _QuietHandler(JupyterHandler):
 
 
 class StartHandler(_QuietHandler):
-    """Leads to the consent page; without a flow, shows the address to register at the app."""
+    """Leads to the consent page; without a flow, shows the address to register at the app.
 
-    @web.authenticated
+    No sign-in is asked for: whoever has the flow has the state already, and the detour over the login page would write
+    it down.
+    """
+
+    @allow_unauthenticated
     def get(self) -> None:
         flow = dict(parse_qsl(self._query)).get("flow")
         here = self._seen_address()
@@ -139,8 +142,8 @@ def install(server_app: Any) -> None:
     server_app.web_app.add_handlers(
         ".*$",
         [
-            (url_path_join(base, handover.START_PATH), StartHandler),
-            (url_path_join(base, CALLBACK_PATH), CallbackHandler),
+            (url_path_join(base, handover.START_PATH) + "/?", StartHandler),
+            (url_path_join(base, CALLBACK_PATH) + "/?", CallbackHandler),
         ],
     )
     note = private_folder(handover_folder()) / f"server-{os.getpid()}.json"
