@@ -119,6 +119,12 @@ def connect(workspace: Workspace, site: PracticeSite, **changes: Any) -> Any:
     return workspace.connection(connection.connection_id)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what drives the browser last: Playwright keeps an event loop running in the main thread from then on."""
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Where everything is installed (CI), a test that is skipped has not been run: that is a failure."""
