@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial as bind
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -237,7 +238,7 @@ class Gateway:
             method,
             self.connection.api_base + path,
             f"{method} {path}",
-            lambda _raw: (None, 1),
+            bind(_changed, endpoint=f"{method} {path}"),
             operation=operation,
             worst=1,
             query=query,
@@ -475,6 +476,13 @@ def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
             ) from None
         what = "empty" if not raw.body.strip() else "cut off or damaged"
         raise UnexpectedAnswer(f"The answer of {endpoint} is {what}.", hint="Try again.", **more) from None
+
+
+def _changed(raw: Raw, endpoint: str) -> tuple[None, int]:
+    """Take an answer without content, or with data, for a change; a web page with 200 comes from somebody between."""
+    if raw.body.lstrip()[:1] == b"<":
+        decode(raw, msgspec.json.Decoder(dict), endpoint)
+    return None, 1
 
 
 def _kind(endpoint: str) -> str:
