@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spokekit.connections.scopes import STEPS, missing_for, needed_for
+from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
@@ -317,6 +317,9 @@ class Check:
             words = "Atlassian publishes no such scope, so there is nothing to test; " + (
                 "the token lists it." if told else "the token does not list it."
             )
+            self.note("scope", name, "unknown", words, "It can be left out of the connection's scopes.")
+        elif name in APP_ONLY:
+            words = "It is enabled on the app; no consent gives it to a token."
             self.note("scope", name, "unknown", words, "It can be left out of the connection's scopes.")
         elif told:
             self.present.add(name)

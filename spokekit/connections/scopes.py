@@ -114,8 +114,9 @@ _IDENTITY = {
     "read:me": "see who signed in (User identity API)",
     "read:account": "see the account that signed in (User identity API)",
     "offline_access": "stay connected: Atlassian then gives a refresh token",
-    "report:personal-data": "ask Atlassian which accounts were closed or changed",
 }
+# Enabled on the app, it is enough; a token never holds it, and a consent for it alone fails (ECO-533, "not a bug").
+APP_ONLY = {"report:personal-data": "ask Atlassian which accounts were closed or changed; enabled on the app only"}
 KNOWN: dict[str, Scope] = {
     "ace:confluence": Scope(
         "ace:confluence", "other", "unknown: it stands in ServiceNow's default list and in no list of Atlassian", False
@@ -123,6 +124,7 @@ KNOWN: dict[str, Scope] = {
     **{name: Scope(name, "classic", words) for name, words in _CLASSIC.items()},
     **{f"{name}:confluence": Scope(f"{name}:confluence", "granular", words) for name, words in _GRANULAR.items()},
     **{name: Scope(name, "identity", words) for name, words in _IDENTITY.items()},
+    **{name: Scope(name, "other", words) for name, words in APP_ONLY.items()},
 }
 
 
@@ -257,6 +259,9 @@ def advice(scopes: Iterable[str]) -> tuple[str, ...]:
             "ace:confluence is in ServiceNow's default list, but Atlassian publishes no such scope. An app of your own "
             "may be refused it: leave it out if consent fails."
         )
+    for name in chosen:
+        if name in APP_ONLY:
+            notes.append(f"{name} is enabled on the app; no consent gives it to a token, so leave it out here.")
     if "offline_access" not in chosen:
         notes.append("Without offline_access there is no refresh token: you have to consent again every hour.")
     for name in chosen:

@@ -124,6 +124,17 @@ def test_two_scopes_that_permit_the_same_are_not_told_apart_in_silence(
     assert "did not name this scope" in found["words"]
 
 
+def test_a_scope_that_no_token_ever_holds_is_no_trouble(connected: Workspace, site: PracticeSite) -> None:
+    asked = (*DEFAULT_SCOPES, "report:personal-data", "write:confluence-props")
+    site.apps[0].scopes = (*site.apps[0].scopes, "write:confluence-props")
+    give(connected, site, asked, [name for name in asked if name != "report:personal-data"])
+    found = check_connection(connected)
+    assert row(found, "report:personal-data")["state"] == "unknown"
+    # Nothing harmless tests this one: what the token endpoint said has to do, and is named as such.
+    assert row(found, "write:confluence-props")["words"].startswith("Granted, as the token says")
+    assert not trouble(found)
+
+
 @pytest.mark.parametrize("who", ["member", "guest"])
 def test_who_is_no_administrator_is_told_without_writing(connected: Workspace, site: PracticeSite, who: str) -> None:
     give(connected, site, DEFAULT_SCOPES, DEFAULT_SCOPES, who)

@@ -119,6 +119,7 @@ def test_advice_is_given_without_forbidding_anything() -> None:
     assert "Did you mean read:confluence-groups?" in notes
     assert "consent again every hour" in notes
     assert "“Pick groups” needs read:confluence-groups besides." in notes
+    assert "enabled on the app; no consent gives it" in " ".join(advice(["report:personal-data"]))
     assert "stay under 50" in advice([f"read:x{n}" for n in range(60)])[-1]
 
 
