@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from spokekit.audit.flight import stopped
 from spokekit.confluence.groups import confirm
 from spokekit.confluence.paging import USER_POINTS, OffsetPages, segment
 from spokekit.confluence.shapes import MEMBERS, Member
@@ -14,6 +15,7 @@ from spokekit.errors import ServiceError
 if TYPE_CHECKING:
     from spokekit.audit.checkpoint import Checkpoint
     from spokekit.confluence.gateway import Gateway
+    from spokekit.confluence.models import Cancel
     from spokekit.confluence.operation import Operation
 
 _READS = 3
@@ -35,8 +37,10 @@ class _Pages(OffsetPages[Member]):
 class GroupReader:
     """Reads groups into the record of the walk."""
 
-    def __init__(self, gateway: Gateway, operation: Operation, record: Checkpoint) -> None:
-        self.gateway, self.operation, self.record = gateway, operation, record
+    def __init__(
+        self, gateway: Gateway, operation: Operation, record: Checkpoint, cancel: Cancel | None = None
+    ) -> None:
+        self.gateway, self.operation, self.record, self.cancel = gateway, operation, record, cancel
         self.members = 0
         self.in_a_row = 0
         self._disturbed: set[str] = set()
@@ -78,6 +82,8 @@ class GroupReader:
                         self.record.page, group_id, number, [(row.account_id, _details(row)) for row in rows]
                     )
                     number += 1
+                if self.cancel is not None and self.cancel.is_set() and not pages.ended:
+                    raise stopped()
             if not pages.moved and pages.total in (None, came):
                 if not came:
                     await confirm(self.gateway, self.operation, group_id)

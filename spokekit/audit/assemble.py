@@ -40,7 +40,7 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
         }
     )
     looked_up = {row["account_id"]: row for rows in record.kept("accounts").values() for row in rows}
-    # Somebody who was only in a group that is gone, or that was read again without them, is not part of this site's state.
+    # Somebody who was only in a group that is gone, or that was read again without them, is not part of the state.
     in_use = np.zeros(len(people), dtype=bool)
     in_use[users] = True
     rows = [
@@ -49,7 +49,9 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
         if used
     ]
     grants = record.kept("grants").values()
-    report = _report(record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows))
+    report = _report(
+        record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows)
+    )
     return Frames.of(
         {
             "groups": pd.DataFrame(groups, columns=["group_id", "name", "access", "managed_by", "usage_type"]),
@@ -68,7 +70,10 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
         site=site,
         taken_at=datetime.now(UTC),
         completeness=report,
-        scope={"groups": scope, "spaces": bool(record.get("with_spaces")) and "spaces" not in (record.get("notes") or {})},
+        scope={
+            "groups": scope,
+            "spaces": bool(record.get("with_spaces")) and "spaces" not in (record.get("notes") or {}),
+        },
     )
 
 

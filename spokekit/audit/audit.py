@@ -30,9 +30,9 @@ _LOOK_UP = {
 class Audit:
     """Questions over one state of a site.
 
-    Use `Audit.of_frames` for frames in memory and `Audit.of_site` or `Audit.of_snapshot` for what is on disk. Answers are
-    pandas frames with the columns that `questions` promises; ``frame.attrs`` says of which site and moment they are,
-    what the question cannot know, and (``completeness``) whether the walk behind it was complete.
+    Use `Audit.of_frames` for frames in memory and `Audit.of_site` or `Audit.of_snapshot` for what is on disk. Answers
+    are pandas frames with the columns that `questions` promises; ``frame.attrs`` says of which site and moment they
+    are, what the question cannot know, and (``completeness``) whether the walk behind it was complete.
     """
 
     def __init__(self, source: Snapshot | Frames, *, registry: Registry = REGISTRY) -> None:
@@ -146,7 +146,7 @@ class Audit:
         join = "coverage JOIN groups USING (group_no)" if name == "coverage" else name
         if name == "grants":
             join = "grants JOIN spaces USING (space_no)"
-        made = self.session.frame(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}")  # noqa: S608
+        made = self.session.frame(f"SELECT {columns} FROM {join} ORDER BY {ordered.get(name, columns)}")
         return contract(made, COLUMNS[name])
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -158,7 +158,7 @@ class Audit:
         import pandas as pd
 
         column, id_column = IDS[kind]
-        ids = self.session.arrow(f"SELECT {column}, {id_column} FROM {kind}")  # noqa: S608
+        ids = self.session.arrow(f"SELECT {column}, {id_column} FROM {kind}")
         places = ids.column(column).to_numpy()
         found = np.full(int(max(places.max(initial=-1), numbers.to_numpy().max(initial=-1))) + 1, -1, dtype=np.int32)
         found[places] = np.arange(len(places), dtype=np.int32)
@@ -223,7 +223,7 @@ class Audit:
         for source in dict.fromkeys((table, history)):
             for condition in (f"{key} = $text", by_name, loosely):
                 found = self.session.rows(
-                    f"SELECT DISTINCT {number}, {key} FROM {source} WHERE {condition} ORDER BY {key} LIMIT 6",  # noqa: S608
+                    f"SELECT DISTINCT {number}, {key} FROM {source} WHERE {condition} ORDER BY {key} LIMIT 6",
                     {"text": text},
                 )
                 if len(found) > 1:
@@ -235,7 +235,7 @@ class Audit:
                 if found:
                     return int(found[0][0])
         near = self.session.rows(
-            f"SELECT {columns[0]} FROM {table} ORDER BY levenshtein(lower({columns[0]}), lower($text)), 1 LIMIT 3",  # noqa: S608
+            f"SELECT {columns[0]} FROM {table} ORDER BY levenshtein(lower({columns[0]}), lower($text)), 1 LIMIT 3",
             {"text": text},
         )
         close = difflib.get_close_matches(text, [row[0] for row in near], 3, 0.5)
@@ -264,7 +264,9 @@ def utc(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"{text!r} is no date.", hint="Write it like 2026-11-23 or 2026-11-23T09:00.", field="at") from None
+        raise InputError(
+            f"{text!r} is no date.", hint="Write it like 2026-11-23 or 2026-11-23T09:00.", field="at"
+        ) from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

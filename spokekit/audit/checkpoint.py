@@ -73,7 +73,9 @@ class Checkpoint:
                     next_step="wait",
                 ) from None
             raise self._broken(error) from None
-        self._people = {account: number for number, account in self._all("SELECT number, account_id FROM people ORDER BY number")}
+        self._people = {
+            account: number for number, account in self._all("SELECT number, account_id FROM people ORDER BY number")
+        }
 
     def _broken(self, error: sqlite3.Error) -> StoreError:
         return StoreError(
@@ -110,7 +112,7 @@ class Checkpoint:
         found = self._all("SELECT value FROM about WHERE key = ?", [key])
         return json.loads(found[0][0]) if found else None
 
-    def set(self, **values: Any) -> None:
+    def put(self, **values: Any) -> None:
         """Keep values that JSON knows."""
         self._write(
             *(("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value))) for key, value in values.items())
@@ -119,7 +121,7 @@ class Checkpoint:
     def add(self, **counts: int) -> None:
         """Add to counts (points, pages, retries, duplicates) of all runs of this walk."""
         before = self.get("counts") or {}
-        self.set(counts={key: before.get(key, 0) + counts.get(key, 0) for key in before.keys() | counts.keys()})
+        self.put(counts={key: before.get(key, 0) + counts.get(key, 0) for key in before.keys() | counts.keys()})
 
     # -- members --
 

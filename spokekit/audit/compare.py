@@ -76,7 +76,7 @@ def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
                    FROM user_history WHERE user_no IN (SELECT user_no FROM x) GROUP BY user_no)
         SELECT change, g.name AS group_name, g.group_id, g.access, u.display_name AS person, u.account_id
         FROM x JOIN g USING (group_no) JOIN u USING (user_no)
-        ORDER BY g.name, g.group_id, change, person, u.account_id""",  # noqa: S608
+        ORDER BY g.name, g.group_id, change, person, u.account_id""",
         n=before.at,
     )
 
@@ -117,7 +117,7 @@ class _Keys:
         pairs = session.arrow("SELECT group_no, user_no FROM memberships")
         self.group_no, self.user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
         self.groups, self.users = (
-            pd.Index(session.arrow(f"SELECT {number}, {key} FROM {table}_ids ORDER BY 1").column(1).to_pandas())  # noqa: S608
+            pd.Index(session.arrow(f"SELECT {number}, {key} FROM {table}_ids ORDER BY 1").column(1).to_pandas())
             for table, number, key in (("groups", "group_no", "group_id"), ("users", "user_no", "account_id"))
         )
 
@@ -168,7 +168,7 @@ def _named(
 
     wanted = pa.table({"wanted": pa.array(changes[key].unique().tolist(), pa.string())})
     found = [
-        audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted)  # noqa: S608
+        audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted)
         for audit in (after, before)
     ]
     names = pd.concat(found, ignore_index=True).drop_duplicates(key).rename(columns=columns)

@@ -1,4 +1,4 @@
-"""Answers as files: CSV, Parquet, one workbook, one HTML page. Each is written whole or not at all, for its owner only."""
+"""Answers as files: CSV, Parquet, a workbook, an HTML page. Each is written whole or not at all, for its owner only."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class About:
 
 def to_csv(frame: pd.DataFrame, path: Path | str) -> Path:
     """Write UTF-8 CSV that no spreadsheet runs as a formula; times in ISO 8601 UTC."""
-    text = _plain(frame).map(guard_formula).rename(columns=guard_formula).to_csv(index=False, lineterminator="\r\n")
+    text = plain(frame).map(guard_formula).rename(columns=guard_formula).to_csv(index=False, lineterminator="\r\n")
     # The mark at the beginning lets Excel see that it is UTF-8.
     return _written(path, text.encode("utf-8-sig"))
 
@@ -126,12 +126,12 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
         told = f"{len(frame):,} rows. {frame.attrs.get('title', '')} {frame.attrs.get('cannot_know', '')}".strip()
         summary.append([cell(summary, names[name]), cell(summary, told)])
     for name, frame in frames.items():
-        plain = _plain(frame)
-        for part in range(0, max(1, len(plain)), _SHEET_ROWS):
+        whole = plain(frame)
+        for part in range(0, max(1, len(whole)), _SHEET_ROWS):
             sheet = book.create_sheet(names[name] if part == 0 else f"{names[name][:26]} {part // _SHEET_ROWS + 1}")
             sheet.freeze_panes = "A2"
-            columns = list(plain.columns)
-            rows = plain.iloc[part : part + _SHEET_ROWS]
+            columns = list(whole.columns)
+            rows = whole.iloc[part : part + _SHEET_ROWS]
             for number, column in enumerate(columns, 1):
                 longest = rows[column].head(200).map(lambda v: len(str(v))).max() if len(rows) else 0
                 sheet.column_dimensions[get_column_letter(number)].width = min(60, max(len(column), longest) + 2)
@@ -148,7 +148,7 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
 def to_html(
     frames: Mapping[str, pd.DataFrame], path: Path | str, about: About, pictures: Sequence[Picture] = ()
 ) -> Path:
-    """Write one HTML page with nothing from elsewhere: pictures inside, no script, light and dark by the reader's choice.
+    """Write one HTML page with nothing from elsewhere: pictures inside, no script, light and dark as the reader has it.
 
     The first 1,000 rows of a frame are shown; the page says when there are more.
     """
@@ -169,7 +169,7 @@ def to_html(
 
 
 def _section(name: str, frame: pd.DataFrame) -> list[str]:
-    shown = _plain(frame.head(_HTML_ROWS))
+    shown = plain(frame.head(_HTML_ROWS))
     more = f", the first {_HTML_ROWS:,} are shown" if len(frame) > _HTML_ROWS else ""
     parts = [f"<h2>{escape(str(frame.attrs.get('title') or name))}</h2>", f"<p>{len(frame):,} rows{more}.</p>"]
     if frame.attrs.get("cannot_know"):
@@ -190,7 +190,7 @@ def _word(value: Any) -> str:
     return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` of plain values: text, numbers, bool; times as text, missing ones empty."""
     import pandas as pd
 
@@ -199,8 +199,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         values = frame[column]
         if isinstance(values.dtype, pd.DatetimeTZDtype):
             values = values.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        plain = values.astype(object)
-        made[str(column)] = plain.where(plain.notna(), "")
+        bare = values.astype(object)
+        made[str(column)] = bare.where(bare.notna(), "")
     return pd.DataFrame(made, dtype=object)
 
 
@@ -208,10 +208,10 @@ def _sheet_names(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = {"summary"}
     for name in frames:
-        plain = re.sub(r"[\[\]:*?/\\\x00-\x1f]", " ", name).strip(" '")[:28] or "Sheet"
-        chosen, number = plain, 2
+        fit = re.sub(r"[\[\]:*?/\\\x00-\x1f]", " ", name).strip(" '")[:28] or "Sheet"
+        chosen, number = fit, 2
         while chosen.lower() in taken:
-            chosen, number = f"{plain[:26]} {number}", number + 1
+            chosen, number = f"{fit[:26]} {number}", number + 1
         taken.add(chosen.lower())
         names[name] = chosen
     return names

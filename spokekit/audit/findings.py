@@ -74,7 +74,9 @@ class Findings:
         identity = [c for c in answer.columns if c.endswith("_id") or c in _IDENTITY] or list(answer.columns)
         texts = answer[identity].astype(str).to_numpy(dtype=object).tolist()
         ids = [_finding_id(question, asked, row) for row in texts]
-        about = [" · ".join(str(v) for v in row if str(v)) for row in _describing(answer).to_numpy(dtype=object).tolist()]
+        about = [
+            " · ".join(str(v) for v in row if str(v)) for row in _describing(answer).to_numpy(dtype=object).tolist()
+        ]
         seen = audit.taken_at.isoformat()
         with self._file() as file:
             known = _known(file, question, asked)
@@ -133,9 +135,10 @@ class Findings:
             if not value.strip():
                 raise InputError(f"An acceptance needs a {'reason' if field == 'reason' else 'name'}.", field=field)
         now = datetime.now(UTC)
-        end = datetime.combine(until, time.max, UTC) if until and not isinstance(until, datetime) else until
-        if end is not None and end.tzinfo is None:
-            end = end.replace(tzinfo=UTC)
+        if isinstance(until, datetime):
+            end: datetime | None = until if until.tzinfo else until.replace(tzinfo=UTC)
+        else:
+            end = datetime.combine(until, time.max, UTC) if until else None
         if end is not None and end <= now:
             raise InputError("The acceptance would have ended already.", field="until")
         with self._file() as file:
@@ -168,15 +171,15 @@ class Findings:
             rows: list[dict[str, Any]] = []
         else:
             with self._file() as file:
-                rows = [dict(row) for row in file.execute("SELECT * FROM findings ORDER BY question, about, finding_id")]
+                rows = [
+                    dict(row) for row in file.execute("SELECT * FROM findings ORDER BY question, about, finding_id")
+                ]
         moment = now or datetime.now(UTC)
         for row in rows:
             row["state"] = _state(row, moment)
         order = {"new": 0, "accepted": 1, "fixed": 2}
         rows = sorted((r for r in rows if state in (None, r["state"])), key=lambda r: order[r["state"]])
-        return pd.DataFrame(
-            {column: _column([row[column] for row in rows], kind) for column, kind in _COLUMNS.items()}
-        )
+        return pd.DataFrame({column: _column([row[column] for row in rows], kind) for column, kind in _COLUMNS.items()})
 
     @contextmanager
     def _file(self) -> Iterator[sqlite3.Connection]:

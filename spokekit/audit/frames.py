@@ -174,12 +174,7 @@ def shape(name: str, frame: pd.DataFrame | None) -> pd.DataFrame:
     missing = [column for column in required if column not in frame]
     if missing:
         raise InputError(f"The frame {name} lacks the column {', '.join(missing)}.", field=name)
-    made = pd.DataFrame(
-        {
-            column: as_kind(frame[column] if column in frame else None, kind, len(frame))
-            for column, kind in columns.items()
-        }
-    )
+    made = pd.DataFrame({column: as_kind(frame.get(column), kind, len(frame)) for column, kind in columns.items()})
     if name in _KEYS:
         return made.drop_duplicates(_KEYS[name], ignore_index=True)
     return made if name == "memberships" else made.drop_duplicates(ignore_index=True)
@@ -254,7 +249,7 @@ def number(frames: Frames, known: Mapping[str, pd.Index] | None = None) -> Numbe
 
     known = known or {}
     members = frames.memberships
-    mentioned = {
+    mentioned: dict[str, list[Any]] = {
         "groups": [frames.groups["group_id"], members["group_id"].cat.categories],
         "users": [
             frames.users["account_id"],
@@ -263,11 +258,12 @@ def number(frames: Frames, known: Mapping[str, pd.Index] | None = None) -> Numbe
         ],
         "spaces": [frames.spaces["space_id"], frames.grants["space_id"]],
     }
-    ids: dict[str, pd.Index] = {}
+    ids: dict[str, Any] = {}
     new: dict[str, pa.Table] = {}
     for name, sources in mentioned.items():
-        before = known.get(name, pd.Index([], dtype=object))
-        everything = pd.Index(pd.unique(np.concatenate([np.asarray(s, dtype=object) for s in sources])), dtype=object)
+        before: Any = known.get(name, pd.Index([], dtype="object"))
+        listed = pd.unique(np.concatenate([np.asarray(source, dtype=object) for source in sources]))
+        everything: Any = pd.Index(listed, dtype="object")
         fresh = everything[before.get_indexer(everything) < 0]
         ids[name] = before.append(fresh)
         column, id_column = IDS[name]

@@ -29,18 +29,32 @@ _LONGEST = 34
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one theme. The four series differ in lightness as well, for readers who see no hue."""
+    """Colours of one theme. The series differ in lightness, for readers who see no hue; `ramp` goes from 0 to 100."""
 
     ink: str
     paper: str
     grid: str
     soft: str
-    series: tuple[str, str, str, str]
-    map: str
+    series: tuple[str, ...]
+    ramp: tuple[str, str, str]
 
 
-LIGHT = Palette("#1c1f24", "#ffffff", "#d5d9df", "#5b636e", ("#1f5fa8", "#d98a1f", "#4f9d69", "#8a4b9a"), "Blues")
-DARK = Palette("#e6e8eb", "#16181c", "#3a3f47", "#a3abb6", ("#6aaef0", "#f2b35c", "#86d0a0", "#cf9be0"), "Blues_r")
+LIGHT = Palette(
+    "#1c1f24",
+    "#ffffff",
+    "#d5d9df",
+    "#5b636e",
+    ("#1f5fa8", "#d98a1f", "#4f9d69", "#8a4b9a", "#333a44", "#c23b4b"),
+    ("#f3f6fa", "#4d8fd0", "#0b2a55"),
+)
+DARK = Palette(
+    "#e6e8eb",
+    "#16181c",
+    "#3a3f47",
+    "#a3abb6",
+    ("#6aaef0", "#f2b35c", "#86d0a0", "#cf9be0", "#d7dbe0", "#f58a96"),
+    ("#20242a", "#2f74bb", "#dcebfb"),
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,7 @@ def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
     active = shown["members"].to_numpy() - inactive
     note = f"{len(frame):,} groups, {empty:,} of them empty."
     if len(rest):
-        note += f" The other {len(rest):,} have {int(rest['members'].sum()):,} members together"
+        note += f" Not shown: {len(rest):,} with {int(rest['members'].sum()):,} members together"
         note += f", {int(rest['members'].max()):,} at most."
 
     def draw(theme: Palette) -> Figure:
@@ -116,7 +130,7 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
     place = {number: i for i, number in enumerate(numbers)}
     listed = ", ".join(map(str, numbers)) or "-1"
     pairs = audit.session.rows(
-        "SELECT a.group_no, b.group_no, COUNT(*) FROM memberships a JOIN memberships b ON a.user_no = b.user_no "  # noqa: S608
+        "SELECT a.group_no, b.group_no, COUNT(*) FROM memberships a JOIN memberships b ON a.user_no = b.user_no "
         f"WHERE a.group_no IN ({listed}) AND b.group_no IN ({listed}) GROUP BY 1, 2"
     )
     shared = np.zeros((len(numbers), len(numbers)))
@@ -131,7 +145,10 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
     def draw(theme: Palette) -> Figure:
         side = 2.6 + 0.42 * max(4, len(names))
         figure, axes = _figure(theme, side + 2.2, side + 0.9, title, note, wrap=58)
-        image = axes.imshow(percent, cmap=theme.map, vmin=0, vmax=100, aspect="equal")
+        from matplotlib.colors import LinearSegmentedColormap
+
+        ramp = LinearSegmentedColormap.from_list("spokekit", theme.ramp)
+        image = axes.imshow(percent, cmap=ramp, vmin=0, vmax=100, aspect="equal")
         axes.set_xticks(range(len(names)), names, rotation=55, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0)
@@ -141,8 +158,15 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
                 if i != j and shared[i, j]:
                     red, green, blue, _ = image.cmap(image.norm(percent[i, j]))
                     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-                    axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=7.5,
-                              color="#101215" if bright else "#f4f5f7")
+                    axes.text(
+                        j,
+                        i,
+                        f"{percent[i, j]:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=7.5,
+                        color="#101215" if bright else "#f4f5f7",
+                    )
         bar = figure.colorbar(image, ax=axes, shrink=0.7, label="percent")
         bar.ax.yaxis.label.set_color(theme.ink)
         bar.ax.tick_params(colors=theme.ink)
@@ -151,8 +175,9 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
     off = percent - np.diag(np.diag(percent)) if len(numbers) else percent
     alt = f"Heatmap of {len(names)} groups. {note} "
     if off.size and off.max() > 0:
-        i, j = np.unravel_index(int(off.argmax()), off.shape)
-        alt += f"The strongest overlap: {off.max():.0f} percent of {chosen[int(i)][1]} are in {chosen[int(j)][1]}."
+        at = int(off.argmax())
+        row, column = divmod(at, off.shape[1])
+        alt += f"The strongest overlap: {off.max():.0f} percent of {chosen[row][1]} are in {chosen[column][1]}."
     else:
         alt += "No two of them share a member."
     return Picture(title, alt, draw)
@@ -169,7 +194,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
     bits = " + ".join(f"MAX(CASE WHEN group_no = {n} THEN {1 << i} ELSE 0 END)" for i, (n, _, _) in enumerate(chosen))
     listed = ", ".join(str(n) for n, _, _ in chosen) or "-1"
     rows = audit.session.rows(
-        f"SELECT c, COUNT(*) FROM (SELECT user_no, {bits or '0'} AS c FROM memberships WHERE group_no IN ({listed}) "  # noqa: S608
+        f"SELECT c, COUNT(*) FROM (SELECT user_no, {bits or '0'} AS c FROM memberships WHERE group_no IN ({listed}) "
         "GROUP BY user_no) GROUP BY c ORDER BY 2 DESC, 1"
     )
     shown, rest = rows[:most], rows[most:]
@@ -182,20 +207,28 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
 
     def draw(theme: Palette) -> Figure:
         width = 4.6 + 0.36 * max(6, len(shown))
-        figure, (bars, dots) = _figure(theme, width, 3.4 + 0.3 * max(3, len(names)), "Which groups do people share?",
-                                       note, rows=(3.0, 0.3 * max(3, len(names)) + 0.2), wrap=round(9 * width))
+        figure, (bars, dots) = _figure(
+            theme,
+            width,
+            3.4 + 0.3 * max(3, len(names)),
+            "Which groups do people share?",
+            note,
+            rows=(3.0, 0.3 * max(3, len(names)) + 0.2),
+            wrap=round(9 * width),
+        )
         places = np.arange(len(shown))
         bars.bar(places, counts, color=theme.series[0], width=0.62)
         for x, count in zip(places, counts, strict=True):
             bars.text(x, count, f"{count:,}", ha="center", va="bottom", fontsize=8, color=theme.ink)
         bars.set_ylabel("people")
+        _thousands(bars.yaxis)
         bars.set_xticks([])
         bars.margins(y=0.12)
         for y in range(len(names)):
             if y % 2 == 0:
                 dots.axhspan(y - 0.5, y + 0.5, color=theme.grid, alpha=0.35, lw=0)
         for x, (combination, _) in enumerate(shown):
-            inside = [y for y in range(len(names)) if combination >> y & 1]
+            inside = [y for y in range(len(names)) if int(combination) >> y & 1]
             outside = [y for y in range(len(names)) if y not in inside]
             dots.plot([x] * len(outside), outside, "o", ms=5, mfc="none", mec=theme.grid)
             dots.plot([x] * len(inside), inside, "o-", ms=7, color=theme.series[0], lw=2)
@@ -214,7 +247,9 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
     for combination, count in shown[:3]:
         inside_names = [name for y, (_, name, _) in enumerate(chosen) if combination >> y & 1]
         said.append(f"{count:,} people are in {' and '.join(inside_names)}{' only' if len(inside_names) == 1 else ''}")
-    return Picture("Which groups do people share?", f"Bars over a grid of dots. {'; '.join(said)}. {note}".strip(), draw)
+    return Picture(
+        "Which groups do people share?", f"Bars over a grid of dots. {'; '.join(said)}. {note}".strip(), draw
+    )
 
 
 def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6) -> Picture:
@@ -226,21 +261,34 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
         busiest = changed.groupby("group_id", observed=True).size().sort_values(ascending=False, kind="stable")
         groups = [group for group in busiest.index if group in set(audit.frame("groups")["group_id"])][:top]
         groups = groups or [row[2] for row in _chosen(audit, None, top)[0]]
-    frame = audit.ask("membership-over-time", groups=tuple(groups)) if len(groups) else audit.ask("membership-over-time")
+    frame = (
+        audit.ask("membership-over-time", groups=tuple(groups)) if len(groups) else audit.ask("membership-over-time")
+    )
     lines = [(str(name), part) for (name, _), part in frame.groupby(["group_name", "group_id"], sort=False)]
     moments = frame["taken_at"].nunique()
-    note = f"{moments:,} snapshots. The groups whose members changed most." if moments > 1 else "Only one snapshot so far."
-    styles = ("-", "--", "-.", ":")
+    note = (
+        f"{moments:,} snapshots. The groups whose members changed most." if moments > 1 else "Only one snapshot so far."
+    )
+    styles = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
     marks = ("o", "s", "^", "D", "v", "P")
 
     def draw(theme: Palette) -> Figure:
-        figure, axes = _figure(theme, 8.6, 4.6, "Members over time", note)
+        figure, axes = _figure(theme, 9.6, 4.4, "Members over time", note)
         ends = []
         for number, (name, part) in enumerate(lines):
             color = theme.series[number % len(theme.series)]
             times = part["taken_at"].dt.tz_localize(None).to_numpy()
-            axes.plot(times, part["members"], styles[number % len(styles)], drawstyle="steps-post", color=color,
-                      marker=marks[number % len(marks)], ms=4 if moments <= 40 else 0, lw=1.8, label=_short(name, 28))
+            axes.plot(
+                times,
+                part["members"],
+                styles[number % len(styles)],
+                drawstyle="steps-post",
+                color=color,
+                marker=marks[number % len(marks)],
+                ms=4 if moments <= 40 else 0,
+                lw=1.8,
+                label=_short(name, 28),
+            )
             ends.append((float(part["members"].iloc[-1]), _short(name, 26), color))
         axes.set_ylabel("members")
         axes.set_ylim(bottom=0)
@@ -248,16 +296,21 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
         if moments > 1:
             from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-            locator = AutoDateLocator(minticks=3, maxticks=8)
+            locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_locator(locator)
-            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         else:
-            axes.set_xticks([pd.Timestamp(t).to_pydatetime().replace(tzinfo=None) for t in frame["taken_at"].unique()],
-                            [f"{pd.Timestamp(t):%Y-%m-%d}" for t in frame["taken_at"].unique()])
-        _legend(axes, theme)
+            axes.set_xticks(
+                [pd.Timestamp(t).to_pydatetime().replace(tzinfo=None) for t in frame["taken_at"].unique()],
+                [f"{pd.Timestamp(t):%Y-%m-%d}" for t in frame["taken_at"].unique()],
+            )
+        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _thousands(axes.yaxis)
         return figure
 
-    said = [f"{name}: from {int(part['members'].iloc[0]):,} to {int(part['members'].iloc[-1]):,}" for name, part in lines]
+    said = [
+        f"{name}: from {int(part['members'].iloc[0]):,} to {int(part['members'].iloc[-1]):,}" for name, part in lines
+    ]
     return Picture("Members over time", f"Lines of members at each snapshot. {'; '.join(said)}. {note}", draw)
 
 
@@ -270,7 +323,7 @@ def grants_by_space(audit: Audit, *, top: int = 25) -> Picture:
     open_to_all = int((frame["named_classes"] > 0).sum())
     note = f"{len(frame):,} spaces, {open_to_all:,} of them open to a whole class of people."
     if len(rest):
-        note += f" The other {len(rest):,} name {int(rest['all'].sum()):,} together."
+        note += f" Not shown: {len(rest):,} that name {int(rest['all'].sum()):,} together."
     names = [_short(f"{key}  {name}") for key, name in zip(shown["space_key"], shown["space_name"], strict=True)]
     labels = ("groups", "single people", "everybody, or a class of people")
     hatches = ("", "////", "....")
@@ -288,7 +341,7 @@ def grants_by_space(audit: Audit, *, top: int = 25) -> Picture:
 
 def overview(audit: Audit) -> tuple[Picture, ...]:
     """Return the pictures for which the audit holds something."""
-    counts = {name: audit.session.rows(f"SELECT COUNT(*) FROM {name}")[0][0] for name in ("memberships", "grants")}  # noqa: S608
+    counts = {name: audit.session.rows(f"SELECT COUNT(*) FROM {name}")[0][0] for name in ("memberships", "grants")}
     pictures = [group_sizes(audit), overlap(audit), combinations(audit)] if counts["memberships"] else []
     if len(audit.moments()) > 1:
         pictures.append(over_time(audit))
@@ -335,11 +388,13 @@ def _figure(
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme.paper)
     FigureCanvasAgg(figure)
     axes: Any = figure.subplots(len(rows), 1, height_ratios=rows) if rows else figure.subplots()
-    figure.suptitle("\n".join(textwrap.wrap(title, wrap)), x=0.02, ha="left", fontsize=12, fontweight="bold",
-                    color=theme.ink)
+    figure.suptitle(
+        "\n".join(textwrap.wrap(title, wrap)), x=0.02, ha="left", fontsize=12, fontweight="bold", color=theme.ink
+    )
     if note:
-        figure.supxlabel("\n".join(textwrap.wrap(note.replace("$", r"\$"), wrap)), x=0.02, ha="left", fontsize=9,
-                         color=theme.soft)
+        figure.supxlabel(
+            "\n".join(textwrap.wrap(note.replace("$", r"\$"), wrap)), x=0.02, ha="left", fontsize=9, color=theme.soft
+        )
     for one in axes if rows else [axes]:
         one.set_facecolor(theme.paper)
         one.tick_params(colors=theme.ink, labelsize=9)
@@ -360,23 +415,37 @@ def _bars(axes: Axes, theme: Palette, names: list[str], parts: tuple[tuple[str, 
     for label, values, color, hatch in parts:
         if color and not values.sum():
             continue
-        axes.barh(places, values, left=left, height=0.7, color=theme.series[color], hatch=hatch, label=label,
-                  edgecolor=theme.paper, linewidth=0.4)
+        axes.barh(
+            places,
+            values,
+            left=left,
+            height=0.7,
+            color=theme.series[color],
+            hatch=hatch,
+            label=label,
+            edgecolor=theme.paper,
+            linewidth=0.4,
+        )
         left = left + values
     for place, value in zip(places, left, strict=True):
-        axes.text(value, place, f" {int(value):,}", va="center", fontsize=8, color=theme.ink)
+        axes.text(float(value), float(place), f" {int(value):,}", va="center", fontsize=8, color=theme.ink)
     axes.set_yticks(places, names)
     axes.set_ylim(max(len(names), 4) - 0.4, -0.6)
     axes.grid(visible=True, axis="x", color=theme.grid, lw=0.6)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.1)
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    _thousands(axes.xaxis)
     _legend(axes, theme)
+
+
+def _thousands(axis: Any) -> None:
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _legend(axes: Axes, theme: Palette) -> None:
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) > 1:
-        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="lower right" if len(handles) < 4 else "best")
+        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="lower right")

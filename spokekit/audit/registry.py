@@ -104,7 +104,9 @@ class Registry:
         if name in self.questions:
             return self.questions[name]
         if name in self.unanswerable:
-            raise NotFound(f"{self.unanswerable[name].title} This cannot be answered.", likely=self.unanswerable[name].reason)
+            raise NotFound(
+                f"{self.unanswerable[name].title} This cannot be answered.", likely=self.unanswerable[name].reason
+            )
         import difflib
 
         near = difflib.get_close_matches(name, self.questions, 3, 0.5)

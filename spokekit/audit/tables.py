@@ -44,8 +44,12 @@ NAMES = (
     "user_history",
     "grant_history",
 )
-_HISTORY_OF = {"memberships": "membership_history", "groups": "group_history", "users": "user_history",
-               "grants": "grant_history"}
+_HISTORY_OF = {
+    "memberships": "membership_history",
+    "groups": "group_history",
+    "users": "user_history",
+    "grants": "grant_history",
+}
 
 
 class Session:
@@ -148,11 +152,13 @@ class Session:
         # A mistyped table in somebody's SQL must not mean a variable of this program.
         run("SET python_enable_replacements = false")
         run("CREATE TABLE moments (number INTEGER, taken_at TIMESTAMPTZ, complete BOOLEAN)")
-        run("INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)", {
-            "n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]})
+        run(
+            "INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)",
+            {"n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]},
+        )
         for kind, source in ids.items():
             if source != f"{kind}_ids":
-                run(f"CREATE VIEW {kind}_ids AS SELECT * FROM {source}")  # noqa: S608
+                run(f"CREATE VIEW {kind}_ids AS SELECT * FROM {source}")
         for name, columns in TABLES.items():
             listed = ", ".join(f"r.{column}" for column in columns)
             with_id = name in IDS
@@ -167,21 +173,21 @@ class Session:
                 seen = "" if at is None else f" WHERE since <= {at}"
                 until = "until" if at is None else f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until"
                 run(
-                    f"CREATE VIEW {_HISTORY_OF[name]} AS SELECT * REPLACE ({until}) FROM ("  # noqa: S608
+                    f"CREATE VIEW {_HISTORY_OF[name]} AS SELECT * REPLACE ({until}) FROM ("
                     f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}){seen}"
                     if at is not None
                     else f"CREATE VIEW {_HISTORY_OF[name]} AS "
                     f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}"
                 )
             if at is None or name == "coverage":
-                run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")  # noqa: S608
+                run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")
             else:
                 run(
-                    f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join} WHERE r.since <= {at} "  # noqa: S608
+                    f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join} WHERE r.since <= {at} "
                     f"UNION ALL SELECT {listed} FROM {past} r{join} WHERE r.since <= {at} AND r.until > {at}"
                 )
         if at is not None:
-            run(f"DELETE FROM moments WHERE number > {at}")  # noqa: S608
+            run(f"DELETE FROM moments WHERE number > {at}")
 
 
 def _quoted(text: str) -> str:

@@ -7,8 +7,8 @@ completeness report that names what is missing and what changed while it walked.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial as bind
 from pathlib import Path
@@ -21,58 +21,26 @@ from spokekit import _portal
 from spokekit.audit._members import GroupReader
 from spokekit.audit.assemble import assemble
 from spokekit.audit.checkpoint import Checkpoint, Ended, Unfinished, unfinished
+from spokekit.audit.flight import in_flight
 from spokekit.audit.frames import FAILED, PARTIAL, WALKED, Site
 from spokekit.audit.snapshots import Snapshot, Snapshots
-from spokekit.confluence.groups import STOPS
+from spokekit.audit.walk_plan import WalkPlan, plan
+from spokekit.confluence.async_spoke import AsyncSpoke
 from spokekit.confluence.models import Cancel, Progress, ProgressCallback
 from spokekit.confluence.operation import Operation
-from spokekit.errors import Cancelled, Conflict, InputError, NotThere, SpokekitError, TransportError
+from spokekit.confluence.walk import STOPS
+from spokekit.errors import Cancelled, Conflict, InputError, SpokekitError, TransportError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.confluence.quota import Estimate
-    from spokekit.confluence.spoke import AsyncSpoke, Spoke
+    from spokekit.confluence.spoke import Spoke
     from spokekit.groups.registry import Registry
 
-_GRACE = 5.0
 _ROUNDS = 3
 _ACCOUNTS = 250
 _SPACES = 25
 _REGISTERED, _ALL = "registered groups", "all groups"
-
-
-@dataclass(frozen=True)
-class WalkPlan:
-    """What a walk will cost, before it starts.
-
-    ``chosen`` is the walk asked for; ``registered`` (None without registered groups) and ``everything`` stand beside
-    it, so that nobody starts the large one by accident. ``listed`` counts the groups of the site.
-    """
-
-    listed: int
-    chosen_groups: int
-    registered_groups: int
-    chosen: Estimate
-    registered: Estimate | None
-    everything: Estimate
-    unfinished: Unfinished | None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """The same for people, a line each."""
-        lines = [f"{self.listed:,} groups on this site; this walk reads {self.chosen_groups:,}. {self.chosen.words}"]
-        if self.registered is not None:
-            lines.append(f"Registered groups only ({self.registered_groups:,}): {_short(self.registered)}.")
-        lines.append(f"All groups ({self.listed:,}): {_short(self.everything)}.")
-        lines += [*self.notes, *([self.unfinished.words] if self.unfinished else [])]
-        return "\n".join(lines)
-
-
-def _short(estimate: Estimate) -> str:
-    minutes = max(1, round(estimate.seconds / 60))
-    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {minutes:,} minutes"
 
 
 class Walk:
@@ -109,7 +77,7 @@ class Walk:
         fresh: bool = False,
         folder: Path | None = None,
     ) -> None:
-        self.spoke: AsyncSpoke = getattr(spoke, "aio", spoke)
+        self.spoke: AsyncSpoke = spoke if isinstance(spoke, AsyncSpoke) else spoke.aio
         self.gateway = self.spoke.gateway
         connection = self.spoke.connection
         self.site = Site(connection.cloud_id or "", connection.site_name or "", connection.site_url or "")
@@ -173,7 +141,18 @@ class Walk:
         await self._open()
         try:
             await self._list()
-            return await anyio.to_thread.run_sync(self._plan, before)
+            return await anyio.to_thread.run_sync(
+                bind(
+                    plan,
+                    self.gateway,
+                    self._open_record,
+                    self.snapshots,
+                    self.registry,
+                    before=before,
+                    with_spaces=self.with_spaces,
+                    recheck=self.recheck,
+                )
+            )
         finally:
             await self._close()
 
@@ -222,9 +201,9 @@ class Walk:
                         hint="Continue it as it was, or start fresh.",
                     )
                 # Only the list of groups was paid for, and it serves any scope.
-                record.set(scope=asked, scope_words=self.scope, with_spaces=self.with_spaces, chosen=None)
+                record.put(scope=asked, scope_words=self.scope, with_spaces=self.with_spaces, chosen=None)
             elif kept is None:
-                record.set(
+                record.put(
                     scope=asked,
                     scope_words=self.scope,
                     with_spaces=self.with_spaces,
@@ -248,11 +227,11 @@ class Walk:
         if record.get("groups") is None:
             frame = await self.spoke.look_up_groups(progress=self._progress, cancel=self._cancel)
             await self._counted(frame)
-            record.set(groups=_rows(frame), listed_at=datetime.now(UTC).isoformat())
+            record.put(groups=_rows(frame), listed_at=datetime.now(UTC).isoformat())
         if record.get("chosen") is None:
             groups = {row["group_id"]: row["name"] for row in record.get("groups")}
             chosen = await anyio.to_thread.run_sync(self._choose, groups)
-            record.set(chosen=[i for i in chosen if i in groups], unknown=[i for i in chosen if i not in groups])
+            record.put(chosen=[i for i in chosen if i in groups], unknown=[i for i in chosen if i not in groups])
 
     def _choose(self, groups: dict[str, str]) -> list[str]:
         if isinstance(self.groups, tuple):
@@ -273,68 +252,6 @@ class Walk:
             raise InputError(f"No group of this site is named like {self.groups!r}.", field="groups")
         return found
 
-    def _plan(self, before: Unfinished | None) -> WalkPlan:
-        from spokekit.connections.store import Store
-
-        record = self._open_record
-        groups, chosen = record.get("groups"), record.get("chosen")
-        registered = self.registry.ids() & {row["group_id"] for row in groups} if self.registry is not None else set()
-        sizes, users, spaces, permissions = self._earlier()
-        average = sum(sizes.values()) / len(sizes) if sizes else 75
-        ledger: Any = self.gateway.ledger
-        if not hasattr(ledger, "estimate"):
-            from spokekit.confluence.quota import Ledger
-
-            ledger = Ledger(Store("sqlite://"), "estimate")
-        done = record.ended()
-
-        def estimate(ids: Iterable[str]) -> Estimate:
-            left = [i for i in ids if i not in done]
-            memberships = round(sum(sizes.get(i, average) for i in left))
-            accounts = min(memberships, users) if users else memberships // 2
-            made: Estimate = ledger.estimate(
-                groups=len(left),
-                memberships=memberships,
-                # The second look at the list costs what as many accounts cost.
-                users=accounts + (len(groups) if self.recheck else 0),
-                spaces=spaces if self.with_spaces else 0,
-                permissions=permissions if self.with_spaces else 0,
-                in_flight=self.gateway.in_flight,
-            )
-            return made
-
-        notes = [] if sizes else ["The sizes of the groups are not known yet: 75 members each are assumed."]
-        if self.with_spaces and not spaces:
-            notes.append("How many spaces there are is not known yet: they come on top.")
-        return WalkPlan(
-            len(groups),
-            len(chosen),
-            len(registered),
-            estimate(chosen),
-            estimate(registered) if registered else None,
-            estimate([row["group_id"] for row in groups]),
-            before,
-            tuple(notes),
-        )
-
-    def _earlier(self) -> tuple[dict[str, int], int, int, int]:
-        """Sizes by group, accounts, spaces and grants of the last snapshot."""
-        from spokekit.audit.tables import Session
-
-        if not self.snapshots.exists():
-            return {}, 0, 0, 0
-        snapshot = self.snapshots.latest()
-        session = Session(snapshot)
-        try:
-            sizes = session.rows(
-                "SELECT g.group_id, COUNT(m.user_no) FROM groups g JOIN coverage c ON c.group_no = g.group_no "
-                "LEFT JOIN memberships m ON m.group_no = g.group_no WHERE c.walked_at IS NOT NULL GROUP BY g.group_id"
-            )
-        finally:
-            session.close()
-        rows = snapshot.manifest["rows"]
-        return {i: int(n) for i, n in sizes}, rows["users"], rows["spaces"], rows["grants"]
-
     async def _walk_groups(self) -> None:
         record = self._open_record
         chosen: list[str] = record.get("chosen")
@@ -344,7 +261,7 @@ class Walk:
         left += [i for i in chosen if i in ended and ended[i].state in (FAILED, PARTIAL)]
         operation = self._operation("look_up_members_by_group_id", "groups")
         operation.total, operation.done = len(chosen), len(chosen) - len(left)
-        reader = GroupReader(self.gateway, operation, record)
+        reader = GroupReader(self.gateway, operation, record, self._cancel)
 
         async def one(group_id: str) -> None:
             kept = ended.get(group_id)
@@ -353,7 +270,7 @@ class Walk:
             operation.advance()
 
         try:
-            await self._in_flight(one, left, operation)
+            await in_flight(one, left, operation, most=self.gateway.in_flight, cancel=self._cancel)
         finally:
             await self._count(operation)
         operation.advance(0, force=True)
@@ -378,7 +295,7 @@ class Walk:
         await anyio.to_thread.run_sync(self._open_record.end, group_id, Ended(state, began, disturbed, reason))
 
     async def _list_again(self) -> bool:
-        """Look at the list of groups again; True when groups came that are to be walked too, or failed ones are left."""
+        """Look at the list of groups again; True when there is more to walk: new groups, or failed ones."""
         record = self._open_record
         if not self.recheck:
             return await self._failed_once({row["group_id"] for row in record.get("groups")})
@@ -400,8 +317,12 @@ class Walk:
         chosen = record.get("chosen")
         more = appeared if self.groups == "all" else []
         kept = {row["group_id"] for row in rows}
-        record.set(changed=seen, groups=rows, chosen=[i for i in [*chosen, *more] if i in kept],
-                   unknown=[*(record.get("unknown") or []), *(i for i in chosen if i not in kept)])
+        record.put(
+            changed=seen,
+            groups=rows,
+            chosen=[i for i in [*chosen, *more] if i in kept],
+            unknown=[*(record.get("unknown") or []), *(i for i in chosen if i not in kept)],
+        )
         return await self._failed_once(kept) or bool(more)
 
     async def _failed_once(self, kept: set[str]) -> bool:
@@ -411,7 +332,7 @@ class Walk:
         failed = [i for i, how in ended.items() if how.state in (FAILED, PARTIAL) and i in kept]
         if not failed or record.get("retried"):
             return False
-        record.set(retried=True)
+        record.put(retried=True)
         return True
 
     # -- accounts and spaces --
@@ -442,12 +363,15 @@ class Walk:
 
             async def listing(_: int) -> None:
                 number = 0
+                frame = None
                 async for frame in self.spoke.look_up_spaces(cancel=self._cancel):
                     await anyio.to_thread.run_sync(record.keep, "spaces", f"{number:06d}", _rows(frame))
-                    await self._counted(frame)
                     operation.advance(len(frame))
                     number += 1
-                record.set(spaces_listed=True)
+                if frame is not None:
+                    # Each frame's report counts from the first one on.
+                    await self._counted(frame)
+                record.put(spaces_listed=True)
 
             await self._optional(listing, [0], operation, "spaces", "The list of spaces")
         spaces = [row["space_id"] for rows in record.kept("spaces").values() for row in rows]
@@ -486,7 +410,7 @@ class Walk:
                     raise
 
         try:
-            await self._in_flight(guarded, parts, operation)
+            await in_flight(guarded, parts, operation, most=self.gateway.in_flight, cancel=self._cancel)
         except STOPS as error:
             # A scope or permission that is missing here says nothing against the members that were read.
             if isinstance(error, Cancelled) or error.next_step not in ("consent", "ask_site_admin", "enable_scope"):
@@ -494,49 +418,11 @@ class Walk:
         notes = {key: note for key, note in (record.get("notes") or {}).items() if key != kind}
         if lost:
             notes[kind] = f"{what} could not be read: {next(iter(lost.values()))}"
-        record.set(notes=notes)
+        record.put(notes=notes)
         await self._count(operation)
         operation.advance(0, force=True)
 
     # -- many at a time, stoppable --
-
-    async def _in_flight(self, one: Callable[[Any], Any], things: list[Any], operation: Operation) -> None:
-        """Run ``one(thing)`` for all, several at a time; stop at the first error, and gently when cancelled."""
-        left: Iterator[Any] = iter(things)
-        errors: list[BaseException] = []
-        stopping = anyio.Event()
-
-        async def worker() -> None:
-            for thing in left:
-                try:
-                    await one(thing)
-                except Exception as error:  # noqa: BLE001 - carried out of the task group, which would wrap it
-                    errors.append(error)
-                if errors or stopping.is_set():
-                    return
-
-        async def watch(scope: anyio.CancelScope) -> None:
-            while self._cancel is not None and not self._cancel.is_set():
-                await anyio.sleep(0.1)
-            if self._cancel is None:
-                return
-            stopping.set()
-            # Requests under way are paid for already: what they bring is kept, unless they only wait for a new hour.
-            with anyio.move_on_after(_GRACE):
-                while operation.state().paused_until is None:
-                    await anyio.sleep(0.05)
-            scope.cancel()
-
-        async with anyio.create_task_group() as outer:
-            outer.start_soon(watch, outer.cancel_scope)
-            async with anyio.create_task_group() as workers:
-                for _ in range(min(self.gateway.in_flight, len(things))):
-                    workers.start_soon(worker)
-            outer.cancel_scope.cancel()
-        for error in errors:
-            raise error
-        if stopping.is_set() or (self._cancel is not None and self._cancel.is_set()):
-            raise Cancelled("The walk was stopped.", hint="What it has read is kept; walk again to continue.")
 
     def _operation(self, action: str, unit: str) -> Operation:
         def tell(progress: Progress) -> None:
@@ -575,11 +461,14 @@ def _part_key(part: list[str]) -> str:
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = frame.astype({column: object for column in frame.columns})
+    plain = frame.astype(dict.fromkeys(frame.columns, object))
     return [
-        {str(key): value if isinstance(value, str | bool) else ("" if value != value else str(value)) for key, value in row.items()}
+        {
+            str(key): value if isinstance(value, str | bool) else ("" if value != value else str(value))
+            for key, value in row.items()
+        }
         for row in plain.to_dict("records")
     ]
 
 
-__all__ = ["NotThere", "Walk", "WalkPlan"]
+__all__ = ["Walk", "WalkPlan"]

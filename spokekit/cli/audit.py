@@ -147,7 +147,9 @@ def diff(
     moments = newer.moments()
     if before is None and len(moments) < 2:
         raise InputError("There is only one snapshot.", hint="Walk again later, then compare.", field="from")
-    older = Audit.of_snapshot(newer.source, at=moments[-2].number if before is None else _moment(before))
+    older = Audit.of_snapshot(
+        _snapshots(connection).latest(), at=moments[-2].number if before is None else _moment(before)
+    )
     answer = compare(older, newer)
     say(f"From {older.taken_at:%Y-%m-%d %H:%M} to {newer.taken_at:%Y-%m-%d %H:%M} UTC.")
     if answer.attrs["not_compared"]:
@@ -184,7 +186,8 @@ def findings(
             emit(kept.frame(None if everything else "new"), format, empty="No finding.")
         return
     audit = _audit(connection, None)
-    answer = kept.review(audit, question, **_params(param))
+    given: dict[str, Any] = dict(_params(param))
+    answer = kept.review(audit, question, **given)
     _head(audit, answer)
     counts = answer.attrs
     say(f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since the last time.")

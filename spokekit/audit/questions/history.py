@@ -7,10 +7,14 @@ from spokekit.audit.registry import BETWEEN, NOT_THE_ACTOR, Param, question
 _WHO = "u.display_name AS person, u.account_id"
 _STILL = 2_147_483_647
 # A person or group that is gone now still has a name: the last one that was known.
-_LAST_USER = "(SELECT * FROM user_history h WHERE h.until = (SELECT MAX(k.until) FROM user_history k" \
+_LAST_USER = (
+    "(SELECT * FROM user_history h WHERE h.until = (SELECT MAX(k.until) FROM user_history k"
     " WHERE k.user_no = h.user_no))"
-_LAST_GROUP = "(SELECT * FROM group_history h WHERE h.until = (SELECT MAX(k.until) FROM group_history k" \
+)
+_LAST_GROUP = (
+    "(SELECT * FROM group_history h WHERE h.until = (SELECT MAX(k.until) FROM group_history k"
     " WHERE k.group_no = h.group_no))"
+)
 
 
 @question(
@@ -43,7 +47,7 @@ def membership_dates(person: int) -> str:
         JOIN moments b ON b.number = m.since
         LEFT JOIN moments a ON a.number = (SELECT MAX(x.number) FROM moments x WHERE x.number < m.since)
         LEFT JOIN moments e ON e.number = m.until
-        ORDER BY b.taken_at, g.name, g.group_id"""  # noqa: S608
+        ORDER BY b.taken_at, g.name, g.group_id"""
 
 
 @question(
@@ -74,7 +78,7 @@ def ever_had_access(person: int) -> str:
         JOIN {_LAST_USER} u ON u.user_no = m.user_no
         JOIN moments b ON b.number = CASE WHEN m.since > g.since THEN m.since ELSE g.since END
         LEFT JOIN moments e ON e.number = CASE WHEN m.until < g.until THEN m.until ELSE g.until END
-        ORDER BY b.taken_at, g.name, g.group_id"""  # noqa: S608
+        ORDER BY b.taken_at, g.name, g.group_id"""
 
 
 @question(
@@ -114,7 +118,7 @@ def changes_since(number: int, group: int | None) -> str:
              AND (u.until > x.at OR (u.until = x.at AND x.change = 'removed' AND NOT EXISTS
                   (SELECT 1 FROM user_history k WHERE k.user_no = x.user_no AND k.since <= x.at AND k.until > x.at)))
         JOIN moments t ON t.number = x.at
-        ORDER BY t.taken_at, g.name, g.group_id, x.change, person, u.account_id"""  # noqa: S608
+        ORDER BY t.taken_at, g.name, g.group_id, x.change, person, u.account_id"""
 
 
 @question(
@@ -142,7 +146,7 @@ def changed_groups(number: int) -> str:
                    b.since AS at
             FROM b JOIN e ON e.group_no = b.group_no AND e.until = b.since AND e.access <> b.access)
         SELECT x.change, x.group_id, x.before, x.after, t.taken_at AS seen_at
-        FROM x JOIN moments t ON t.number = x.at ORDER BY t.taken_at, x.change, x.group_id"""  # noqa: S608
+        FROM x JOIN moments t ON t.number = x.at ORDER BY t.taken_at, x.change, x.group_id"""
 
 
 @question(
@@ -176,7 +180,7 @@ def changed_grants(number: int) -> str:
                x.role, t.taken_at AS seen_at
         FROM x JOIN moments t ON t.number = x.at LEFT JOIN spaces s ON s.space_no = x.space_no
         LEFT JOIN {_LAST_GROUP} g ON g.group_no = x.group_no LEFT JOIN {_LAST_USER} u ON u.user_no = x.user_no
-        ORDER BY t.taken_at, space_key, x.change, principal, x.principal_id, x.operation, x.target, x.role"""  # noqa: S608
+        ORDER BY t.taken_at, space_key, x.change, principal, x.principal_id, x.operation, x.target, x.role"""
 
 
 @question(
@@ -195,10 +199,10 @@ def membership_over_time(groups: tuple[int, ...]) -> str:
                        UNION ALL SELECT until AS number, -COUNT(*) AS n FROM membership_history
                        WHERE until < {_STILL} GROUP BY until)
             SELECT t.taken_at, '' AS group_name, '' AS group_id, SUM(d.n) AS members
-            FROM moments t JOIN d ON d.number <= t.number GROUP BY t.taken_at ORDER BY t.taken_at"""  # noqa: S608
+            FROM moments t JOIN d ON d.number <= t.number GROUP BY t.taken_at ORDER BY t.taken_at"""
     chosen = ", ".join(str(int(group)) for group in groups)
     return f"""
         SELECT t.taken_at, g.name AS group_name, g.group_id, COUNT(m.user_no) AS members
         FROM moments t JOIN {_LAST_GROUP} g ON g.group_no IN ({chosen})
         LEFT JOIN membership_history m ON m.group_no = g.group_no AND m.since <= t.number AND m.until > t.number
-        GROUP BY t.taken_at, g.name, g.group_id ORDER BY g.name, g.group_id, t.taken_at"""  # noqa: S608
+        GROUP BY t.taken_at, g.name, g.group_id ORDER BY g.name, g.group_id, t.taken_at"""

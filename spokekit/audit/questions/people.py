@@ -29,7 +29,7 @@ def members_of_groups(group: int | None) -> str:
                u.licensed
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         {only}
-        ORDER BY g.name, g.group_id, u.display_name, u.account_id"""  # noqa: S608
+        ORDER BY g.name, g.group_id, u.display_name, u.account_id"""
 
 
 @question(
@@ -80,7 +80,7 @@ def licensed_people() -> str:
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {SEATED} AND u.licensed AND u.account_type <> 'app' AND u.account_status NOT IN ('inactive', 'closed')
         GROUP BY u.display_name, u.account_id, u.email, u.account_status
-        ORDER BY u.display_name, u.account_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id"""
 
 
 @question(
@@ -109,7 +109,7 @@ def groups_with_access() -> str:
         ) s ON s.group_no = g.group_no
         WHERE g.access <> ''
         GROUP BY g.name, g.group_id, g.access, g.managed_by
-        ORDER BY members DESC, g.name, g.group_id"""  # noqa: S608
+        ORDER BY members DESC, g.name, g.group_id"""
 
 
 @question(
@@ -127,7 +127,7 @@ def why_a_seat(person: int) -> str:
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, g.managed_by, u.licensed, u.account_status
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE m.user_no = $person AND {SEATED}
-        ORDER BY g.name, g.group_id"""  # noqa: S608
+        ORDER BY g.name, g.group_id"""
 
 
 @question(
@@ -145,7 +145,7 @@ def inactive_in_groups() -> str:
         SELECT {_WHO}, u.account_status, u.licensed, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.account_status IN ('inactive', 'closed')
-        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
 
 
 @question(
@@ -163,7 +163,7 @@ def unlicensed_with_access() -> str:
         SELECT {_WHO}, u.account_type, u.account_status, g.name AS group_name, g.group_id
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {SEATED} AND NOT u.licensed
-        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
 
 
 @question(
@@ -218,7 +218,7 @@ def missing_from_group(group: int) -> str:
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {SEATED} AND u.licensed AND u.account_type <> 'app' AND u.account_status NOT IN ('inactive', 'closed')
           AND NOT EXISTS (SELECT 1 FROM memberships b WHERE b.user_no = m.user_no AND b.group_no = $group)
-        ORDER BY person, u.account_id"""  # noqa: S608
+        ORDER BY person, u.account_id"""
 
 
 @question(
@@ -237,7 +237,7 @@ def in_several_access_groups(at_least: int) -> str:
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {SEATED}
         GROUP BY u.display_name, u.account_id HAVING COUNT(*) >= $at_least
-        ORDER BY group_count DESC, person, u.account_id"""  # noqa: S608
+        ORDER BY group_count DESC, person, u.account_id"""
 
 
 @question(
@@ -260,7 +260,7 @@ def in_these_not_those(all_of: tuple[int, ...], none_of: tuple[int, ...]) -> str
         FROM users u JOIN (SELECT user_no FROM memberships WHERE group_no IN ({inside})
                            GROUP BY user_no HAVING COUNT(*) = {len(wanted)}) a ON a.user_no = u.user_no
         WHERE NOT EXISTS (SELECT 1 FROM memberships b WHERE b.user_no = u.user_no AND b.group_no IN ({outside}))
-        ORDER BY u.display_name, u.account_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id"""
 
 
 def _numbers(values: list[int]) -> str:
@@ -283,7 +283,7 @@ def admins() -> str:
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         JOIN (SELECT group_no, 'product' AS kind FROM groups WHERE for_admins
               UNION ALL SELECT group_no, 'site' AS kind FROM groups WHERE for_site_admins) k ON k.group_no = g.group_no
-        ORDER BY u.display_name, u.account_id, k.kind, g.name, g.group_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id, k.kind, g.name, g.group_id"""
 
 
 @question(
@@ -300,7 +300,7 @@ def app_users() -> str:
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.account_type = 'app'
-        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
 
 
 @question(
@@ -317,7 +317,7 @@ def guests_in_groups() -> str:
         SELECT {_WHO}, u.account_status, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.is_guest
-        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""  # noqa: S608
+        ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
 
 
 @question(
@@ -363,7 +363,7 @@ def similar_groups(alike: int, at_most: int) -> str:
     "same-name-accounts",
     "Who may have two accounts?",
     needs=("users",),
-    columns={"person": "text", "accounts": "int", **{"account_id": "text", "email": "text"}, **_STATUS},
+    columns={"person": "text", "accounts": "int", "account_id": "text", "email": "text", **_STATUS},
     cannot_know="Two people may have one name; hidden e-mail addresses cannot tell them apart. " + NO_EMAILS,
 )
 def same_name_accounts() -> str:

@@ -42,7 +42,7 @@ def where_is_group_used(group: int) -> str:
         UNION ALL
         SELECT 'space' AS "use", {_SPACE_COLUMNS}, p.operation, p.target, p.role
         FROM grants p JOIN spaces s ON s.space_no = p.space_no WHERE p.group_no = $group
-        ORDER BY 1, 2, 4, 5, 6, 7"""  # noqa: S608
+        ORDER BY 1, 2, 4, 5, 6, 7"""
 
 
 @question(
@@ -59,7 +59,7 @@ def spaces_of_group(group: int) -> str:
     return f"""
         SELECT {_SPACE_COLUMNS}, s.type, s.status, l.manages = 1 AS manages
         FROM ({_levels("AND p.group_no = $group")}) l JOIN spaces s ON s.space_no = l.space_no
-        ORDER BY s.space_key, s.space_id"""  # noqa: S608
+        ORDER BY s.space_key, s.space_id"""
 
 
 @question(
@@ -98,7 +98,7 @@ def spaces_of_person(person: int) -> str:
                l.manages = 1 AS manages
         FROM classes c JOIN l ON l.principal_type = 'access-class' AND l.principal_id = c.class
         JOIN spaces s ON s.space_no = l.space_no
-        ORDER BY 1, 3, 5, 6, 7"""  # noqa: S608
+        ORDER BY 1, 3, 5, 6, 7"""
 
 
 @question(
@@ -127,7 +127,7 @@ def people_of_space(space: int) -> str:
         SELECT '' AS person, '' AS account_id, '' AS account_status, FALSE AS licensed, FALSE AS is_guest,
                'everybody' AS via, l.principal_id AS through, l.principal_id AS through_id, l.manages = 1 AS manages
         FROM l WHERE l.principal_type NOT IN ('group', 'user')
-        ORDER BY 1, 2, 6, 7, 8"""  # noqa: S608
+        ORDER BY 1, 2, 6, 7, 8"""
 
 
 @question(
@@ -145,7 +145,7 @@ def open_spaces() -> str:
         SELECT {_SPACE_COLUMNS}, s.type, s.status, l.principal_id AS open_to, l.manages = 1 AS manages
         FROM ({_levels("AND p.principal_type NOT IN ('group', 'user')")}) l JOIN spaces s ON s.space_no = l.space_no
         ORDER BY CASE l.principal_id WHEN 'anonymous-users' THEN 0 WHEN 'authenticated-users' THEN 1 ELSE 2 END,
-                 s.space_key, s.space_id, l.principal_id"""  # noqa: S608
+                 s.space_key, s.space_id, l.principal_id"""
 
 
 @question(
@@ -168,7 +168,7 @@ def guests_in_spaces() -> str:
         SELECT v.display_name AS person, v.account_id, v.account_status, {_SPACE_COLUMNS}, 'person' AS via,
                v.display_name AS through
         FROM v JOIN l ON l.user_no = v.user_no JOIN spaces s ON s.space_no = l.space_no
-        ORDER BY 1, 2, 4, 7, 8"""  # noqa: S608
+        ORDER BY 1, 2, 4, 7, 8"""
 
 
 @question(
@@ -190,7 +190,7 @@ def space_admins() -> str:
         SELECT {_SPACE_COLUMNS}, u.display_name AS person, u.account_id, u.account_status, 'person' AS via,
                u.display_name AS through
         FROM grants p JOIN spaces s ON s.space_no = p.space_no JOIN users u ON u.user_no = p.user_no WHERE p.manages
-        ORDER BY 1, 3, 4, 5, 7, 8"""  # noqa: S608
+        ORDER BY 1, 3, 4, 5, 7, 8"""
 
 
 @question(
@@ -218,7 +218,7 @@ def spaces_without_admin() -> str:
         WHERE NOT EXISTS (SELECT 1 FROM holders h WHERE h.space_no = s.space_no
                           AND h.account_status NOT IN ('inactive', 'closed'))
           AND NOT EXISTS (SELECT 1 FROM open_class o WHERE o.space_no = s.space_no)
-        ORDER BY s.space_key, s.space_id"""  # noqa: S608
+        ORDER BY s.space_key, s.space_id"""
 
 
 @question(
@@ -235,15 +235,22 @@ def grants_to_people() -> str:
         FROM ({_levels("AND p.user_no >= 0")}) l JOIN spaces s ON s.space_no = l.space_no
         JOIN users u ON u.user_no = l.user_no
         WHERE s.type <> 'personal'
-        ORDER BY s.space_key, s.space_id, person, u.account_id"""  # noqa: S608
+        ORDER BY s.space_key, s.space_id, person, u.account_id"""
 
 
 @question(
     "grants-by-space",
     "How many groups, people and classes does each space name?",
     needs=("spaces", "grants"),
-    columns={**_SPACE, "type": "text", "status": "text", "named_groups": "int", "named_people": "int",
-             "named_classes": "int", "grant_count": "int"},
+    columns={
+        **_SPACE,
+        "type": "text",
+        "status": "text",
+        "named_groups": "int",
+        "named_people": "int",
+        "named_classes": "int",
+        "grant_count": "int",
+    },
 )
 def grants_by_space() -> str:
     """One row a space, the one with most grants first."""
@@ -256,4 +263,4 @@ def grants_by_space() -> str:
                COUNT(p.principal_id) AS grant_count
         FROM spaces s LEFT JOIN grants p ON p.space_no = s.space_no
         GROUP BY s.space_key, s.name, s.space_id, s.type, s.status
-        ORDER BY grant_count DESC, s.space_key, s.space_id"""  # noqa: S608
+        ORDER BY grant_count DESC, s.space_key, s.space_id"""

@@ -1,0 +1,159 @@
+"""From the last state and a new pull to the new state and what it ends: the history of a site grows by this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spokekit.audit.files import known_ids, load
+from spokekit.audit.frames import TABLES, WALKED, Frames, Numbered, arrow_schema
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from spokekit.audit.snapshots import Snapshot
+
+HISTORY = ("groups", "users", "memberships", "spaces", "grants")
+
+
+def merge(
+    fresh: Numbered, previous: Snapshot | None, frames: Frames, ordinal: int
+) -> dict[str, tuple[pa.Table, pa.Table]]:
+    """Return for each table what is true now (with `since`) and what this snapshot ends (with `since`, `until`)."""
+    import numpy as np
+
+    if previous is None:
+        return {kind: (_since(fresh.tables[kind], ordinal), _none(kind)) for kind in HISTORY}
+    walked = _walked_groups(fresh)
+    listed = fresh.tables["groups"].column("group_no").to_numpy()
+    looked = np.union1d(walked, _gone(listed, load(previous.paths("groups")).column("group_no").to_numpy()))
+    made = {
+        "memberships": _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
+    }
+    members = made["memberships"][0].column("user_no").to_numpy()
+    failed_spaces = frames.completeness.get("failed_spaces") or []
+    unseen = np.asarray(
+        known_ids(previous, "spaces").get_indexer(np.asarray(failed_spaces, dtype=object)), dtype=np.int32
+    )
+    for kind, keys in (("groups", ["group_no"]), ("users", ["user_no"]), ("spaces", ["space_no"]), ("grants", None)):
+        before = load(previous.paths(kind))
+        if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
+            made[kind] = (before, _none(kind))
+            continue
+        keep = {"users": ("user_no", members), "grants": ("space_no", unseen)}.get(kind)
+        made[kind] = _merge_rows(kind, fresh.tables[kind], before, keys, ordinal, keep)
+    return {kind: (made[kind][0].cast(arrow_schema(kind, ("since",))), made[kind][1]) for kind in HISTORY}
+
+
+def _since(table: pa.Table, ordinal: int) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    return table.append_column("since", pa.array(np.full(table.num_rows, ordinal, dtype=np.int32)))
+
+
+def _none(kind: str) -> pa.Table:
+    return arrow_schema(kind, ("since", "until")).empty_table()
+
+
+def _walked_groups(fresh: Numbered) -> np.ndarray:
+    coverage = fresh.tables["coverage"]
+    numbers: np.ndarray = coverage.column("group_no").to_numpy()[coverage.column("state").to_numpy() == WALKED]
+    return numbers
+
+
+def _gone(listed: np.ndarray, before: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return np.setdiff1d(before, listed)
+
+
+def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int) -> tuple[pa.Table, pa.Table]:
+    import numpy as np
+    import pyarrow as pa
+
+    def keys(table: pa.Table) -> np.ndarray:
+        high = table.column("group_no").to_numpy().astype(np.int64) << 32
+        key: np.ndarray = high | table.column("user_no").to_numpy()
+        return key
+
+    def rows(key: np.ndarray, **more: np.ndarray) -> pa.Table:
+        columns = {"group_no": (key >> 32).astype(np.int32), "user_no": (key & 0xFFFFFFFF).astype(np.int32), **more}
+        return pa.table(columns, schema=arrow_schema("memberships", tuple(more)))
+
+    new_key, old_key, old_since = keys(new), keys(old), old.column("since").to_numpy()
+    place = np.searchsorted(old_key, new_key)
+    at = np.minimum(place, max(len(old_key) - 1, 0))
+    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    since = np.full(len(new_key), ordinal, dtype=np.int32)
+    since[same] = old_since[at[same]]
+    still = np.zeros(len(old_key), dtype=bool)
+    still[at[same]] = True
+    was_looked_at = np.zeros(int(max([0, *[k.max() >> 32 for k in (new_key, old_key) if len(k)]])) + 1, dtype=bool)
+    was_looked_at[looked[looked < len(was_looked_at)]] = True
+    ended = ~still & was_looked_at[old_key >> 32] if len(old_key) else ~still
+    carried = ~still & ~ended
+    if carried.any():
+        new_key, since = np.concatenate([new_key, old_key[carried]]), np.concatenate([since, old_since[carried]])
+        order = np.argsort(new_key, kind="stable")
+        new_key, since = new_key[order], since[order]
+    until = np.full(int(ended.sum()), ordinal, dtype=np.int32)
+    return rows(new_key, since=since), rows(old_key[ended], since=old_since[ended], until=until)
+
+
+def _merge_rows(
+    kind: str,
+    new: pa.Table,
+    old: pa.Table,
+    keys: list[str] | None,
+    ordinal: int,
+    keep: tuple[str, np.ndarray] | None,
+) -> tuple[pa.Table, pa.Table]:
+    """The same for the other tables: a changed row ends and begins anew; `keep` protects rows that nobody looked at."""
+    import duckdb
+    import pyarrow as pa
+
+    columns = list(TABLES[kind])
+    same = " AND ".join(f"o.{c} = n.{c}" for c in columns)
+    by = " AND ".join(f"o.{c} = n.{c}" for c in keys or columns)
+    row, old_row = ", ".join(f"n.{c}" for c in columns), ", ".join(f"o.{c}" for c in columns)
+    protected = pa.table({"number": pa.array(keep[1] if keep else [], pa.int32())})
+    stays = f"o.{keep[0]} IN (SELECT number FROM protected)" if keep else "false"
+    with duckdb.connect() as session:
+        session.register("n", new)
+        session.register("o", old)
+        session.register("protected", protected)
+        join = f"FROM o LEFT JOIN n ON {by}"
+        missing = f"n.{columns[0]} IS NULL"
+        now = session.sql(
+            f"SELECT {row}, CAST(CASE WHEN {same} THEN o.since ELSE {ordinal} END AS INTEGER) AS since "
+            f"FROM n LEFT JOIN o ON {by} "
+            f"UNION ALL SELECT {old_row}, o.since {join} WHERE {missing} AND {stays} ORDER BY ALL"
+        )
+        state = now.to_arrow_table()
+        gone = f"({missing} AND NOT ({stays})) OR NOT ({same})"
+        over = session.sql(
+            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {join} WHERE {gone} ORDER BY ALL"
+        )
+        return state, over.to_arrow_table().cast(arrow_schema(kind, ("since", "until")))
+
+
+def coverage_of(fresh: Numbered, previous: Snapshot | None) -> pa.Table:
+    """Return the coverage of the new state; a group that was not walked now keeps the time of its last walk."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    now = fresh.tables["coverage"].sort_by("group_no")
+    if previous is None:
+        return now
+    before = load(previous.paths("coverage"))
+    last = dict(zip(before.column("group_no").to_pylist(), before.column("walked_at").to_pylist(), strict=True))
+    times = now.column("walked_at")
+    open_rows = np.flatnonzero(~pc.is_in(now.column("state"), pa.array([WALKED])).to_numpy(zero_copy_only=False))
+    if not len(open_rows):
+        return now
+    values = times.to_pylist()
+    for i, group in zip(open_rows, now.column("group_no").take(pa.array(open_rows)).to_pylist(), strict=True):
+        values[i] = last.get(group)
+    return now.set_column(2, "walked_at", pa.array(values, pa.timestamp("us", "UTC")))

@@ -1,0 +1,370 @@
+"""Walk the site and ask questions: what it will cost, the walk with its report, and the questions by name."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit.errors import InputError
+from spokekit.widgets.base import Component, Task, button, check, dropdown, html, html_table, note, row, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.registry import Param
+    from spokekit.audit.walk import Walk
+    from spokekit.audit.walk_plan import WalkPlan
+    from spokekit.confluence.quota import Estimate
+    from spokekit.workspace import Workspace
+
+_SHOWN = 100
+
+
+class WalkPanel(Component):
+    """Say what a walk costs, walk, and show how complete it is.
+
+    The path without a widget: `spokekit.audit.Walk`, or ``spokekit audit walk``.
+
+    Parameters
+    ----------
+    connection:
+        Name of the connection; without it, the default alias's.
+    workspace:
+        Without it, this process's.
+
+    Attributes
+    ----------
+    value:
+        The `spokekit.audit.Audit` of the newest snapshot, or None. Observable.
+    plan:
+        The `WalkPlan` of the last estimate, or None.
+    accepted:
+        How many walks were finished here.
+    """
+
+    value = tr.Any(None, allow_none=True)
+    plan = tr.Any(None, allow_none=True)
+    accepted = tr.Int(0)
+
+    def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
+        super().__init__("Walk the site", **options)
+        if workspace is None:
+            from spokekit.workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._name = connection
+        self.scope = dropdown(
+            "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"
+        )
+        self.spaces = check("Spaces and their grants too")
+        self.spaces.indent = True
+        self.spaces.style.description_width = "0"
+        self.remember(scope=self.scope, spaces=self.spaces)
+        self.estimate = button("What will it cost?", kind="primary")
+        self.start = button("Start the walk", kind="primary", disabled=True)
+        self.afresh = button("Start over", kind="quiet", tooltip="Forget the unfinished walk and pay for it again")
+        self.afresh.layout.display = "none"
+        self.long = check("I know that this takes several hours")
+        self.long.layout.display = "none"
+        self._cost = html("")
+        self._report = html("")
+        self.body = [
+            note("Reads groups and their members once, completely, and keeps a snapshot. Confluence is not changed."),
+            self.scope,
+            self.spaces,
+            row(self.estimate, self.start, self.afresh, css="sk-actions"),
+            self.long,
+            self._cost,
+            self._report,
+        ]
+        self.on_click(self.estimate, self.look)
+        self.on_click(self.start, self.walk)
+        self.on_click(self.afresh, self._start_over)
+        self.on_change(self.scope, lambda _: self._scope_changed())
+        self.on_change(self.spaces, lambda _: self._scope_changed())
+        self.on_change(self.long, lambda _: self._allow())
+        self.disable_while_busy(self.scope, self.spaces, self.estimate, self.afresh, self.long)
+        self.on_change(self, lambda _: self._allow(), "busy")
+        self.guarded(self._open_latest)()
+
+    # --- what it costs -------------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """List the groups and say what the walk will cost, in the background."""
+        self._look(fresh=False)
+
+    def _look(self, *, fresh: bool) -> None:
+        groups, spaces = self.scope.value, self.spaces.value
+
+        def work(task: Task) -> WalkPlan:
+            with self._workspace.spoke(self._name) as spoke:
+                return self._walk(spoke, groups, spaces, fresh).prepare(progress=task.progress, cancel=task.cancelled)
+
+        self.run(work, words="Looking at the groups", done=self._planned)
+
+    def _start_over(self) -> None:
+        self._look(fresh=True)
+
+    def _walk(self, spoke: Any, groups: str, spaces: bool, fresh: bool = False) -> Walk:
+        from spokekit.audit.walk import Walk
+
+        registry = self._workspace.registry(self._name)
+        return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, fresh=fresh)
+
+    def _planned(self, plan: WalkPlan) -> None:
+        self.plan = plan
+        rows = [("This walk", plan.chosen_groups, plan.chosen)]
+        if plan.registered is not None:
+            rows.append(("Registered groups only", plan.registered_groups, plan.registered))
+        rows.append(("All groups of the site", plan.listed, plan.everything))
+        table = html_table(
+            ("", "groups", "requests", "points", "time"),
+            [(what, f"{n:,}", f"{e.requests:,}", f"{e.points:,}", _time(e)) for what, n, e in rows],
+            label="What the walk will cost",
+            numbers=(1, 2, 3),
+        )
+        words = [
+            plan.chosen.words,
+            *plan.notes,
+            *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
+        ]
+        self._cost.value = table + "".join(f"<p>{escape(one)}</p>" for one in words)
+        self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
+        self.afresh.layout.display = "" if self._continues(plan) else "none"
+        self.long.value = False
+        self.long.layout.display = "" if _hours(plan.chosen) else "none"
+        self._allow()
+        self.say("This is what the walk will cost. Nothing has been read but the list of groups.", "ok")
+
+    @staticmethod
+    def _continues(plan: WalkPlan) -> bool:
+        return plan.unfinished is not None and plan.unfinished.ended > 0
+
+    def _scope_changed(self) -> None:
+        self.plan = None
+        self._cost.value = ""
+        self.long.layout.display = self.afresh.layout.display = "none"
+        self._allow()
+
+    def _allow(self) -> None:
+        self.start.disabled = self.busy or self.plan is None or (_hours(self.plan.chosen) and not self.long.value)
+
+    # --- the walk ------------------------------------------------------------------------------------------------
+    def walk(self) -> None:
+        """Walk in the background; Cancel keeps what was read, and the next walk goes on from there."""
+        if self.plan is None:
+            raise InputError("Look at what it will cost first.", hint="Press What will it cost?")
+        groups, spaces = self.scope.value, self.spaces.value
+
+        def work(task: Task) -> Audit:
+            from spokekit.audit.audit import Audit
+
+            def progress(now: Any) -> None:
+                left = f" · {now.points_left:,} points left this hour" if now.points_left is not None else ""
+                task.progress(_Told(now.done, now.total, f"{now.words}{left}"))
+
+            with self._workspace.spoke(self._name) as spoke:
+                snapshot = self._walk(spoke, groups, spaces).run(progress=progress, cancel=task.cancelled)
+            return Audit.of_snapshot(snapshot)
+
+        self.run(work, words="Walking", done=self._walked, failed=self._stopped)
+
+    def _walked(self, audit: Audit) -> None:
+        self._scope_changed()
+        self._show(audit)
+        self.value = audit
+        self.accepted += 1
+        report = audit.completeness
+        self.say(report["words"], "ok" if report["complete"] else "warning")
+
+    def _stopped(self, error: BaseException) -> bool:
+        self.plan = None
+        self._cost.value = ""
+        self._allow()
+        return False
+
+    def _open_latest(self) -> None:
+        from spokekit.errors import NotConfigured, NotFound
+
+        try:
+            connection = self._workspace.connection(self._name)
+        except (NotConfigured, NotFound):
+            self.estimate.disabled = True
+            self.say("There is no connection yet: configure it and get a token first.", "warning")
+            return
+        if not connection.cloud_id:
+            self.estimate.disabled = True
+            self.say("The connection has no token yet: press Get OAuth Token first.", "warning")
+            return
+        from spokekit.audit.snapshots import Snapshots
+
+        if Snapshots(connection.cloud_id).exists():
+            from spokekit.audit.audit import Audit
+
+            audit = Audit.of_site(connection.cloud_id)
+            self._show(audit)
+            self.value = audit
+            self.say(f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC.")
+
+    def _show(self, audit: Audit) -> None:
+        report = audit.completeness
+        counts = [
+            ("snapshot", f"{audit.moments()[-1].number:,}, taken {audit.taken_at:%Y-%m-%d %H:%M} UTC"),
+            (
+                "groups listed, chosen, walked",
+                " · ".join(f"{report.get(k, 0):,}" for k in ("listed", "chosen", "walked")),
+            ),
+            ("failed, partly read", f"{len(report.get('failed', ())):,} · {len(report.get('partial', ())):,}"),
+            ("memberships", f"{report.get('rows', 0):,}"),
+            (
+                "pages, retries, duplicates",
+                " · ".join(f"{report.get(k, 0):,}" for k in ("pages", "retries", "duplicates")),
+            ),
+            ("points spent", f"{report.get('points', 0):,}"),
+        ]
+        notes = "".join(f"<li>{escape(one)}</li>" for one in report.get("notes", ()))
+        self._report.value = (
+            "<p><strong>Completeness</strong></p>"
+            + html_table(("what", "how many"), counts, label="Completeness report")
+            + (f"<ul class='sk-list'>{notes}</ul>" if notes else "")
+        )
+
+    def rehearse(self, *, groups: str = "registered", spaces: bool = False) -> None:
+        """Do what a person does: look at the cost, then walk."""
+        self.scope.value, self.spaces.value = groups, spaces
+        self.look()
+        self.settled()
+        self.long.value = True
+        self.walk()
+        self.settled(600)
+
+
+class QuestionPanel(Component):
+    """Ask questions by name and read the answers.
+
+    The path without a widget: ``audit.ask(name, ...)``, or ``spokekit audit ask``.
+
+    Parameters
+    ----------
+    audit:
+        An `Audit`, or a `WalkPanel` whose newest one is asked.
+
+    Attributes
+    ----------
+    value:
+        The answer as a frame, or None.
+    accepted:
+        How many questions were answered.
+    """
+
+    value = tr.Any(None, allow_none=True)
+    accepted = tr.Int(0)
+
+    def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
+        super().__init__("Ask", **options)
+        self._source = audit
+        from spokekit.audit import questions_frame
+
+        listed = questions_frame()
+        listed = listed[listed["answerable"]]
+        self.question = dropdown("Question", list(zip(listed["title"], listed["name"], strict=True)))
+        self.params: dict[str, ipw.Widget] = {}
+        self._fields = ipw.VBox()
+        self._words = html("")
+        self.start = button("Ask", kind="primary")
+        self._place = html("")
+        self.remember(question=self.question)
+        self.body = [self.question, self._fields, self._words, row(self.start, css="sk-actions"), self._place]
+        self.on_change(self.question, lambda _: self._chosen())
+        self.on_click(self.start, self.ask)
+        self.disable_while_busy(self.question, self.start)
+        self._chosen()
+
+    @property
+    def audit(self) -> Audit:
+        """The audit that is asked. Raises InputError when there is no snapshot yet."""
+        audit = self._source.value if isinstance(self._source, WalkPanel) else self._source
+        if audit is None:
+            raise InputError("There is no snapshot yet.", hint="Walk the site first.")
+        return audit
+
+    def _chosen(self) -> None:
+        from spokekit.audit.registry import REGISTRY
+
+        asked = REGISTRY.get(self.question.value)
+        typed = {name: field.value for name, field in self.params.items()}
+        self.params = {param.name: _field(param, typed.get(param.name)) for param in asked.params}
+        self._fields.children = tuple(self.params.values())
+        known = f"<p class='sk-note'>Cannot know: {escape(asked.cannot_know)}</p>" if asked.cannot_know else ""
+        self._words.value = known
+        self._place.value = ""
+
+    def ask(self) -> None:
+        """Answer the chosen question, in the background."""
+        name = self.question.value
+        given = {param: field.value for param, field in self.params.items() if field.value not in ("", None)}
+        audit = self.audit
+        self.run(lambda _task: audit.ask(name, **given), words="Asking", done=self._answered)
+
+    def _answered(self, answer: pd.DataFrame) -> None:
+        from spokekit.audit.export import plain
+
+        shown = plain(answer.head(_SHOWN))
+        columns = [c for c in shown.columns if not c.endswith("_id")] or list(shown.columns)
+        heads = [c.replace("_", " ") for c in columns]
+        numbers = [i for i, c in enumerate(columns) if answer[c].dtype.kind in "iuf"]
+        lines = [[_word(value) for value in line] for line in shown[columns].itertuples(index=False, name=None)]
+        more = f", the first {_SHOWN} are shown; the frame is in .value" if len(answer) > _SHOWN else ""
+        self._place.value = html_table(heads, lines, label=answer.attrs["title"], numbers=numbers) if lines else ""
+        self.value = answer
+        self.accepted += 1
+        caution = self.audit.caution()
+        self.say(f"{len(answer):,} rows{more}. {caution}".strip(), "warning" if caution else "ok")
+
+    def rehearse(self, *, question: str, **params: Any) -> None:
+        """Do what a person does: choose a question, type what it needs, and ask."""
+        self.question.value = question
+        for name, value in params.items():
+            self.params[name].value = value
+        self.ask()
+        self.settled()
+
+
+class _Told:
+    """Progress in the words of the panel."""
+
+    def __init__(self, done: int, total: int | None, words: str) -> None:
+        self.done, self.total, self.words = done, total, words
+
+
+def _field(param: Param, typed: Any) -> ipw.Widget:
+    label = param.name.replace("_", " ").capitalize()
+    if param.kind == "number":
+        value = typed if isinstance(typed, int) else int(param.default if not param.required else 0)
+        return ipw.BoundedIntText(
+            value=value, min=0, max=1_000_000, description=label, style={"description_width": "150px"}
+        )
+    return text(label, typed if isinstance(typed, str) else "", placeholder=param.words, live=True)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _time(estimate: Estimate) -> str:
+    minutes = estimate.seconds / 60
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes:,.0f} minutes" if minutes < 90 else f"{minutes / 60:,.1f} hours"
+
+
+def _hours(estimate: Estimate) -> bool:
+    return bool(estimate.seconds > 2 * 3600)
