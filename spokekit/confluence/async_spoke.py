@@ -69,6 +69,7 @@ class AsyncSpoke:
         *,
         partial: Partial = "raise",
         confirm_empty: bool = True,
+        count: bool = False,
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
         deadline: float | None = None,
@@ -88,6 +89,7 @@ class AsyncSpoke:
                 one=one,
                 partial=partial,
                 confirm_empty=confirm_empty,
+                count=count,
             )
         )
 

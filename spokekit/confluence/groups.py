@@ -154,7 +154,14 @@ def _group_frame(rows: dict[str, Group], access: dict[Access, set[str]]) -> pd.D
 
 
 async def read_members(
-    gateway: Gateway, operation: Operation, ids: list[str], *, one: bool, partial: Partial, confirm_empty: bool
+    gateway: Gateway,
+    operation: Operation,
+    ids: list[str],
+    *,
+    one: bool,
+    partial: Partial,
+    confirm_empty: bool,
+    count: bool,
 ) -> pd.DataFrame:
     """Read the members of ``ids``; with ``one``, an error about the only group is raised as it is."""
     started = datetime.now(UTC)
@@ -164,7 +171,7 @@ async def read_members(
     async def read(group_id: str) -> None:
         codes: array[int] = array("i")
         try:
-            await _members(gateway, operation, group_id, table, codes, confirm_empty)
+            await _members(gateway, operation, group_id, table, codes, confirm_empty=confirm_empty, count=count)
         except SpokekitError as error:
             if codes:
                 raise PartlyRead(error) from error
@@ -193,11 +200,12 @@ async def _members(
     group_id: str,
     table: MemberTable,
     codes: array[int],
+    *,
     confirm_empty: bool,
+    count: bool,
 ) -> None:
     """Fill ``codes``; when it raises, they hold what came before."""
     path = f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId"
-    total: int | None = None
     for _ in range(_READS):
         del codes[:]
         pages = OffsetPages(
@@ -208,18 +216,20 @@ async def _members(
             key=_account,
             each=USER_POINTS,
             query=[("expand", "operations")],
-            count=True,
+            overlap=True,
+            count=count,
         )
         while (rows := await pages.next()) is not None:
             codes.extend([table.code(row) for row in rows])
         if not codes and confirm_empty:
             await confirm(gateway, operation, group_id)
-        total = pages.total
-        if total is None or total == len(codes):
+        counted = pages.total is None or pages.total == len(codes)
+        if counted and not pages.moved:
             return
         operation.tally.retries += 1
+    what = f"brought {len(codes):,} members where {pages.total:,} were counted" if not counted else "changed"
     raise ServiceError(
-        f"Group {group_id} brought {len(codes):,} members where {total:,} were announced, {_READS} times.",
+        f"Group {group_id} {what}, each of the {_READS} times that it was read.",
         likely="Its membership changes faster than it can be read, or some rows are hidden.",
         hint="Read this group again later.",
         next_step="retry",

@@ -72,7 +72,7 @@ class OffsetPages(Generic[R]):
         Ask each page from the last row of the page before, so that a list that moved while it was read is noticed:
         ``moved`` is then True. It costs one row for each page but the first.
     count:
-        Ask for the list's size with its second page, if it has one; see ``total``.
+        Ask for the list's size with its second page, if it has one; see ``total``. Atlassian calls it expensive.
     eager:
         Ask for several pages at once from the second on; otherwise only from the ninth on. Pages ahead are asked for
         where the pages before them end if all are as long as the first. Once one is not, it goes page by page.
@@ -179,7 +179,8 @@ class OffsetPages(Generic[R]):
         self.pages += 1
         if self.count and self.pages == 2 and page.total:
             self.total = page.total
-        self.ended = page.next is None
+        # Without any links a page does not say whether it is the last: then only an empty page ends the list.
+        self.ended = page.next is None and (page.links is not None or not rows)
         if page.next is not None:
             check_next(self.gateway, page.next, self.path)
             if not rows:
@@ -218,7 +219,8 @@ class OffsetPages(Generic[R]):
 class CursorPages(Generic[R]):
     """A v2 list, or a v1 search (``cursor``, ``limit``), read page by page; a short page is not the end.
 
-    Every page is asked with the whole query again, since the service's own ``next`` was seen to lose parts of it.
+    Every page is asked with the whole query again, since the service's own ``next`` was seen to lose parts of it. That
+    nothing is lost between two pages is the cursor's promise; unlike with `OffsetPages`, no client can check it.
     """
 
     def __init__(
@@ -264,6 +266,12 @@ class CursorPages(Generic[R]):
         self.ended = link is None
         if link is not None:
             self._go_on(link)
+        elif page.links is None:
+            raise UnexpectedAnswer(
+                f"The answer of GET {self.path} does not say whether more follows: its links are missing.",
+                hint="Try again.",
+                endpoint=f"GET {self.path}",
+            )
         rows = page.results
         if self.key is not None:
             rows = [row for row in rows if (mark := self.key(row)) not in self._seen and not self._seen.add(mark)]  # type: ignore[func-returns-value]

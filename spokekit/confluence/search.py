@@ -86,6 +86,7 @@ async def search(
         each=CORE_POINTS,
         query=[("cql", cql), ("excerpt", "indexed")],
         limit=page_size(min(size, most or size), SEARCH_MOST),
+        key=_what,
     )
     found: list[Found] = []
     error: SpokekitError | None = None
@@ -119,6 +120,10 @@ async def search(
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["cql"] = cql
     return finish(frame, report, "keep" if cut and error is None else partial, error)
+
+
+def _what(row: Found) -> tuple[str | None, str | None, str | None]:
+    return row.entity_type, row.content.id if row.content else None, row.url
 
 
 def _frame(rows: list[Found]) -> pd.DataFrame:

@@ -191,12 +191,15 @@ async def read_permissions(
         base = f"/wiki/api/v2/spaces/{segment(space_id)}"
         try:
             if mode != "ROLES":
-                pages = CursorPages(gateway, operation, f"{base}/permissions", PERMISSIONS, each=PERMISSION_POINTS)
+                pages = CursorPages(
+                    gateway, operation, f"{base}/permissions", PERMISSIONS, each=PERMISSION_POINTS, key=_permission_id
+                )
                 async for row in _rows(pages):
                     permission(space_id, row)
                     read_rows += 1
             if mode != "PRE_ROLES":
-                found = CursorPages(gateway, operation, f"{base}/role-assignments", ASSIGNMENTS, each=PERMISSION_POINTS)
+                path = f"{base}/role-assignments"
+                found = CursorPages(gateway, operation, path, ASSIGNMENTS, each=PERMISSION_POINTS, key=_assignment_id)
                 try:
                     async for given in _rows(found):
                         assignment(space_id, given)
@@ -220,6 +223,14 @@ async def read_permissions(
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["role_mode"] = mode or "unknown"
     return finish(frame, report, partial, error)
+
+
+def _permission_id(row: Permission) -> str:
+    return row.id
+
+
+def _assignment_id(row: RoleAssignment) -> tuple[str, str, str]:
+    return row.principal.type, row.principal.id, row.role_id
 
 
 async def _rows(pages: CursorPages[T]) -> AsyncIterator[T]:

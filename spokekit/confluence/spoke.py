@@ -139,6 +139,7 @@ class Spoke:
         *,
         partial: Partial = "raise",
         confirm_empty: bool = True,
+        count: bool = False,
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
         deadline: float | None = None,
@@ -152,6 +153,10 @@ class Spoke:
         confirm_empty:
             Confluence answers an unknown id with an empty page. Ask whether the group exists when it looks empty
             (3 points), so that "nobody" and "no such group" differ.
+        count:
+            Compare each group of more than one page with the number that Confluence counts, and call it incomplete
+            when they differ. Off by default: counting is expensive for Confluence, and it may count people whom it
+            does not list.
         partial, progress, cancel, deadline:
             See the module.
 
@@ -174,6 +179,7 @@ class Spoke:
                 group_id,
                 partial=partial,
                 confirm_empty=confirm_empty,
+                count=count,
                 progress=progress,
                 cancel=cancel,
                 deadline=deadline,
