@@ -123,7 +123,7 @@ class ConnectionForm(Component):
         self.restore = button("Restore the saved scopes")
         self.restore_note = html("", "sk-under-field")
         self.scope_buttons = row(self.leave_out, self.restore)
-        self.scope_buttons.layout.margin = "0 0 4px 160px"
+        self.scope_buttons.layout.margin = "0 0 4px 158px"
         self.save_and_get = button("Save and Get OAuth Token", kind="primary")
         self.only_save = button("Save", tooltip="Save without asking for a token")
         self.token = TokenButton(workspace=self._workspace, connection=self.connection, embedded=True)

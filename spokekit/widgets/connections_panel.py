@@ -85,7 +85,8 @@ class ConnectionsPanel(Component):
         default = " · default" if line.alias.is_default else ""
         under = [f"Alias <code>{escape(line.alias.alias_id)}</code>{default}"]
         if saved is not None:
-            under.append(f"<code>{escape(saved.api_base if saved.cloud_id else saved.url)}</code>")
+            where = escape(saved.api_base if saved.cloud_id else saved.url)
+            under[0] += f"</p><p><code>{where}</code>"
             under.append("OAuth 2.0 credential")
         head = html(
             f"<p><strong>{escape(name)}</strong></p><p>{sign} {escape(_capital(line.words))}</p>"

@@ -156,15 +156,18 @@ class GroupPicker(Component):
     def _show_groups(self, groups: pd.DataFrame) -> None:
         self._groups = groups
         registry = self._workspace.registry(self._name)
-        before = list(self._model.chosen) if self._model is not None else self.kept("chosen")
+        # What was moved and not yet accepted is put on top of what is registered now.
+        old = self._model
+        moves = (tuple(old.to_add), tuple(old.to_remove)) if old is not None else self.kept("moves")
         table = registry.frame()
         names = dict(zip(table["group_id"].astype(str), table["name"].astype(str), strict=True))
         model = PickerModel(groups, registry.ids(), names=names)
         model.only_access = self.only_access.value
         for side, field in self.filters.items():
             model.filters[side] = field.value
-        if before is not None and set(before) != set(model.chosen):
-            model.choose(before)
+        if moves is not None and any(moves):
+            add, remove = moves
+            model.choose([*(i for i in model.chosen if i not in set(remove)), *add])
         self._model = model
         self.value = tuple(i for i in model.lines if i in model.registered)
         self._show()
@@ -201,7 +204,7 @@ class GroupPicker(Component):
             self._filling = False
         self._say_counts()
         chosen = tuple(model.chosen)
-        self.keep("chosen", chosen if model.to_add or model.to_remove else None)
+        self.keep("moves", (tuple(model.to_add), tuple(model.to_remove)))
         self.selected = chosen
 
     def _say_counts(self) -> None:
@@ -256,7 +259,7 @@ class GroupPicker(Component):
                 registry.remove(remove)
 
         def done(_: None) -> None:
-            self.keep("chosen", None)
+            self.keep("moves", None)
             self._model = None
             assert groups is not None  # noqa: S101 - the model was made of them
             self._show_groups(groups)

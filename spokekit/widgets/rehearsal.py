@@ -85,7 +85,7 @@ def play_browser(address: Secret, decision: Literal["accept", "cancel"] = "accep
             if "error=" in urlsplit(page.headers["location"]).query:
                 break
             page = browser.get(page.headers["location"])
-        if page.status_code == 200:
+        if not page.is_redirect:
             number = re.search(r'name="request" value="([^"]+)"', page.text)
             if number is None:
                 words = re.search(r"</h1>\s*<p>([^<]*)", page.text)

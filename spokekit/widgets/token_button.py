@@ -246,10 +246,12 @@ class TokenButton(Component):
         self._waiting_box.layout.display = "none"
         self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
         self.say("The consent is given. Choose the site.", "busy")
-        while not chosen.wait(0.2):
-            if task.cancelled.is_set():
-                return None
-        self._site_chosen = None
+        try:
+            while not chosen.wait(0.2):
+                if task.cancelled.is_set():
+                    return None
+        finally:
+            self._site_chosen = None
         picked: tuple[str, str, str] = self.sites.value
         return picked[0]
 

@@ -1,0 +1,247 @@
+"""What every component promises: worded status, kept work, no secret, nothing lost."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Any
+
+import pytest
+import traitlets as tr
+
+from spokekit import _portal
+from spokekit._secret import Secret
+from spokekit.confluence.models import Progress
+from spokekit.errors import Cancelled, InputError, SpokekitError
+from spokekit.widgets import base
+from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text
+
+
+class Demo(Component):
+    """A component for these tests."""
+
+    value = tr.Int(0)
+
+    def __init__(self, key: str = "", **options: Any) -> None:
+        super().__init__("Demo <b>", lead="Lead", **options)
+        self.name = text("Name", "nobody")
+        self.go = button("Go")
+        self.body = [self.name, self.go]
+        self.remember(key, name=self.name)
+        self.disable_while_busy(self.go)
+
+
+def shown(component: Component) -> str:
+    return str(component._status_html.value)
+
+
+def test_an_unknown_option_is_an_error_that_suggests_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"Demo has no option 'vlaue'. Did you mean 'value'\?"):
+        Demo(vlaue=3)
+    assert Demo(value=3).value == 3
+
+
+def test_nothing_of_a_component_reaches_the_saved_output_or_state() -> None:
+    demo = Demo()
+    demo.name.value = "typed words"
+    assert repr(demo) == "Demo()"
+    own = set(Demo.class_trait_names()) - set(base.ipw.VBox.class_trait_names())
+    assert {"status", "busy", "value"} <= own
+    assert not [name for name in own if demo.traits()[name].metadata.get("sync")]
+    assert "typed words" not in str(demo.get_state())
+
+
+def test_the_status_line_is_words_escaped_and_scrubbed() -> None:
+    demo = Demo()
+    demo.say("<script>alert(1)</script> client_secret=abcdef123", "ok")
+    assert demo.status == "<script>alert(1)</script> client_secret=***"
+    assert "<script>" not in shown(demo)
+    assert "✓ Done." in shown(demo)
+    assert "Demo &lt;b&gt;" in demo.children[1].value
+
+
+def test_an_error_says_what_happened_why_and_what_next() -> None:
+    demo = Demo()
+    demo.show_error(InputError("It <broke>.", likely="Rain.", hint="Wait."))
+    assert demo.status == "It <broke>. Rain. Wait."
+    assert shown(demo).index("It &lt;broke&gt;.") < shown(demo).index("Rain.") < shown(demo).index("Wait.")
+    demo.show_error(KeyError("token=abcdefgh1"))
+    assert "fault of its own: KeyError" in demo.status
+    assert "abcdefgh1" not in demo.status + shown(demo)
+
+
+def test_what_a_callback_raises_is_shown_in_the_component() -> None:
+    demo = Demo()
+
+    def press() -> None:
+        raise SpokekitError("The press went wrong.")
+
+    demo.on_click(demo.go, press)
+    demo.go.click()
+    assert demo.status_kind == "error"
+    assert demo.status == "The press went wrong."
+
+
+def test_work_runs_elsewhere_and_its_result_arrives() -> None:
+    demo = Demo()
+    seen: list[bool] = []
+
+    def work(task: Task) -> int:
+        seen.append(demo.busy and demo.go.disabled and threading.current_thread() is not threading.main_thread())
+        task.progress(Progress(3, 10, "groups", "3 of 10 groups"))
+        return 7
+
+    demo.run(work, words="Working", done=lambda result: demo.set_trait("value", result))
+    demo.settled(5)
+    assert demo.value == 7
+    assert seen == [True]
+    assert not demo.busy
+    assert not demo.go.disabled
+    assert demo.status == ""
+
+
+@pytest.mark.parametrize("kind", ["thread", "portal"])
+def test_a_failure_is_shown_and_settled_raises_it(kind: str) -> None:
+    demo = Demo()
+
+    def in_thread(_task: Task) -> None:
+        raise SpokekitError("No answer.", hint="Try again.")
+
+    async def on_portal(_task: Task) -> None:
+        raise SpokekitError("No answer.", hint="Try again.")
+
+    demo.run(in_thread if kind == "thread" else on_portal, words="Asking")
+    with pytest.raises(SpokekitError, match="No answer"):
+        demo.settled(5)
+    assert demo.status == "No answer. Try again."
+    assert not demo.busy
+
+
+def test_a_fault_in_the_view_itself_is_shown_too() -> None:
+    demo = Demo()
+    demo.run(lambda task: 1, words="Working", done=lambda result: [][result])
+    with pytest.raises(IndexError):
+        demo.settled(5)
+    assert "IndexError" in demo.status
+
+
+@pytest.mark.parametrize("kind", ["thread", "portal"])
+def test_cancel(kind: str) -> None:
+    import anyio
+
+    demo = Demo()
+    started = threading.Event()
+
+    def in_thread(task: Task) -> None:
+        started.set()
+        assert task.cancelled.wait(5)
+        raise Cancelled("Stopped at page 3.")
+
+    async def on_portal(_task: Task) -> None:
+        started.set()
+        await anyio.sleep(30)
+
+    demo.run(in_thread if kind == "thread" else on_portal, words="Walking")
+    assert started.wait(5)
+    demo._cancel.click()
+    with pytest.raises(Cancelled):
+        demo.settled(5)
+    assert demo.status_kind == "warning"
+    assert not demo.busy
+
+
+def test_one_thing_at_a_time_and_the_next_may_start_from_done() -> None:
+    demo = Demo()
+    gate = threading.Event()
+    order: list[str] = []
+
+    def second() -> None:
+        demo.run(lambda task: order.append("second"), words="Second")
+
+    demo.run(lambda task: gate.wait(5) and order.append("first"), words="First", done=lambda _: second())
+    assert demo.run(lambda task: order.append("never"), words="Never") is None
+    gate.set()
+    demo.settled(5)
+    assert order == ["first", "second"]
+    assert not demo.busy
+
+
+def test_progress_is_throttled_and_its_last_word_arrives() -> None:
+    """JupyterLab drops updates beyond 1,000 messages a second and then stays busy for ever."""
+    seen: list[tuple[float, int]] = []
+    throttle = Throttle(lambda value: seen.append((time.monotonic(), value)))
+    end = time.monotonic() + 0.5
+    last = 0
+    while time.monotonic() < end:
+        last += 1
+        throttle(last)
+        time.sleep(0.001)
+    deadline = time.monotonic() + 2
+    while seen[-1][1] != last and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert seen[-1][1] == last
+    assert 3 <= len(seen) <= 12
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(seen)]
+    assert min(gaps) > 0.04
+
+
+def test_settled_gives_up_after_its_time() -> None:
+    demo = Demo()
+    gate = threading.Event()
+    demo.run(lambda task: gate.wait(5), words="Slow")
+    with pytest.raises(SpokekitError, match=r"did not end within 0\.05 seconds"):
+        demo.settled(0.05)
+    gate.set()
+    demo.settled(5)
+
+
+def test_a_component_may_wait_for_nothing_inside_the_portal() -> None:
+    """A view's callback after a coroutine may call services, which themselves wait for the portal."""
+    demo = Demo()
+
+    async def seven(*_: Any) -> int:
+        return 7
+
+    demo.run(seven, words="Asking", done=lambda _: demo.set_trait("value", _portal.call(seven)))
+    demo.settled(5)
+    assert demo.value == 7
+
+
+def test_a_rerun_keeps_what_was_typed_by_key() -> None:
+    Demo("one").name.value = "Ada"
+    assert Demo("one").name.value == "Ada"
+    assert Demo("two").name.value == "nobody"
+    Demo("one").forget()
+    assert Demo("one").name.value == "nobody"
+
+
+def test_a_secret_is_never_remembered() -> None:
+    demo = Demo()
+    with pytest.raises(TypeError, match="never remembered"):
+        demo.remember("", secret=SecretField())
+    with pytest.raises(TypeError, match="never remembered"):
+        demo.keep("secret", Secret("x"))
+
+
+def test_a_secret_field_holds_once_and_syncs_no_value() -> None:
+    field = SecretField("Client secret")
+    heard: list[bool] = []
+    field.on_entered(lambda: heard.append(field.has_new))
+    field._handle_custom_msg({"kind": "value", "value": "planted-secret"}, [])
+    assert heard == [True]
+    assert field.is_set
+    assert "planted-secret" not in repr(field) + str(field.get_state()) + str(field.trait_values())
+    taken = field.take(keeps=True)
+    assert taken is not None
+    assert taken.reveal() == "planted-secret"
+    assert field.is_set
+    assert field.take() is None
+    assert not field.is_set
+
+
+def test_a_table_is_escaped() -> None:
+    table = html_table(["<i>"], [["<b>x</b>"], [None]], caption="'quoted' & <more>")
+    assert "<b>" not in table
+    assert "<i>" not in table
+    assert "&#x27;quoted&#x27; &amp; &lt;more&gt;" in table

@@ -1,0 +1,169 @@
+"""The picker on a practice site: load, choose, OK, Cancel; and what goes wrong underneath."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from spokekit.errors import Cancelled, NotConfigured, SpokekitError
+from spokekit.widgets.group_picker import GroupPicker
+from spokekit.widgets.group_table import ROWS, GroupTable
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+
+@pytest.fixture
+def picker(connected: Workspace) -> GroupPicker:
+    """A picker with the groups of the world."""
+    made = GroupPicker(workspace=connected)
+    made.settled()
+    return made
+
+
+def ids(picker: GroupPicker, *names: str) -> list[str]:
+    by_name = {line.name: group_id for group_id, line in picker.model.lines.items()}
+    return [by_name[name] for name in names]
+
+
+def test_it_shows_what_the_world_holds(picker: GroupPicker, site: PracticeSite) -> None:
+    truth = site.world.frames()["groups"]
+    assert len(picker.lists["available"].options) == (truth["access"] != "").sum()
+    picker.only_access.value = False
+    shown = {label.split(" · ")[0] for label, _ in picker.lists["available"].options}
+    assert shown == set(truth["name"])
+    assert f"{len(truth)} groups" in picker.counts["available"].value
+
+
+def test_moves_by_press_ok_and_the_table_follows(picker: GroupPicker, connected: Workspace, site: PracticeSite) -> None:
+    table = GroupTable(connected.registry().frame, empty="Nothing yet.").follow(picker, "accepted")
+    assert table.status == "Nothing yet."
+    heard: list[tuple[str, ...]] = []
+    picker.observe(lambda change: heard.append(change["new"]), "value")
+    one, two = ids(picker, "confluence-users", "confluence-admins")
+    picker.lists["available"].value = (one,)
+    picker.filters["available"].value = "admins"
+    picker.lists["available"].value = (two,)
+    assert "2 marked, 1 of them hidden by the filter" in picker.counts["available"].value
+    picker.add.click()
+    assert set(picker.selected) == {one, two}
+    assert "OK will register 2 groups." in picker.plan.value
+    assert connected.registry().ids() == frozenset()
+    picker.ok.click()
+    picker.settled()
+    assert connected.registry().ids() == {one, two}
+    assert set(heard[-1]) == {one, two}
+    assert len(table.value) == 2
+    assert table.value["access"].tolist() == ["admin", "user"]
+    assert picker.status == "2 registered. 2 groups are registered now."
+    assert not site.writes
+
+
+def test_registered_groups_stand_right_and_can_be_taken_out(picker: GroupPicker, connected: Workspace) -> None:
+    one, two = ids(picker, "confluence-users", "confluence-admins")
+    connected.registry().add([one, two], groups=picker._groups)
+    picker.load()
+    picker.settled()
+    assert set(picker.selected) == {one, two}
+    assert all(label.endswith("· registered") for label, _ in picker.lists["selected"].options)
+    picker.lists["selected"].value = (one,)
+    picker.take.click()
+    assert "take 1 group out of the table" in picker.plan.value
+    picker.undo.click()
+    assert set(picker.selected) == {one, two}
+    picker.lists["selected"].value = (one,)
+    picker.take.click()
+    picker.accept()
+    picker.settled()
+    assert connected.registry().ids() == {two}
+
+
+def test_cancel_forgets_the_moves(picker: GroupPicker, connected: Workspace) -> None:
+    picker.add_all.click()
+    assert len(picker.selected) == 5
+    picker.cancel.click()
+    assert picker.selected == ()
+    assert connected.registry().ids() == frozenset()
+    assert picker.status.startswith("Cancelled")
+
+
+def test_a_rerun_of_the_cell_keeps_what_was_chosen(picker: GroupPicker, connected: Workspace) -> None:
+    picker.filters["available"].value = "conf"
+    picker.add_all.click()
+    again = GroupPicker(workspace=connected)
+    again.settled()
+    assert again.filters["available"].value == "conf"
+    assert again.selected == picker.selected
+    assert len(again.selected) == 2
+
+
+def test_marking_empty_groups(picker: GroupPicker) -> None:
+    picker.only_access.value = False
+    picker.count_empty.click()
+    picker.settled()
+    assert picker.status == "1 of the 26 shown groups is empty."
+    picker.filters["available"].value = "empty"
+    assert [label for label, _ in picker.lists["available"].options] == ["project-phoenix · empty"]
+
+
+def test_html_in_names_stays_text(picker: GroupPicker, connected: Workspace) -> None:
+    (group_id,) = ids(picker, "<b>Research & Development</b>")
+    picker.only_access.value = False
+    picker.choose([group_id])
+    picker.accept()
+    picker.settled()
+    table = GroupTable(connected.registry().frame)
+    assert "&lt;b&gt;Research &amp; Development&lt;/b&gt;" in table._place.value
+    assert "<b>" not in table._place.value + picker.plan.value + picker._status_html.value
+
+
+def test_a_connection_without_a_token_is_told_in_the_component(workspace: Workspace) -> None:
+    picker = GroupPicker(workspace=workspace)
+    with pytest.raises(SpokekitError):
+        picker.settled()
+    assert picker.status_kind == "error"
+    assert "not configured" in picker.status
+    picker.add.click()
+    assert "not here yet" in picker.status
+    with pytest.raises(NotConfigured):
+        _ = picker.model
+
+
+def test_a_site_that_is_gone_loses_nothing_that_was_chosen(picker: GroupPicker, site: PracticeSite) -> None:
+    picker.add_all.click()
+    chosen = picker.selected
+    site.stop()
+    picker.reload.click()
+    assert picker.busy
+    picker._cancel.click()
+    with pytest.raises(Cancelled):
+        picker.settled()
+    assert picker.status_kind == "warning"
+    assert picker.selected == chosen
+    assert len(picker.lists["selected"].options) == 5
+
+
+def test_an_incomplete_list_says_so(connected: Workspace) -> None:
+    groups = pd.DataFrame(
+        [("1", "a group", "user", "ADMINS", "USERBASE_GROUP")],
+        columns=["group_id", "name", "access", "managed_by", "usage_type"],
+    )
+    groups.attrs["completeness"] = {"complete": False, "words": "1 row, the list was not read to its end."}
+    picker = GroupPicker(workspace=connected, groups=groups)
+    assert picker.status_kind == "warning"
+    assert "not read to its end" in picker.status
+    table = GroupTable(groups)
+    assert "Rows are missing" in table.status
+
+
+def test_a_long_frame_is_cut_and_the_cut_is_told() -> None:
+    frame = pd.DataFrame({"name": ["x"] * 1234, "members": [None] * 1234, "big": [1234567] * 1234})
+    table = GroupTable(frame, columns={"name": "<Name>", "big": "big", "members": "members", "gone": "gone"})
+    assert f"The first {ROWS} of 1,234 rows" in table._place.value
+    assert table._place.value.count("<tr>") == ROWS + 1
+    assert "&lt;Name&gt;" in table._place.value
+    assert "nan" not in table._place.value.lower()
+    assert "1,234,567" in table._place.value

@@ -1,0 +1,177 @@
+"""The list of connections, the check, the guide and its rehearsal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import pytest
+
+from spokekit._secret import Secret
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.errors import NotConfigured, SpokekitError
+from spokekit.widgets import AppSheet, CheckPanel, ConnectionForm, ConnectionsPanel, Guide
+from spokekit.widgets.rehearsal import rehearse
+from tests.conftest import connect
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+
+def press(panel: ConnectionsPanel, row: int, words: str) -> None:
+    buttons = {b.description: b for b in every(panel._list.children[row], ipw.Button)}
+    assert words in buttons, f"the row offers {sorted(buttons)}"
+    buttons[words].click()
+
+
+def every(widget: ipw.Widget, kind: type) -> list[Any]:
+    found = [widget] if isinstance(widget, kind) else []
+    return found + [w for child in getattr(widget, "children", ()) for w in every(child, kind)]
+
+
+def words_of(widget: ipw.Widget) -> str:
+    return " ".join(w.value for w in every(widget, ipw.HTML) if w.layout.display != "none")
+
+
+def test_the_default_row_is_there_from_the_start(workspace: Workspace) -> None:
+    panel = ConnectionsPanel(workspace=workspace)
+    assert len(panel.rows) == 1
+    said = words_of(panel._list)
+    assert "Confluence Cloud" in said
+    assert "sn_conflunce_spoke.Confluence_Cloud" in said
+    assert "Not configured" in said
+    assert "default" in said
+    press(panel, 0, "View Details")
+    assert "Alias ID" in words_of(panel._list)
+    press(panel, 0, "Hide Details")
+    press(panel, 0, "Configure")
+    assert isinstance(panel.opened, ConnectionForm)
+
+
+def test_configure_in_the_panel_changes_its_row(workspace: Workspace, told: dict[str, Any]) -> None:
+    panel = ConnectionsPanel(workspace=workspace)
+    press(panel, 0, "Configure")
+    rehearse(panel.opened, told)
+    assert "Token valid until" in words_of(panel._list)
+    panel.close_opened()
+    press(panel, 0, "Check the connection")
+    panel.opened.check()
+    panel.opened.settled()
+    assert "checks" in panel.opened.status
+
+
+def test_a_row_without_a_token_offers_it(workspace: Workspace, site: PracticeSite) -> None:
+    saved = connect(workspace, site)
+    workspace.tokens.forget(saved)
+    panel = ConnectionsPanel(workspace=workspace)
+    press(panel, 0, "Get OAuth Token")
+    assert panel.opened.connection == workspace.connection()
+
+
+def test_add_connection_and_remove_it_after_a_question(connected: Workspace) -> None:
+    panel = ConnectionsPanel(workspace=connected)
+    panel.add.click()
+    form = panel.opened
+    form.fields["name"].value = "Berlin & Co"
+    form.fields["client_id"].value = "a1b2c3d4e5f6g7h8i9j0"
+    form.secret.put(Secret("a-secret-of-the-app"))
+    form.only_save.click()
+    form.settled()
+    assert [line.alias.is_default for line in panel.rows] == [True, False]
+    assert "Berlin &amp; Co" in words_of(panel._list)
+    panel.close_opened()
+    press(panel, 1, "Remove")
+    press(panel, 1, "No, keep it")
+    assert len(panel.rows) == 2
+    press(panel, 1, "Remove")
+    press(panel, 1, "Yes, remove it")
+    assert len(panel.rows) == 1
+    assert "was removed" in panel.status
+    assert connected.tokens.status(connected.connection()).state == "valid"
+
+
+def test_the_check_says_what_is_missing(connected: Workspace, site: PracticeSite) -> None:
+    check = CheckPanel(workspace=connected)
+    check.start.click()
+    check.settled()
+    assert set(check.value["kind"]) >= {"connection", "scope"}
+    assert "Northwind Practice" in check._place.value
+    connected.tokens.save_grant(connected.connection(), site.issue_token(scopes=["read:confluence-user"]))
+    check.start.click()
+    check.settled()
+    assert check.status_kind == "warning"
+    assert "✕ missing" in check._place.value
+    assert set(site.writes).isdisjoint(site.world.frames()["groups"]["group_id"])
+
+
+def test_the_sheet_shows_the_callback_and_where_each_scope_is(
+    workspace: Workspace, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = AppSheet()
+    said = words_of(sheet)
+    assert sheet.redirect_uri == "http://localhost:8751/callback"
+    assert "Create, remove and update user groups" in said
+    assert "User identity API" in said
+    assert "asked for with the consent" in said
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+    said = words_of(AppSheet(Guide(1, workspace=workspace)))
+    assert f"{site.url}console" in said
+    assert site.client_secret not in said
+
+
+def test_the_guide_tells_what_is_done(connected: Workspace) -> None:
+    guide = Guide(step=2, workspace=connected)
+    assert guide.done == (1, 2, 3)
+    assert guide.site is None
+    assert "On your own site" in words_of(guide)
+    assert guide.draft() == ConnectionDraft()
+    with connected.spoke() as spoke:
+        groups = spoke.look_up_groups()
+    connected.registry().add([groups["group_id"][0]], groups=groups)
+    guide.again.click()
+    assert guide.done == (1, 2, 3, 4)
+    assert "1 group is registered" in words_of(guide)
+
+
+def test_a_cell_that_comes_too_early_stops_in_one_line(workspace: Workspace) -> None:
+    guide = Guide(step=4, workspace=workspace)
+    with pytest.raises(NotConfigured) as caught:
+        guide.needs(3)
+    (line,) = caught.value._render_traceback_()  # type: ignore[attr-defined]
+    assert line.startswith("Not yet: “Get the OAuth token” comes first.")
+
+
+def test_attended_a_rehearsal_only_says_that_it_waits(workspace: Workspace) -> None:
+    guide = Guide(step=2, workspace=workspace)
+    form = ConnectionForm(workspace=workspace)
+    assert repr(guide.rehearse(form)).startswith("Over to you")
+    assert workspace.connections.list() == ()
+
+
+def test_unattended_it_catches_up_and_never_touches_a_real_connection(
+    workspace: Workspace, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_UNATTENDED", "1")
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
+    guide = Guide(step=5, workspace=workspace)
+    assert guide.done == (1, 2, 3, 4)
+    saved = workspace.connection()
+    workspace.connections.edit(
+        saved.connection_id, url="https://api.atlassian.com/", auth_url="https://auth.atlassian.com/"
+    )
+    guide = Guide(step=5, workspace=workspace)
+    assert "leads to a real site" in guide.status
+    assert workspace.connection().url == "https://api.atlassian.com/"
+
+
+@pytest.mark.parametrize("said", ["no json", "[]", '{"port": 1}'])
+def test_a_wrong_practice_variable_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", said)
+    assert "SPOKEKIT_PRACTICE" in Guide(workspace=workspace).status
+
+
+def test_there_is_no_step_99(workspace: Workspace) -> None:
+    with pytest.raises(SpokekitError, match="no step 99"):
+        Guide(99, workspace=workspace)

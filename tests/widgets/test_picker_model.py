@@ -1,0 +1,142 @@
+"""The two lists of the picker, without a widget."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spokekit.widgets.picker_model import SHOWN, PickerModel, Side
+
+
+def frame(*rows: tuple[Any, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["group_id", "name", "access", "managed_by", "usage_type"])
+
+
+GROUPS = frame(
+    ("1", "confluence-users", "user", "ADMINS", "USERBASE_GROUP"),
+    ("2", "okta-staff", "user, admin", "EXTERNAL", "USERBASE_GROUP"),
+    ("3", "Team Falcon", "", "TEAM_MEMBERS", "TEAM_COLLABORATION"),
+    ("4", "<b>Research</b>", "", "ADMINS", "USERBASE_GROUP"),
+    ("5", "twin", "", "ADMINS", "USERBASE_GROUP"),
+    ("6", "twin", "", "ADMINS", "USERBASE_GROUP"),
+)
+
+
+def model(registered: tuple[str, ...] = (), **more: Any) -> PickerModel:
+    made = PickerModel(GROUPS, registered, **more)
+    made.only_access = False
+    return made
+
+
+def test_only_groups_with_access_at_first() -> None:
+    made = PickerModel(GROUPS)
+    assert made.side("available") == ["1", "2"]
+    assert made.count_words("available") == "2 groups with Confluence access"
+    made.only_access = False
+    assert len(made.side("available")) == 6
+
+
+def test_marks_are_words() -> None:
+    made = model(("1", "9"), names={"9": "long-gone"})
+    made.count_members({"3": 0, "5": 4})
+    assert made.label("1") == "confluence-users · access: user · registered"
+    assert made.label("2") == "okta-staff · access: user, admin · synced from outside"
+    assert made.label("3") == "Team Falcon · team · empty"
+    assert made.label("4") == "<b>Research</b>"
+    assert made.label("9") == "long-gone · not on the site any more · registered"
+    made.move("selected", ["1"])
+    assert made.label("1").endswith("registered, will be taken out")
+
+
+def test_groups_of_one_name_show_their_ids() -> None:
+    assert {model().label("5"), model().label("6")} == {"twin · id 5", "twin · id 6"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("TWIN", 2), ("twin 5", 1), ("team", 1), ("synced", 1), ("<b>", 1), ("nothing", 0), (" ", 6)]
+)
+def test_the_filter_wants_every_word_anywhere(words: str, found: int) -> None:
+    made = model()
+    made.filters["available"] = words
+    assert len(made.matches("available")) == found
+
+
+def test_marks_survive_a_change_of_the_filter() -> None:
+    made = model()
+    made.filters["available"] = "twin"
+    made.mark("available", ["5", "6"])
+    made.filters["available"] = "okta"
+    made.mark("available", ["2"])
+    assert made.count_words("available") == "6 groups, 1 matching the filter; 3 marked, 2 of them hidden by the filter"
+    made.filters["available"] = "twin"
+    made.mark("available", ["6"])
+    assert made.move_marked("available") == 2
+    assert list(made.chosen) == ["2", "6"]
+
+
+def test_undo_takes_back_move_by_move() -> None:
+    made = model(("1",))
+    made.move("available", ["2", "3"])
+    made.move("selected", ["1"])
+    assert made.plan_words() == "OK will register 2 groups and take 1 group out of the table."
+    assert made.undo()
+    assert made.undo()
+    assert not made.undo()
+    assert made.plan_words() == "OK changes nothing so far."
+
+
+def test_of_many_matches_five_hundred_are_shown_and_the_number_told() -> None:
+    rows = [(str(i), f"group {i:06}", "user", "ADMINS", "USERBASE_GROUP") for i in range(100_000)]
+    made = PickerModel(frame(*rows))
+    started = time.process_time()
+    made.filters["available"] = "group 0"
+    assert len(made.shown("available")) == SHOWN
+    assert "100,000 matching the filter; the first 500 are shown" in made.count_words("available")
+    assert time.process_time() - started < 1.0
+    assert made.move_shown("available") == SHOWN
+    assert made.move_shown("available") == SHOWN
+    assert len(made.chosen) == 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("mark"), st.sampled_from(["available", "selected"]), st.lists(st.sampled_from("123456"))),
+            st.tuples(st.just("move"), st.sampled_from(["available", "selected"]), st.booleans()),
+            st.tuples(st.just("filter"), st.sampled_from(["available", "selected"]), st.sampled_from(["", "tw", "a"])),
+            st.tuples(st.just("only"), st.just("available"), st.booleans()),
+            st.tuples(st.just("undo"), st.just("available"), st.none()),
+        ),
+        max_size=25,
+    )
+)
+def test_no_group_is_ever_lost_or_on_both_sides(steps: list[tuple[str, Side, Any]]) -> None:
+    made = model(("1", "5"))
+    for what, side, value in steps:
+        if what == "mark":
+            made.mark(side, value)
+        elif what == "move":
+            shown, chosen = set(made.shown(side)), set(made.chosen)
+            moved = made.move_shown(side) if value else made.move_marked(side)
+            if value:
+                assert moved == len(shown)
+            assert len(chosen ^ set(made.chosen)) == moved
+        elif what == "filter":
+            made.filters[side] = value
+        elif what == "only":
+            made.only_access = value
+        else:
+            made.undo()
+        chosen = set(made.chosen)
+        made_all, made.only_access = made.only_access, False
+        assert chosen.isdisjoint(made.side("available"))
+        assert chosen | set(made.side("available")) == set("123456")
+        made.only_access = made_all
+        assert set(made.to_add) == chosen - {"1", "5"}
+        assert set(made.to_remove) == {"1", "5"} - chosen

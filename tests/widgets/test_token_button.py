@@ -1,0 +1,170 @@
+"""Getting the token in the component: declined, wrong state, late, cancelled, several sites, pasted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from spokekit._secret import Secret
+from spokekit.errors import CodeRefused, ConsentCancelled, ConsentDeclined, ConsentTimedOut, SiteChoiceNeeded
+from spokekit.practice import PracticeSite
+from spokekit.widgets.rehearsal import play_browser
+from spokekit.widgets.token_button import TokenButton
+from tests.conftest import connect
+from tests.widgets.conftest import free_redirect
+
+if TYPE_CHECKING:
+    from spokekit.workspace import Workspace
+
+
+@pytest.fixture
+def redirect(site: PracticeSite) -> str:
+    """A callback URL on a free port, registered with the app."""
+    return free_redirect(site)
+
+
+@pytest.fixture
+def token(workspace: Workspace, site: PracticeSite, redirect: str) -> TokenButton:
+    """A button for a connection that has no token yet."""
+    return fresh(workspace, site, redirect)
+
+
+def fresh(workspace: Workspace, site: PracticeSite, redirect: str) -> TokenButton:
+    saved = connect(workspace, site, redirect_uri=redirect)
+    workspace.tokens.forget(saved)
+    with workspace.store.write() as db:
+        from spokekit.connections.connection import connections_table
+
+        db.execute(connections_table.update().values(cloud_id=None, site_name=None, site_url=None))
+    return TokenButton(workspace=workspace)
+
+
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen within 10 seconds"
+        time.sleep(0.01)
+
+
+def begin(token: TokenButton, **options: float) -> Secret:
+    token.get(**options)
+    until(lambda: token.waiting or not token.busy)
+    assert token.address is not None, token.status
+    return token.address
+
+
+def test_the_component_changes_by_itself(token: TokenButton, workspace: Workspace, redirect: str) -> None:
+    assert redirect in token.redirect.value
+    assert "Configured, without a token" in token.status
+    address = begin(token)
+    assert token.busy
+    assert token.start.disabled
+    assert address.reveal() not in str(token.link.get_state()) + repr(token)
+    assert play_browser(address) == 200
+    token.settled(10)
+    assert token.token_status.state == "valid"
+    assert token.status_kind == "ok"
+    assert "Connected to Northwind Practice" in token.status
+    assert not token.waiting
+    assert token.address is None
+    assert workspace.connection().cloud_id
+
+
+def test_declined(token: TokenButton) -> None:
+    play_browser(begin(token), "cancel")
+    with pytest.raises(ConsentDeclined):
+        token.settled(10)
+    assert "declined" in token.status
+    assert token.token_status.state == "no_token"
+    assert not token.start.disabled
+
+
+def test_a_wrong_state_is_refused_and_the_attempt_goes_on(token: TokenButton, redirect: str) -> None:
+    import httpx2
+
+    address = begin(token)
+    answer = httpx2.get(redirect.replace("localhost", "127.0.0.1"), params={"code": "x", "state": "wrong"})
+    assert answer.status_code == 400
+    assert token.busy
+    token.pasted.put(Secret(f"{redirect}?code=x&state=wrong"))
+    assert "its state differs" in token.status
+    assert token.busy
+    play_browser(address)
+    token.settled(10)
+    assert token.token_status.state == "valid"
+
+
+def test_the_pasted_address_does_it_too(token: TokenButton, site: PracticeSite) -> None:
+    token.way.value = "paste"
+    assert "you paste its address" in token.reason.value
+    callback = site.play_browser(begin(token).reveal())
+    assert token.paste_fold.selected_index == 0
+    token.pasted.put(Secret(urlsplit(callback).netloc))
+    assert "not an address" in token.status
+    token.pasted.put(Secret(f"  {callback}\n"))
+    token.settled(10)
+    assert token.token_status.state == "valid"
+    code = parse_qs(urlsplit(callback).query)["code"][0]
+    states = [widget.get_state() for widget in (token, token.pasted, token.until, token._status_html)]
+    assert code not in str(states)
+    assert not token.pasted.is_set
+
+
+def test_a_code_that_comes_too_late(token: TokenButton, site: PracticeSite) -> None:
+    token.way.value = "paste"
+    callback = site.play_browser(begin(token).reveal())
+    site.advance(3600)
+    token.pasted.put(Secret(callback))
+    with pytest.raises(CodeRefused):
+        token.settled(10)
+    assert token.status_kind == "error"
+
+
+def test_cancel_and_time_out(token: TokenButton) -> None:
+    begin(token)
+    token._cancel.click()
+    with pytest.raises(ConsentCancelled):
+        token.settled(10)
+    assert token.status_kind == "warning"
+    begin(token, timeout=0.3)
+    with pytest.raises(ConsentTimedOut):
+        token.settled(10)
+    assert not token.waiting
+
+
+@pytest.fixture
+def two_sites() -> Iterator[PracticeSite]:
+    """A practice site whose account reaches two sites."""
+    with PracticeSite(size="class", seed=1, sites=2, strict=True) as running:
+        yield running
+
+
+def test_several_sites_are_asked_never_guessed(workspace: Workspace, two_sites: PracticeSite) -> None:
+    token = fresh(workspace, two_sites, free_redirect(two_sites))
+    play_browser(begin(token), site="")
+    until(lambda: token.sites.options)
+    assert token.sites.value is None
+    token.use_site.click()
+    assert "Choose one of the sites" in token.status
+    assert token.busy
+    token.choose_site(two_sites.sites[1].cloud_id)
+    token.settled(10)
+    assert workspace.connection().cloud_id == two_sites.sites[1].cloud_id
+    assert two_sites.sites[1].name in token.status
+
+
+def test_a_site_can_be_chosen_after_the_question_was_cancelled(workspace: Workspace, two_sites: PracticeSite) -> None:
+    token = fresh(workspace, two_sites, free_redirect(two_sites))
+    play_browser(begin(token), site="")
+    until(lambda: token.sites.options)
+    token._cancel.click()
+    with pytest.raises(SiteChoiceNeeded):
+        token.settled(10)
+    token.choose_site(two_sites.sites[0].cloud_id)
+    assert workspace.connection().cloud_id == two_sites.sites[0].cloud_id
+    assert token.status_kind == "ok"
+    assert two_sites.count("exchange") == 1
