@@ -134,21 +134,25 @@ class Check:
         import msgspec
 
         at_root = not path.startswith("/wiki/")
-        answer = await self.gateway.read(
-            path,
-            msgspec.json.Decoder(),
-            operation=self.operation,
-            points=lambda _: 1,
-            worst=1,
-            query=query,
-            body=body,
-            at_root=at_root,
-        )
-        self.operation.advance()
+        try:
+            answer = await self.gateway.read(
+                path,
+                msgspec.json.Decoder(),
+                operation=self.operation,
+                points=lambda _: 1,
+                worst=1,
+                query=query,
+                body=body,
+                at_root=at_root,
+            )
+        finally:
+            self.operation.advance()
         return answer.value
 
     async def run(self) -> None:
         """Do all checks, each with its own line; none of them stops the others except a token that is refused."""
+        tested = {name for probe in PROBES for name in probe.scopes} & set(self.connection.scopes)
+        self.operation.total = len(tested) + len(("resources", "me", "current user"))
         for step in (self._site, self._person, self._access, self._scopes, self._permission):
             if self.stopped is None:
                 await step()
@@ -263,8 +267,8 @@ class Check:
         """Return whether the scope is there (None: no telling), and what the call was answered."""
         try:
             if probe.write:
-                await self.gateway.change_membership("DELETE", NO_GROUP, NO_ACCOUNT, operation=self.operation)
                 self.operation.advance()
+                await self.gateway.change_membership("DELETE", NO_GROUP, NO_ACCOUNT, operation=self.operation)
             else:
                 await self.read(probe.path, probe.query, probe.body)
         except (ScopeMissing, AppNotInstalled) as error:

@@ -22,7 +22,7 @@ from spokekit.errors import Conflict, InputError, NotFound
 __all__ = ["PARENT_ALIAS_ID", "PARENT_LABEL", "Alias", "Aliases"]
 
 _SCOPE = PARENT_ALIAS_ID.partition(".")[0]
-_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*\.[A-Za-z0-9_]{1,80}")
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,80}\.[A-Za-z0-9_]{1,80}")
 _INHERITED = ("type", "connection_type", "multiple_connections", "configuration_template", "retry_policy")
 
 

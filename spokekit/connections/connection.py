@@ -27,7 +27,7 @@ from spokekit.connections.records import (
     ConnectionDraft,
     ConnectionRow,
 )
-from spokekit.connections.store import Store
+from spokekit.connections.store import Store, storable
 from spokekit.errors import Conflict, InputError, NotConfigured, NotFound
 
 __all__ = [
@@ -43,6 +43,8 @@ __all__ = [
     "connections_table",
     "credentials",
 ]
+
+_CLOUD_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Connections:
@@ -237,12 +239,22 @@ class Connections:
                 connection.execute(aliases_table.delete().where(aliases_table.c.alias_id == saved.alias_id))
 
     def set_site(self, connection_id: str, cloud_id: str, name: str, url: str) -> Connection:
-        """Note the site that the person chose."""
-        return self._note(connection_id, cloud_id=cloud_id, site_name=name, site_url=url)
+        """Note the site that the person chose, as Atlassian named it.
+
+        Raises `InputError` when `cloud_id` cannot be one: it becomes a part of every address that is called.
+        """
+        if not isinstance(cloud_id, str) or not _CLOUD_ID.fullmatch(cloud_id):
+            raise InputError(
+                "What was given for a cloud id is none.",
+                field="cloud_id",
+                hint="Take it from look_up_accessible_resources, or from the site choice after the consent.",
+            )
+        return self._note(connection_id, cloud_id=cloud_id, site_name=storable(name), site_url=storable(url))
 
     def set_account(self, connection_id: str, account_id: str | None, account_name: str | None) -> Connection:
         """Note who signed in; None for both when it is not known any more."""
-        return self._note(connection_id, account_id=account_id, account_name=account_name)
+        known = {"account_id": account_id, "account_name": account_name}
+        return self._note(connection_id, **{field: text and storable(text) for field, text in known.items()})
 
     # ------------------------------------------------------------------------------------------- inside
 

@@ -249,6 +249,11 @@ def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:
     return list(found.values())
 
 
+def storable(text: str) -> str:
+    """Return a text from outside so that every database takes it: what none can keep becomes U+FFFD."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
 class _NoTurn:
     def __enter__(self) -> None: ...
 

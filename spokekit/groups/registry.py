@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from spokekit.connections._tables import aliases_table
 from spokekit.connections.connection import Connection
-from spokekit.connections.store import Store, UtcDateTime, metadata
+from spokekit.connections.store import Store, UtcDateTime, metadata, storable
 from spokekit.errors import GuardRefused, InputError, NotConfigured, NotFound
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Registry", "registered_groups"]
 
+ID_MOST = 200
+
 registered_groups = sa.Table(
     "registered_groups",
     metadata,
     sa.Column("alias_id", sa.ForeignKey("aliases.alias_id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("group_id", sa.String(200), primary_key=True),
+    sa.Column("group_id", sa.String(ID_MOST), primary_key=True),
     sa.Column("cloud_id", sa.String(100), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("access", sa.Text, nullable=False),
@@ -137,7 +139,7 @@ class Registry:
                         name=name,
                         current_name=name,
                         registered_at=now,
-                        registered_by=by,
+                        registered_by=storable(by),
                         missing=False,
                         **{column: known.get(column, "") for column in _DETAILS},
                     )
@@ -295,6 +297,8 @@ def _ids(group_ids: str | Iterable[str]) -> tuple[str, ...]:
         # can say so; what is no text at all cannot.
         if not isinstance(group_id, str) or not group_id.strip():
             raise InputError("A group id is a text, and something else was given.", field="group_ids", hint=hint)
+        if len(group_id) > ID_MOST or storable(group_id) != group_id:
+            raise InputError("This cannot be a group id: it is too long or damaged.", field="group_ids", hint=hint)
     return tuple(dict.fromkeys(found))
 
 
@@ -317,6 +321,7 @@ def _details(groups: pd.DataFrame | None) -> dict[str, dict[str, str]]:
     rows = zip(*(groups[column].astype(object).tolist() for column in columns), strict=True)
     found = {}
     for row in rows:
-        texts = {column: value if isinstance(value, str) else "" for column, value in zip(columns, row, strict=True)}
-        found[texts.pop("group_id")] = texts
+        texts = [storable(value) if isinstance(value, str) else "" for value in row]
+        known = dict(zip(columns, texts, strict=True))
+        found[known.pop("group_id")] = known
     return found

@@ -201,6 +201,16 @@ def test_site_and_account_are_noted(connections: Connections) -> None:
     assert connections.get() == saved
 
 
+def test_what_a_server_names_is_kept_or_refused(connections: Connections) -> None:
+    saved = connections.add(draft())
+    for wrong in ("../../me", "", "a b", "a" * 101, None):
+        with pytest.raises(InputError, match="for a cloud id is none"):
+            connections.set_site(saved.connection_id, wrong, "Name", "https://x")  # type: ignore[arg-type]
+    saved = connections.set_site(saved.connection_id, CLOUD, "zero\x00 lone\ud800", "https://x.atlassian.net")
+    assert saved.site_name == "zero\ufffd lone?"
+    assert connections.set_account(saved.connection_id, None, "\x00").account_name == "\ufffd"
+
+
 def test_edit_resets_the_scopes_to_the_defaults_and_hands_the_saved_ones_over(connections: Connections) -> None:
     saved = connections.add(draft(scopes="read:me, offline_access"))
     form, previous = connections.edit_draft(saved.connection_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from spokekit._secret import Secret
@@ -239,3 +241,32 @@ def test_practice_and_real_addresses_are_never_mixed() -> None:
     own = ConnectionDraft(url="http://127.0.0.1:8750", auth_url="", client_id="abc")
     assert own.values()["auth_url"] == "http://127.0.0.1:8750/"
     assert ConnectionDraft(auth_url="", client_id="abc").values()["auth_url"] == "https://auth.atlassian.com/"
+
+
+def test_whatever_is_typed_is_either_explained_or_clean() -> None:
+    chance = random.Random(7)
+    starts = [
+        *GOOD.values(),
+        "http://127.0.0.1:8750/",
+        f"https://api.atlassian.com/ex/confluence/{CLOUD}",
+        "http://[::1]",
+    ]
+    signs = "/:@?#[]%\\<>\"' \t\n\x00\u202e\ufeffä\uff41.,;-+=()0aZ\U0001f680\udc80"
+    for _ in range(4000):
+        text = list(chance.choice(starts))
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(text) + 1)
+            text[place : place + chance.randint(0, 2)] = chance.choices(signs, k=chance.randint(0, 2))
+        typed = "".join(text)
+        for field, check in CHECKS.items():
+            try:
+                clean = check(typed)
+            except InputError as error:
+                assert error.field == field
+                assert error.message
+                continue
+            if field in ("url", "auth_url"):
+                address = clean[0] if field == "url" else clean
+                again = check(address)
+                assert (again[0] if field == "url" else again) == address
+                assert address.startswith("https://") or fields.is_loopback(fields.host_of(address))

@@ -103,3 +103,10 @@ def test_the_status_of_every_row_in_words(connected: Workspace) -> None:
     assert one == second
     connected.tokens.forget(connected.connection())
     assert connected.status()[0].needs_consent
+
+
+def test_scopes_added_after_the_consent_are_named(connected: Workspace) -> None:
+    saved = connected.connection()
+    assert "Not granted" not in connected.status()[0].words
+    connected.connections.edit(saved.connection_id, scopes=(*saved.scopes, "read:space:confluence", "report:x"))
+    assert connected.status()[0].words.endswith("Not granted yet: read:space:confluence; consent again to get it.")

@@ -93,7 +93,7 @@ def test_a_name_is_not_an_id(registry: Registry) -> None:
         registry.add([A, "marketing"], groups=listed(a="sales", b="marketing"))
     assert f"“marketing” is the name of the group {B}" in str(caught.value)
     assert registry.ids() == frozenset()
-    for wrong in ([None], [""], 7, b"x", [A, 3]):
+    for wrong in ([None], [""], 7, b"x", [A, 3], ["a" * 201], ["\x00"], ["\ud800"]):
         with pytest.raises(InputError):
             registry.add(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="lacks the column name"):
@@ -130,6 +130,13 @@ def test_a_group_that_is_gone_is_marked_and_comes_back(registry: Registry) -> No
     assert registry.frame().set_index("group_id")["missing"].to_dict() == {A: True, B: False}
     registry.refresh(listed(a="Sales", b="Ops"))
     assert not registry.frame()["missing"].any()
+
+
+def test_names_that_no_database_keeps(registry: Registry) -> None:
+    registry.add(A, groups=listed(a="a zero\x00 byte"), by="\x00")
+    registry.refresh(listed(a="a zero\x00 byte"))
+    row = registry.frame().iloc[0]
+    assert (row["name"], row["renamed"], row["registered_by"]) == ("a zero\ufffd byte", False, "\ufffd")
 
 
 def test_removing_is_all_or_nothing(registry: Registry) -> None:
