@@ -42,7 +42,7 @@ class Callback:
 Judge = Callable[[Callback], None]
 
 
-def parse_callback(text: str, *, expected_redirect: str) -> Callback:
+def parse_callback(text: str | Secret, *, expected_redirect: str) -> Callback:
     """Return what a pasted address (or ``code=…&state=…``) holds.
 
     Parameters
@@ -60,14 +60,17 @@ def parse_callback(text: str, *, expected_redirect: str) -> Callback:
         It is the address of a page on which Atlassian says so.
     """
     problem, callback = _parse(text, expected_redirect)
+    # A traceback shows the values of arguments, and this one may hold a code.
+    text = ""
     if problem is not None:
         raise problem
     assert callback is not None  # noqa: S101 - one of the two is always there
     return callback
 
 
-def _parse(text: str, expected: str) -> tuple[ConsentError | None, Callback | None]:
-    text = re.sub(r"\s+", "", text).strip("\"'<>`")
+def _parse(text: str | Secret, expected: str) -> tuple[ConsentError | None, Callback | None]:
+    """Return a problem or a callback; never raises, since its locals hold the code."""
+    text = re.sub(r"\s+", "", text.reveal() if isinstance(text, Secret) else text).strip("\"'<>`")
     if not text:
         return _refused("Nothing was pasted."), None
     if len(text) > _LONGEST:
@@ -176,8 +179,9 @@ class Receiver:
         """Return the address that the person opens to consent."""
         return authorize_url
 
-    def deliver(self, text: str) -> None:
+    def deliver(self, text: str | Secret) -> None:
         """Take a pasted address; raises `ConsentError` with the reason when it is not the one waited for."""
+        text = text if isinstance(text, Secret) else Secret(text)
         self._take(parse_callback(text, expected_redirect=self.redirect_uri))
 
     def wait(self, timeout: float) -> Callback | None:

@@ -116,19 +116,10 @@ class Endpoint:
 
     def sites(self, token: Secret) -> tuple[Site, ...]:
         """Return the sites with Confluence that the token reaches, each once, A to Z."""
-        data = self._get("/oauth/token/accessible-resources", token)
-        if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        sites = _read_sites(self._get("/oauth/token/accessible-resources", token))
+        if sites is None:
             raise _unexpected("accessible resources")
-        found: dict[str, Site] = {}
-        for item in data:
-            scopes = item.get("scopes")
-            scopes = tuple(str(s) for s in scopes) if isinstance(scopes, list) else ()
-            cloud_id, url = item.get("id"), str(item.get("url") or "")
-            # One site may be listed once for Jira and once for Confluence; its scopes tell which is which.
-            if not isinstance(cloud_id, str) or not cloud_id or (scopes and not any("confluence" in s for s in scopes)):
-                continue
-            found.setdefault(cloud_id, Site(cloud_id, clean(item.get("name") or url or cloud_id), clean(url), scopes))
-        return tuple(sorted(found.values(), key=lambda site: (site.name.casefold(), site.cloud_id)))
+        return sites
 
     def account(self, token: Secret) -> Account | None:
         """Return who consented, or None when the app may not ask (scope ``read:me``)."""
@@ -206,6 +197,22 @@ def _read_token(response: httpx2.Response) -> TokenAnswer | Refusal:
         clean(data.get("error_description") or data.get("message") or ""),
         retry_after=wait,
     )
+
+
+def _read_sites(data: Any) -> tuple[Site, ...] | None:
+    """Return the sites with Confluence in an answer, or None when it is not a list of sites."""
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        return None
+    found: dict[str, Site] = {}
+    for item in data:
+        scopes = item.get("scopes")
+        scopes = tuple(str(s) for s in scopes) if isinstance(scopes, list) else ()
+        cloud_id, url = item.get("id"), str(item.get("url") or "")
+        # One site may be listed once for Jira and once for Confluence; its scopes tell which is which.
+        if not isinstance(cloud_id, str) or not cloud_id or (scopes and not any("confluence" in s for s in scopes)):
+            continue
+        found.setdefault(cloud_id, Site(cloud_id, clean(item.get("name") or url or cloud_id), clean(url), scopes))
+    return tuple(sorted(found.values(), key=lambda site: (site.name.casefold(), site.cloud_id)))
 
 
 def _get_failure(response: httpx2.Response, path: str) -> SpokekitError:

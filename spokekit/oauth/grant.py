@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -265,17 +266,16 @@ def get_token(
         receiver = make_receiver(receiver, connection.redirect_uri)
     try:
         attempt = Attempt.start(connection, workspace.tokens, receiver)
-        link = attempt.link
         if show_address is not None:
-            show_address(link)
+            show_address(attempt.link)
         if open_browser is not None:
-            open_browser(link)
+            open_browser(attempt.link)
         say("Waiting for your consent in the browser.")
         callback = _await(attempt, receiver, min(timeout, LIFETIME), paste, cancel, say)
         # The browser has its answer; nothing that comes later counts.
         receiver.close()
         say("Consent received. Getting the token.")
-        granted = attempt.complete(callback)
+        granted = _to_the_end(partial(attempt.complete, callback))
     finally:
         receiver.close()
     return _settle(workspace, connection, granted, choose_site, say)
@@ -300,20 +300,38 @@ def _await(
             attempt.cancel()
             raise _timed_out(timeout)
         if paste is not None and receiver.name == "paste":
-            text = paste(asked)
-            if text is None:
+            pasted = _sealed(paste(asked))
+            if pasted is None:
                 attempt.cancel()
                 raise ConsentCancelled(
                     "The input ended before an address was pasted.", hint="Run it again in a terminal, or use a widget."
                 )
             try:
-                receiver.deliver(text)
+                receiver.deliver(pasted)
             except CallbackRefused as error:
                 say(str(error))
                 continue
         callback = receiver.wait(min(left, 0.2))
         if callback is not None:
             return callback
+
+
+def _sealed(text: str | None) -> Secret | None:
+    return None if text is None else Secret(text)
+
+
+def _to_the_end(work: Callable[[], Granted]) -> Granted:
+    """Run `work` in a thread of its own: an interrupted cell must not throw away a code that was sent."""
+    outcome: Future[Granted] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+            outcome.set_exception(error.with_traceback(None))
+
+    threading.Thread(target=run, name="spokekit-exchange", daemon=False).start()
+    return outcome.result()
 
 
 def _settle(
