@@ -360,16 +360,18 @@ class Check:
         refused = isinstance(self.write, NotPermitted)
         shared = [name for group_id, name in admins.items() if group_id in own]
         if shared and not refused:
-            self.may_write = "ok"
+            self.may_write, fix = "ok", ""
             words = f"{person} is a site administrator (group “{shared[0]}”) and may change membership."
-            self.note("person", "Right to change membership", "ok", words)
-        elif refused or (admins and own and not shared):
+        elif refused:
             self.may_write = "missing"
-            words = f"{person} is no site administrator, so Confluence refuses changes of membership."
-            self.note("person", "Right to change membership", "missing", words, fix)
+            words = f"Confluence refuses changes of membership to {person}: only site administrators may make them."
+        elif admins and own:
+            self.may_write = "missing"
+            names = ", ".join(f"“{name}”" for name in sorted(admins.values())[:3])
+            words = f"{person} is in no group of site administrators ({names}), and only they may change membership."
         else:
             words = f"It could not be found out without writing: {reason or 'the site names no administrators'}."
-            self.note("person", "Right to change membership", "unknown", words, fix)
+        self.note("person", "Right to change membership", self.may_write, words, fix)
 
     async def _ids(self, path: str, query: tuple[tuple[str, str | int], ...]) -> dict[str, str]:
         from spokekit.confluence.paging import GROUP_POINTS, OffsetPages

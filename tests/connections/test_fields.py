@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from spokekit._secret import Secret
+from spokekit._secret import Secret, scrub
 from spokekit.connections import fields
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import parse_scopes
@@ -40,6 +40,8 @@ def refused(field: str, value: object) -> InputError:
         CHECKS[field](value)
     assert caught.value.field == field
     assert caught.value.message.startswith(fields.LABELS[field])
+    # On the command line and in logs nothing of the sentence may be taken for a secret.
+    assert scrub(str(caught.value)) == str(caught.value)
     return caught.value
 
 
