@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit.audit import questions as _questions
-from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, TABLES, Frames, Site, as_kind
-from spokekit.audit.registry import REGISTRY, Param, Question, Registry
+from spokekit.audit.asking import Asking, contract
+from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site
+from spokekit.audit.registry import REGISTRY, Registry
 from spokekit.audit.snapshots import Moment, Snapshot, Snapshots
 from spokekit.audit.tables import NAMES, Session
 from spokekit.errors import InputError, NotFound
@@ -19,15 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ = _questions  # imported so that its questions are in the registry
-_LOOK_UP = {
-    # kind: current table, its history, number, id, exact columns
-    "group": ("groups", "group_history", "group_no", "group_id", ("name",)),
-    "person": ("users", "user_history", "user_no", "account_id", ("display_name", "email", "public_name")),
-    "space": ("spaces", "spaces", "space_no", "space_id", ("space_key", "name")),
-}
 
 
-class Audit:
+class Audit(Asking):
     """Questions over one state of a site.
 
     Use `Audit.of_frames` for frames in memory and `Audit.of_site` or `Audit.of_snapshot` for what is on disk. Answers
@@ -41,7 +35,7 @@ class Audit:
         self.taken_at: datetime = source.taken_at
         self.completeness: dict[str, Any] = dict(source.completeness)
         self.scope: dict[str, Any] = dict(source.scope)
-        self._registry = registry
+        self.registry = registry
         self.session = Session(source)
 
     @classmethod
@@ -61,59 +55,6 @@ class Audit:
 
     def __repr__(self) -> str:
         return f"Audit({self.site.name or self.site.cloud_id}, {self.taken_at:%Y-%m-%d %H:%M} UTC)"
-
-    def questions(self) -> pd.DataFrame:
-        """List all questions, see `Registry.frame`."""
-        return self._registry.frame()
-
-    def question(self, name: str) -> Question:
-        """Return the question `name`. Raises NotFound."""
-        return self._registry.get(name)
-
-    def ask(self, name: str, /, **params: Any) -> pd.DataFrame:
-        """Answer the question `name`.
-
-        Parameters
-        ----------
-        params:
-            What the question takes (see `questions`); groups, people and spaces by name or id.
-
-        Returns
-        -------
-        A frame with the columns of the question's contract, in its order. ``attrs``: question, title, params, site,
-        taken_at, cannot_know, completeness.
-
-        Raises
-        ------
-        NotFound
-            No such question, group, person or space, or a question that cannot be answered, with the reason.
-        InputError
-            A parameter is missing, unknown, or names several things.
-        """
-        asked = self._registry.get(name)
-        given = asked.arguments(params)
-        answer = self._answer(asked, given)
-        answer.attrs.update(
-            question=asked.name,
-            title=asked.title,
-            params={key: value for key, value in given.items() if value not in ("", (), None)},
-            site=self.site.name or self.site.cloud_id,
-            taken_at=self.taken_at.isoformat(timespec="seconds"),
-            cannot_know=asked.cannot_know,
-            completeness=self.completeness,
-        )
-        return answer
-
-    def _answer(self, asked: Question, given: Mapping[str, Any]) -> pd.DataFrame:
-        known = {p.name: self.resolve(p, given[p.name]) for p in asked.params}
-        if "days" in known:
-            known["number"] = self.since_days(known.pop("days"))
-        if asked.takes_audit:
-            made = asked.function(self, **known)
-            return contract(made, asked.columns)
-        text = asked.function(**known)
-        bound = {key: value for key, value in known.items() if f"${key}" in text}
-        return contract(self.session.frame(text, bound), asked.columns)
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
         """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``."""
@@ -186,77 +127,29 @@ class Audit:
         parts += [f"{disturbed:,} groups changed while they were read"] if disturbed else []
         return f"Mind: {', '.join(parts)}." if parts else ""
 
-    def since_days(self, days: Any) -> int:
-        """Return the number of the last snapshot that is at least `days` old, or of the first one."""
-        try:
-            back = timedelta(days=float(days))
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(f"{days!r} is no number of days.", field="days") from None
-        until = self.taken_at - back
-        older = [m.number for m in self.moments() if m.taken_at <= until]
-        return older[-1] if older else self.moments()[0].number
+    def run_frame(self, text: str, bound: Mapping[str, Any]) -> pd.DataFrame:
+        """See `Asking.run_frame`."""
+        return self.session.frame(text, dict(bound))
 
-    def resolve(self, param: Param, value: Any) -> Any:
-        """Return what the parameter means: the number of a group, person or space, a tuple of them, or the value."""
-        if value in (None, "", ()):
-            return () if param.kind == "groups" else None
-        if param.kind == "groups":
-            named = [part.strip() for part in value.split(",")] if isinstance(value, str) else list(value)
-            return tuple(self.look_up("group", str(one)) for one in named)
-        if param.kind in _LOOK_UP:
-            return self.look_up(param.kind, str(value))
-        if param.kind == "number":
-            try:
-                return int(value)
-            except (TypeError, ValueError):
-                raise InputError(f"{value!r} is no number.", field=param.name) from None
-        return str(value)
+    def run_rows(self, text: str, bound: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """See `Asking.run_rows`."""
+        return self.session.rows(text, dict(bound))
 
-    def look_up(self, kind: str, text: str) -> int:
-        """Return the number of the group, person or space named `text`, by id, name or e-mail; also one that is gone.
+    def times(self) -> list[tuple[int, datetime]]:
+        """See `Asking.times`."""
+        return [(m.number, m.taken_at) for m in self.moments()]
 
-        Raises NotFound, with names that are near, and InputError when several have the name.
-        """
-        table, history, number, key, columns = _LOOK_UP[kind]
-        by_name = " OR ".join(f"{column} = $text" for column in columns)
-        loosely = " OR ".join(f"lower({column}) = lower($text)" for column in columns)
-        for source in dict.fromkeys((table, history)):
-            for condition in (f"{key} = $text", by_name, loosely):
-                found = self.session.rows(
-                    f"SELECT DISTINCT {number}, {key} FROM {source} WHERE {condition} ORDER BY {key} LIMIT 6",
-                    {"text": text},
-                )
-                if len(found) > 1:
-                    raise InputError(
-                        f"Several have the name {text!r}: {', '.join(row[1] for row in found)}.",
-                        hint="Ask by id.",
-                        field=kind,
-                    )
-                if found:
-                    return int(found[0][0])
-        near = self.session.rows(
-            f"SELECT {columns[0]} FROM {table} ORDER BY levenshtein(lower({columns[0]}), lower($text)), 1 LIMIT 3",
+    def near(self, table: str, column: str, text: str) -> list[str]:
+        """See `Asking.near`."""
+        rows = self.session.rows(
+            f"SELECT {column} FROM {table} ORDER BY levenshtein(lower({column}), lower($text)), 1 LIMIT 3",
             {"text": text},
         )
-        close = difflib.get_close_matches(text, [row[0] for row in near], 3, 0.5)
-        raise NotFound(
-            f"There is no {kind} {text!r} in this snapshot.",
-            hint=f"Did you mean {' or '.join(close)}?" if close else None,
-        )
+        return [str(row[0]) for row in rows]
 
     def close(self) -> None:
         """Let go of the files."""
         self.session.close()
-
-
-def contract(made: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return `made` with exactly `columns`, in their order and kinds. Raises InputError when one is missing."""
-    import pandas as pd
-
-    missing = [column for column in columns if column not in made]
-    if missing:
-        raise InputError(f"The answer lacks the column {missing[0]}, which its contract names.", field=missing[0])
-    return pd.DataFrame({column: as_kind(made[column], kind, len(made)) for column, kind in columns.items()})
 
 
 def utc(text: str) -> datetime:
@@ -270,4 +163,4 @@ def utc(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-__all__ = ["TABLES", "Audit", "contract", "utc"]
+__all__ = ["Audit", "utc"]

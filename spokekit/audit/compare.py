@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spokekit.audit.audit import Audit, contract
+from spokekit.audit.asking import contract
+from spokekit.audit.audit import Audit
 from spokekit.audit.snapshots import Snapshot
 from spokekit.errors import InputError
 

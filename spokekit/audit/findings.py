@@ -112,9 +112,9 @@ class Findings:
             new=states.count("new"), accepted=states.count("accepted"), fixed=len(gone), reviewed_at=moment.isoformat()
         )
         attrs = answer.attrs
-        answer = answer.sort_values("state", key=lambda s: s != "new", kind="stable", ignore_index=True)
-        answer.attrs = attrs
-        return answer
+        ordered: pd.DataFrame = answer.sort_values("state", key=lambda s: s != "new", kind="stable", ignore_index=True)
+        ordered.attrs = attrs
+        return ordered
 
     def accept(
         self, finding_ids: str | Iterable[str], *, reason: str, by: str, until: date | datetime | None = None

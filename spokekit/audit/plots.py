@@ -227,11 +227,11 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
         for y in range(len(names)):
             if y % 2 == 0:
                 dots.axhspan(y - 0.5, y + 0.5, color=theme.grid, alpha=0.35, lw=0)
-        for x, (combination, _) in enumerate(shown):
+        for at, (combination, _) in enumerate(shown):
             inside = [y for y in range(len(names)) if int(combination) >> y & 1]
             outside = [y for y in range(len(names)) if y not in inside]
-            dots.plot([x] * len(outside), outside, "o", ms=5, mfc="none", mec=theme.grid)
-            dots.plot([x] * len(inside), inside, "o-", ms=7, color=theme.series[0], lw=2)
+            dots.plot([at] * len(outside), outside, "o", ms=5, mfc="none", mec=theme.grid)
+            dots.plot([at] * len(inside), inside, "o-", ms=7, color=theme.series[0], lw=2)
         dots.set_yticks(range(len(names)), names)
         dots.set_ylim(len(names) - 0.5, -0.5)
         dots.set_xticks([])

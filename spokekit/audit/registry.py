@@ -17,7 +17,7 @@ from spokekit.errors import InputError, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
-ParamKind = Literal["group", "groups", "person", "space", "number", "text"]
+ParamKind = Literal["group", "groups", "person", "space", "days", "number", "text"]
 
 # Said with more than one question.
 NO_SITE_ADMINS = "No group stands for the site or organisation admin role, so people who hold only it do not appear."
@@ -39,7 +39,8 @@ class Param:
     Parameters
     ----------
     name, kind, words:
-        ``group``, ``person`` and ``space`` take a name or an id and are looked up; ``groups`` takes several.
+        ``group``, ``person`` and ``space`` take a name or an id and are looked up; ``groups`` takes several. ``days``
+        takes a number of days and becomes the number of the last snapshot that is at least so old.
     default:
         The value when none is given; a parameter without one has to be given.
     """

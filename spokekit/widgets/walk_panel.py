@@ -343,7 +343,7 @@ class _Told:
 
 def _field(param: Param, typed: Any) -> ipw.Widget:
     label = param.name.replace("_", " ").capitalize()
-    if param.kind == "number":
+    if param.kind in ("number", "days"):
         value = typed if isinstance(typed, int) else int(param.default if not param.required else 0)
         return ipw.BoundedIntText(
             value=value, min=0, max=1_000_000, description=label, style={"description_width": "150px"}

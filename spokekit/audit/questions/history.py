@@ -87,7 +87,7 @@ def ever_had_access(person: int) -> str:
     number=16,
     needs=("history",),
     params=(
-        Param("days", "number", "how many days back from the newest snapshot", 7),
+        Param("days", "days", "how many days back from the newest snapshot", 7),
         Param("group", "group", "one group only, by name or id", ""),
     ),
     columns={
@@ -101,15 +101,15 @@ def ever_had_access(person: int) -> str:
     },
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
-def changes_since(number: int, group: int | None) -> str:
+def changes_since(days: int, group: int | None) -> str:
     """Memberships ``added`` or ``removed`` after the last snapshot that is at least `days` old (or the first one)."""
     only = "" if group is None else "AND m.group_no = $group"
     return f"""
         WITH x AS (
             SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
-            WHERE m.since > $number {only}
+            WHERE m.since > $days {only}
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
-            WHERE m.until > $number AND m.until < {_STILL} {only})
+            WHERE m.until > $days AND m.until < {_STILL} {only})
         SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
         FROM x JOIN group_history g ON g.group_no = x.group_no AND g.since <= x.at
              AND (g.until > x.at OR (g.until = x.at AND x.change = 'removed' AND NOT EXISTS
@@ -126,15 +126,15 @@ def changes_since(number: int, group: int | None) -> str:
     "Which groups came, went, or changed their name or access?",
     number=16,
     needs=("history",),
-    params=(Param("days", "number", "how many days back from the newest snapshot", 7),),
+    params=(Param("days", "days", "how many days back from the newest snapshot", 7),),
     columns={"change": "text", "group_id": "text", "before": "text", "after": "text", "seen_at": "time"},
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
-def changed_groups(number: int) -> str:
+def changed_groups(days: int) -> str:
     """``new``, ``gone``, ``renamed``, ``access changed``; before and after hold the name or the access."""
     return f"""
-        WITH b AS (SELECT * FROM group_history WHERE since > $number),
-             e AS (SELECT * FROM group_history WHERE until > $number AND until < {_STILL}),
+        WITH b AS (SELECT * FROM group_history WHERE since > $days),
+             e AS (SELECT * FROM group_history WHERE until > $days AND until < {_STILL}),
              x AS (
             SELECT 'new' AS change, b.group_id, '' AS before, b.name AS after, b.since AS at FROM b
             WHERE NOT EXISTS (SELECT 1 FROM group_history k WHERE k.group_no = b.group_no AND k.until = b.since)
@@ -154,7 +154,7 @@ def changed_groups(number: int) -> str:
     "Which grants of spaces were added or removed?",
     number=16,
     needs=("history", "spaces"),
-    params=(Param("days", "number", "how many days back from the newest snapshot", 7),),
+    params=(Param("days", "days", "how many days back from the newest snapshot", 7),),
     columns={
         "change": "text",
         "space_key": "text",
@@ -168,13 +168,13 @@ def changed_groups(number: int) -> str:
     },
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN} Only snapshots with spaces see grants.",
 )
-def changed_grants(number: int) -> str:
+def changed_grants(days: int) -> str:
     """One row a grant; principal is a name where it is known. The key of a space that is gone is empty."""
     return f"""
         WITH x AS (
-            SELECT 'added' AS change, p.*, p.since AS at FROM grant_history p WHERE p.since > $number
+            SELECT 'added' AS change, p.*, p.since AS at FROM grant_history p WHERE p.since > $days
             UNION ALL SELECT 'removed' AS change, p.*, p.until AS at FROM grant_history p
-            WHERE p.until > $number AND p.until < {_STILL})
+            WHERE p.until > $days AND p.until < {_STILL})
         SELECT x.change, COALESCE(s.space_key, '') AS space_key, x.principal_type,
                COALESCE(g.name, u.display_name, x.principal_id) AS principal, x.principal_id, x.operation, x.target,
                x.role, t.taken_at AS seen_at
