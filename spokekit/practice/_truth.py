@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ _PERSON = (
 
 def frames(world: World, tables: Iterable[str] | None) -> dict[str, pd.DataFrame]:
     """Return the frames that `World.frames` describes."""
-    make = {
+    make: dict[str, Callable[[World], pd.DataFrame]] = {
         "groups": _groups,
         "users": lambda w: _columns([w.person(row) for row in range(w.user_count)], _PERSON).assign(
             licensed=w.licensed

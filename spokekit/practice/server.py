@@ -196,7 +196,6 @@ class PracticeSite:
             lifespan="off",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=1,
             timeout_keep_alive=75,
         )
         ready = threading.Event()

@@ -117,7 +117,8 @@ class Switches:
     """What a space's classic permissions are on a site that has roles only. Unknown."""
 
     seats: int | None = None
-    """Licence pool: adding to an access group fails with 500 when so many people are licensed; None for no limit."""
+    """Licence pool: adding to an access group fails when so many people are licensed; None for no limit.
+    Documented: the failure is a 500 (CONFCLOUD-84635)."""
 
     space_role_mode: Literal["PRE_ROLES", "ROLES_TRANSITION", "ROLES"] = "PRE_ROLES"
     """Which permission model the site has. Documented: a site has one or the other."""

@@ -1,0 +1,146 @@
+"""Starting and stopping: in process, as a command, side by side, and with a defect of our own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from spokekit.errors import InputError
+from spokekit.practice import FAULTS, PracticeSite
+from tests.practice.support import Api
+
+COMMAND = [sys.executable, "-c", "from spokekit.cli import main; main()", "practice"]
+
+
+@contextmanager
+def running(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], dict]]:
+    process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_one_json_line_and_serves_until_interrupted(number: signal.Signals) -> None:
+    with running(
+        "--sites", "2", "--redirect-uri", "http://localhost:7/x", "--switch", "page_cap=5", "--fault", "503:2@current"
+    ) as (
+        process,
+        said,
+    ):
+        assert set(said) == {"url", "auth_url", "client_id", "client_secret", "redirect_uris", "sites"}
+        assert said["redirect_uris"] == ["http://localhost:7/x"] and len(said["sites"]) == 2
+        assert set(said["sites"][0]) == {"cloud_id", "name", "url"}
+        assert httpx2.get(f"{said['url']}console").status_code == 200
+        assert httpx2.get(f"{said['url']}practice/faults").json()["active"][0]["name"] == "503"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+        assert (process.returncode, out) == (0, b"")
+        assert b"Traceback" not in err and said["client_secret"].encode() not in err
+
+
+def test_the_command_shows_the_menu_of_faults() -> None:
+    shown = subprocess.run([*COMMAND, "--fault", "list"], capture_output=True, text=True, check=True).stdout
+    assert all(name in shown for name in FAULTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--size", "XXL"], "no practice world of size 'XXL'"),
+        (["--switch", "nothing=1"], "no switch of the practice site"),
+        (["--switch", "quota=many"], "is a number, not 'many'"),
+        (["--switch", "no_resources=perhaps"], "is true or false"),
+        (["--fault", "nonsense"], "no fault 'nonsense'"),
+        (["--signed-in", "boss"], "role 'boss'"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_an_option(options: list[str], words: str) -> None:
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=20)
+    assert done.returncode in (1, 2) and words in done.stderr and done.stdout == "" and "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_said() -> None:
+    with PracticeSite() as first, pytest.raises(InputError, match=f"cannot use port {first.port}"):
+        PracticeSite(port=first.port).start()
+
+
+def test_a_site_listens_on_this_machine_only_and_gives_its_port_back() -> None:
+    with PracticeSite() as site:
+        port = site.port
+        assert site.url == f"http://127.0.0.1:{port}/" == site.auth_url
+        with socket.socket() as probe, pytest.raises(OSError):
+            probe.bind(("127.0.0.1", port))
+    with PracticeSite(port=port) as again:
+        assert again.port == port
+    assert "practice-site" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_the_same_seed_keeps_client_and_secret_for_yesterdays_connection() -> None:
+    one, two, other = PracticeSite(), PracticeSite(), PracticeSite(seed=2)
+    assert (one.client_id, one.client_secret) == (two.client_id, two.client_secret)
+    assert one.client_id != other.client_id and one.client_secret != other.client_secret
+    assert one.apps[0].client_secret != one.apps[1].client_secret
+    assert PracticeSite(client_id="mine", client_secret="s").client_id == "mine"
+
+
+def test_a_site_stops_at_once_even_while_it_answers() -> None:
+    with PracticeSite(latency_ms=5_000) as site:
+        api = Api(site, httpx2.Client())
+        got: list[object] = []
+
+        def ask() -> None:
+            try:
+                got.append(api.v1("/group").status_code)
+            except httpx2.HTTPError as problem:
+                got.append(type(problem))
+
+        waiting = threading.Thread(target=ask)
+        waiting.start()
+        while site.in_flight == 0:
+            time.sleep(0.005)
+        started = time.perf_counter()
+    assert time.perf_counter() - started < 1
+    waiting.join(5)
+    api.http.close()
+    assert got and got != [200] and not waiting.is_alive()
+
+
+def test_observers_see_each_exchange_in_full(serve: Callable[..., Api]) -> None:
+    api = serve()
+    seen = []
+    api.site.observers.append(seen.append)
+    api.v1("/group", limit=3)
+    (exchange,) = seen
+    assert (exchange.method, exchange.name, exchange.status, exchange.query) == ("GET", "groups", 200, "limit=3")
+    assert json.loads(exchange.body)["size"] == 3 and exchange.headers["content-type"] == "application/json"
+    assert exchange.request_headers["authorization"].startswith("Bearer ")
+
+
+def test_a_defect_of_the_practice_site_fails_the_test_that_met_it() -> None:
+    with pytest.raises(ZeroDivisionError), PracticeSite() as site:
+        site.world.group_order = lambda *_: 1 // 0  # type: ignore[method-assign]
+        api = Api(site, httpx2.Client())
+        with api.http:
+            assert api.v1("/group").status_code == 500
+
+
+def test_what_is_not_there_is_json_and_bodies_are_bounded(serve: Callable[..., Api]) -> None:
+    api = serve()
+    assert api.http.get(f"{api.site.url}nothing").json() == {"code": 404, "message": "Not Found"}
+    assert api.http.get(f"{api.site.url}oauth/token").status_code == 404
+    huge = api.http.post(f"{api.site.url}oauth/token", content=b"x" * 5_000_000)
+    assert huge.status_code == 400
