@@ -71,6 +71,8 @@ class Workspace:
             store = default_store()
         self.store = store
         self._vault = vault
+        # Two threads that ask first at the same time must not make two keys.
+        self._making = threading.RLock()
 
     def __repr__(self) -> str:
         return f"Workspace({self.store.describe()})"
@@ -87,14 +89,15 @@ class Workspace:
         """The aliases."""
         return self.connections.aliases
 
-    @cached_property
+    @property
     def vault(self) -> Vault:
         """What seals the secrets."""
-        if self._vault is not None:
-            return self._vault
         from spokekit.oauth.vault import Vault
 
-        return Vault.open(self.store)
+        with self._making:
+            if self._vault is None:
+                self._vault = Vault.open(self.store)
+            return self._vault
 
     @cached_property
     def tokens(self) -> Tokens:

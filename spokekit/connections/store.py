@@ -283,23 +283,27 @@ _open_lock = threading.Lock()
 
 
 def default_store() -> Store:
-    """Return the store of this home: ``SPOKEKIT_STORE_URL`` if set, else a file under `home`."""
+    """Return the store of this home: ``SPOKEKIT_STORE_URL`` if set, else a file under `home`.
+
+    When the file was removed while this process had it open, a new and empty store takes its place.
+    """
     chosen = os.environ.get("SPOKEKIT_STORE_URL", "").strip()
-    if chosen:
-        url = chosen
-    else:
-        path = home() / "spokekit.sqlite"
-        _private_file(path)
-        url = sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    path = None if chosen else home() / "spokekit.sqlite"
     with _open_lock:
+        fresh = path is not None and _private_file(path)
+        url = chosen or sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         key = f"{os.getpid()} {url}"
+        if fresh and key in _open:
+            _open.pop(key).close()
         if key not in _open:
             _open[key] = Store(url)
         return _open[key]
 
 
-def _private_file(path: Path) -> None:
+def _private_file(path: Path) -> bool:
+    """See to it that the file is there and its owner's alone; tell whether it had to be made."""
     try:
+        made = not path.exists()
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         os.close(handle)
         if os.name == "posix" and (path.stat().st_mode & 0o077):
@@ -309,3 +313,4 @@ def _private_file(path: Path) -> None:
             f"The store {path} cannot be opened: {error.strerror or error}.",
             hint="Choose another folder with the environment variable SPOKEKIT_HOME.",
         ) from None
+    return made

@@ -73,6 +73,24 @@ def test_a_store_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
         connections.edit(connections.get().connection_id, name="Other")
 
 
+def test_a_full_disk(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/store")
+    connections = Connections(store)
+    with pytest.raises(StoreError, match="the disk is full"), store.write() as db:
+        db.exec_driver_sql("PRAGMA max_page_count=1")
+        db.execute(sa.text("UPDATE aliases SET retry_policy = hex(randomblob(100000))"))
+    assert connections.add(ConnectionDraft(client_id="Abc")).name
+
+
+def test_a_file_that_was_removed_meanwhile(home: Path) -> None:
+    Connections(default_store()).add(ConnectionDraft(client_id="Abc"))
+    for path in home.iterdir():
+        path.unlink()
+    assert Connections(default_store()).list() == ()
+    Connections(default_store()).add(ConnectionDraft(client_id="Abc"))
+    assert len(Connections(default_store()).list()) == 1
+
+
 def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
     assert "cannot be opened" in failing(Store(f"sqlite:///{tmp_path}/nowhere/store")).message
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,24 @@ def test_the_status_of_every_row_in_words(connected: Workspace) -> None:
     assert one == second
     connected.tokens.forget(connected.connection())
     assert connected.status()[0].needs_consent
+
+
+def test_threads_that_ask_at_the_same_time_get_one_vault(home: Path) -> None:
+    work = Workspace()
+    together = threading.Barrier(8)
+    vaults: list[object] = []
+
+    def ask() -> None:
+        together.wait(10)
+        vaults.append(work.vault)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(vaults) == 8
+    assert len(set(map(id, vaults))) == 1
 
 
 def test_scopes_added_after_the_consent_are_named(connected: Workspace) -> None:
