@@ -255,6 +255,13 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
         found.append("Nobody knows which account is signed in, so the rule against removing yourself cannot be kept.")
     if unfinished:
         found.append(f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume first.")
+    adds_ = [row for row in plan.planned if row.action == "add"]
+    unseen = sum((person := present.person(row.account_id)) is None or person.status == "unknown" for row in adds_)
+    if unseen:
+        found.append(
+            f"The site does not show whether the accounts of {_people(unseen)} to add are active; "
+            "the scope read:user:confluence would let it."
+        )
     refused = plan.counts()[REFUSED]
     if refused:
         found.append(f"{_many(refused, 'row is', 'rows are')} refused and will not happen; the messages say why.")

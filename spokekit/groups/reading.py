@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -134,10 +134,21 @@ class Site:
         """Return the groups of each account, for at most `SEATS_ASKED` accounts; empty when that is not to be known."""
         if len(accounts) > SEATS_ASKED:
             return {}
+        spoke, found = self.spoke.aio, dict[str, frozenset[str]]()
+
+        async def ask(account: str) -> None:
+            try:
+                found[account] = frozenset(
+                    (await spoke.look_up_group_memberships_for_user(account, cancel=cancel))["group_id"]
+                )
+            except NotThere:
+                found[account] = frozenset()
+
         try:
-            return {account: self._groups_of(account) for account in accounts}
+            self._all(ask, accounts)
         except ScopeMissing:
             return {}
+        return found
 
     # -- what an apply does (`spokekit.groups.apply.Hands`) ------------------------------------------------------------
 
@@ -159,7 +170,10 @@ class Site:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _groups_of(self, account_id: str) -> frozenset[str]:
-        return frozenset(self.spoke.look_up_group_memberships_for_user(account_id)["group_id"])
+        try:
+            return frozenset(self.spoke.look_up_group_memberships_for_user(account_id)["group_id"])
+        except NotThere:
+            return frozenset()
 
     def _registered(self) -> dict[str, tuple[str, str]]:
         frame = self.registry.frame()
@@ -191,26 +205,27 @@ class Site:
             except NotThere:
                 found[group_id] = None
 
-        async def all_of_them() -> None:
-            left = iter(wanted)
+        self._all(ask, wanted)
+        return found
 
-            async def worker() -> None:
-                for group_id in left:
-                    await ask(group_id)
+    def _all(self, ask: Callable[[str], Awaitable[None]], what: Collection[str]) -> None:
+        """Ask about each of `what`, as many at a time as the gateway allows; raises the first error plainly."""
+        left = iter(what)
 
-            async with anyio.create_task_group() as tasks:
-                for _ in range(min(gateway.in_flight, len(wanted))):
-                    tasks.start_soon(worker)
+        async def worker() -> None:
+            for one in left:
+                await ask(one)
 
         async def run() -> None:
-            await operation.run(all_of_them)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(min(self.spoke.aio.gateway.in_flight, len(what))):
+                    tasks.start_soon(worker)
 
         try:
             _portal.call(run)
         except BaseExceptionGroup as errors:
-            # Whatever one of the questions met is what a person has to be told; the others met it too.
+            # What one of the questions met is what a person has to be told; the others met it too.
             raise _first(errors) from None
-        return found
 
     def _members(self, group_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None) -> _Members:
         if not group_ids:
@@ -221,7 +236,7 @@ class Site:
     def _people(self, account_ids: list[str], cancel: Cancel | None) -> dict[str, Person]:
         if not account_ids:
             return {}
-        frame = self.spoke.look_up_users(account_ids)
+        frame = self.spoke.look_up_users(account_ids, cancel=cancel)
         columns = ("account_id", "display_name", "account_type", "account_status", "is_guest")
         rows = zip(*(frame[name].tolist() for name in columns), strict=True)
         return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4])) for row in rows}
