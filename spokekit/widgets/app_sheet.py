@@ -50,12 +50,10 @@ class AppSheet(Component):
 
     def __init__(self, guide: Guide | None = None, *, scopes: str | Iterable[str] = DEFAULT_SCOPES, **options: Any):
         super().__init__("What to copy into the app", **options)
-        draft = guide.draft() if guide is not None else ConnectionDraft()
-        reason = ""
-        if guide is None or guide.site is None:
-            from spokekit.oauth.receivers import propose_redirect_uri
+        from spokekit.oauth.receivers import propose_redirect_uri
 
-            draft.redirect_uri, reason = propose_redirect_uri()
+        draft = guide.draft() if guide is not None else ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
+        reason = propose_redirect_uri()[1] if guide is None or guide.site is None else ""
         self.redirect_uri = draft.redirect_uri
         body = [
             html(f"<p><strong>Callback URL</strong> <code>{escape(draft.redirect_uri)}</code></p>"),

@@ -21,6 +21,7 @@ itself; it calls a service one floor down and hands long work to its `TaskRunner
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from html import escape
@@ -188,7 +189,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
             control.disabled = True
         self.set_trait("busy", True)
         self._bar.max, self._bar.value, self._bar.bar_style = 1, 0, ""
-        self._bar.layout.visibility = "hidden"
+        self._bar.layout.display = "none"
         self._progress.layout.display = ""
         self.say(f"{task.words} …", "busy")
 
@@ -201,7 +202,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
             return
         total, done = progress.total, progress.done
         if total:
-            self._bar.layout.visibility = None
+            self._bar.layout.display = None
             self._bar.max, self._bar.value = max(int(total), 1), int(done)
         self.say(progress.words, "busy")
 
@@ -388,6 +389,7 @@ def html_table(
     caption: str = "",
     label: str = "",
     numbers: Iterable[int] = (),
+    widths: Sequence[str] = (),
 ) -> str:
     """Return an escaped HTML table.
 
@@ -399,23 +401,31 @@ def html_table(
         What a screen reader calls it when there is no caption.
     numbers:
         Positions of columns to align right.
+    widths:
+        CSS widths of the columns, so that several tables below each other line up.
     """
     right = frozenset(numbers)
     head = "".join(f"<th scope='col'>{escape(str(c))}</th>" for c in columns)
     lines = []
     for cells in rows:
-        line = "".join(
-            f"<td{' class=sk-number' if i in right else ''}>{escape('' if cell is None else str(cell))}</td>"
-            for i, cell in enumerate(cells)
-        )
+        line = "".join(_cell("" if cell is None else str(cell), number=i in right) for i, cell in enumerate(cells))
         lines.append(f"<tr>{line}</tr>")
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption or label or "Table", quote=True)
+    cols = f"<colgroup>{''.join(f'<col style=width:{escape(w)}>' for w in widths)}</colgroup>" if widths else ""
     # A region that scrolls has to be reachable from the keyboard.
     return (
-        f"<div class='sk-table' tabindex='0' role='region' aria-label='{name}'>"
-        f"<table class='sk'>{said}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        f"<div class='sk-table{' sk-long' if len(lines) > 15 else ''}' tabindex='0' role='region' aria-label='{name}'>"
+        f"<table class='sk'>{said}{cols}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _cell(text: str, *, number: bool) -> str:
+    css = " class=sk-number" if number else " class=sk-id" if _ID.fullmatch(text) else ""
+    return f"<td{css}>{escape(text)}</td>"
 
 
 __all__ = [

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
     from spokekit.workspace import Workspace
 
-_WORDS = {"ok": "✓ yes", "missing": "✕ missing", "failed": "✕ failed", "unknown": "? unknown", "off": "○ not asked for"}
+_WORDS = {"ok": "✓ yes", "missing": "✕ missing", "failed": "✕ failed", "unknown": "? unknown", "off": "○ not asked"}
+_WIDTHS = ("24%", "12%", "38%", "26%")
 _KINDS = {"connection": "Connection", "scope": "Scopes", "person": "The person", "step": "What you can do"}
 
 
@@ -80,8 +81,8 @@ class CheckPanel(Component):
                     (what, _WORDS.get(state, state), words, fix)
                     for what, state, words, fix in zip(*columns, strict=True)
                 ]
-                table = html_table(("what", "there?", "in words", "what to do"), lines, label=title)
-                parts.append(f"<p><strong>{escape(title)}</strong></p>{table}")
+                table = html_table(("what", "there?", "in words", "what to do"), lines, label=title, widths=_WIDTHS)
+                parts.append(f"<p class='sk-section'>{escape(title)}</p>{table}")
         self._place.value = "".join(parts)
         self.value = found
         self.accepted += 1

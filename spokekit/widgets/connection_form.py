@@ -330,6 +330,12 @@ class ConnectionForm(Component):
             self._show_field_error(field, error)
         return False
 
+    def task_ended(self) -> None:
+        """Called by the runner."""
+        super().task_ended()
+        # The saving is over and the consent has begun: a second press would start it twice.
+        self.save_and_get.disabled = self.only_save.disabled = self.token.busy
+
     def settled(self, timeout: float | None = 60.0) -> None:
         """Wait for the saving and for the token."""
         super().settled(timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -100,8 +101,8 @@ class GroupPicker(Component):
         self.count_empty = button("Mark empty groups", tooltip="Counts the members of the groups that are shown")
         self.plan = html("", "sk-count")
         self.hint = note(
-            "Several at once: hold Shift or Ctrl (Cmd), or press Ctrl+A in a list. Type parts of a name, an access "
-            "type, `team`, `synced` or `empty` into a filter."
+            "Several at once: hold Shift or Ctrl (Cmd), or press Ctrl+A in a list. A filter takes parts of a name and "
+            "the words behind it: an access type, `team` (belongs to its members), `synced` (managed outside), `empty`."
         )
         columns = []
         labels: dict[Side, str] = {"available": "Available", "selected": "Selected"}
@@ -209,7 +210,7 @@ class GroupPicker(Component):
 
     def _say_counts(self) -> None:
         for side, line in self.counts.items():
-            line.value = f"<p>{self.model.count_words(side)}</p>"
+            line.value = f"<p>{escape(self.model.count_words(side))}</p>"
         self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
         self.undo.disabled = not self.model.can_undo
 

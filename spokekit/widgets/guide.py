@@ -156,7 +156,9 @@ class Guide(Component):
     def draft(self) -> ConnectionDraft:
         """Return what the connection form proposes: Atlassian's addresses, or the practice site's."""
         if self.site is None:
-            return ConnectionDraft()
+            from spokekit.oauth.receivers import propose_redirect_uri
+
+            return ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
         return ConnectionDraft(
             url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=self.site["redirect_uris"][0]
         )

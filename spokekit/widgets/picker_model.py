@@ -37,7 +37,7 @@ class GroupLine:
         if self.managed_by.upper() in _TEAMS or self.usage_type.upper().startswith("TEAM"):
             found.append("team")
         if self.managed_by.upper() == "EXTERNAL":
-            found.append("synced from outside")
+            found.append("synced")
         if self.members == 0:
             found.append("empty")
         if self.gone:
@@ -146,6 +146,9 @@ class PickerModel:
         if marked:
             hidden = len(set(marked) - set(self.shown(side)))
             words += f"; {len(marked):,} marked" + (f", {hidden:,} of them hidden by the filter" if hidden else "")
+            if len(marked) == 1:
+                # A long line is cut in the list; here it is whole.
+                words += f": {self.label(next(iter(marked)))}"
         return words
 
     # --- marking and moving --------------------------------------------------------------------------------------

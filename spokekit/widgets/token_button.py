@@ -109,6 +109,7 @@ class TokenButton(Component):
         self.sites = dropdown("Site", [])
         self.use_site = button("Use this site", kind="primary")
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
+        self._waiting_box.add_class("sk-waiting")
         self._site_box = ipw.VBox(
             [note("Your consent reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
         )
@@ -116,7 +117,8 @@ class TokenButton(Component):
         for box in (self._waiting_box, self._site_box):
             box.layout.display = "none"
         # An embedding form has the button itself, and shows the way among its own fields.
-        own = [self._redirect_row, self.way, self.reason, row(self.start, css="sk-actions")]
+        self._start_row = row(self.start, css="sk-actions")
+        own = [self._redirect_row, self.way, self.reason, self._start_row]
         self.body = [*([] if self._embedded else own), self._waiting_box, self._site_box]
         self.on_click(self.start, lambda: self.get(open_page=True))
         self.on_click(self.use_site, self._use_site)
@@ -170,6 +172,8 @@ class TokenButton(Component):
         """Start an attempt in the background; with ``open_page`` the consent page opens in a new tab."""
         from spokekit.oauth.grant import get_token
 
+        if self.runner.running:
+            return
         if self.connection is None:
             self._take_connection(None)
         connection = self._workspace.connection(self.connection.connection_id)
@@ -186,6 +190,7 @@ class TokenButton(Component):
             )
             self.paste_fold.selected_index = 0 if receiver.name == "paste" else None
             self._waiting_box.layout.display = ""
+            self._start_row.layout.display = "none"
             self.link.show(self._address, open_it=open_page)
             self.waiting = True
 
@@ -209,6 +214,7 @@ class TokenButton(Component):
         self.pasted.put(None)
         for box in (self._waiting_box, self._site_box):
             box.layout.display = "none"
+        self._start_row.layout.display = ""
         self.waiting = False
 
     def _done(self, status: TokenStatus) -> None:

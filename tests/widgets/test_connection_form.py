@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES
+from spokekit.errors import ConsentCancelled
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.rehearsal import play_browser, rehearse
 
@@ -168,6 +170,28 @@ def test_save_and_get_oauth_token(workspace: Workspace, site: PracticeSite, told
     assert "Connected to Northwind Practice" in form.token.status
     assert workspace.connection().account_name in form.token.status
     assert site.count("exchange") == 1
+
+
+def test_the_buttons_rest_while_the_consent_page_is_open(workspace: Workspace, told: dict[str, Any]) -> None:
+    form = ConnectionForm(workspace=workspace)
+    for name in ("url", "auth_url", "client_id"):
+        form.fields[name].value = told[name]
+    form.fields["redirect_uri"].value = told["redirect_uris"][0]
+    form.secret.put(Secret(told["client_secret"]))
+    form.save_and_get.click()
+    deadline = time.monotonic() + 10
+    while not (form.token.waiting and not form.busy):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert form.save_and_get.disabled
+    assert form.only_save.disabled
+    address = form.token.address
+    form.token.get()
+    assert form.token.address == address
+    form.token._cancel.click()
+    with pytest.raises(ConsentCancelled):
+        form.settled()
+    assert not form.save_and_get.disabled
 
 
 def test_a_wrong_client_secret_does_not_send_the_person_round_again(workspace: Workspace, told: dict[str, Any]) -> None:

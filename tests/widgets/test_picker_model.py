@@ -45,7 +45,7 @@ def test_marks_are_words() -> None:
     made = model(("1", "9"), names={"9": "long-gone"})
     made.count_members({"3": 0, "5": 4})
     assert made.label("1") == "confluence-users · access: user · registered"
-    assert made.label("2") == "okta-staff · access: user, admin · synced from outside"
+    assert made.label("2") == "okta-staff · access: user, admin · synced"
     assert made.label("3") == "Team Falcon · team · empty"
     assert made.label("4") == "<b>Research</b>"
     assert made.label("9") == "long-gone · not on the site any more · registered"

@@ -2,7 +2,7 @@
 // screen readers. Measured: with a focused <select>, JupyterLab takes the arrows, "b" inserts a cell and "d d"
 // deletes the cell with the component; only the attribute on the control itself stops it.
 const ATTRIBUTE = "data-lm-suppress-shortcuts";
-const CONTROLS = "select, input, textarea, button, a[href], summary, [tabindex]";
+const CONTROLS = "select, input, textarea, button, a, summary, [tabindex]";
 
 function guard(node) {
   if (node.matches?.(CONTROLS)) node.setAttribute(ATTRIBUTE, "true");

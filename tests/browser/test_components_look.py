@@ -1,0 +1,112 @@
+"""Every component in both themes: each control has a name, each text can be read, nothing is cut; and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.jupyterlab_page import NotebookPage
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+GALLERY = {
+    "Where you are": "from spokekit.widgets import Guide\nguide = Guide(step=4)\nguide",
+    "What to copy into the app": "from spokekit.widgets import AppSheet\nAppSheet(guide)",
+    "Edit the connection": (
+        "from spokekit.widgets import ConnectionForm\nform = ConnectionForm()\n"
+        "form.fields['url'].value = 'https://acme.atlassian.net/'\nform.fields['name'].value = ''\nform.save()\nform"
+    ),
+    "Get the OAuth token": (
+        "from spokekit.widgets import TokenButton\ntoken = TokenButton()\ntoken.way.value = 'paste'\ntoken.get()\n"
+        "import time\nwhile not token.waiting: time.sleep(0.02)\ntoken"
+    ),
+    "Confluence Cloud": (
+        "from spokekit.widgets import ConnectionsPanel\npanel = ConnectionsPanel()\n"
+        "for name in ('View Details', 'Remove'):\n"
+        "    [b for b in panel._list.children[0].children[1].children if b.description == name][0].click()\npanel"
+    ),
+    "Check the connection": (
+        "from spokekit.widgets import CheckPanel\ncheck = CheckPanel()\ncheck.check()\ncheck.settled()\ncheck"
+    ),
+    "Add Confluence groups": (
+        "from spokekit.widgets import GroupPicker\npicker = GroupPicker()\npicker.settled()\n"
+        "picker.only_access.value = False\npicker.mark_empty()\npicker.settled()\n"
+        "picker.choose(picker.model.shown('available')[3:6])\npicker"
+    ),
+    "All groups": ("from spokekit.widgets import GroupTable\nGroupTable(picker._groups, title='All groups')"),
+}
+
+# Names of controls, contrast of texts (WCAG: 4.5 to 1), labels that are cut, ids that are there twice.
+AUDIT = """(root) => {
+  const found = [];
+  const visible = (e) => e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length;
+  const rgba = (c) => (c.match(/[\\d.]+/g) ?? []).map(Number);
+  const over = (top, under) => {
+    const a = top[3] ?? 1;
+    return [0, 1, 2].map((i) => top[i] * a + under[i] * (1 - a));
+  };
+  const ground = (e) => {
+    const layers = [];
+    for (let n = e; n; n = n.parentElement) layers.push(rgba(getComputedStyle(n).backgroundColor));
+    return layers.reverse().reduce((under, layer) => (layer.length ? over(layer, under) : under), [255, 255, 255]);
+  };
+  const light = (c) => {
+    const [r, g, b] = c.map((v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  for (const e of root.querySelectorAll('select, input, textarea, button, a, summary, [tabindex="0"]')) {
+    if (!visible(e)) continue;
+    const name = (e.getAttribute('aria-label') ?? '') + [...(e.labels ?? [])].map((l) => l.textContent).join(' ')
+      + (e.matches('button, a, summary') ? e.textContent : '');
+    if (!name.trim()) found.push(`no name: ${e.outerHTML.slice(0, 120)}`);
+    if (!e.hasAttribute('data-lm-suppress-shortcuts')) found.push(`not guarded: ${e.outerHTML.slice(0, 120)}`);
+    if (e.matches('button') && e.scrollWidth > e.clientWidth + 1) found.push(`cut: ${e.textContent}`);
+  }
+  for (const label of root.querySelectorAll('label'))
+    if (visible(label) && label.scrollWidth > label.clientWidth + 1) found.push(`cut: ${label.textContent}`);
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !visible(e) || e.closest('option, :disabled, style')) continue;
+    const back = ground(e), front = over(rgba(getComputedStyle(e).color), back);
+    const [a, b] = [light(back), light(front)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) found.push(`contrast ${ratio.toFixed(1)}: ${texts.currentNode.textContent.trim().slice(0, 60)}`);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture
+def gallery(open_notebook: Callable[..., NotebookPage], connected: Workspace, site: PracticeSite) -> NotebookPage:
+    """A notebook with every component, on a connected home."""
+    env = {"SPOKEKIT_PRACTICE": json.dumps(site.describe())}
+    notebook = open_notebook(list(GALLERY.values()), env=env)
+    notebook.run_all()
+    assert notebook.errors() == []
+    return notebook
+
+
+def test_every_component_is_named_readable_and_guarded(gallery: NotebookPage) -> None:
+    wrong: dict[str, list[str]] = {}
+    for theme in ("light", "dark"):
+        gallery.lab.theme(theme)
+        for name in GALLERY:
+            component = gallery.component(name)
+            component.scroll_into_view_if_needed()
+            expect(component.get_by_role("heading").first).to_be_visible()
+            found = component.evaluate(AUDIT)
+            if found:
+                wrong[f"{name}, {theme}"] = found
+            gallery.screenshot(f"{name.lower().replace(' ', '-')}-{theme}", component)
+            assert component.locator(".sk-status .widget-html-content").first.get_attribute("aria-live") == "polite"
+    assert not wrong, json.dumps(wrong, indent=1, ensure_ascii=False)
+    # Names from the server are text, whatever they hold.
+    assert gallery.page.locator(".spokekit b").count() == 0
+    expect(gallery.component("All groups").get_by_role("cell", name="<b>Research & Development</b>")).to_be_visible()
