@@ -257,6 +257,10 @@ def _interruptible() -> Iterator[threading.Event]:
         cancel.set()
         say("Stopping after this row …")
 
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may listen to signals; called from another one, the caller decides when to stop.
+        yield cancel
+        return
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield cancel

@@ -75,8 +75,8 @@ def test_what_was_written_is_never_changed(store: Store) -> None:
             sa.text("UPDATE OR REPLACE membership_journal SET seq = seq + 1"),
             sa.text(
                 "REPLACE INTO membership_journal SELECT seq, at, apply_id, 'forged', alias_id, connection_id,"
-                " connection, cloud_id, site, by, mode, fingerprint, undo_of, position, group_id, group_name, account_id,"
-                " action, status, reason, message FROM membership_journal"
+                " connection, cloud_id, site, by, mode, fingerprint, undo_of, position, group_id, group_name,"
+                " account_id, action, status, reason, message FROM membership_journal"
             ),
         ]
     else:
