@@ -144,7 +144,7 @@ class MembershipEditor(Component):
         self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
         self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
         self.preview_card = card(
-            html("<h4>Preview</h4>"),
+            html("<h4 style='margin:0'>Preview</h4>"),
             self.shown_preview,
             self.confirm_hint,
             self.confirm,
@@ -154,7 +154,7 @@ class MembershipEditor(Component):
         self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
         self.resume = button("Resume", tooltip="Go on with the rows that are not done")
         self.result_card = card(
-            html("<h4>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
+            html("<h4 style='margin:0'>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
         )
         self._file: WishList | None = None
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
