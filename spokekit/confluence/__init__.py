@@ -9,18 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spokekit.confluence.gateway import Gateway, RetryPolicy, Timeouts
+    from spokekit.confluence.gateway import Gateway
     from spokekit.confluence.models import CompletenessReport, Progress
+    from spokekit.confluence.patience import RetryPolicy
     from spokekit.confluence.spoke import AsyncSpoke, Spoke
+    from spokekit.confluence.wire import Timeouts
 
 _WHERE = {
     "AsyncSpoke": "spoke",
     "CompletenessReport": "models",
     "Gateway": "gateway",
     "Progress": "models",
-    "RetryPolicy": "gateway",
+    "RetryPolicy": "patience",
     "Spoke": "spoke",
-    "Timeouts": "gateway",
+    "Timeouts": "wire",
 }
 
 __all__ = ["AsyncSpoke", "CompletenessReport", "Gateway", "Progress", "RetryPolicy", "Spoke", "Timeouts"]

@@ -86,9 +86,11 @@ class Operation:
 
     async def pause(self, until: datetime, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Wait, tell that and until when, and stay cancellable."""
+        # Many requests may pause at once: the first of them tells it at once, the others when it is time to tell.
+        first = self._paused_until is None
         self._paused_until = until
         try:
-            self.advance(0, force=seconds >= 1)
+            self.advance(0, force=first and seconds >= 1)
             self.check()
             await sleep(seconds)
             self.check()

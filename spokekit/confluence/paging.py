@@ -44,7 +44,7 @@ def check_next(gateway: Gateway, link: str, path: str) -> dict[str, list[str]]:
     netloc_ok = True
     if parts.scheme or parts.netloc:
         site = urlsplit(gateway.connection.site_url or "")
-        own = urlsplit(gateway.origin)
+        own = urlsplit(gateway.wire.origin)
         netloc_ok = (parts.scheme, parts.netloc) in {(own.scheme, own.netloc), (site.scheme, site.netloc)}
     where = unquote(parts.path)
     for prefix in (urlsplit(gateway.connection.api_base).path, "/wiki"):

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from spokekit._secret import Secret
-from spokekit.confluence.gateway import RetryPolicy
+from spokekit.confluence.patience import RetryPolicy
 from spokekit.confluence.spoke import Spoke
 from spokekit.connections.records import Connection
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.lowlevel
 
 from spokekit._secret import Secret
-from spokekit.confluence.gateway import RetryPolicy, Timeouts
+from spokekit.confluence import RetryPolicy, Timeouts
 from spokekit.confluence.spoke import Spoke
 
 from .fake import connection

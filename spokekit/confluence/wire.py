@@ -1,0 +1,189 @@
+"""One request and its answer: sent to the connection's own host, read within bounds, decoded or explained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import httpx2
+import msgspec
+
+from spokekit._secret import Secret, guard_logs
+from spokekit.errors import NotConfigured, TransportError, UnexpectedAnswer
+
+T = TypeVar("T")
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds to connect, between two bytes, and for one request with its whole answer."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    request: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer as it came: status, headers, the body in memory."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
+class Wire:
+    """Sends requests to one host and refuses every other one, redirects included.
+
+    HTTP/1.1, the system's trust store, and the system's proxies, but never a proxy for a loopback address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        timeouts: Timeouts,
+        max_bytes: int,
+        transport: httpx2.AsyncBaseTransport | None,
+    ) -> None:
+        guard_logs()
+        place = httpx2.URL(url)
+        if place.scheme != "https" and place.host not in LOOPBACK:
+            raise NotConfigured(
+                "A token is only sent over https.", hint="Edit the connection and give its URL with https://."
+            )
+        self.host = (place.scheme, place.host, place.port)
+        self.origin = f"{place.scheme}://{place.netloc.decode('ascii')}"
+        self.timeouts = timeouts
+        self.max_bytes = max_bytes
+        self._client = httpx2.AsyncClient(
+            transport=transport,
+            trust_env=place.host not in LOOPBACK,
+            timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect, pool=None),
+            limits=httpx2.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0
+            ),
+            headers={"Accept": "application/json", "User-Agent": "spokekit"},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def exchange(
+        self, method: str, target: str, endpoint: str, token: Secret, body: Any, headers: Mapping[str, str] | None
+    ) -> Raw:
+        """Send one request with the token and return its answer, whatever its status."""
+        sent = httpx2.URL(target)
+        if not self._is_own(sent):
+            raise UnexpectedAnswer(
+                f"{endpoint} was to be sent to another host than the connection's.", endpoint=endpoint
+            )
+        try:
+            with anyio.fail_after(self.timeouts.request):
+                answer = await self._client.send(
+                    self._client.build_request(
+                        method,
+                        sent,
+                        json=body,
+                        headers={"Authorization": f"Bearer {token.reveal()}", **(headers or {})},
+                    ),
+                    stream=True,
+                )
+                try:
+                    return Raw(answer.status_code, answer.headers, await self._body(answer, endpoint))
+                finally:
+                    await answer.aclose()
+        except TimeoutError as error:
+            raise TransportError(
+                f"{endpoint} was not answered within {self.timeouts.request:g} seconds.",
+                likely="The connection is slow, or Confluence is busy.",
+                hint="Try again.",
+                endpoint=endpoint,
+            ) from error
+        except httpx2.TransportError as error:
+            raise TransportError(
+                f"{endpoint} brought no usable answer: {_plain(error)}.",
+                likely="The network, a proxy or Confluence dropped the connection.",
+                hint="Check the connection to the network and try again.",
+                endpoint=endpoint,
+            ) from error
+        except httpx2.DecodingError:
+            raise UnexpectedAnswer(
+                f"The answer of {endpoint} is damaged: it cannot be decompressed.", endpoint=endpoint
+            ) from None
+
+    async def _body(self, answer: httpx2.Response, endpoint: str) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in answer.aiter_bytes():
+            size += len(part)
+            if size > self.max_bytes:
+                raise UnexpectedAnswer(
+                    f"The answer of {endpoint} is longer than {self.max_bytes:,} bytes and was not read to its end.",
+                    status=answer.status_code,
+                    endpoint=endpoint,
+                )
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _is_own(self, url: httpx2.URL) -> bool:
+        return (url.scheme, url.host, url.port) == self.host
+
+    def redirect(self, target: str, raw: Raw, method: str, endpoint: str) -> str:
+        """Return where a redirect leads, if that is the own host and the request only reads."""
+        try:
+            where = httpx2.URL(target).join(raw.headers.get("location", ""))
+        except httpx2.InvalidURL:
+            where = httpx2.URL("")
+        if method != "GET" or not self._is_own(where):
+            raise UnexpectedAnswer(
+                f"{endpoint} was redirected to another address, which was not followed.",
+                likely="A proxy or a sign-in page stands between this computer and Confluence.",
+                hint="Check the connection URL and the proxy settings.",
+                next_step="fix_input",
+                status=raw.status,
+                endpoint=endpoint,
+            )
+        return str(where)
+
+
+def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
+    """Return the body as the shape that the endpoint documents, or raise `UnexpectedAnswer` saying what is wrong."""
+    more: dict[str, Any] = {"status": raw.status, "endpoint": endpoint}
+    try:
+        return decoder.decode(raw.body)
+    except RecursionError:
+        raise UnexpectedAnswer(f"The answer of {endpoint} is nested too deeply.", **more) from None
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswer(
+            f"The answer of {endpoint} is not as documented: {error}.",
+            likely="Atlassian changed the answer, or something between changed it.",
+            **more,
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if raw.body.lstrip()[:1] == b"<":
+            raise UnexpectedAnswer(
+                f"{endpoint} answered with a web page instead of data.",
+                likely="A proxy, a sign-in page or a maintenance page stands between this computer and Confluence.",
+                hint="Check the connection URL and the proxy settings, and try again.",
+                **more,
+            ) from None
+        what = "empty" if not raw.body.strip() else "cut off or damaged"
+        raise UnexpectedAnswer(f"The answer of {endpoint} is {what}.", hint="Try again.", **more) from None
+
+
+def changed(raw: Raw, endpoint: str) -> tuple[None, int]:
+    """Take an answer without content, or with data, for a change; a web page with 200 comes from somebody between."""
+    if raw.body.lstrip()[:1] == b"<":
+        decode(raw, msgspec.json.Decoder(dict), endpoint)
+    return None, 1
+
+
+def _plain(error: Exception) -> str:
+    return type(error).__name__ if not str(error) else f"{type(error).__name__} ({str(error)[:120]})"
