@@ -109,7 +109,7 @@ def preview_markup(preview: Preview) -> str:
         text += f"<p><strong>Think about this first</strong></p><ul class='sk-list'>{dangers}</ul>"
     groups = preview.groups
     heads = [name.replace("_", " ") for name in groups.columns if name != "group_id"]
-    rows = [row[1:] for row in groups.itertuples(index=False, name=None)]
+    rows = [(name or group_id, *counts) for group_id, name, *counts in groups.itertuples(index=False, name=None)]
     text += html_table(heads, rows, caption="By group", numbers=range(1, len(heads)))
     return text + rows_markup(plan.rows, "What will happen")
 
@@ -141,3 +141,8 @@ def rows_markup(rows: Sequence[Row], caption: str) -> str:
         for row in order[:ROWS_SHOWN]
     ]
     return html_table(("group", "name", "action", "status", "message", "account id"), cells, caption=caption)
+
+
+def line(words: str) -> str:
+    """A sentence as a paragraph, escaped; nothing for nothing."""
+    return f"<p>{escape(words)}</p>" if words else ""

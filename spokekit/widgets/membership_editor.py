@@ -6,27 +6,13 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit.errors import InputError, NotFound
 from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
-from spokekit.widgets._membership_views import MemberLines, preview_markup, result_markup
-from spokekit.widgets.base import (
-    LABEL_WIDTH,
-    Component,
-    Task,
-    area,
-    button,
-    card,
-    check,
-    dropdown,
-    html,
-    note,
-    row,
-    select_many,
-    text,
-)
+from spokekit.widgets._membership_form import REMOVE_MARKED, MembershipForm, show
+from spokekit.widgets._membership_views import MemberLines, line, preview_markup, result_markup
+from spokekit.widgets.base import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,17 +23,8 @@ if TYPE_CHECKING:
     from spokekit.groups.plan import Mode, Only
     from spokekit.workspace import Workspace
 
-_MARKED = "remove-marked"
-_ACTIONS = (
-    ("Remove the marked members", _MARKED),
-    ("Add the people on a list", "add"),
-    ("Remove the people on a list", "remove"),
-    ("Make the group equal to a list", "sync"),
-)
-_ONLY = (("Add and remove", ""), ("Add only, remove nobody", "add-only"), ("Remove only, add nobody", "remove-only"))
 
-
-class MembershipEditor(Component):
+class MembershipEditor(MembershipForm):
     """See who is in a registered group, and change it: preview first, then apply, then undo if need be.
 
     The path without a widget: `spokekit.groups.membership.Membership`.
@@ -92,11 +69,7 @@ class MembershipEditor(Component):
         pace: float | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            "Manage members",
-            lead="Only registered groups are changed, and nothing before you have seen the preview and pressed Apply.",
-            **options,
-        )
+        super().__init__(**options)
         if workspace is None:
             from spokekit.workspace import workspace as of_this_process
 
@@ -107,81 +80,14 @@ class MembershipEditor(Component):
         self._lines: MemberLines | None = None
         self._filling = False
         self._unfinished = ""
-        self._build()
+        self._file: WishList | None = None
+        self._listen()
         self.remember(connection or "", action=self.action, only=self.only, pasted=self.pasted)
         self.guarded(self._choose_action)(self.action.value)
         self.guarded(self.look)()
 
     # --- building ------------------------------------------------------------------------------------------------
-    def _build(self) -> None:
-        self.group = dropdown("Group", [])
-        self.again = button("Read again", tooltip="Read the registered groups and the members again")
-        self.filter = text("Filter members", placeholder="parts of a name, an address, an id, guest, app", live=True)
-        self.list = select_many("Members", rows=12)
-        for control in (self.filter, self.list):
-            control.add_class("sk-stack")
-        self.mark_all = button("Mark all matches", tooltip="Mark everybody that the filter matches, shown or not")
-        self.clear = button("Clear the marks")
-        self.as_table = check("Show as a table")
-        self.count = html("", "sk-count")
-        self.table = html("")
-        self.action = dropdown("What to do", _ACTIONS)
-        self.only = dropdown("How far", _ONLY)
-        self.pasted = area("Paste a list", rows=4, placeholder="account ids or e-mail addresses, one a line")
-        self.upload = ipw.FileUpload(
-            accept=".csv,.txt", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
-        )
-        self.upload_hint = note(
-            "A CSV has the columns `group_id` and `account_id`; without a group column it means the group above. "
-            "It is read when it arrives and goes before what is pasted."
-        )
-        self.file_line = html("", "sk-note")
-        self.forget_file = button("Forget the file", kind="quiet")
-        self.ask = button("Preview", kind="primary")
-        self.shown_preview = html("")
-        self.confirm = text("Type to confirm", live=True)
-        self.confirm_hint = note("")
-        self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
-        self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
-        self.preview_card = card(
-            html("<h4 style='margin:0'>Preview</h4>"),
-            self.shown_preview,
-            self.confirm_hint,
-            self.confirm,
-            row(self.apply_button, self.discard, css="sk-actions"),
-        )
-        self.shown_result = html("")
-        self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
-        self.resume = button("Resume", tooltip="Go on with the rows that are not done")
-        self.result_card = card(
-            html("<h4 style='margin:0'>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
-        )
-        self._file: WishList | None = None
-        left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
-        self._list_box = ipw.VBox(
-            [
-                self.pasted,
-                ipw.HBox([self.upload, self.file_line, self.forget_file], layout=ipw.Layout(**left)),
-                ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
-            ]
-        )
-        self.body = [
-            row(self.group, self.again),
-            self.filter,
-            self.list,
-            self.count,
-            row(self.mark_all, self.clear, self.as_table),
-            self.table,
-            self.action,
-            self.only,
-            self._list_box,
-            row(self.ask, css="sk-actions"),
-            self.preview_card,
-            self.result_card,
-        ]
-        _show(self.preview_card, False)
-        _show(self.result_card, False)
-        self._no_file()
+    def _listen(self) -> None:
         self.on_change(self.group, self._choose_group)
         self.on_change(self.filter, self._filter)
         self.on_change(self.list, self._mark)
@@ -298,7 +204,7 @@ class MembershipEditor(Component):
         finally:
             self._filling = False
         self._say_count()
-        _show(self.table, self.as_table.value)
+        show(self.table, self.as_table.value)
         self.table.value = lines.table(self.group.label or self.group_id) if self.as_table.value else ""
 
     def _say_count(self) -> None:
@@ -329,8 +235,8 @@ class MembershipEditor(Component):
 
     # --- what to do ----------------------------------------------------------------------------------------------
     def _choose_action(self, action: str) -> None:
-        _show(self._list_box, action != _MARKED)
-        _show(self.only, action == "sync")
+        show(self.list_box, action != REMOVE_MARKED)
+        show(self.only, action == "sync")
 
     def _uploaded(self, files: Any) -> None:
         if not files:
@@ -341,17 +247,17 @@ class MembershipEditor(Component):
         self.upload.value = ()
         self._file = read_csv(content, group=self.group_id, name=name)
         notes = " ".join(self._file.notes)
-        self.file_line.value = _line(f"{name}: {len(self._file.wishes):,} lines. {notes}")
-        _show(self.forget_file, True)
+        self.file_line.value = line(f"{name}: {len(self._file.wishes):,} lines. {notes}")
+        show(self.forget_file, True)
 
     def _no_file(self) -> None:
         self._file = None
         self.file_line.value = ""
-        _show(self.forget_file, False)
+        show(self.forget_file, False)
 
     def wishes(self) -> WishList:
         """Return the list that the preview will be made of; raises `InputError` when there is none."""
-        if self.action.value == _MARKED:
+        if self.action.value == REMOVE_MARKED:
             if not self.value:
                 raise InputError("Nobody is marked.", hint="Mark members in the list, or choose another action.")
             return for_accounts(self.group_id, self.value)
@@ -366,7 +272,7 @@ class MembershipEditor(Component):
         """Plan what the form says and show the preview; nothing is changed."""
         wishes = self.wishes()
         action = self.action.value
-        mode: Mode = "remove" if action == _MARKED else action
+        mode: Mode = "remove" if action == REMOVE_MARKED else action
         only: Only = self.only.value if mode == "sync" else ""
         self._preview(
             "Comparing the list with the site",
@@ -390,18 +296,19 @@ class MembershipEditor(Component):
             self.preview = preview
             self.shown_preview.value = preview_markup(preview)
             self.confirm.value = ""
-            _show(self.confirm, bool(preview.confirmation))
-            self.confirm_hint.value = _line(
+            show(self.confirm, bool(preview.confirmation))
+            self.confirm_hint.value = line(
                 f"{len(preview.plan.planned):,} changes: type “{preview.confirmation}” to confirm."
                 if preview.confirmation
                 else ""
             )
-            _show(self.confirm_hint, bool(preview.confirmation))
+            show(self.confirm_hint, bool(preview.confirmation))
             changes = len(preview.plan.planned)
             self.apply_button.description = (
                 f"Apply {changes:,} {'change' if changes == 1 else 'changes'}" if changes else "Nothing to apply"
             )
-            _show(self.preview_card, True)
+            show(self.preview_card, True)
+            show(self.result_card, False)
             self.say("Nothing is changed yet. Read the preview, then press Apply or Discard.")
 
         self.run(work, words=words, done=done)
@@ -420,7 +327,8 @@ class MembershipEditor(Component):
     def drop(self, *, quiet: bool = False) -> None:
         """Discard the preview."""
         self.preview = None
-        _show(self.preview_card, False)
+        show(self.preview_card, False)
+        show(self.result_card, self.result is not None or bool(self._unfinished))
         if not quiet:
             self.say("Discarded. Nothing was changed.")
 
@@ -454,6 +362,7 @@ class MembershipEditor(Component):
         def done(found: tuple[Result, pd.DataFrame, str]) -> None:
             result, frame, place = found
             self.result = result
+            self._unfinished = "" if result.finished else result.apply_id
             self.drop(quiet=True)
             self.shown_result.value = result_markup(result, place)
             self._offer(undo=bool(result.counts().get("done")), resume=not result.finished)
@@ -472,23 +381,13 @@ class MembershipEditor(Component):
         self.settled()
         me = self._workspace.connection(self._name).account_id
         fit = self.members[(self.members["account_type"] != "app") & (self.members["account_id"] != me)]
-        self.action.value = _MARKED
+        self.action.value = REMOVE_MARKED
         self.mark(fit["account_id"].head(2))
         for press in (self.make_preview, self.apply, self.plan_undo, self.apply):
             press()
             self.settled()
 
     def _offer(self, *, undo: bool, resume: bool) -> None:
-        _show(self.result_card, True)
-        _show(self.undo, undo)
-        _show(self.resume, resume)
-
-
-def _show(widget: ipw.Widget, visible: bool) -> None:
-    widget.layout.display = "" if visible else "none"
-
-
-def _line(words: str) -> str:
-    from html import escape
-
-    return f"<p>{escape(words)}</p>" if words else ""
+        show(self.result_card, True)
+        show(self.undo, undo)
+        show(self.resume, resume)

@@ -88,7 +88,7 @@ def test_paste_and_upload(editor: MembershipEditor, site: PracticeSite) -> None:
     inside = set(site.world.member_ids("marketing"))
     new = [a for a in site.world.member_ids("legal-counsel") if a not in inside]
     editor.action.value = "add"
-    assert editor._list_box.layout.display == ""
+    assert editor.list_box.layout.display == ""
     editor.ask.click()
     assert "There is no list yet" in editor.status
     editor.pasted.value = f"{new[0]}\nnobody@example.invalid"

@@ -1,0 +1,114 @@
+"""The controls of the membership editor and how they are laid out; what they do is in `membership_editor`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as ipw
+
+from spokekit.widgets.base import (
+    LABEL_WIDTH,
+    Component,
+    area,
+    button,
+    card,
+    check,
+    dropdown,
+    html,
+    note,
+    row,
+    select_many,
+    text,
+)
+
+REMOVE_MARKED = "remove-marked"
+ACTIONS = (
+    ("Remove the marked members", REMOVE_MARKED),
+    ("Add the people on a list", "add"),
+    ("Remove the people on a list", "remove"),
+    ("Make the group equal to a list", "sync"),
+)
+ONLY = (("Add and remove", ""), ("Add only, remove nobody", "add-only"), ("Remove only, add nobody", "remove-only"))
+
+
+class MembershipForm(Component):
+    """Group, members, what to do, preview and result, one below the other."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            "Manage members",
+            lead="Only registered groups are changed, and nothing before you have seen the preview and pressed Apply.",
+            **options,
+        )
+        self.group = dropdown("Group", [])
+        self.again = button("Read again", tooltip="Read the registered groups and the members again")
+        self.filter = text("Filter members", placeholder="parts of a name, an address, an id, guest, app", live=True)
+        self.list = select_many("Members", rows=12)
+        for control in (self.filter, self.list):
+            control.add_class("sk-stack")
+        self.mark_all = button("Mark all matches", tooltip="Mark everybody that the filter matches, shown or not")
+        self.clear = button("Clear the marks")
+        self.as_table = check("Show as a table")
+        self.count = html("", "sk-count")
+        self.table = html("")
+        self.action = dropdown("What to do", ACTIONS)
+        self.only = dropdown("How far", ONLY)
+        self.pasted = area("Paste a list", rows=4, placeholder="account ids or e-mail addresses, one a line")
+        self.upload = ipw.FileUpload(
+            accept=".csv,.txt", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
+        )
+        self.upload_hint = note(
+            "A CSV has the columns `group_id` and `account_id`; without a group column it means the group above. "
+            "It is read when it arrives and goes before what is pasted."
+        )
+        self.file_line = html("", "sk-note")
+        self.forget_file = button("Forget the file", kind="quiet")
+        self.ask = button("Preview", kind="primary")
+        self.shown_preview = html("")
+        self.confirm = text("Type to confirm", live=True)
+        self.confirm_hint = note("")
+        self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
+        self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
+        self.preview_card = card(
+            html("<h4 style='margin:0'>Preview</h4>"),
+            self.shown_preview,
+            self.confirm_hint,
+            self.confirm,
+            row(self.apply_button, self.discard, css="sk-actions"),
+        )
+        self.shown_result = html("")
+        self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
+        self.resume = button("Resume", tooltip="Go on with the rows that are not done")
+        self.result_card = card(
+            html("<h4 style='margin:0'>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
+        )
+        left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
+        self.list_box = ipw.VBox(
+            [
+                self.pasted,
+                ipw.HBox([self.upload, self.file_line, self.forget_file], layout=ipw.Layout(**left)),
+                ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
+            ]
+        )
+        self.body = [
+            row(self.group, self.again),
+            self.filter,
+            self.list,
+            self.count,
+            row(self.mark_all, self.clear, self.as_table),
+            self.table,
+            self.action,
+            self.only,
+            self.list_box,
+            row(self.ask, css="sk-actions"),
+            self.preview_card,
+            self.result_card,
+        ]
+        show(self.preview_card, False)
+        show(self.result_card, False)
+        show(self.forget_file, False)
+
+
+def show(widget: ipw.Widget, visible: bool) -> None:
+    """Show or hide a widget."""
+    widget.layout.display = "" if visible else "none"
