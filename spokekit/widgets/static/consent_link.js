@@ -17,7 +17,8 @@ function render({ model, el }) {
       said.textContent = "";
     }
     if (message?.kind !== "address") return;
-    const address = new URL(message.url);
+    // A Jupyter server that takes the redirect itself is named by its path alone.
+    const address = new URL(message.url, window.location.href);
     if (!["http:", "https:"].includes(address.protocol)) return;
     link.href = address.href;
     link.textContent = model.get("description");
