@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,8 @@ class PickerModel:
         self.filters: dict[Side, str] = {"available": "", "selected": ""}
         self.marked: dict[Side, dict[str, None]] = {"available": {}, "selected": {}}
         self._undo: list[tuple[str, ...]] = []
+        self._matched: dict[Side, tuple[Any, list[str]]] = {}
+        self._revision = 0
         self._take(groups)
         for group_id in registered:
             if group_id not in self.lines:
@@ -94,6 +96,7 @@ class PickerModel:
             # Two groups of one name are told apart by the beginning of their ids.
             parts = [line.name or "(no name)", *([f"id {group_id[:8]}"] if seen[line.name] > 1 else []), *line.marks()]
             labels[group_id] = " · ".join(parts)
+        self._revision += 1
         # Folded once, so that a filter over 100,000 groups answers while somebody types.
         self._folded = {group_id: label.casefold() for group_id, label in labels.items()}
         return labels
@@ -123,11 +126,24 @@ class PickerModel:
         return [i for i, line in self.lines.items() if i not in self.chosen and (line.access or not self.only_access)]
 
     def matches(self, side: Side) -> list[str]:
-        """Return the ids whose line holds every word of the side's filter; upper and lower case are the same."""
-        words = self.filters[side].casefold().split()
-        if not words:
-            return self.side(side)
-        return [i for i in self.side(side) if all(w in self._folded[i] or w == i for w in words)]
+        """Return the ids whose line holds every word of the side's filter; upper and lower case are the same.
+
+        A whole group id finds its group.
+        """
+        wanted = self.filters[side].strip()
+        state = (wanted, self.only_access, len(self.lines), tuple(self.chosen), self._revision)
+        if self._matched.get(side, (None,))[0] != state:
+            self._matched[side] = (state, self._find(side, wanted))
+        return self._matched[side][1]
+
+    def _find(self, side: Side, wanted: str) -> list[str]:
+        candidates = self.side(side)
+        if wanted in self.lines:
+            return [i for i in candidates if i == wanted]
+        folded = self._folded
+        for word in wanted.casefold().split():
+            candidates = [i for i in candidates if word in folded[i]]
+        return candidates
 
     def shown(self, side: Side) -> list[str]:
         """Return the first `SHOWN` matches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,11 +10,13 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.browser.jupyterlab_page import NotebookPage
+from tests.conftest import connect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -38,7 +41,6 @@ def practice(site: PracticeSite) -> Iterator[PracticeSite]:
 @pytest.fixture
 def notebook(open_notebook: Callable[..., NotebookPage], practice: PracticeSite) -> Callable[[str], NotebookPage]:
     """Open a shipped notebook on the practice site, as `spokekit lab` does."""
-    import json
 
     def opener(name: str) -> NotebookPage:
         return open_notebook(NOTEBOOKS / name, env={"SPOKEKIT_PRACTICE": json.dumps(practice.describe())})
@@ -148,6 +150,44 @@ def test_a_person_declines(
     expect(form.get_by_role("button", name="Save and Get OAuth Token")).to_be_enabled()
     assert workspace.tokens.status(workspace.connection()).state == "no_token"
     two.screenshot("02-declined", form)
+
+
+def test_a_pasted_address_is_saved_nowhere(
+    notebook: Callable[[str], NotebookPage], practice: PracticeSite, workspace: Workspace
+) -> None:
+    """Where the redirect cannot come back, its address is pasted: it holds code and state."""
+    saved = connect(workspace, practice)
+    workspace.tokens.forget(saved)
+    three = notebook("03-get-the-oauth-token.ipynb")
+    three.run_all()
+    button = three.component("Get the OAuth token")
+    expect(status(button)).to_contain_text("without a token")
+    button.get_by_label("The answer comes by").select_option("paste the address myself")
+    with three.page.context.expect_page() as opened:
+        button.get_by_role("button", name="Get OAuth Token").click()
+    consent = opened.value
+    consent.get_by_role("button", name="Accept").wait_for()
+    books = [three.save()]
+    # Nothing listens there: the browser's error page keeps the address, as a person would see it.
+    with consent.expect_event("requestfailed") as failed:
+        consent.get_by_role("button", name="Accept").click(no_wait_after=True)
+    address = failed.value.url
+    assert "code=" in address
+    consent.close()
+    field = button.get_by_label("Address")
+    field.fill(address)
+    books.append(three.save())
+    field.press("Enter")
+    expect(status(button)).to_contain_text("Connected to Northwind Practice")
+    books.append(three.save())
+    query = parse_qs(urlsplit(address).query)
+    for book in books:
+        assert "widgets" in book["metadata"]
+        for secret in (query["code"][0], query["state"][0], practice.client_secret):
+            assert secret not in json.dumps(book)
+    three.component("Check the connection").get_by_role("button", name="Check the connection").click()
+    expect(status(three.component("Check the connection"))).to_contain_text("nothing to mend", timeout=15_000)
+    three.screenshot("03-whole")
 
 
 def no_secret_in(notebook: NotebookPage, site: PracticeSite, workspace: Workspace) -> None:

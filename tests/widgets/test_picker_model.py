@@ -58,7 +58,18 @@ def test_groups_of_one_name_show_their_ids() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"), [("TWIN", 2), ("twin 5", 1), ("team", 1), ("synced", 1), ("<b>", 1), ("nothing", 0), (" ", 6)]
+    ("words", "found"),
+    [
+        ("TWIN", 2),
+        ("twin 5", 1),
+        ("5", 1),
+        ("no 5", 0),
+        ("team", 1),
+        ("synced", 1),
+        ("<b>", 1),
+        ("nothing", 0),
+        (" ", 6),
+    ],
 )
 def test_the_filter_wants_every_word_anywhere(words: str, found: int) -> None:
     made = model()
