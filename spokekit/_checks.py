@@ -1,4 +1,4 @@
-"""The single checks behind `spokekit.check`: one harmless call for each scope, and what its answer means."""
+"""The single checks behind `spokekit.check`: what each call's answer means, and what follows from all of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spokekit._probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
 from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
-    GuardRefused,
     NotPermitted,
     ScopeMissing,
     ServiceError,
@@ -26,69 +26,7 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
     from spokekit.oauth.status import TokenStatus
 
-NO_GROUP = "00000000-0000-4000-8000-000000000000"
-NO_ACCOUNT = "000000:00000000-0000-4000-8000-000000000000"
-_V1, _V2 = "/wiki/rest/api", "/wiki/api/v2"
 _CONSENT_AGAIN = "press Save and Get OAuth Token"
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One harmless call, and the scopes each of which is enough for it (from Atlassian's OpenAPI documents)."""
-
-    scopes: tuple[str, ...]
-    path: str
-    query: tuple[tuple[str, str | int], ...] = ()
-    body: Any = None
-    write: bool = False
-
-    @property
-    def name(self) -> str:
-        method = "DELETE" if self.write else "GET" if self.body is None else "POST"
-        return f"{method} {self.path}"
-
-
-def _c(*names: str) -> tuple[str, ...]:
-    """Write short what ends in ``:confluence`` for granular scopes; classic ones are given in full."""
-    return tuple(name if "confluence" in name else f"{name}:confluence" for name in names)
-
-
-PROBES: tuple[Probe, ...] = (
-    Probe(_c("read:confluence-groups", "read:group"), f"{_V1}/group/by-id", (("id", NO_GROUP),)),
-    Probe(_c("write:confluence-groups", "write:group"), f"{_V1}/group/userByGroupId", write=True),
-    Probe(_c("read:user"), f"{_V2}/users-bulk", body={"accountIds": [NO_ACCOUNT]}),
-    Probe(_c("read:content-details"), f"{_V1}/search/user"),
-    Probe(_c("read:confluence-user", "read:content-details"), f"{_V1}/user", (("accountId", NO_ACCOUNT),)),
-    Probe(_c("search:confluence", "read:content-details"), f"{_V1}/search"),
-    Probe(_c("read:space"), f"{_V2}/spaces/0"),
-    Probe(_c("read:space.permission"), f"{_V2}/spaces/0/role-assignments"),
-    Probe(_c("read:page"), f"{_V2}/pages/0"),
-    Probe(_c("read:configuration"), f"{_V2}/space-role-mode"),
-    Probe(_c("manage:confluence-configuration", "read:configuration"), f"{_V1}/settings/systemInfo"),
-    Probe(_c("read:audit-log"), f"{_V1}/audit/retention"),
-    Probe(_c("read:content.metadata"), f"{_V2}/folders/0/ancestors"),
-    Probe(_c("read:hierarchical-content"), f"{_V2}/folders/0/direct-children"),
-    Probe(_c("read:confluence-content.all", "read:content-details"), f"{_V1}/content/0/restriction"),
-    Probe(
-        _c("read:confluence-content.all", "read:content.restriction"),
-        f"{_V1}/content/0/restriction/byOperation/read/user",
-        (("accountId", NO_ACCOUNT),),
-    ),
-    Probe(_c("read:confluence-content.summary", "read:content-details"), f"{_V1}/content/0/descendant"),
-    Probe(_c("read:confluence-content.summary", "read:analytics.content"), f"{_V1}/analytics/content/0/views"),
-    Probe(_c("read:confluence-content.summary", "read:watcher"), f"{_V1}/user/watch/content/0"),
-    Probe(_c("read:confluence-space.summary", "read:space.setting"), f"{_V1}/space/~spokekit-check/settings"),
-    Probe(_c("read:user.property"), f"{_V1}/user/{NO_ACCOUNT}/property"),
-    Probe(_c("read:email-address"), f"{_V1}/user/email", (("accountId", NO_ACCOUNT),)),
-)
-
-
-class NoRealGroup:
-    """The guard of this gateway: the one id that belongs to no group, and nothing else."""
-
-    def check(self, group_id: str) -> None:
-        if group_id != NO_GROUP:
-            raise GuardRefused("A check of the connection never changes a group.")
 
 
 @dataclass
@@ -165,8 +103,12 @@ class Check:
         except Cancelled:
             raise
         except SpokekitError as error:
-            self.stopped = error
-            self.note("connection", "Site", "failed", error.message, next_of(error))
+            # Only what the network or the service says is about the site; anything else is about the token.
+            if isinstance(error, TokenRejected) or not isinstance(error, TransportError | ServiceError):
+                self.stop(error)
+            else:
+                self.stopped = error
+                self.note("connection", "Site", "failed", error.message, next_of(error))
             return
         entries = [site for site in sites if isinstance(site, dict)] if isinstance(sites, list) else []
         own = [site for site in entries if site.get("id") == self.connection.cloud_id]
@@ -185,7 +127,7 @@ class Check:
 
     async def _person(self) -> None:
         """Who is signed in, from the identity API or else from Confluence."""
-        for path, account, name in (("/me", "account_id", "name"), (f"{_V1}/user/current", "accountId", "displayName")):
+        for path, account, name in (("/me", "account_id", "name"), (f"{V1}/user/current", "accountId", "displayName")):
             try:
                 answer = await self.read(path)
             except (TokenRejected, Cancelled):
@@ -218,7 +160,7 @@ class Check:
     async def _access(self) -> None:
         """The person may use Confluence at all; a scope that is missing is told by its own line."""
         try:
-            await self.read(f"{_V1}/user/current")
+            await self.read(f"{V1}/user/current")
         except AppNotInstalled as error:
             self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
         except NotPermitted:
@@ -347,9 +289,9 @@ class Check:
         person = self.me.get("name", "The person")
         fix = f"Sign in as a site administrator and {_CONSENT_AGAIN}, or ask one to make the changes."
         try:
-            admins = await self._ids(f"{_V1}/group", (("accessType", "site-admin"),))
+            admins = await self._ids(f"{V1}/group", (("accessType", "site-admin"),))
             account = self.me.get("account_id", "")
-            own = await self._ids(f"{_V1}/user/memberof", (("accountId", account),)) if account else {}
+            own = await self._ids(f"{V1}/user/memberof", (("accountId", account),)) if account else {}
         except Cancelled:
             raise
         except SpokekitError as error:
@@ -396,7 +338,7 @@ class Check:
             wanted = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, asked)))
             needed = {name for alternatives in ways for way in alternatives for name in way}
             if self.stopped is not None:
-                self.note("step", step, "unknown", "Not tested: the token is not accepted.", next_of(self.stopped))
+                self.note("step", step, "unknown", "Not tested; see above.", next_of(self.stopped))
             elif wanted:
                 words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
                 self.note("step", step, "off", words, f"Add it to the connection's scopes and {_CONSENT_AGAIN}.")

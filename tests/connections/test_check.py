@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
-from spokekit._checks import NO_GROUP, PROBES, NoRealGroup
+from spokekit._probes import NO_GROUP, PROBES, NoRealGroup
+from spokekit._secret import Secret
 from spokekit.check import COLUMNS, STATES, check_connection, trouble
+from spokekit.connections.connection import credentials
 from spokekit.connections.scopes import DEFAULT_SCOPES, KNOWN, STEPS
 from spokekit.errors import Cancelled, GuardRefused, NotConfigured, NotFound
 from spokekit.practice import PracticeSite
@@ -182,6 +185,21 @@ def test_a_token_that_is_refused(connected: Workspace, site: PracticeSite) -> No
     steps = found[found["kind"] == "step"]
     assert set(steps["state"]) == {"unknown"}
     assert (steps["fix"] != "").all()
+
+
+def test_a_token_that_cannot_be_renewed_is_told_as_such(connected: Workspace) -> None:
+    connected.tokens.set_client_secret(connected.connection(), Secret("another-secret"))
+    with connected.store.write() as db:
+        now = datetime.now(UTC)
+        db.execute(
+            credentials.update().values(expires_at=now - timedelta(hours=1), refreshed_at=now - timedelta(hours=2))
+        )
+    found = check_connection(connected)
+    assert row(found, "Token")["state"] == "failed"
+    assert "client" in row(found, "Token")["words"]
+    assert "secret" in row(found, "Token")["fix"]
+    assert "Site" not in state_of(found)
+    assert trouble(found)
 
 
 def test_a_site_that_does_not_answer(workspace: Workspace) -> None:
