@@ -97,6 +97,7 @@ class Front:
             except Exception as problem:  # noqa: BLE001 - a defect of ours must show in the test that met it
                 site.defects.append(problem)
                 name, account, result = "", "", gateway_error(500, "The practice site has a defect.")
+                result.broken = "defect"
         finally:
             site.in_flight -= 1
         self._note(request, body, name, account, result)

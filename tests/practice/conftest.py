@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from spokekit.practice import PracticeSite
+from tests.contract.judge import off_contract  # noqa: F401 - a fixture
 from tests.practice.support import ALL_SCOPES, Api
 
 

@@ -79,7 +79,7 @@ def test_a_site_outside_the_grant_and_a_withdrawn_scope_are_not_installed(serve)
     assert api("GET", "/rest/api/group").status_code == 200
 
 
-def test_strict_refuses_what_the_real_site_ignores(serve) -> None:
+def test_strict_refuses_what_the_real_site_ignores(serve, off_contract) -> None:
     strict, lenient = serve(), serve(strict=False)
     for path in ("/rest/api/group", "/api/v2/spaces"):
         assert strict.get(path, acessType="user").status_code == 400

@@ -193,7 +193,7 @@ def search_short_pages(serve: Callable[..., Api]) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_switch(serve: Callable[..., Api], name: str) -> None:
+def test_switch(serve: Callable[..., Api], off_contract: None, name: str) -> None:
     CHECKS[name](serve)
 
 
