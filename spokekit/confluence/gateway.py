@@ -230,6 +230,9 @@ class Gateway:
             try:
                 token = await self._access_token()
                 async with self._limiter:
+                    if patience.held(endpoint):
+                        # A 429 came while this one stood in the queue.
+                        continue
                     spent = 1
                     raw = await self.wire.exchange(method, target, endpoint, token, body, headers)
                 if self.ledger is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.refusals import wait_asked
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_BELOW_AN_ID = ("membersByGroupId", "permissions", "role-assignments")
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,26 @@ class Patience:
         self._until[kind] = max(until, self._until.get(kind, until))
         return until
 
+    def held(self, endpoint: str) -> bool:
+        """Tell whether this endpoint is held now."""
+        return self._held_until(endpoint) > self._clock()
+
+    def _held_until(self, endpoint: str) -> datetime:
+        if not self._until:
+            return _LONG_AGO
+        return max(self._until.get(kind, _LONG_AGO) for kind in ("", _kind(endpoint)))
+
     async def wait(self, endpoint: str, operation: Operation) -> None:
         """Wait until nothing holds this endpoint any more."""
-        kinds = ("", _kind(endpoint))
         while self._until:
             now = self._clock()
-            until = max((self._until[kind] for kind in kinds if kind in self._until), default=now)
-            seconds = (until - now).total_seconds()
-            if seconds <= 0:
+            until = self._held_until(endpoint)
+            if until <= now:
                 self._until = {kind: end for kind, end in self._until.items() if end > now}
                 return
             # A little spread, so that those who wait do not come back in one burst.
-            await operation.pause(until, min(seconds, 1.0) * random.uniform(1.0, 1.05), self._sleep)  # noqa: S311
+            seconds = min((until - now).total_seconds(), 1.0) * random.uniform(1.0, 1.05)  # noqa: S311 - no secret
+            await operation.pause(until, seconds, self._sleep)
 
     async def rest(self, attempt: int, asked: float | None, operation: Operation) -> None:
         """Wait before one request is repeated: as long as the answer asked, or as the policy says."""
@@ -82,5 +93,6 @@ class Patience:
 
 
 def _kind(endpoint: str) -> str:
-    """Return the endpoint without ids, since burst limits count by the kind of path."""
-    return "/".join(part for part in endpoint.split("/") if not any(c.isdigit() for c in part) or len(part) < 4)
+    """Return the endpoint without the id in it, since burst limits count by the kind of path."""
+    above, _, last = endpoint.rpartition("/")
+    return f"{above.rpartition('/')[0]}/{last}" if last in _BELOW_AN_ID else endpoint
