@@ -341,7 +341,8 @@ class Check:
                 self.note("step", step, "unknown", "Not tested; see above.", next_of(self.stopped))
             elif wanted:
                 words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
-                self.note("step", step, "off", words, f"Add it to the connection's scopes and {_CONSENT_AGAIN}.")
+                fix = f"If you want it: enable it on the app, add it to the connection's scopes and {_CONSENT_AGAIN}."
+                self.note("step", step, "off", words, fix)
             elif lacks and needed & self.absent:
                 fix = f"Enable it on the app (Permissions), then {_CONSENT_AGAIN}."
                 self.note("step", step, "missing", f"The token lacks {' and '.join(lacks)}.", fix)
