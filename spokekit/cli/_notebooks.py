@@ -113,4 +113,12 @@ def _read_record(path: Path) -> dict[str, str]:
 
 
 def _digest(data: bytes) -> str:
+    """Fingerprint what a person may have changed: cells and their outputs.
+
+    JupyterLab writes metadata into a notebook that was merely opened; that makes it nobody's work.
+    """
+    with suppress(ValueError, KeyError, TypeError):
+        cells = json.loads(data)["cells"]
+        kept = [[c["cell_type"], "".join(c["source"]), c.get("outputs", []), c.get("attachments")] for c in cells]
+        data = json.dumps(kept, sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()

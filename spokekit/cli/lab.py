@@ -144,10 +144,20 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
+def _without_news() -> None:
+    """Switch off JupyterLab's question about news, for this process only: the person's settings stay as they are."""
+    folder = private_folder(home() / "jupyterlab" / "labconfig")
+    quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    write_private(folder / "page_config.json", json.dumps(quiet).encode())
+    paths = [str(folder.parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+
+
 def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
     """Run JupyterLab in this process, so that it and its kernels end with it."""
     from jupyterlab.labapp import LabApp
 
+    _without_news()
     arguments = [
         f"--ServerApp.root_dir={folder}",
         f"--ServerApp.port={port}",
@@ -157,7 +167,6 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
         "--ServerApp.answer_yes=True",
         f"--ServerApp.open_browser={browser}",
         # Nothing is asked of anybody but Atlassian: no news, no look for updates, no catalogue of extensions.
-        "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
         # The address to open is written whatever the level; the rest of the server's talk is not for a newcomer.

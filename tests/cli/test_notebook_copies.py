@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,25 @@ def test_work_is_kept_and_untouched_copies_follow_a_new_version(shipped: Path, t
     assert copy_notebooks(mine).beside == (("01-next.ipynb", "01-next-new-2.ipynb"),)
     assert _texts(mine)["01-next.ipynb"] == "my work"
     assert _texts(mine)["01-next-new.ipynb"] == "also my work"
+
+
+def test_a_notebook_that_was_merely_opened_is_nobodys_work(shipped: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+
+    def notebook(source: str, outputs: list[str], **metadata: str) -> str:
+        cell = {"cell_type": "code", "source": [source], "outputs": outputs, "execution_count": None, "metadata": {}}
+        return json.dumps({"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+    for path in shipped.glob("*.ipynb"):
+        path.write_text(notebook("1", []))
+    copy_notebooks(mine)
+    (mine / "00-start-here.ipynb").write_text(notebook("1", [], language_info="python"))
+    (mine / "01-next.ipynb").write_text(notebook("1", ["a result"]))
+    for path in shipped.glob("*.ipynb"):
+        path.write_text(notebook("2", []))
+    done = copy_notebooks(mine)
+    assert done.renewed == ("00-start-here.ipynb",)
+    assert done.kept == ("01-next.ipynb",)
 
 
 @pytest.mark.parametrize("record", ["", "[1]", "{", '{"00-start-here.ipynb": 5}'])
