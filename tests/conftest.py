@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Holds every exchange with a practice site, in every test, against Atlassian's own documents.
+from tests.contract.judge import judged  # noqa: F401
+
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
     from spokekit.workspace import Workspace
