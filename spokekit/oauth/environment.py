@@ -28,21 +28,6 @@ class JupyterServer:
         return (urlsplit(self.url).hostname or "") in LOOPBACK_NAMES
 
 
-def on_binder(environ: Mapping[str, str]) -> bool:
-    """Tell whether this runs on Binder, where secrets must not be kept."""
-    return bool(environ.get("BINDER_SERVICE_HOST") or environ.get("BINDER_LAUNCH_HOST"))
-
-
-def under_voila(environ: Mapping[str, str]) -> bool:
-    """Tell whether this kernel serves a visitor of Voilà."""
-    return environ.get("SERVER_SOFTWARE", "").lower().startswith("voila")
-
-
-def memory_only(environ: Mapping[str, str]) -> bool:
-    """Tell whether secrets may be kept in memory only: on Binder, and in a kernel that Voilà runs for a visitor."""
-    return on_binder(environ) or under_voila(environ)
-
-
 def handover_folder() -> Path:
     """Return the folder in which the Jupyter server hands a callback to a kernel."""
     from jupyter_core.paths import jupyter_runtime_dir

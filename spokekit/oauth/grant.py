@@ -1,204 +1,27 @@
-"""Save and Get OAuth Token, without a widget: consent, callback, exchange, sites, account, all saved.
-
-::
-
-    Attempt.start(connection, tokens, receiver)     a state, an expiry, an address to open
-        .admit(callback)                            at the door: right state, first delivery, in time
-        .complete(callback)                         exchange; the token is saved before anything else happens
-"""
+"""Save and Get OAuth Token, without a widget: consent, callback, exchange, sites, account, all saved."""
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, Connections
-from spokekit.errors import (
-    CallbackRefused,
-    ConsentCancelled,
-    ConsentError,
-    ConsentTimedOut,
-    NoSite,
-    NotConfigured,
-    SiteChoiceNeeded,
-)
-from spokekit.oauth.answers import explain_callback
+from spokekit.errors import CallbackRefused, ConsentCancelled, NoSite, SiteChoiceNeeded
+from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, timed_out
 from spokekit.oauth.callbacks import Callback, Receiver
-from spokekit.oauth.endpoint import Account, Endpoint, Site
+from spokekit.oauth.endpoint import Site
 from spokekit.oauth.receivers import ReceiverName, choose_receiver, make_receiver
 from spokekit.oauth.status import TokenStatus
 from spokekit.oauth.tokens import Tokens
 
-LIFETIME = 600.0
-AUDIENCE = "api.atlassian.com"
+__all__ = ["Attempt", "Granted", "get_token", "get_token_async", "pick_site"]
 
 ChooseSite = Callable[[Sequence[Site]], "Site | str | None"]
-
-
-@dataclass(frozen=True)
-class Granted:
-    """What a consent gave."""
-
-    sites: tuple[Site, ...]
-    account: Account | None
-    scopes: tuple[str, ...]
-
-
-class Attempt:
-    """One attempt to get a token: made by `start`, good for ten minutes and for one callback."""
-
-    def __init__(self, connection: Connection, tokens: Tokens, receiver: Receiver, *, pkce: bool) -> None:
-        self.connection = connection
-        self.redirect_uri = receiver.redirect_uri
-        self.state = Secret(secrets.token_urlsafe(32))
-        self.expires_at = datetime.now(UTC) + timedelta(seconds=LIFETIME)
-        self._ends = time.monotonic() + LIFETIME
-        self._tokens = tokens
-        self._receiver = receiver
-        self._endpoint: Endpoint = tokens.endpoint(connection)
-        self._verifier = Secret(secrets.token_urlsafe(48)) if pkce else None
-        self._lock = threading.Lock()
-        self._admitted: Callback | None = None
-        self._cancelled = False
-        self._completed = False
-
-    def __repr__(self) -> str:
-        return f"Attempt({self.connection.name!r}, {self._receiver.name}, until {self.expires_at:%H:%M} UTC)"
-
-    @classmethod
-    def start(cls, connection: Connection, tokens: Tokens, receiver: Receiver, *, pkce: bool | None = None) -> Attempt:
-        """Begin an attempt and let `receiver` listen.
-
-        Parameters
-        ----------
-        pkce:
-            Whether to prove with the exchange that it comes from here (S256). Without it: when the connection says so
-            or the server's metadata offers it; never by itself at Atlassian, which documents nothing of it.
-
-        Raises
-        ------
-        NotConfigured
-            The client id or the client secret is missing.
-        ConsentError
-            The receiver cannot listen.
-        """
-        if not connection.client_id:
-            raise NotConfigured(
-                f"The connection “{connection.name}” has no OAuth client id.",
-                hint="Copy it from the app's Settings page into the connection.",
-            )
-        # Opened now, so that a missing or damaged secret is told before the person consents.
-        tokens.client_secret(connection)
-        if pkce is None:
-            pkce = connection.pkce or tokens.endpoint(connection).advertises_pkce()
-        attempt = cls(connection, tokens, receiver, pkce=pkce)
-        receiver.open(attempt.admit, lambda: attempt._address(None), attempt.state, LIFETIME)
-        return attempt
-
-    @property
-    def authorize_url(self) -> str:
-        """The consent page's address; it holds the state, so show it to the person only."""
-        return self._address(self.state)
-
-    @property
-    def link(self) -> str:
-        """What the person opens: the consent page, or the address in the Jupyter server that leads there."""
-        return self._receiver.link(self.authorize_url)
-
-    def _address(self, state: Secret | None) -> str:
-        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-        from authlib.oauth2.rfc7636 import create_s256_code_challenge
-
-        more: dict[str, str] = {"audience": AUDIENCE, "prompt": "consent"}
-        if self._verifier is not None:
-            more["code_challenge"] = create_s256_code_challenge(self._verifier.reveal())
-            more["code_challenge_method"] = "S256"
-        address: str = prepare_grant_uri(
-            f"{self.connection.auth_url.rstrip('/')}/authorize",
-            self.connection.client_id,
-            "code",
-            redirect_uri=self.redirect_uri,
-            scope=" ".join(self.connection.scopes),
-            state=state.reveal() if state is not None else None,
-            **more,
-        )
-        # Atlassian documents %20 between scopes; a plus sign in a value is written as %2B, so these are all spaces.
-        return address.replace("+", "%20")
-
-    def seconds_left(self) -> float:
-        """Return for how long the attempt still counts."""
-        return max(0.0, self._ends - time.monotonic())
-
-    def admit(self, callback: Callback) -> None:
-        """Let `callback` in if it is the one waited for; the first one that is, uses the attempt up.
-
-        Raises
-        ------
-        CallbackRefused
-            Its state is not this attempt's (the attempt goes on), or a callback came before.
-        ConsentTimedOut, ConsentCancelled
-            The attempt is over.
-        """
-        with self._lock:
-            if self._cancelled:
-                raise _cancelled()
-            if self._admitted is not None:
-                raise CallbackRefused(
-                    "A callback was received before; each attempt takes one.",
-                    likely="The page was loaded again, or the address was delivered twice.",
-                    hint="Go back to where you came from; start anew if no token arrived.",
-                )
-            if self.seconds_left() <= 0:
-                raise _timed_out(LIFETIME)
-            if callback.state is None or callback.state != self.state:
-                raise CallbackRefused(
-                    "This is not the answer to the attempt that is waiting: its state differs.",
-                    likely="It belongs to an earlier attempt, or the link came from somebody else.",
-                    hint="Use the link of this attempt, and the page that it leads to.",
-                )
-            self._admitted = callback
-
-    def complete(self, callback: Callback) -> Granted:
-        """Exchange the code, save the token, and look up sites and account.
-
-        The token is saved first: if looking up the sites fails, the consent is not lost.
-
-        Raises
-        ------
-        ConsentError
-            One kind for each thing that can go wrong; see `spokekit.errors`.
-        """
-        if callback is not self._admitted:
-            self.admit(callback)
-        with self._lock:
-            if self._completed:
-                raise CallbackRefused("This callback was used before.")
-            self._completed = True
-        if callback.error is not None:
-            raise explain_callback(callback.error, callback.error_description, self.redirect_uri)
-        if callback.code is None:
-            raise CallbackRefused("The callback holds no code.")
-        secret = self._tokens.client_secret(self.connection)
-        answer = self._endpoint.redeem(callback.code, self.redirect_uri, secret, self._verifier)
-        self._tokens.save_grant(self.connection, answer)
-        scopes = self.connection.scopes if answer.scopes is None else answer.scopes
-        sites = self._endpoint.sites(answer.access_token)
-        account = self._endpoint.account(answer.access_token) if "read:me" in scopes else None
-        return Granted(sites, account, scopes)
-
-    def cancel(self) -> None:
-        """End the attempt; a callback that comes later is refused."""
-        with self._lock:
-            self._cancelled = True
-        self._receiver.close()
 
 
 class Place(Protocol):
@@ -294,11 +117,11 @@ def _await(
     while True:
         if cancel is not None and cancel.is_set():
             attempt.cancel()
-            raise _cancelled()
+            raise cancelled()
         left = min(ends - time.monotonic(), attempt.seconds_left())
         if left <= 0:
             attempt.cancel()
-            raise _timed_out(timeout)
+            raise timed_out(timeout)
         if paste is not None and receiver.name == "paste":
             pasted = _sealed(paste(asked))
             if pasted is None:
@@ -400,18 +223,3 @@ async def get_token_async(
     finally:
         # When the task was cancelled the thread sees this within a moment, closes the listener and ends.
         stop.set()
-
-
-def _cancelled() -> ConsentCancelled:
-    return ConsentCancelled(
-        "The attempt was cancelled; nothing was changed.", hint="Press Get OAuth Token to begin anew."
-    )
-
-
-def _timed_out(seconds: float) -> ConsentError:
-    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-    return ConsentTimedOut(
-        f"No answer from the consent page came within {minutes}.",
-        likely="The page was closed, or it could not come back to this computer.",
-        hint="Press Get OAuth Token again; if the page after the consent does not load, paste its address.",
-    )

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
+from spokekit._home import on_binder, under_voila
 from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
-from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, on_binder, this_server, under_voila
+from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, this_server
 from spokekit.oauth.handover import ExtensionReceiver
 
 ReceiverName = Literal["loopback", "paste", "extension"]

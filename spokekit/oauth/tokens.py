@@ -9,11 +9,7 @@ killed, the line was cut) is known and tried again within the ten minutes in whi
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import threading
 import uuid
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -38,6 +34,7 @@ from spokekit.errors import (
 )
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.endpoint import AnswerLost, Endpoint
+from spokekit.oauth.flights import awaited, flights, wait_for
 from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_grant, seal_secret
 from spokekit.oauth.status import LEEWAY, Record, TokenStatus, clock, describe
 from spokekit.oauth.vault import Vault
@@ -183,7 +180,7 @@ class Tokens:
         while True:
             token = self._usable(connection, rejected)
             if token is None:
-                token = _own(_flights(self.store).join(connection, rejected, self))
+                token = wait_for(self._join(connection, rejected))
             if rejected is None or token != rejected:
                 return token
             # A flight that began before the rejection found the token still good: now a new one is needed.
@@ -196,11 +193,16 @@ class Tokens:
             while True:
                 token = await anyio.to_thread.run_sync(usable, abandon_on_cancel=True)
                 if token is None:
-                    token = await _awaited(_flights(self.store).join(connection, rejected, self))
+                    token = await awaited(self._join(connection, rejected))
                 if rejected is None or token != rejected:
                     return token
 
         return source
+
+    def _join(self, connection: Connection, rejected: Secret | None) -> Future[Secret]:
+        """Return the refresh that runs in this process, or start one."""
+        work = partial(self._refresh, connection, rejected)
+        return flights(self.store).join(connection.connection_id, work)
 
     def _usable(self, connection: Connection, rejected: Secret | None) -> Secret | None:
         """Return the stored token when it is good as far as we know, None when a refresh is needed."""
@@ -238,7 +240,7 @@ class Tokens:
     # -------------------------------------------------------------- the refresh
 
     def _refresh(self, connection: Connection, rejected: Secret | None) -> Secret:
-        """Renew the token under the lease; only `_Flights` calls this, in a thread of its own."""
+        """Renew the token under the lease; only a flight calls this, in a thread of its own."""
         token = self._mark(connection, rejected)
         if token is not None:
             return token
@@ -364,68 +366,3 @@ def _after_failure(error: SpokekitError, record: Record, now: datetime) -> dict[
             words += f" A renewal that began at {clock(record.refresh_started_at)} was interrupted and its answer lost."
         values |= {"state": "consent_needed", "reason": words}
     return values
-
-
-# ------------------------------------------------------------------ single flight
-
-
-class _Flights:
-    """The refreshes that run in this process on one store: at most one for each connection."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[str, Future[Secret]] = {}
-
-    def join(self, connection: Connection, rejected: Secret | None, tokens: Tokens) -> Future[Secret]:
-        """Return the running refresh of the connection, or start one."""
-        key = connection.connection_id
-        with self._lock:
-            future = self._running.get(key)
-            if future is None:
-                future = self._running[key] = Future()
-                # Running from the start, so that nobody who waits for it can cancel it.
-                future.set_running_or_notify_cancel()
-                # Not a daemon: a program that ends waits until the rotated token is written down.
-                threading.Thread(
-                    target=self._fly, args=(future, connection, rejected, tokens), name="spokekit-refresh", daemon=False
-                ).start()
-        return future
-
-    def _fly(self, future: Future[Secret], connection: Connection, rejected: Secret | None, tokens: Tokens) -> None:
-        try:
-            token = tokens._refresh(connection, rejected)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            outcome: Secret | BaseException = error.with_traceback(None)
-        else:
-            outcome = token
-        with self._lock:
-            self._running.pop(connection.connection_id, None)
-        if isinstance(outcome, Secret):
-            future.set_result(outcome)
-        else:
-            future.set_exception(outcome)
-
-
-_all_flights: weakref.WeakKeyDictionary[Store, _Flights] = weakref.WeakKeyDictionary()
-_all_flights_lock = threading.Lock()
-
-
-def _flights(store: Store) -> _Flights:
-    with _all_flights_lock:
-        return _all_flights.setdefault(store, _Flights())
-
-
-def _own(future: Future[Secret]) -> Secret:
-    """Wait for a flight; each waiter raises an error of its own, since a shared one would collect tracebacks."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    raise copy.copy(error) from None
-
-
-async def _awaited(future: Future[Secret]) -> Secret:
-    try:
-        return await asyncio.shield(asyncio.wrap_future(future))
-    except SpokekitError as error:
-        mine = copy.copy(error)
-    raise mine

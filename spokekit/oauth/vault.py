@@ -16,11 +16,10 @@ from threading import Lock
 import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
-from spokekit._home import home
+from spokekit._home import home, memory_only
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, VaultError
-from spokekit.oauth.environment import memory_only
 from spokekit.oauth.keys import WAY_OUT, Key, KeyRing, MemoryKeys, Place, StoredKeys, ring_path, wanted_place
 
 _FORM = b"sk1"

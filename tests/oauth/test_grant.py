@@ -261,7 +261,7 @@ def test_an_attempt_takes_one_callback_with_its_own_state_in_time(
     late = start()
     real = time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr("spokekit.oauth.grant.time.monotonic", lambda: real + 700)
+        patch.setattr("spokekit.oauth.attempt.time.monotonic", lambda: real + 700)
         with pytest.raises(errors.ConsentTimedOut, match="10 minutes"):
             late.admit(Callback(Secret("c"), late.state))
 

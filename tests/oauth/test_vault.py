@@ -56,6 +56,7 @@ def test_status_says_which_kind_and_what_it_protects_against(home: Path, monkeyp
         with monkeypatch.context() as patch:
             patch.setenv(name, "voila/0.5.13")
             assert Vault.open(default_store()).status().kind == "memory"
+            assert default_store().in_memory, "a visitor neither sees nor overwrites the owner's records"
     assert Vault.open(Store("sqlite://")).status().kind == "memory"
     monkeypatch.setenv("SPOKEKIT_VAULT", "memory")
     assert "gone when this process ends" in Vault.open(default_store()).status().words

@@ -1,0 +1,80 @@
+"""Single flight: of one connection at most one refresh runs in this process, and whoever needs it waits for that one.
+
+A flight has a thread of its own. Cancelling a task or interrupting a cell ends the waiting, never the flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from spokekit._secret import Secret
+from spokekit.connections.store import Store
+from spokekit.errors import SpokekitError
+
+Work = Callable[[], Secret]
+
+
+class Flights:
+    """The refreshes that run in this process on one store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[Secret]] = {}
+
+    def join(self, key: str, work: Work) -> Future[Secret]:
+        """Return the running flight of `key`, or start `work` as one."""
+        with self._lock:
+            future = self._running.get(key)
+            if future is None:
+                future = self._running[key] = Future()
+                # Running from the start, so that nobody who waits for it can cancel it.
+                future.set_running_or_notify_cancel()
+                # Not a daemon: a program that ends waits until the rotated token is written down.
+                threading.Thread(
+                    target=self._fly, args=(key, future, work), name="spokekit-refresh", daemon=False
+                ).start()
+        return future
+
+    def _fly(self, key: str, future: Future[Secret], work: Work) -> None:
+        try:
+            outcome: Secret | BaseException = work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            outcome = error.with_traceback(None)
+        with self._lock:
+            self._running.pop(key, None)
+        if isinstance(outcome, Secret):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+
+
+_all: weakref.WeakKeyDictionary[Store, Flights] = weakref.WeakKeyDictionary()
+_all_lock = threading.Lock()
+
+
+def flights(store: Store) -> Flights:
+    """Return the flights on `store`, shared by all who use it in this process."""
+    with _all_lock:
+        return _all.setdefault(store, Flights())
+
+
+def wait_for(future: Future[Secret]) -> Secret:
+    """Wait for a flight; each waiter raises an error of its own, since a shared one would collect tracebacks."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    raise copy.copy(error) from None
+
+
+async def awaited(future: Future[Secret]) -> Secret:
+    """Do the same in a task; cancelling it leaves the flight alone."""
+    try:
+        return await asyncio.shield(asyncio.wrap_future(future))
+    except SpokekitError as error:
+        mine = copy.copy(error)
+    raise mine
