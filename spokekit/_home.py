@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from spokekit.errors import StoreError
@@ -22,6 +23,21 @@ def home() -> Path:
 
         path = Path(platformdirs.user_data_path("spokekit", appauthor=False))
     return private_folder(path)
+
+
+def on_binder(environ: Mapping[str, str]) -> bool:
+    """Tell whether this runs on Binder, where secrets must not be kept."""
+    return bool(environ.get("BINDER_SERVICE_HOST") or environ.get("BINDER_LAUNCH_HOST"))
+
+
+def under_voila(environ: Mapping[str, str]) -> bool:
+    """Tell whether this kernel serves a visitor of Voilà: it runs as the owner, whose records are not the visitor's."""
+    return environ.get("SERVER_SOFTWARE", "").lower().startswith("voila")
+
+
+def memory_only(environ: Mapping[str, str]) -> bool:
+    """Tell whether records and secrets may be kept in memory only, unless the environment says where to keep them."""
+    return on_binder(environ) or under_voila(environ)
 
 
 def private_folder(path: Path) -> Path:
@@ -49,7 +65,7 @@ def write_private(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
-from spokekit._home import home
+from spokekit._home import home, memory_only
 from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
@@ -285,9 +285,13 @@ _open_lock = threading.Lock()
 def default_store() -> Store:
     """Return the store of this home: ``SPOKEKIT_STORE_URL`` if set, else a file under `home`.
 
+    For a visitor of Voilà and on Binder it is in memory, unless ``SPOKEKIT_STORE_URL`` names a store or
+    ``SPOKEKIT_VAULT`` says that secrets may be kept.
     When the file was removed while this process had it open, a new and empty store takes its place.
     """
     chosen = os.environ.get("SPOKEKIT_STORE_URL", "").strip()
+    if not chosen and memory_only(os.environ) and os.environ.get("SPOKEKIT_VAULT", "").strip() in ("", "memory"):
+        chosen = "sqlite://"
     path = None if chosen else home() / "spokekit.sqlite"
     with _open_lock:
         fresh = path is not None and _private_file(path)
