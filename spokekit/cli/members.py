@@ -99,7 +99,7 @@ def plan(
 ) -> None:
     """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
     with _open(connection) as members:
-        made = members.plan(file, mode.value, group=group, only=only.value if only else "")
+        made = members.plan(file, mode.value, group=group, only=only.value if only else "", progress=_listener())
         preview = members.preview(made)
         members.save(preview, out_)
         emit(preview.frame, format)
@@ -151,7 +151,7 @@ def undo(
 ) -> None:
     """Take an apply back (the last one, without an id), less what others have changed since."""
     with _open(connection) as members:
-        preview = members.preview(members.plan_undo(apply_id))
+        preview = members.preview(members.plan_undo(apply_id, progress=_listener()))
         if out_ is not None:
             members.save(preview, out_)
             emit(preview.frame, format)
@@ -269,8 +269,8 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 def _listener() -> Any:
-    if not sys.stderr.isatty():
-        return None
+    """Return what shows progress: a line that is rewritten on a terminal, and only the pauses anywhere else."""
+    told = ""
 
     def show(progress: Progress) -> None:
         sys.stderr.write(f"\r\x1b[K{progress.words}")
@@ -278,4 +278,11 @@ def _listener() -> Any:
             sys.stderr.write("\n")
         sys.stderr.flush()
 
-    return show
+    def show_pauses(progress: Progress) -> None:
+        nonlocal told
+        until = "" if progress.paused_until is None else f"{progress.paused_until:%H:%M}"
+        if until and until != told:
+            say(progress.words)
+        told = until
+
+    return show if sys.stderr.isatty() else show_pauses

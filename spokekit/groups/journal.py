@@ -82,8 +82,11 @@ class Journal:
         self.store = store
         store.ensure(entries_table, plans_table, leases_table)
 
-    def start(self, plan: Plan) -> str:
-        """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction."""
+    def start(self, plan: Plan, *, place: Place | None = None, by: str | None = None) -> str:
+        """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction.
+
+        ``place`` and ``by`` say where it is applied and by whom, when that is not where and by whom it was made.
+        """
         apply_id = str(uuid.uuid4())
         kept = [[row.group_id, row.group, row.account_id, row.action] for row in plan.planned]
         with self.store.write() as connection:
@@ -92,7 +95,14 @@ class Journal:
             )
             connection.execute(
                 entries_table.insert().values(
-                    **_head(apply_id, plan.place, plan.by, plan.mode, plan.fingerprint, plan.undo_of),
+                    **_head(
+                        apply_id,
+                        place or plan.place,
+                        plan.by if by is None else by,
+                        plan.mode,
+                        plan.fingerprint,
+                        plan.undo_of,
+                    ),
                     event=APPLY_STARTED,
                     message=f"{len(kept)} rows",
                 )

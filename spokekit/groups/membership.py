@@ -294,7 +294,7 @@ class Membership:
                 hint="Make the plan again and look at the new preview.",
                 differences=found,
             )
-        state = self.journal.state(self.journal.start(plan))
+        state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
         done = iter(self._applier().run(state, progress=progress, cancel=cancel).rows)
         rows = [
             replace(next(done), display_name=row.display_name) if row.status == PLANNED else row for row in plan.rows

@@ -76,7 +76,8 @@ class Present:
 
     ``names`` maps the folded name of each registered group to the ids that have it; ``mails`` a folded address to the
     accounts that show it; ``admins`` each group of site admins to its active members (read only when a plan takes
-    people out of such a group). ``licensing`` are the ids of all groups of the site whose members have a seat.
+    people out of such a group); ``site_admin`` whether who is signed in is in one, None when that is not known.
+    ``licensing`` are the ids of all groups of the site whose members have a seat.
     """
 
     place: Place
@@ -87,6 +88,7 @@ class Present:
     mails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     admins: Mapping[str, frozenset[str]] = field(default_factory=dict)
     licensing: frozenset[str] = frozenset()
+    site_admin: bool | None = None
 
     def person(self, account_id: str) -> Person | None:
         """Return what is known of the account, or None."""

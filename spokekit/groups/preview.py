@@ -251,6 +251,8 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
         found.append(f"{_many(seats_.taken, 'seat')} of the licence will be taken; a full licence stops the apply.")
     if cost_.left is not None and cost_.points > cost_.left:
         found.append(f"It costs {cost_.points:,} points and {cost_.left:,} are left this hour: the apply will pause.")
+    if present.site_admin is False and plan.planned:
+        found.append("You are in no group that makes site admins; Confluence will probably refuse the changes.")
     if not present.me:
         found.append("Nobody knows which account is signed in, so the rule against removing yourself cannot be kept.")
     if unfinished:

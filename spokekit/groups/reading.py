@@ -111,7 +111,7 @@ class Site:
         ask = known - in_all
         if with_admins:
             ask |= {account for group_id in admin_groups for account in members.of(group_id)}
-        people |= self._people(sorted(ask), cancel)
+        people |= self._people(sorted(ask), progress, cancel)
         return Present(
             place=self.place,
             me=self.me,
@@ -128,6 +128,7 @@ class Site:
                 for group_id in (admin_groups if with_admins else ())
             },
             licensing=frozenset(group_id for group_id, kinds in access.items() if kinds & LICENSING),
+            site_admin=self._is_admin(admin_groups),
         )
 
     def memberships(self, accounts: Collection[str], cancel: Cancel | None = None) -> dict[str, frozenset[str]]:
@@ -174,6 +175,14 @@ class Site:
             return frozenset(self.spoke.look_up_group_memberships_for_user(account_id)["group_id"])
         except NotThere:
             return frozenset()
+
+    def _is_admin(self, admin_groups: Collection[str]) -> bool | None:
+        if not self.me or not admin_groups:
+            return None
+        try:
+            return bool(self._groups_of(self.me) & set(admin_groups))
+        except ScopeMissing:
+            return None
 
     def _registered(self) -> dict[str, tuple[str, str]]:
         frame = self.registry.frame()
@@ -233,10 +242,12 @@ class Site:
         frame = self.spoke.look_up_members_by_group_id(group_ids, confirm_empty=False, progress=progress, cancel=cancel)
         return _Members(frame)
 
-    def _people(self, account_ids: list[str], cancel: Cancel | None) -> dict[str, Person]:
+    def _people(
+        self, account_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> dict[str, Person]:
         if not account_ids:
             return {}
-        frame = self.spoke.look_up_users(account_ids, cancel=cancel)
+        frame = self.spoke.look_up_users(account_ids, progress=progress, cancel=cancel)
         columns = ("account_id", "display_name", "account_type", "account_status", "is_guest")
         rows = zip(*(frame[name].tolist() for name in columns), strict=True)
         return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4])) for row in rows}

@@ -112,7 +112,7 @@ class Judge:
             return _no(
                 "renamed",
                 f"The group was called {group.registered_name} when it was registered and is now {group.name}; "
-                "register it again if it is still the right one.",
+                "if it is still the right one, take it off the registered groups and register it again.",
             )
         if group.managed_by == EXTERNAL:
             return _no("external", f"The group {group.name} is synced from outside; change it where it comes from.")

@@ -30,12 +30,16 @@ class MemberLines:
         self._folded = {account: f"{label} {account}".casefold() for account, label in self.labels.items()}
         self.marked: dict[str, None] = {}
         self.words = ""
+        self._found: tuple[str, list[str]] | None = None
 
     @property
     def matches(self) -> list[str]:
         """Accounts whose line has every word of the filter."""
-        words = self.words.casefold().split()
-        return [account for account, line in self._folded.items() if all(word in line for word in words)]
+        if self._found is None or self._found[0] != self.words:
+            words = self.words.casefold().split()
+            fit = [account for account, line in self._folded.items() if all(word in line for word in words)]
+            self._found = (self.words, fit)
+        return self._found[1]
 
     @property
     def shown(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spokekit.errors import Conflict, GuardRefused, InputError, NotFound, PlanError, TransportError
+from spokekit.groups import planfile
 from spokekit.groups._lease import Lease
 
 if TYPE_CHECKING:
@@ -245,6 +246,25 @@ def test_licence_full_stops_and_resume_goes_on(
         members.resume()
 
 
+def test_who_may_not_write_is_told_before_and_stopped_early(
+    members: Membership, site: PracticeSite, registered: Workspace, open_members: Callable[..., Membership]
+) -> None:
+    connection = registered.connection()
+    assert (
+        "site admin"
+        not in members.preview(members.plan(outsiders(site, "marketing", 1), "add", group="marketing")).words
+    )
+    grant = site.issue_token(scopes=connection.scopes, account="member")
+    registered.tokens.save_grant(connection, grant)
+    registered.connections.set_account(connection.connection_id, site.world.account("member"), "A member")
+    theirs = open_members()
+    preview = theirs.preview(theirs.plan(outsiders(site, "marketing", 5), "add", group="marketing"))
+    assert "You are in no group that makes site admins" in preview.words
+    result = theirs.apply(preview)
+    assert result.counts() == {"failed": 3, "not done": 2}
+    assert set(result.frame["reason"]) == {"not_permitted", "stopped"}
+
+
 def test_the_third_failure_in_a_row_stops(members: Membership, site: PracticeSite, registered: Workspace) -> None:
     new = outsiders(site, "marketing", 6)
     preview = members.preview(members.plan(new, "add", group="marketing"))
@@ -407,6 +427,25 @@ def test_there_is_no_public_path_past_the_guard(members: Membership, site: Pract
     assert not site.writes
     spoke.close()
     unguarded.close()
+
+
+def test_who_applies_a_plan_of_somebody_else_is_in_the_journal(
+    members: Membership, site: PracticeSite, registered: Workspace, open_members: Callable[..., Membership]
+) -> None:
+    colleague = site.world.account("member")
+    (new,) = outsiders(site, "marketing", 1)
+    path_of_plan = planfile.loads(planfile.dumps(members.preview(members.plan([new], "add", group="marketing"))))
+    registered.connections.set_account(registered.connection().connection_id, colleague, "A colleague")
+    theirs = open_members()
+    theirs.apply(path_of_plan)
+    assert set(theirs.journal.entries()["by"]) == {colleague}
+    # The rule about oneself is about who applies, not about who planned.
+    site.world.add_member("marketing", colleague)
+    registered.connections.set_account(registered.connection().connection_id, site.account_id, "The administrator")
+    preview = members.preview(open_members().plan([colleague], "remove", group="marketing"))
+    assert len(preview.plan.planned) == 1
+    with pytest.raises(PlanError, match="That is you"):
+        theirs.apply(preview)
 
 
 def test_the_journal_tells_who_when_where_and_what(members: Membership, site: PracticeSite) -> None:
