@@ -24,7 +24,7 @@ from spokekit.confluence import refusals
 from spokekit.confluence.models import Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
-from spokekit.confluence.wire import Raw, Timeouts, Wire, changed, decode
+from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode
 from spokekit.errors import GuardRefused, InputError, TransportError, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -243,7 +243,8 @@ class Gateway:
                 if raw.status == 429:
                     spent = 0
             except TransportError as error:
-                never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+                never_sent = isinstance(error, NeverSent)
+                spent = 0 if never_sent else spent
                 if not (idempotent or never_sent) or attempt >= retries:
                     raise
                 raw = None

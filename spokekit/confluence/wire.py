@@ -18,6 +18,10 @@ T = TypeVar("T")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+class NeverSent(TransportError):
+    """No connection came about, so nothing was sent: every call may be repeated."""
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds to connect, between two bytes, and for one request with its whole answer."""
@@ -99,24 +103,28 @@ class Wire:
                     return Raw(answer.status_code, answer.headers, await self._body(answer, endpoint))
                 finally:
                     await answer.aclose()
-        except TimeoutError as error:
-            raise TransportError(
+        except TimeoutError:
+            failure: TransportError | UnexpectedAnswer = TransportError(
                 f"{endpoint} was not answered within {self.timeouts.request:g} seconds.",
                 likely="The connection is slow, or Confluence is busy.",
                 hint="Try again.",
                 endpoint=endpoint,
-            ) from error
+            )
         except httpx2.TransportError as error:
-            raise TransportError(
+            never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            failure = (NeverSent if never_sent else TransportError)(
                 f"{endpoint} brought no usable answer: {_plain(error)}.",
                 likely="The network, a proxy or Confluence dropped the connection.",
                 hint="Check the connection to the network and try again.",
                 endpoint=endpoint,
-            ) from error
+            )
         except httpx2.DecodingError:
-            raise UnexpectedAnswer(
+            failure = UnexpectedAnswer(
                 f"The answer of {endpoint} is damaged: it cannot be decompressed.", endpoint=endpoint
-            ) from None
+            )
+        # Raised out here, since the frames of the HTTP library hold the request with its token as a local: a chained
+        # exception would carry them into a verbose traceback.
+        raise failure
 
     async def _body(self, answer: httpx2.Response, endpoint: str) -> bytes:
         parts: list[bytes] = []
