@@ -16,6 +16,7 @@ from spokekit.errors import InputError
 from spokekit.widgets.base import (
     Component,
     CopyButton,
+    Fold,
     SecretField,
     Task,
     area,
@@ -132,16 +133,10 @@ class ConnectionForm(Component):
             self.field_errors[name] = html("", "sk-field-error")
             self.field_errors[name].add_class("sk-under-field")
             self.field_errors[name].layout.display = "none"
-        advanced = ipw.VBox(
-            [
-                self._with_error("auth_url"),
-                self._with_error("pkce"),
-                self.token.way,
-                self.token.reason,
-            ]
-        )
         self.fields["pkce"].layout.margin = "2px 2px 2px 160px"
-        fold = ipw.Accordion(children=[advanced], titles=("Advanced",), selected_index=None)
+        self.advanced = Fold(
+            "Advanced", self._with_error("auth_url"), self._with_error("pkce"), self.token.way, self.token.reason
+        )
         self.site = html(self._site_words(), "sk-under-field")
         redirect = row(self.copy)
         redirect.layout.margin = "0 0 4px 160px"
@@ -158,7 +153,7 @@ class ConnectionForm(Component):
             self._with_error("redirect_uri"),
             redirect,
             self.site,
-            fold,
+            self.advanced,
             row(self.save_and_get, self.only_save, css="sk-actions"),
             self.token,
         ]
@@ -261,6 +256,9 @@ class ConnectionForm(Component):
             wrong["client_secret"] = secret
         for name in self.field_errors:
             self._show_field_error(name, wrong.get(name))
+        if {"auth_url", "pkce"} & set(wrong):
+            # A reason that nobody sees is none.
+            self.advanced.shown = True
         return wrong
 
     # --- saving --------------------------------------------------------------------------------------------------

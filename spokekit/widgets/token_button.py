@@ -14,7 +14,7 @@ import traitlets as tr
 from spokekit._secret import Secret
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.widgets._browser import ConsentLink
-from spokekit.widgets.base import Component, CopyButton, SecretField, Task, button, dropdown, html, note, row
+from spokekit.widgets.base import Component, CopyButton, Fold, SecretField, Task, button, dropdown, html, note, row
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
@@ -101,11 +101,7 @@ class TokenButton(Component):
             "If the page after the consent does not load, that is expected in some places. Copy its whole address from "
             "the address bar, paste it here and press Enter. It is read once and kept nowhere."
         )
-        self.paste_fold = ipw.Accordion(
-            children=[ipw.VBox([paste_help, self.pasted])],
-            titles=("Did the page not come back? Paste its address",),
-            selected_index=None,
-        )
+        self.paste_fold = Fold("Did the page not come back? Paste its address", paste_help, self.pasted)
         self.sites = dropdown("Site", [])
         self.use_site = button("Use this site", kind="primary")
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
@@ -188,7 +184,7 @@ class TokenButton(Component):
                 "<p>Accept on the consent page. This component changes by itself when you have; the attempt ends at "
                 f"{ends:%H:%M}.</p>"
             )
-            self.paste_fold.selected_index = 0 if receiver.name == "paste" else None
+            self.paste_fold.shown = receiver.name == "paste"
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
             self.link.show(self._address, open_it=open_page)

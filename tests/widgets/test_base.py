@@ -186,6 +186,17 @@ def test_progress_is_throttled_and_its_last_word_arrives() -> None:
     assert min(gaps) > 0.04
 
 
+def test_progress_tells_the_time_left_once_it_can_be_guessed() -> None:
+    demo = Demo()
+    demo.task_started(Task("Walking", lambda _: None))
+    demo.show_progress(Progress(30, 120, "groups", "30 of 120 groups"))
+    assert demo.status == "30 of 120 groups"
+    demo._started -= 60
+    demo.show_progress(Progress(30, 120, "groups", "30 of 120 groups"))
+    assert demo.status == "30 of 120 groups · about 3 minutes left"
+    assert (demo._bar.value, demo._bar.max) == (30, 120)
+
+
 def test_settled_gives_up_after_its_time() -> None:
     demo = Demo()
     gate = threading.Event()

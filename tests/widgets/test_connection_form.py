@@ -63,6 +63,7 @@ def test_bad_input_is_told_beside_its_field_and_nothing_is_saved(
     assert words.lower() in said.lower()
     assert "<script" not in said
     assert "<b>" not in said
+    assert form.advanced.shown == (field == "auth_url")
     assert form.status_kind == "error"
     assert "1 field needs another look" in form.status
     assert workspace.connections.list() == ()

@@ -102,7 +102,7 @@ def test_the_pasted_address_does_it_too(token: TokenButton, site: PracticeSite) 
     token.way.value = "paste"
     assert "you paste its address" in token.reason.value
     callback = site.play_browser(begin(token).reveal())
-    assert token.paste_fold.selected_index == 0
+    assert token.paste_fold.shown
     token.pasted.put(Secret(urlsplit(callback).netloc))
     assert "not an address" in token.status
     token.pasted.put(Secret(f"  {callback}\n"))

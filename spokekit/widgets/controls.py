@@ -1,0 +1,179 @@
+"""Controls with their words: every helper gives a label, lines up with the others, and escapes what it shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, Literal
+
+import ipywidgets as ipw
+import traitlets as tr
+
+ButtonKind = Literal["plain", "primary", "danger", "quiet", "fold"]
+
+LABEL_WIDTH = "150px"
+
+
+def button(words: str, *, kind: ButtonKind = "plain", tooltip: str = "", disabled: bool = False) -> ipw.Button:
+    """Return a button that is as wide as its words; ``primary`` is the one press that a screen leads to."""
+    made = ipw.Button(description=words, tooltip=tooltip or None, disabled=disabled, layout=ipw.Layout(width="auto"))
+    if kind != "plain":
+        made.add_class(f"sk-{kind}")
+    return made
+
+
+def _style() -> dict[str, str]:
+    return {"description_width": LABEL_WIDTH}
+
+
+def text(label: str, value: str = "", *, placeholder: str = "", live: bool = False) -> ipw.Text:
+    """Return a labelled text field; without ``live`` its value changes on Enter and on leaving the field."""
+    return ipw.Text(
+        value=value,
+        description=label,
+        placeholder=placeholder,
+        continuous_update=live,
+        style=_style(),
+        layout=ipw.Layout(width="auto"),
+    )
+
+
+def area(label: str, value: str = "", *, rows: int = 3, placeholder: str = "") -> ipw.Textarea:
+    """Return a labelled text area."""
+    return ipw.Textarea(
+        value=value,
+        description=label,
+        placeholder=placeholder,
+        rows=rows,
+        continuous_update=False,
+        style=_style(),
+        layout=ipw.Layout(width="auto"),
+    )
+
+
+def check(label: str, value: bool = False) -> ipw.Checkbox:
+    """Return a labelled check box."""
+    return ipw.Checkbox(value=value, description=label, indent=False, layout=ipw.Layout(width="auto"))
+
+
+def dropdown(label: str, options: Sequence[Any], *, value: Any = None) -> ipw.Dropdown:
+    """Return a labelled drop-down; options are values or (label, value) pairs."""
+    made = ipw.Dropdown(
+        options=list(options), description=label, style=_style(), layout=ipw.Layout(width="auto", max_width="100%")
+    )
+    if value is not None:
+        made.value = value
+    return made
+
+
+def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> ipw.SelectMultiple:
+    """Return a labelled list for several choices; put at most some hundred options in (see `GroupPicker`)."""
+    return ipw.SelectMultiple(
+        options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="auto")
+    )
+
+
+def html(markup: str, css: str = "") -> ipw.HTML:
+    """Return markup as a widget; the caller has escaped what came from people or servers."""
+    made = ipw.HTML(markup)
+    if css:
+        made.add_class(css)
+    return made
+
+
+def note(words: str, css: str = "sk-note") -> ipw.HTML:
+    """Return a sentence, escaped; ``code`` spans may be marked with backticks."""
+    parts = escape(words).split("`")
+    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return html(f"<p>{marked}</p>", css)
+
+
+def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:
+    """Return widgets side by side; they wrap on a narrow page."""
+    made = ipw.HBox(widgets)
+    made.add_class("sk-row")
+    if css:
+        made.add_class(css)
+    return made
+
+
+def card(*widgets: ipw.Widget) -> ipw.VBox:
+    """Return widgets in a bordered box."""
+    made = ipw.VBox(widgets)
+    made.add_class("sk-card")
+    return made
+
+
+class Fold(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """Something that is out of the way until it is wanted: a button shows and hides what is below it.
+
+    Parameters
+    ----------
+    words:
+        What the button says.
+    shown:
+        Whether it is open; observable.
+    """
+
+    shown = tr.Bool(False)
+
+    def __init__(self, words: str, *children: ipw.Widget, shown: bool = False) -> None:
+        self._words = words
+        self._press = button("", kind="fold")
+        self._inside = ipw.VBox(children)
+        super().__init__([self._press, self._inside])
+        self._press.on_click(lambda _: self.set_trait("shown", not self.shown))
+        self.observe(lambda _: self._show(), "shown")
+        self.shown = shown
+        self._show()
+
+    def _show(self) -> None:
+        self._inside.layout.display = "" if self.shown else "none"
+        self._press.description = f"{'▾' if self.shown else '▸'} {self._words}"
+
+
+def html_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    caption: str = "",
+    label: str = "",
+    numbers: Iterable[int] = (),
+    widths: Sequence[str] = (),
+) -> str:
+    """Return an escaped HTML table.
+
+    Parameters
+    ----------
+    caption:
+        Stands above the table.
+    label:
+        What a screen reader calls it when there is no caption.
+    numbers:
+        Positions of columns to align right.
+    widths:
+        CSS widths of the columns, so that several tables below each other line up.
+    """
+    right = frozenset(numbers)
+    head = "".join(f"<th scope='col'>{escape(str(c))}</th>" for c in columns)
+    lines = []
+    for cells in rows:
+        line = "".join(_cell("" if cell is None else str(cell), number=i in right) for i, cell in enumerate(cells))
+        lines.append(f"<tr>{line}</tr>")
+    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    name = escape(caption or label or "Table", quote=True)
+    cols = f"<colgroup>{''.join(f'<col style=width:{escape(w)}>' for w in widths)}</colgroup>" if widths else ""
+    # A region that scrolls has to be reachable from the keyboard.
+    return (
+        f"<div class='sk-table{' sk-long' if len(lines) > 15 else ''}' tabindex='0' role='region' aria-label='{name}'>"
+        f"<table class='sk'>{said}{cols}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _cell(text: str, *, number: bool) -> str:
+    css = " class=sk-number" if number else " class=sk-id" if _ID.fullmatch(text) else ""
+    return f"<td{css}>{escape(text)}</td>"
