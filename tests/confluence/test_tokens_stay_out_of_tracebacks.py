@@ -7,7 +7,7 @@ import sys
 import pytest
 from IPython.core.ultratb import VerboseTB
 
-from spokekit.confluence import RetryPolicy
+from spokekit.confluence import RetryPolicy, Spoke
 from spokekit.errors import TransportError
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
@@ -15,18 +15,18 @@ from spokekit.workspace import Workspace
 
 @pytest.mark.parametrize("broken", ["reset", "stopped"])
 def test_a_broken_request_shows_no_token(site: PracticeSite, connected: Workspace, broken: str) -> None:
-    spoke = connected.spoke()
-    spoke.aio.gateway.retry = RetryPolicy(retries=0)
-    token = connected.tokens.access_token(connected.connection()).reveal()
+    connection = connected.connection()
+    spoke = Spoke(connection, connected.tokens.source(connection), retry=RetryPolicy(retries=0))
+    token = connected.tokens.access_token(connection).reveal()
     if broken == "reset":
-        site.faults.add("reset")
+        site.faults.add("reset:1")
     else:
         site.stop()
     try:
         with spoke:
             spoke.look_up_groups()
     except TransportError as error:
-        text = "\n".join(VerboseTB(theme_name="nocolor").text(*sys.exc_info()))
+        text = VerboseTB(theme_name="nocolor").text(*sys.exc_info())
         seen: BaseException | None = error
         while seen is not None:
             assert token not in f"{seen!r} {seen} {vars(seen)}"
