@@ -148,8 +148,7 @@ class Ledger:
             self.limit = seen.limit
         if seen.remaining is not None:
             self._remaining = seen.remaining if self._remaining is None else min(self._remaining, seen.remaining)
-            # What was drawn and is not spent yet is not in the service's count, and is not free either.
-            self._served = max(self._served, self.limit - seen.remaining + self._balance)
+            self._served = max(self._served, self.limit - seen.remaining)
 
     def exhausted(self, until: datetime | None) -> None:
         """The service says that the hour is spent, whatever the ledger holds."""
@@ -274,13 +273,13 @@ class Ledger:
                 if self._remaining is None:
                     self.limit = row.hour_limit
             served = max(served, self._served)
-            got = max(0, min(wanted, self.limit - max(taken, served)))
+            # What was drawn and is not spent yet is not in the service's count, and is not free either.
+            taken = max(taken, served + self._balance)
+            got = max(0, min(wanted, self.limit - taken))
             connection.execute(
-                sa.update(quota_hours)
-                .where(mine)
-                .values(taken=max(taken, served) + got, served=served, hour_limit=self.limit)
+                sa.update(quota_hours).where(mine).values(taken=taken + got, served=served, hour_limit=self.limit)
             )
-        self._left_in_store = self.limit - max(taken, served) - got
+        self._left_in_store = self.limit - taken - got
         return got
 
     def _return(self, points: int, hour: datetime) -> None:

@@ -375,6 +375,12 @@ def test_statuses_have_errors_of_their_own_and_no_error_shows_the_token(fake: Fa
         assert "\x00" not in str(caught.value)
 
 
+def test_an_unknown_group_is_told_from_an_empty_one_by_400_as_well(fake: Fake) -> None:
+    fake.script = lambda request, _: httpx2.Response(400, json={}) if "by-id" in request.url.path else None
+    with fake.spoke() as spoke, pytest.raises(NotThere, match="no group with the id nope"):
+        spoke.look_up_members_by_group_id("nope")
+
+
 # -- cancelling, progress, deadlines ------------------------------------------------------------------------
 
 
