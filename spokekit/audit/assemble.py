@@ -48,6 +48,10 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
         for (account, details), used in zip(people, in_use, strict=True)
         if used
     ]
+    members = {account for account, _ in people}
+    # People whom only a grant names; whether they have a licence the members' lists alone would tell.
+    nobody = {"is_guest": False, "licensed": False}
+    rows += [_person(account, nobody, found) for account, found in looked_up.items() if account not in members]
     grants = record.kept("grants").values()
     report = _report(
         record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows)
@@ -78,7 +82,7 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
 
 
 def _person(account: str, details: dict[str, Any], looked_up: dict[str, Any] | None) -> dict[str, Any]:
-    row = {"account_id": account, **details, "account_status": ""}
+    row = {"account_id": account, **dict.fromkeys(_FROM_ACCOUNTS, ""), **details}
     for name in _FROM_ACCOUNTS:
         # What the bulk look-up hides (an e-mail address, for one) the members' list may still have shown.
         if looked_up and looked_up.get(name):

@@ -309,15 +309,36 @@ def number(frames: Frames, known: Mapping[str, pd.Index] | None = None) -> Numbe
                 "disturbed": False,
             }
         )
+    # Whoever is named has a row, or joins would drop what names them: an id of which nothing is known is its own name.
+    # A group that only a grant names is not among the groups of the site any more.
+    groups = _with_strangers(groups, "groups", [pairs >> 32], ids["groups"], "name")
+    users = frames.users.assign(user_no=numbers_of("users", frames.users["account_id"]))
+    users = _with_strangers(users, "users", [pairs & 0xFFFFFFFF, grants["user_no"]], ids["users"], "display_name")
+    spaces = frames.spaces.assign(space_no=numbers_of("spaces", frames.spaces["space_id"]))
+    spaces = _with_strangers(spaces, "spaces", [grants["space_no"]], ids["spaces"], "name")
     numbered = {
         "groups": groups,
-        "users": frames.users.assign(user_no=numbers_of("users", frames.users["account_id"])),
+        "users": users,
         "memberships": {"group_no": (pairs >> 32).astype(np.int32), "user_no": (pairs & 0xFFFFFFFF).astype(np.int32)},
-        "spaces": frames.spaces.assign(space_no=numbers_of("spaces", frames.spaces["space_id"])),
+        "spaces": spaces,
         "grants": grants,
         "coverage": coverage.assign(group_no=numbers_of("groups", coverage["group_id"])),
     }
     return Numbered({name: table(name, frame) for name, frame in numbered.items()}, new)
+
+
+def _with_strangers(frame: pd.DataFrame, kind: str, named: list[Any], ids: pd.Index[Any], name: str) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    column = IDS[kind][0]
+    wanted = np.unique(np.concatenate([np.unique(np.asarray(numbers, dtype=np.int64)) for numbers in named]))
+    missing = np.setdiff1d(wanted[wanted >= 0], frame[column].to_numpy(dtype=np.int64))
+    if not len(missing):
+        return frame
+    empty = {c: False if k == "bool" else "" for c, k in TABLES[kind].items() if k != "int"}
+    strangers = pd.DataFrame({**empty, column: missing, name: ids[missing]}, index=range(len(missing)))
+    return pd.concat([frame, strangers], ignore_index=True)
 
 
 def _sees(grants: pd.DataFrame) -> pd.Series:

@@ -166,9 +166,9 @@ class Walk:
                 await self._walk_groups()
                 if not await self._list_again():
                     break
-            await self._accounts()
             if self.with_spaces:
                 await self._spaces()
+            await self._accounts()
             frames = await anyio.to_thread.run_sync(assemble, self._open_record, self.site, self.scope)
             snapshot = await anyio.to_thread.run_sync(self.snapshots.write, frames)
             await anyio.to_thread.run_sync(self._open_record.remove)
@@ -341,6 +341,8 @@ class Walk:
         """Status and type of all accounts, 250 a request."""
         record = self._open_record
         accounts = [account for account, _ in await anyio.to_thread.run_sync(record.people)]
+        named = (row for part in record.kept("grants").values() for row in part["rows"])
+        accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
         kept = record.kept_keys("accounts")
         parts = [accounts[i : i + _ACCOUNTS] for i in range(0, len(accounts), _ACCOUNTS)]
         # A part is known by its first account and length: people who came since are at the end.

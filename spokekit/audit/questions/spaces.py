@@ -73,16 +73,16 @@ def spaces_of_group(group: int) -> str:
 )
 def spaces_of_person(person: int) -> str:
     """One row for each path: person -> group -> space (via ``group``), a grant to the person (``person``), or a class
-    of people that they belong to (``everybody``)."""
+    of people that they belong to (``everybody``). A guest has no licence, whatever Confluence lets a guest do."""
     return f"""
-        WITH me AS (SELECT u.user_no, u.display_name, u.account_id, u.licensed,
+        WITH me AS (SELECT u.user_no, u.display_name, u.account_id, u.licensed AND NOT u.is_guest AS has_licence,
                            MAX(CASE WHEN g.for_admins THEN 1 ELSE 0 END) AS is_admin
                     FROM users u LEFT JOIN memberships m ON m.user_no = u.user_no
                     LEFT JOIN groups g ON g.group_no = m.group_no
-                    WHERE u.user_no = $person GROUP BY u.user_no, u.display_name, u.account_id, u.licensed),
+                    WHERE u.user_no = $person GROUP BY u.user_no, u.display_name, u.account_id, u.licensed, u.is_guest),
              classes AS (SELECT 'anonymous-users' AS class FROM me
                    UNION ALL SELECT 'authenticated-users' AS class FROM me
-                   UNION ALL SELECT 'all-licensed-users' AS class FROM me WHERE licensed
+                   UNION ALL SELECT 'all-licensed-users' AS class FROM me WHERE has_licence
                    UNION ALL SELECT 'all-product-admins' AS class FROM me WHERE is_admin = 1),
              l AS ({_levels()})
         SELECT {_SPACE_COLUMNS}, s.status, 'group' AS via, g.name AS through, g.group_id AS through_id,
