@@ -1,4 +1,26 @@
-"""A practice site that behaves like Atlassian: for trying out, for training, and for tests (yours too)."""
+"""A practice site that behaves like Atlassian: for trying out, for training, and for tests (yours too).
+
+In a test of your own::
+
+    import pytest
+    from spokekit.practice import PracticeSite
+
+    @pytest.fixture
+    def site():
+        with PracticeSite(strict=True) as running:
+            yield running
+
+    def test_a_page_that_is_cut_off(site):
+        site.faults.add("reset:3@members")                    # every third page of members is cut off
+        token = site.issue_token()["access_token"]            # or play the whole consent: site.play_browser(address)
+        ...
+        truth = site.world.frames()["memberships"]            # what a complete pull has to equal
+        assert site.writes == {}                              # nobody's membership was touched
+
+`PracticeSite` is the server, `World` what it holds, `FAULTS` what can go wrong, `Switches` what is not known of the
+real site and can be set either way. On the command line it is ``spokekit practice``; its developer console is at
+``/console``, and faults can be ordered at run time with ``POST /practice/faults``.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -147,8 +148,8 @@ class Front:
         answer = site.limits.refuse(client_id, cloud_id, name) or site.gateway.answer(
             access, cloud_id, request.method, path, request.url.query, body
         )
-        site.limits.spend(client_id, answer.points)
-        answer.headers += site.limits.headers(client_id)
+        site.limits.spend(client_id, answer.points, cloud_id)
+        answer.headers += site.limits.headers(client_id, cloud_id)
         site.faults.spoil(name, True, answer)
         return name, account, answer
 
@@ -304,7 +305,7 @@ class _Delivery(Response):
             return
         raw = self._transport.get_extra_info("socket")
         if reset and raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
         self._transport.abort()
 
 

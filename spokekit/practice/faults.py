@@ -209,6 +209,13 @@ class Faults:
                 if fault.name in _OF_LISTS and b'"results"' not in answer.body[:20]:
                     continue
                 if fault.strikes(operation):
+                    if fault.name == "foreign-next":
+                        link = [
+                            (k, v.replace("</wiki", f"<{fault.value}/wiki", 1))
+                            for k, v in answer.headers
+                            if k == "Link"
+                        ]
+                        answer.headers = [pair for pair in answer.headers if pair[0] != "Link"] + link
                     answer.body = _SPOIL[fault.name](fault, answer.body)
                     answer.broken = fault.name
             elif (

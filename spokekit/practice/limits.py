@@ -23,31 +23,42 @@ class Limits:
     def __init__(self, switches: Switches, clock: Clock) -> None:
         self._switches = switches
         self._clock = clock
-        self._spent: dict[str, tuple[int, int]] = {}
+        self._spent: dict[tuple[str, str], tuple[int, int]] = {}
         self._burst: dict[tuple[str, str], tuple[float, float]] = defaultdict(
             lambda: (float(switches.burst), clock.now())
         )
 
-    def spent(self, client_id: str) -> int:
-        """Return how many points an app has spent in the present hour."""
-        hour, points = self._spent.get(client_id, (0, 0))
+    def spent(self, client_id: str, cloud_id: str = "") -> int:
+        """Return how many points an app has spent in the present hour, on all sites or on one."""
+        hour, points = self._spent.get((client_id, cloud_id), (0, 0))
         return points if hour == self._hour() else 0
 
     def left(self, client_id: str) -> int:
-        """Return how many points an app has left in the present hour."""
+        """Return how many points an app has left in the present hour, over all sites."""
         return max(0, self._switches.quota - self.spent(client_id))
 
-    def spend(self, client_id: str, points: int) -> None:
-        """Charge an app; tests use it to come near the limit."""
-        self._spent[client_id] = (self._hour(), self.spent(client_id) + points)
+    def spend(self, client_id: str, points: int, cloud_id: str = "") -> None:
+        """Charge an app, and one of its sites if that is named; tests use it to come near a limit."""
+        for key in {(client_id, ""), (client_id, cloud_id)}:
+            self._spent[key] = (self._hour(), self.spent(*key) + points)
+
+    def _quotas(self, client_id: str, cloud_id: str) -> list[tuple[str, int, int]]:
+        """Return the policies that count for a call: name, quota and points left."""
+        quotas = [("global", self._switches.quota, self.left(client_id))]
+        tenant = self._switches.tenant_quota
+        if tenant is not None:
+            quotas.append(("tenant", tenant, max(0, tenant - self.spent(client_id, cloud_id))))
+        return quotas
 
     def refuse(self, client_id: str, cloud_id: str, name: str) -> Answer | None:
         """Return the 429 for a call that would go over a limit, or None."""
         switches = self._switches
         if switches.burst and not self._take(cloud_id, name):
-            return self.too_many(1, "confluence-burst-based", client_id)
-        if switches.quota_headers == "enforced" and self.left(client_id) <= 0:
-            return self.too_many(self._until_reset(), "confluence-quota-global-based", client_id)
+            return self.too_many(1, "confluence-burst-based")
+        if switches.quota_headers == "enforced":
+            for policy, _, left in self._quotas(client_id, cloud_id):
+                if not left:
+                    return self.too_many(self._until_reset(), f"confluence-quota-{policy}-based")
         return None
 
     def _take(self, cloud_id: str, name: str) -> bool:
@@ -57,7 +68,7 @@ class Limits:
         self._burst[key] = (tokens - 1 if tokens >= 1 else tokens, now)
         return tokens >= 1
 
-    def too_many(self, seconds: int | None, reason: str, client_id: str = "") -> Answer:
+    def too_many(self, seconds: int | None, reason: str) -> Answer:
         """Return a 429 that asks to wait for so many seconds, or that does not say how long."""
         form = self._switches.body_429
         answer = json_answer(429, {"code": 429, "message": "Rate limit exceeded"}, points=0)
@@ -77,26 +88,27 @@ class Limits:
         moment = dt.datetime.fromtimestamp(int(self._clock.now()) + seconds + 1, dt.UTC)
         return format_datetime(moment, usegmt=True)
 
-    def headers(self, client_id: str) -> list[tuple[str, str]]:
-        """Return the quota's headers for an answer to an app."""
+    def headers(self, client_id: str, cloud_id: str) -> list[tuple[str, str]]:
+        """Return the quota's headers for an answer to an app; ``X-RateLimit-*`` tell of the tighter policy."""
         switches = self._switches
         if switches.quota_headers == "none":
             return []
-        left, quota = self.left(client_id), switches.quota
         beta = "Beta-" if switches.quota_headers == "beta" else ""
+        quotas = self._quotas(client_id, cloud_id)
+        _, quota, left = min(quotas, key=lambda policy: policy[2])
+        policies = ", ".join(f'"{name}-app-quota";q={most};w={HOUR}' for name, most, _ in quotas)
         reset = dt.datetime.fromtimestamp((self._hour() + 1) * HOUR, dt.UTC)
+        form = "%Y-%m-%dT%H:%M:%SZ" if switches.reset_with_seconds else "%Y-%m-%dT%H:%MZ"
         out = [
             (f"X-{beta}RateLimit-Limit", str(quota)),
             (f"X-{beta}RateLimit-Remaining", str(left)),
-            (f"X-{beta}RateLimit-Reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
-            (f"{beta}RateLimit-Policy", f'"global-app-quota";q={quota};w={HOUR}'),
+            (f"X-{beta}RateLimit-Reset", reset.strftime(form)),
+            (f"{beta}RateLimit-Policy", policies),
         ]
-        if left < quota * 0.2:
-            wait = self._until_reset()
-            out += [
-                (f"X-{beta}RateLimit-NearLimit", "true"),
-                (f"{beta}RateLimit", f'"global-app-quota";r={left};t={wait}'),
-            ]
+        wait = self._until_reset()
+        near = [f'"{name}-app-quota";r={rest};t={wait}' for name, most, rest in quotas if rest < most * 0.2]
+        if near:
+            out += [(f"X-{beta}RateLimit-NearLimit", "true"), (f"{beta}RateLimit", ", ".join(near))]
             if beta and not left:
                 out.append(("Beta-Retry-After", str(wait)))
         return out

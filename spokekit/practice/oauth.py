@@ -376,6 +376,9 @@ class AuthServer:
                 raise InputError(f"{uri} is not an http or https address.", field="redirect_uris")
             if self.switches.loopback_ip == "refused" and parts.hostname == "127.0.0.1":
                 raise InputError("Callback URLs on 127.0.0.1 are not taken.", field="redirect_uris")
+        most = self.switches.callback_urls
+        if most is not None and len(set(uris)) > most:
+            raise InputError(f"An app can have {most} callback URLs at most.", field="redirect_uris")
         app.redirect_uris = list(dict.fromkeys(uris))
         return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
@@ -16,11 +17,18 @@ from urllib.parse import urlencode, urlsplit
 
 import uvicorn
 
-from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
+from spokekit.errors import (
+    ConsentError,
+    InputError,
+    RedirectMismatch,
+    ScopeNotEnabled,
+    SiteAdminMustAuthorize,
+    SpokekitError,
+)
 from spokekit.practice._front import Front, Server
 from spokekit.practice._wire import Exchange, RequestRecord
 from spokekit.practice.faults import Faults
-from spokekit.practice.gateway import Gateway
+from spokekit.practice.gateway import ROUTES, Gateway
 from spokekit.practice.limits import Limits
 from spokekit.practice.oauth import (
     DEFAULT_SCOPES,
@@ -33,6 +41,14 @@ from spokekit.practice.oauth import (
 )
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
+
+OPERATIONS = frozenset(
+    (
+        *("authorize", "consent", "exchange", "refresh", "token", "accessible-resources", "me", "report-accounts"),
+        *(route.name for route in ROUTES),
+    )
+)
+"""Names that a request can have; see `PracticeSite.count`."""
 
 DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
 
@@ -173,7 +189,8 @@ class PracticeSite:
         """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
         # The protocol number is what makes asyncio switch Nagle's algorithm off for every accepted connection.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # on Windows the option would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind(("127.0.0.1", self._wanted_port))
@@ -204,7 +221,8 @@ class PracticeSite:
             target=self._server.run, kwargs={"sockets": [listener]}, name="practice-site", daemon=True
         )
         self._thread.start()
-        ready.wait(10)
+        if not ready.wait(10):
+            raise SpokekitError("The practice site did not start within ten seconds.", hint="Try it once more.")
         return self
 
     def stop(self) -> None:
@@ -371,8 +389,9 @@ class PracticeSite:
         Names: authorize, exchange, refresh, accessible-resources, me, and for Confluence groups, group, picker,
         members, add, remove, user, current, bulk, memberof, users-bulk, spaces, space-permissions, pages, search ...
         """
-        named = sum(record.name == what for record in self.requests)
-        return named or sum(what in record.path for record in self.requests)
+        if what in OPERATIONS:
+            return sum(record.name == what for record in self.requests)
+        return sum(what in record.path for record in self.requests)
 
 
 def _made_up(kind: str, seed: int, number: int) -> str:

@@ -44,6 +44,9 @@ class Switches:
     loopback_ip: Literal["accepted", "refused"] = "accepted"
     """Whether a callback URL on ``127.0.0.1`` may be registered. One report says so."""
 
+    callback_urls: int | None = None
+    """How many callback URLs an app may have; None for any number. Unknown: the documents speak of one."""
+
     grant_level: Literal["account", "resource"] = "account"
     """Whether a consent covers all sites or the chosen one. Documented: chosen when the app is made."""
 
@@ -128,6 +131,12 @@ class Switches:
 
     quota: int = 65_000
     """Points an hour and app. Documented, tier 1: 65,000."""
+
+    tenant_quota: int | None = None
+    """Points an hour, app and site, beside the quota over all sites; None for none. Documented for tier 2."""
+
+    reset_with_seconds: bool = True
+    """Whether ``X-RateLimit-Reset`` has seconds. Documented: ISO 8601; reported once as ``2026-03-26T16:00Z``."""
 
     quota_headers: Literal["enforced", "beta", "none"] = "enforced"
     """Names of the quota's headers: final, with ``Beta-`` before enforcement (then no 429), or absent. Documented."""

@@ -108,7 +108,9 @@ def _(api: Api) -> None:
 @check("foreign-next", "foreign-next:http://127.0.0.3:8")
 def _(api: Api) -> None:
     assert members(api).json()["_links"]["next"].startswith("http://127.0.0.3:8/rest/api/group/")
-    assert api.v2("/spaces", limit=2).json()["_links"]["next"].startswith("http://127.0.0.3:8/wiki/api/v2/spaces?")
+    spaces = api.v2("/spaces", limit=2)
+    assert spaces.json()["_links"]["next"].startswith("http://127.0.0.3:8/wiki/api/v2/spaces?")
+    assert spaces.headers["link"].startswith("<http://127.0.0.3:8/wiki/api/v2/spaces?")
 
 
 @check("duplicates")

@@ -71,6 +71,19 @@ def test_a_spent_hour_refuses_on_all_sites_of_the_app_until_the_hour_is_over(ser
     assert again.status_code == 200 and again.headers["x-ratelimit-remaining"] == str(65_000 - 3)
 
 
+def test_a_site_can_have_a_quota_of_its_own(serve) -> None:
+    api = serve(sites=2, tenant_quota=100)
+    headers = api.v1("/group", limit=26).headers
+    assert headers["ratelimit-policy"] == '"global-app-quota";q=65000;w=3600, "tenant-app-quota";q=100;w=3600'
+    assert headers["x-ratelimit-remaining"] == "47" and "ratelimit" not in headers
+    api.site.limits.spend(api.site.client_id, 60_000)
+    near = api.v1("/group", limit=26).headers["ratelimit"]
+    assert near.startswith('"global-app-quota";r=4894;t=') and ', "tenant-app-quota";r=0;t=' in near
+    refused = api.v1("/group")
+    assert refused.status_code == 429 and refused.headers["ratelimit-reason"] == "confluence-quota-tenant-based"
+    assert api("GET", "/rest/api/group", cloud_id=api.site.sites[1].cloud_id).status_code == 200
+
+
 def test_before_enforcement_the_headers_are_beta_and_nothing_is_refused(serve) -> None:
     api = serve(quota_headers="beta", quota=10)
     assert api.v1("/group").status_code == 200

@@ -18,7 +18,7 @@ from tests.practice.support import Api, authorize_url, exchange, refresh, values
 ELSEWHERE = {
     "test_consent.py": {"grant_level", "refusal", "user_apps_blocked", "duplicate_resource", "no_resources"},
     "test_tokens.py": {"code_lifetime", "refresh_absolute", "reuse_ends_family"},
-    "test_limits.py": {"quota", "quota_headers", "burst", "retry_after_form", "body_429"},
+    "test_limits.py": {"quota", "quota_headers", "burst", "retry_after_form", "body_429", "tenant_quota"},
     "test_confluence.py": {
         "group_limit_over_cap",
         "space_role_mode",
@@ -65,6 +65,20 @@ def access_dies_on_refresh(serve: Callable[..., Api]) -> None:
         api = serve(access_dies_on_refresh=dies)
         refresh(api.site, api.token["refresh_token"])
         assert api.v1("/group").status_code == status
+
+
+@check
+def callback_urls(serve: Callable[..., Api]) -> None:
+    site = serve(callback_urls=1).site
+    with pytest.raises(InputError, match="1 callback URLs at most"):
+        site.allow_redirect("http://localhost:2/")
+
+
+@check
+def reset_with_seconds(serve: Callable[..., Api]) -> None:
+    for with_seconds, form in ((True, r"T\d\d:00:00Z"), (False, r"T\d\d:00Z")):
+        reset = serve(reset_with_seconds=with_seconds).v1("/group").headers["x-ratelimit-reset"]
+        assert re.search(form + "$", reset)
 
 
 @check

@@ -155,6 +155,8 @@ def test_nothing_secret_is_recorded_or_printed(site: PracticeSite, capfd: pytest
     usable(site, refreshed["access_token"])
     assert [r.name for r in site.requests] == ["authorize", "consent", "exchange", "refresh", "groups"]
     assert site.count("refresh") == 1 and site.count("/oauth/token") == 2
+    # A name is never taken for a part of a path: "me" is in "membersByGroupId" too.
+    assert site.count("me") == site.count("user") == 0
     seen = repr(site.requests) + repr(site.apps) + "".join(capfd.readouterr())
     for secret in (fresh, tokens["access_token"], tokens["refresh_token"], site.client_secret, "state-of-the-client"):
         assert secret not in seen
