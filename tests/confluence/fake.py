@@ -6,7 +6,6 @@ strange answer, without a socket.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,18 +87,16 @@ class Fake:
             return httpx2.Response(200 if known else 404, json={"id": query["id"], "name": "n"} if known else {})
         if path.endswith("/membersByGroupId"):
             ids = self.groups.get(path.split("/")[2], [])
-            rows = [
-                {"accountId": one, "displayName": one, "accountType": "atlassian", "operations": [{"operation": "use"}]}
-                for one in ids
-            ]
-            return self.page(path, rows, query)
+            return self.page(path, ids, query, _person)
         if path == "/group/userByGroupId":
             return httpx2.Response(201 if request.method == "POST" else 204)
         return httpx2.Response(404, json={"statusCode": 404, "message": "no such path"})
 
-    def page(self, path: str, rows: list[dict[str, Any]], query: httpx2.QueryParams) -> httpx2.Response:
+    def page(
+        self, path: str, rows: list[Any], query: httpx2.QueryParams, show: Callable[[Any], Any] = lambda row: row
+    ) -> httpx2.Response:
         start, limit = int(query.get("start", 0)), min(int(query.get("limit", 200)), self.cap)
-        part = rows[start : start + limit]
+        part = [show(row) for row in rows[start : start + limit]]
         body: dict[str, Any] = {"results": part, "start": start, "limit": limit, "size": len(part), "_links": {}}
         if query.get("shouldReturnTotalSize") == "true":
             body["totalSize"] = len(rows)
@@ -112,5 +109,5 @@ class Fake:
         return Spoke(options.pop("connection", connection()), options.pop("tokens", FakeTokens()), **options)
 
 
-def bodies(fake: Fake) -> list[Any]:
-    return [json.loads(request.content) if request.content else None for request in fake.requests]
+def _person(one: str) -> dict[str, Any]:
+    return {"accountId": one, "displayName": one, "accountType": "atlassian", "operations": [{"operation": "use"}]}
