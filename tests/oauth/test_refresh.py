@@ -116,6 +116,28 @@ def test_sixteen_threads_and_two_instances_share_one_refresh(slow_place: Place, 
     assert site.count("refresh") == 1 and len(set(found)) == 1 and isinstance(found[0], Secret)
 
 
+def test_two_that_both_announced_a_refresh_need_one(
+    place: Place, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two processes do: each has a store of its own, both have seen the expired token, both stand at the lock."""
+    connection = granted(place, site)
+    second = Store(place.store.url)
+    other = Place(second, site)
+    site.advance(4000)
+    both = threading.Barrier(2)
+    for tokens in (place.tokens, other.tokens):
+
+        def mark(*args: Any, _mark: Any = tokens._mark) -> Any:
+            found = _mark(*args)
+            both.wait(5)
+            return found
+
+        monkeypatch.setattr(tokens, "_mark", mark)
+    found = in_threads([lambda t=t: t.access_token(connection) for t in (place.tokens, other.tokens)])
+    second.close()
+    assert site.count("refresh") == 1 and found[0] == found[1]
+
+
 def test_readers_of_another_connection_do_not_wait_for_a_refresh(
     slow_place: Place, site: PracticeSite, wire: Wire
 ) -> None:

@@ -48,7 +48,8 @@ def works_from_here_on(place: Place, site: PracticeSite, connection: object) -> 
 def test_eight_processes_of_ten_tasks_half_of_them_cancelled_need_one_refresh(place: Place, site: PracticeSite) -> None:
     connection = granted(place, site)
     site.advance(4000)
-    workers = [start(connection.connection_id, site, seed, cancel=True) for seed in range(PROCESSES)]
+    # The answer takes a moment, so that the others stand at the lock before the first has it.
+    workers = [start(connection.connection_id, site, seed, cancel=True, slow=0.1) for seed in range(PROCESSES)]
     ready(workers)
     for worker in workers:
         go(worker)

@@ -160,7 +160,7 @@ def test_a_damaged_row_is_told_and_the_other_connections_work(place: Place, site
     assert place.tokens.access_token(bad), "the way out works"
 
 
-def test_a_row_cut_short_keeps_its_key_in_the_ring(place: Place, site: PracticeSite) -> None:
+def test_a_row_cut_short_does_not_stop_the_rotation(place: Place, site: PracticeSite) -> None:
     bad, good = granted(place, site), granted(place, site, name="Second")
     with place.store.write() as db:
         which = credentials.c.connection_id == bad.connection_id
@@ -170,6 +170,26 @@ def test_a_row_cut_short_keeps_its_key_in_the_ring(place: Place, site: PracticeS
     assert place.tokens.access_token(good)
     with pytest.raises(VaultError):
         place.tokens.access_token(bad)
+
+
+def test_a_key_stays_as_long_as_something_is_sealed_by_it(
+    place: Place, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = granted(place, site)
+    old, turns = place.vault.sealer(), iter(range(9))
+
+    def somebody_who_took_the_key_before(db: sa.Connection) -> None:
+        if next(turns) == 1:
+            db.execute(sa.update(credentials).values(client_secret=old.seal(b'{"connection": "", "secret": "s"}')))
+
+    monkeypatch.setattr(place.vault, "_take_turns", somebody_who_took_the_key_before)
+    place.vault.rotate()
+    assert place.vault.status().keys == 2 and "rotate again" in place.vault.status().words
+    with place.store.read() as db:
+        assert place.vault.unseal(db.execute(sa.select(credentials.c.client_secret)).scalar_one())
+    assert place.tokens.access_token(connection)
+    place.vault.rotate()
+    assert place.vault.status().keys == 1
 
 
 def test_secrets_copied_to_another_connection_do_not_open_there(place: Place, site: PracticeSite) -> None:
