@@ -8,7 +8,7 @@ from typing import Any
 from spokekit.practice._seed_spaces import SPACE_ROLES
 from spokekit.practice._seeds import Space, SpaceGrant
 from spokekit.practice._wire import Answer, json_answer, v2_error
-from spokekit.practice.contents import Page, pages_of, visible_spaces
+from spokekit.practice.contents import Page, pages_of, remembered, visible_spaces
 from spokekit.practice.paging import Call, v2_page
 
 _BAD = "INVALID_REQUEST_PARAMETER"
@@ -244,18 +244,23 @@ def list_pages(call: Call) -> Answer:
         or query.first("subtype", "page") not in ("page", "live")
     ):
         return v2_error(400, _BAD, "One of id, space-id, status, sort, subtype and body-format is not valid.")
-    found = [
-        page
-        for space in spaces
-        if not space_ids or space.space_id in space_ids
-        for page in pages_of(space)
-        if page.status in status and (not ids or str(page.page_id) in ids) and (not title or page.title == title)
-    ]
-    if query.first("depth") == "root":
-        found = [page for page in found if not page.parent_id]
-    if sort != "id":
-        by_title = sort.endswith("title")
-        found.sort(key=lambda p: p.title if by_title else f"{p.page_id:020d}", reverse=sort.startswith("-"))
+
+    def matching() -> list[Page]:
+        found = [
+            page
+            for space in spaces
+            if not space_ids or space.space_id in space_ids
+            for page in pages_of(space)
+            if page.status in status and (not ids or str(page.page_id) in ids) and (not title or page.title == title)
+        ]
+        if query.first("depth") == "root":
+            found = [page for page in found if not page.parent_id]
+        if sort != "id":
+            by_title = sort.endswith("title")
+            found.sort(key=lambda p: p.title if by_title else f"{p.page_id:020d}", reverse=sort.startswith("-"))
+        return found
+
+    found = remembered(call, matching)
     body = query.first("body-format") == "storage"
     return v2_page(call, path, found, lambda page: _page(call, page, body=body))
 

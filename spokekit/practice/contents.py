@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from spokekit.practice._seeds import Space
 from spokekit.practice.paging import Call
 from spokekit.practice.world import SITE_ADMIN, World
+
+T = TypeVar("T")
 
 _TITLES = ("Home", "Meeting notes", "How we work", "Decisions", "Glossary", "Frequently asked questions")
 
@@ -25,7 +29,7 @@ class Page:
     status: str = "current"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def pages_of(space: Space) -> tuple[Page, ...]:
     """Return the pages of a space, by id: a home page and two to five below it, the last of them archived."""
     first = int(space.space_id) + 1
@@ -42,6 +46,18 @@ def pages_of(space: Space) -> tuple[Page, ...]:
         )
         for number, title in enumerate(_TITLES[:count])
     )
+
+
+def remembered(call: Call, make: Callable[[], list[T]]) -> list[T]:
+    """Return the whole list behind a page, made once for all the pages that a client asks for."""
+    world = call.world
+    asked = tuple(sorted(pair for pair in call.query.pairs if pair[0] not in ("cursor", "limit", "start", "next")))
+    key = (world.version, call.account_row, call.name, call.path.get("id", ""), asked)
+    if key not in world.lists:
+        if len(world.lists) >= 8:
+            world.lists.clear()
+        world.lists[key] = make()
+    return world.lists[key]
 
 
 def visible_spaces(call: Call) -> list[Space]:

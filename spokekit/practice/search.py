@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from spokekit.practice._wire import Answer, json_answer, v1_error
 from spokekit.practice.confluence_v1 import user_json
-from spokekit.practice.contents import Page, pages_of, visible_spaces
+from spokekit.practice.contents import Page, pages_of, remembered, visible_spaces
 from spokekit.practice.paging import Call, make_cursor, read_cursor, start_and_limit, v1_links, window
 
 _TOKEN = re.compile(r'\s*(?:(")((?:[^"\\]|\\.)*)"|(!=|!~|[=~(),])|([^\s"=~!(),]+))')
@@ -178,7 +178,10 @@ def search(call: Call) -> Answer:
         if found is None:
             return v1_error(400, "The cursor is not valid.", kind="BadRequestException")
         start = found
-    pages = [p for s in visible_spaces(call) for p in pages_of(s) if p.status == "current" and test(_row(p))]
+    spaces, matches = visible_spaces(call), test
+    pages = remembered(
+        call, lambda: [p for s in spaces for p in pages_of(s) if p.status == "current" and matches(_row(p))]
+    )
     short = call.switches.search_short_pages and limit > 2
     shown, ahead, total = window(call, pages, start, limit - 1 if short else limit)
     links = {"base": call.base, "context": "/wiki", "self": f"{call.base}/rest/api/search"}

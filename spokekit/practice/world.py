@@ -7,7 +7,7 @@ dictionaries, since a world of 8 million memberships has to fit beside the noteb
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -132,6 +132,7 @@ class World:
         # Answers that are dear to make; the rooms that answer fill them.
         self.user_texts: dict[int, str] = {}
         self.visible: dict[tuple[int, int], list[Space]] = {}
+        self.lists: dict[Hashable, list[Any]] = {}
 
     # -- people ---------------------------------------------------------------------------------------------
 
