@@ -61,6 +61,8 @@ def _not_walked(audit: Audit) -> list[str]:
 
 
 def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
+    # Names are those of the newer state, or of the older one for what is gone.
+    at_one_end = f"(until = {_STILL} OR (since <= $n AND until > $n))"
     # A membership that ended and came back in between is the same at both ends.
     return after.sql(
         f"""
@@ -71,10 +73,10 @@ def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
                    UNION ALL SELECT 'removed' AS change, * FROM was ANTI JOIN now USING (group_no, user_no)),
              g AS (SELECT group_no, arg_max(name, until) AS name, arg_max(group_id, until) AS group_id,
                           arg_max(access, until) AS access
-                   FROM group_history WHERE group_no IN (SELECT group_no FROM x) GROUP BY group_no),
+                   FROM group_history WHERE group_no IN (SELECT group_no FROM x) AND {at_one_end} GROUP BY group_no),
              u AS (SELECT user_no, arg_max(display_name, until) AS display_name,
                           arg_max(account_id, until) AS account_id
-                   FROM user_history WHERE user_no IN (SELECT user_no FROM x) GROUP BY user_no)
+                   FROM user_history WHERE user_no IN (SELECT user_no FROM x) AND {at_one_end} GROUP BY user_no)
         SELECT change, g.name AS group_name, g.group_id, g.access, u.display_name AS person, u.account_id
         FROM x JOIN g USING (group_no) JOIN u USING (user_no)
         ORDER BY g.name, g.group_id, change, person, u.account_id""",

@@ -69,9 +69,11 @@ def later(key: Any, groups: int, users: int, rng: Any) -> Any:
 
     count = int(len(key) * TURNOVER)
     kept = np.delete(key, rng.choice(len(key), count, replace=False))
-    joined = (rng.integers(0, groups, 2 * count) << 32) | rng.integers(0, users, 2 * count)
-    joined = np.setdiff1d(joined, key)[:count]
-    return np.sort(np.concatenate([kept, joined]))
+    joined = np.unique((rng.integers(0, groups, 2 * count) << 32) | rng.integers(0, users, 2 * count))
+    place = np.searchsorted(key, joined)
+    joined = joined[key[np.minimum(place, len(key) - 1)] != joined]
+    joined = np.sort(rng.choice(joined, count, replace=False))
+    return np.insert(kept, np.searchsorted(kept, joined), joined)
 
 
 def frames(folder: Path, *, is_later: bool = False, names: tuple[str, ...] = ()) -> Any:
