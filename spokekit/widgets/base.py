@@ -59,6 +59,23 @@ _SIGNS: dict[Kind, tuple[str, str]] = {
     "busy": ("…", "Working."),
 }
 
+# For errors that name the next step in one word only.
+_NEXT: dict[str, str] = {
+    "wait": "Wait a little, then try again.",
+    "retry": "Try again; if it stays, look at the service's status page.",
+    "refresh": "Try again: the token is renewed.",
+    "consent": "Get the OAuth token again (notebook 3).",
+    "fix_input": "Change what was entered and try again.",
+    "fix_secret": "Enter the client secret again (notebook 2).",
+    "fix_redirect": "Register the redirect URL at the app, character for character.",
+    "fix_scopes": "Change the scopes of the connection (notebook 2), then get the token again.",
+    "enable_scope": "Enable the scope at the app, then get the token again.",
+    "ask_site_admin": "Ask an administrator of the site.",
+    "choose_site": "Choose the site.",
+    "register_group": "Register the group first (notebook 4).",
+    "preview_again": "Make a new preview.",
+}
+
 _memory: dict[tuple[str, str], dict[str, Any]] = {}
 
 
@@ -306,7 +323,8 @@ def _sign(kind: Kind) -> str:
 def explain(error: BaseException) -> tuple[str, str, str]:
     """Return what happened, the likely cause and the next step; unknown exceptions are named and scrubbed."""
     if isinstance(error, SpokekitError):
-        return scrub(error.message), scrub(error.likely or ""), scrub(error.hint or "")
+        hint = error.hint or _NEXT.get(error.next_step, "")
+        return scrub(error.message), scrub(error.likely or ""), scrub(hint)
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted.", "", "Start it again when you like."
     detail = scrub(str(error)).strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import traitlets as tr
@@ -13,7 +13,7 @@ import traitlets as tr
 from spokekit import _portal
 from spokekit._secret import Secret
 from spokekit.confluence.models import Progress
-from spokekit.errors import Cancelled, InputError, SpokekitError
+from spokekit.errors import Cancelled, InputError, NextStep, SpokekitError
 from spokekit.widgets import base
 from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text
 
@@ -66,9 +66,15 @@ def test_an_error_says_what_happened_why_and_what_next() -> None:
     demo.show_error(InputError("It <broke>.", likely="Rain.", hint="Wait."))
     assert demo.status == "It <broke>. Rain. Wait."
     assert shown(demo).index("It &lt;broke&gt;.") < shown(demo).index("Rain.") < shown(demo).index("Wait.")
+    demo.show_error(SpokekitError("Refused.", next_step="ask_site_admin"))
+    assert demo.status == "Refused. Ask an administrator of the site."
     demo.show_error(KeyError("token=abcdefgh1"))
     assert "fault of its own: KeyError" in demo.status
     assert "abcdefgh1" not in demo.status + shown(demo)
+
+
+def test_every_next_step_has_a_sentence() -> None:
+    assert set(base._NEXT) == set(get_args(NextStep)) - {"none"}
 
 
 def test_what_a_callback_raises_is_shown_in_the_component() -> None:

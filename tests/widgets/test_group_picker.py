@@ -146,6 +146,30 @@ def test_a_site_that_is_gone_loses_nothing_that_was_chosen(picker: GroupPicker, 
     assert len(picker.lists["selected"].options) == 5
 
 
+@pytest.mark.parametrize("fault", ["cut:3", "reset:3", "short-pages:4"])
+def test_an_answer_that_stops_in_the_middle_is_read_again(connected: Workspace, site: PracticeSite, fault: str) -> None:
+    site.faults.add(fault)
+    picker = GroupPicker(workspace=connected)
+    picker.settled()
+    assert {line.name for line in picker.model.lines.values()} == set(site.world.frames()["groups"]["name"])
+    assert picker.status == ""
+
+
+def test_an_answer_that_makes_no_sense_is_told_and_nothing_is_lost(picker: GroupPicker, site: PracticeSite) -> None:
+    picker.add_all.click()
+    chosen = picker.selected
+    site.faults.add("missing-results:1")
+    picker.reload.click()
+    with pytest.raises(SpokekitError):
+        picker.settled()
+    assert picker.status_kind == "error"
+    assert "<p><span class='sk-word'>Next:</span>" in picker._status_html.value
+    site.faults.clear()
+    picker.reload.click()
+    picker.settled()
+    assert picker.selected == chosen
+
+
 def test_an_incomplete_list_says_so(connected: Workspace) -> None:
     groups = pd.DataFrame(
         [("1", "a group", "user", "ADMINS", "USERBASE_GROUP")],
