@@ -7,7 +7,7 @@ from collections import defaultdict
 from email.utils import format_datetime
 
 from spokekit.practice._wire import Answer, json_answer
-from spokekit.practice.oauth import Clock
+from spokekit.practice.apps import Clock
 from spokekit.practice.switches import Switches
 
 HOUR = 3600

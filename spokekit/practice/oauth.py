@@ -7,81 +7,15 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from spokekit.errors import InputError
 from spokekit.practice._wire import Answer, gateway_error, json_answer, oauth_error
+from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
-
-DEFAULT_SCOPES = (
-    "ace:confluence",
-    "read:page:confluence",
-    "search:confluence",
-    "read:confluence-groups",
-    "write:confluence-groups",
-    "read:confluence-user",
-    "read:me",
-    "read:account",
-    "offline_access",
-)
-"""What ServiceNow's connection form asks for, in its order; the practice site's first app has them enabled."""
-
-TICKED_SCOPES = ("search:confluence", "read:confluence-groups", "write:confluence-groups", "read:confluence-user")
-"""The four that ServiceNow's set-up page tells people to tick; the second app has only these."""
-
-SPOKEKIT_SCOPES = (
-    "read:user:confluence",
-    "read:content-details:confluence",
-    "read:space:confluence",
-    "read:space.permission:confluence",
-    "read:configuration:confluence",
-    "read:group:confluence",
-    "write:group:confluence",
-    "read:page:confluence",
-    "read:content.metadata:confluence",
-)
-"""Granular scopes for spaces, permissions and users in bulk; the first app has them enabled too."""
-
-REPORT_SCOPE = "report:personal-data"
-"""Scope of the personal-data report. ECO-533: it is ticked on the app, and no 3LO token ever holds it."""
-
-JIRA_SCOPES = ["read:jira-work", "read:jira-user"]
-
-
-class Clock:
-    """Wall clock that tests move forward."""
-
-    def __init__(self) -> None:
-        self.offset = 0.0
-
-    def now(self) -> float:
-        """Return the site's time in POSIX seconds."""
-        return time.time() + self.offset
-
-
-@dataclass(eq=False)
-class App:
-    """An OAuth 2.0 (3LO) app of the practice developer console."""
-
-    name: str
-    client_id: str
-    client_secret: str = field(repr=False)
-    scopes: tuple[str, ...]
-    redirect_uris: list[str] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class Grant:
-    """One account's consent to one app; there is one per pair, and a new consent replaces its scopes."""
-
-    app: App
-    account_id: str
-    scopes: tuple[str, ...]
-    sites: set[str]
 
 
 @dataclass(eq=False)

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 
 from spokekit.practice._wire import HTML, Answer
-from spokekit.practice.oauth import App, Pending
+from spokekit.practice.apps import App
+from spokekit.practice.oauth import Pending
 from spokekit.practice.world import World
 
 #: What each scope lets an app do, in the words of the consent page.

@@ -11,7 +11,8 @@ import datetime as dt
 import json
 
 from spokekit.practice._wire import Answer, gateway_error, json_answer
-from spokekit.practice.oauth import REPORT_SCOPE, Access
+from spokekit.practice.apps import REPORT_SCOPE
+from spokekit.practice.oauth import Access
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 

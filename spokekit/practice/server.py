@@ -27,18 +27,18 @@ from spokekit.errors import (
 )
 from spokekit.practice._front import Front, Server
 from spokekit.practice._wire import Exchange, RequestRecord
-from spokekit.practice.faults import Faults
-from spokekit.practice.gateway import ROUTES, Gateway
-from spokekit.practice.limits import Limits
-from spokekit.practice.oauth import (
+from spokekit.practice.apps import (
     DEFAULT_SCOPES,
     REPORT_SCOPE,
     SPOKEKIT_SCOPES,
     TICKED_SCOPES,
     App,
-    AuthServer,
     Clock,
 )
+from spokekit.practice.faults import Faults
+from spokekit.practice.gateway import ROUTES, Gateway
+from spokekit.practice.limits import Limits
+from spokekit.practice.oauth import AuthServer
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
