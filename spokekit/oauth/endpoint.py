@@ -6,8 +6,10 @@ has a local variable that holds a secret while an error leaves it: a traceback m
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,11 +17,14 @@ import httpx2
 
 from spokekit._secret import Secret, guard_logs
 from spokekit.connections.connection import Connection
-from spokekit.errors import SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
+from spokekit.errors import InputError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
 from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, clean, explain, seconds_to_wait
+from spokekit.oauth.environment import LOOPBACK_NAMES
 
-# Together well below the 60 s that another writer waits for the store.
+# Together well below the 60 s that another writer waits for the store. The last one is for the whole answer, since a
+# server that sends a byte now and then never runs into the one between two bytes.
 TIMEOUTS = httpx2.Timeout(15.0, connect=5.0)
+DEADLINE = 20.0
 _MOST_BYTES = 1_000_000
 
 
@@ -52,6 +57,22 @@ class Account:
     name: str
 
 
+@dataclass(frozen=True)
+class _Reply:
+    """An answer, read to its end; nothing shows its body."""
+
+    status: int
+    headers: httpx2.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """Return the decoded body, or None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
 class Endpoint:
     """The authorisation server and the gateway's two token-level addresses, for one connection."""
 
@@ -63,8 +84,15 @@ class Endpoint:
         self._transport = transport
 
     def _client(self) -> httpx2.Client:
-        headers = {"Accept": "application/json"}
-        return httpx2.Client(transport=self._transport, timeout=TIMEOUTS, follow_redirects=False, headers=headers)
+        hosts = {urlsplit(address).hostname or "" for address in (self._auth, self._api)}
+        return httpx2.Client(
+            transport=self._transport,
+            timeout=TIMEOUTS,
+            follow_redirects=False,
+            headers={"Accept": "application/json"},
+            # A company's proxy does not know this computer's practice site.
+            trust_env=not hosts <= LOOPBACK_NAMES,
+        )
 
     # -------------------------------------------------------------- tokens
 
@@ -90,23 +118,30 @@ class Endpoint:
     def _token(self, purpose: Purpose, fields: Mapping[str, str | Secret], secret: Secret) -> TokenAnswer:
         fields = {**fields, "client_id": self._client_id, "client_secret": secret}
         with self._client() as client:
-            response = self._post(client, "json", fields)
-            if isinstance(response, httpx2.Response) and _wants_a_form(response):
-                response = self._post(client, "data", fields)
-        if not isinstance(response, httpx2.Response):
-            raise response
-        found = _read_token(response)
+            reply = self._post(client, "json", fields)
+            if isinstance(reply, _Reply) and _wants_a_form(reply):
+                reply = self._post(client, "data", fields)
+        if not isinstance(reply, _Reply):
+            raise reply
+        found = _read_token(reply)
         if isinstance(found, Refusal):
             raise explain(found, purpose)
         return found
 
-    def _post(
-        self, client: httpx2.Client, encoding: str, fields: Mapping[str, str | Secret]
-    ) -> httpx2.Response | TransportError:
+    def _post(self, client: httpx2.Client, encoding: str, fields: Mapping[str, str | Secret]) -> _Reply | SpokekitError:
         try:
-            return client.post(
+            return _fetch(
+                client,
+                "POST",
                 f"{self._auth}/oauth/token",
-                **{encoding: {k: v.reveal() if isinstance(v, Secret) else v for k, v in fields.items()}},  # type: ignore[arg-type]
+                **{encoding: {k: v.reveal() if isinstance(v, Secret) else v for k, v in fields.items()}},
+            )
+        except UnicodeError:
+            # Its own text would be the whole body.
+            return InputError(
+                "The client id, the secret or the code holds characters that cannot be sent.",
+                field="client_secret",
+                hint="Copy it again from the app's Settings page.",
             )
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             # The library's error holds the request, and that the secret: only its kind goes on.
@@ -136,14 +171,12 @@ class Endpoint:
         failure: SpokekitError
         try:
             with self._client() as client:
-                response = client.get(self._api + path, headers={"Authorization": f"Bearer {token.reveal()}"})
-            if response.status_code == 200 and len(response.content) <= _MOST_BYTES:
-                return response.json()
-            failure = _get_failure(response, path)
+                reply = _fetch(client, "GET", self._api + path, headers={"Authorization": f"Bearer {token.reveal()}"})
+            if reply.status == 200:
+                return reply.json()
+            failure = _get_failure(reply, path)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             failure = _transport_error(error, self._api, f"GET {path}")
-        except ValueError:
-            failure = _unexpected(path.rsplit("/", 1)[-1])
         raise failure
 
     # -------------------------------------------------------------- metadata
@@ -160,39 +193,49 @@ class Endpoint:
         for name in ("oauth-authorization-server", "openid-configuration"):
             try:
                 with self._client() as client:
-                    response = client.get(f"{self._auth}/.well-known/{name}", timeout=3.0)
-                methods = response.json().get("code_challenge_methods_supported") if response.is_success else None
-            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, AttributeError):
+                    reply = _fetch(client, "GET", f"{self._auth}/.well-known/{name}", timeout=3.0)
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
                 continue
+            about = reply.json() if reply.status == 200 else None
+            methods = about.get("code_challenge_methods_supported") if isinstance(about, dict) else None
             if isinstance(methods, list):
                 return "S256" in methods
         return False
 
 
-def _wants_a_form(response: httpx2.Response) -> bool:
+def _fetch(client: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:
+    """Send a request and read the answer, no longer and no further than is sensible; raises httpx2's errors."""
+    ends = time.monotonic() + DEADLINE
+    body = bytearray()
+    with client.stream(method, address, **more) as response:
+        for part in response.iter_bytes():
+            body += part
+            if time.monotonic() > ends:
+                raise httpx2.ReadTimeout("The answer takes too long.", request=response.request)
+            if len(body) > _MOST_BYTES:
+                # No answer that is meant for us is so long.
+                body.clear()
+                break
+    return _Reply(response.status_code, response.headers, bytes(body))
+
+
+def _wants_a_form(reply: _Reply) -> bool:
     # Atlassian documents JSON; RFC 6749 a form. A strict server refuses the other before it reads the fields.
-    if response.status_code == 415:
-        return True
-    return response.status_code == 400 and b"form-urlencoded" in response.content[:2000]
+    return reply.status == 415 or (reply.status == 400 and b"form-urlencoded" in reply.body[:2000])
 
 
-def _read_token(response: httpx2.Response) -> TokenAnswer | Refusal:
+def _read_token(reply: _Reply) -> TokenAnswer | Refusal:
     """Return the token, or what is left of the answer; never raises, since its locals hold tokens."""
-    wait = seconds_to_wait(response.headers.get("retry-after"))
-    data: Any = None
-    if len(response.content) <= _MOST_BYTES:
-        try:
-            data = response.json()
-        except (ValueError, RecursionError):
-            data = None
+    wait = seconds_to_wait(reply.headers.get("retry-after"))
+    data = reply.json()
     if not isinstance(data, dict):
-        return Refusal(response.status_code, is_json=False, retry_after=wait)
-    if response.status_code == 200:
+        return Refusal(reply.status, is_json=False, retry_after=wait)
+    if reply.status == 200:
         token = TokenAnswer.of(data)
         if token is not None:
             return token
     return Refusal(
-        response.status_code,
+        reply.status,
         clean(data.get("error") or "", 80),
         clean(data.get("error_description") or data.get("message") or ""),
         retry_after=wait,
@@ -215,8 +258,8 @@ def _read_sites(data: Any) -> tuple[Site, ...] | None:
     return tuple(sorted(found.values(), key=lambda site: (site.name.casefold(), site.cloud_id)))
 
 
-def _get_failure(response: httpx2.Response, path: str) -> SpokekitError:
-    status, endpoint = response.status_code, f"GET {path}"
+def _get_failure(reply: _Reply, path: str) -> SpokekitError:
+    status, endpoint = reply.status, f"GET {path}"
     if status in (401, 403):
         return TokenRejected(
             f"Atlassian does not accept the new token (status {status}).",
@@ -224,7 +267,7 @@ def _get_failure(response: httpx2.Response, path: str) -> SpokekitError:
             status=status,
             endpoint=endpoint,
         )
-    refusal = Refusal(status, is_json=True, retry_after=seconds_to_wait(response.headers.get("retry-after")))
+    refusal = Refusal(status, is_json=True, retry_after=seconds_to_wait(reply.headers.get("retry-after")))
     if status == 429 or status >= 500:
         return explain(refusal, "code")
     return _unexpected(path.rsplit("/", 1)[-1], status)

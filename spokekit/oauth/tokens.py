@@ -27,6 +27,7 @@ from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
     NotConfigured,
+    NotFound,
     ServiceError,
     SpokekitError,
     TransportError,
@@ -318,7 +319,17 @@ class Tokens:
         which = credentials.c.connection_id == connection.connection_id
         if not db.execute(sa.update(credentials).where(which).values(**values)).rowcount:
             values |= {"credential_id": str(uuid.uuid4()), "connection_id": connection.connection_id}
-            db.execute(sa.insert(credentials).values(**values))
+            try:
+                db.execute(sa.insert(credentials).values(**values))
+            except sa.exc.IntegrityError:
+                gone = NotFound(
+                    f"The connection “{connection.name}” is gone.",
+                    likely="Somebody removed it in the meantime.",
+                    hint="Look at the list of connections again.",
+                )
+            else:
+                return
+            raise gone
 
 
 @dataclass

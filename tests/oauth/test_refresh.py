@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,7 +19,7 @@ import sqlalchemy as sa
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, credentials
 from spokekit.connections.store import Store, default_store
-from spokekit.errors import ConsentNeeded, SpokekitError, StoreError, TransportError
+from spokekit.errors import ConsentNeeded, NotFound, SpokekitError, StoreError, TransportError, UnexpectedAnswer
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, configured, granted, in_threads
 
@@ -361,6 +365,87 @@ def test_a_wrong_secret_keeps_the_token_and_a_right_one_cures_it(place: Place, s
     place.tokens.set_client_secret(connection, Secret(site.client_secret))
     place.tokens.access_token(connection)
     assert place.tokens.status(connection).state == "valid"
+
+
+def test_a_removed_connection_is_called_gone(place: Place, site: PracticeSite) -> None:
+    connection = granted(place, site)
+    place.connections.remove(connection.connection_id)
+    for work in (
+        lambda: place.tokens.save_grant(connection, site.issue_token()),
+        lambda: place.tokens.set_client_secret(connection, Secret("x")),
+    ):
+        with pytest.raises(NotFound, match="is gone"):
+            work()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_the_lock(
+    place: Place, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = granted(place, site)
+    site.advance(4000)
+
+    def drip() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.05)
+            yield b" "
+
+    monkeypatch.setattr("spokekit.oauth.endpoint.DEADLINE", 0.3)
+    place.tokens._transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=drip()))
+    with pytest.raises(TransportError, match="in time"):
+        place.tokens.access_token(connection)
+    endless = httpx2.Response(200, content=(b"x" * 100_000 for _ in range(10**9)))
+    place.tokens._transport = httpx2.MockTransport(lambda _: endless)
+    with pytest.raises(UnexpectedAnswer, match="not JSON"):
+        place.tokens.access_token(connection)
+    place.tokens._transport = None
+    assert place.tokens.access_token(connection)
+
+
+def test_a_proxy_of_the_company_is_not_asked_for_the_practice_site(
+    place: Place, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    connection = granted(place, site)
+    site.advance(4000)
+    assert place.tokens.access_token(connection)
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "at its end"])
+def test_a_program_that_stops_during_a_refresh_still_writes_the_token_down(
+    place: Place, site: PracticeSite, ending: str
+) -> None:
+    connection = granted(place, site)
+    site.advance(4000)
+    program = f"""
+import signal, sys, threading, time, os
+sys.argv = ["", {connection.connection_id!r}, {str(site.clock.offset)!r}]
+from datetime import UTC, datetime, timedelta
+from spokekit.connections.connection import Connections
+from spokekit.connections.store import default_store
+from spokekit.oauth.tokens import Tokens
+from spokekit.oauth.vault import Vault
+from tests.oauth.stress_worker import SlowLine
+store = default_store()
+ahead = timedelta(seconds=float(sys.argv[2]))
+tokens = Tokens(store, Vault.open(store), transport=SlowLine(0.3), now=lambda: datetime.now(UTC) + ahead)
+connection = Connections(store).get(sys.argv[1])
+if {ending!r} == "interrupted":
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    tokens.access_token(connection)
+else:
+    threading.Thread(target=tokens.access_token, args=(connection,), daemon=True).start()
+    time.sleep(0.3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ("KeyboardInterrupt" in done.stderr) is (ending == "interrupted"), done.stderr
+    assert site.count("refresh") == 1
+    place.tokens.access_token(connection)
+    assert site.count("refresh") == 1 and place.tokens._record(connection).refresh_started_at is None
 
 
 def test_the_words_for_each_stage_of_a_connection(place: Place, site: PracticeSite) -> None:
