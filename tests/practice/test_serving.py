@@ -113,7 +113,7 @@ def test_a_site_stops_at_once_even_while_it_answers() -> None:
         while site.in_flight == 0:
             time.sleep(0.005)
         started = time.perf_counter()
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 3
     waiting.join(5)
     api.http.close()
     assert got and got != [200] and not waiting.is_alive()
