@@ -92,7 +92,7 @@ class MemberTable:
 def _index(texts: list[str]) -> pd.Index[str]:
     import pandas as pd
 
-    return pd.Index(texts, dtype=object if not texts else None)
+    return pd.Index(texts, dtype="str")
 
 
 def _numbered(texts: list[str]) -> tuple[list[int], list[str]]:
