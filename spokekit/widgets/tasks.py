@@ -28,9 +28,12 @@ class Throttle:
         self._emit = emit
         self._interval = interval
         self._lock = threading.Lock()
+        # Held while the view is written: whoever closes waits until a word that is under way has been said.
+        self._saying = threading.RLock()
         self._last = float("-inf")
         self._pending: Any = None
         self._waiting = False
+        self._closed = False
 
     def __call__(self, value: Any) -> None:
         with self._lock:
@@ -41,25 +44,28 @@ class Throttle:
                 return
             if wait > 0:
                 self._waiting = True
-                # Progress is told from the I/O thread, too, and that one cannot hand work to itself.
-                later = threading.Timer(wait, self._later)
-                later.daemon = True
-                later.start()
+                _portal.submit(self._later, wait)
                 return
             self._last, self._pending = now, None
-        self._emit(value)
+        self._say(value)
 
-    def _later(self) -> None:
+    async def _later(self, wait: float) -> None:
+        await anyio.sleep(wait)
         with self._lock:
             value, self._pending, self._waiting = self._pending, None, False
             self._last = time.monotonic()
         if value is not None:
-            self._emit(value)
+            self._say(value)
+
+    def _say(self, value: Any) -> None:
+        with self._saying:
+            if not self._closed:
+                self._emit(value)
 
     def close(self) -> None:
-        """Drop what is still waiting: the task ended and says its own last word."""
-        with self._lock:
-            self._pending = None
+        """Say nothing more: the task ended and has its own last word, which must not be written over."""
+        with self._saying:
+            self._closed = True
 
 
 class Task:

@@ -95,3 +95,38 @@ def test_the_clipboard(open_notebook: Callable[..., NotebookPage]) -> None:
     for theme in ("light", "dark"):
         notebook.lab.theme(theme)
         notebook.screenshot(f"base-{theme}", demo)
+
+
+FLOOD = """
+from spokekit.confluence.models import Progress
+from spokekit.errors import SpokekitError
+from spokekit.widgets.base import Component, button
+class Flood(Component):
+    def __init__(self):
+        super().__init__("Flood")
+        self.go = button("Flood it", kind="primary")
+        self.on_click(self.go, lambda: self.run(self.work, words="Flooding"))
+        self.disable_while_busy(self.go)
+        self.body = [self.go]
+    def work(self, task):
+        for i in range(60_000):
+            task.progress(Progress(i, 60_000, "drops", f"{i} of 60000 drops"))
+        raise SpokekitError("The well is dry.", likely="It did not rain.", hint="Wait for rain.")
+flood = Flood()
+flood
+"""
+
+
+def test_a_flood_of_progress_leaves_the_page_alive_and_a_failure_is_seen(
+    open_notebook: Callable[..., NotebookPage],
+) -> None:
+    """Beyond 1,000 messages a second JupyterLab drops updates; an exception in a dropped task shows nowhere."""
+    notebook = open_notebook([FLOOD])
+    notebook.run_all()
+    flood = notebook.component("Flood")
+    flood.get_by_role("button", name="Flood it").click()
+    line = flood.locator(".sk-status")
+    expect(line).to_contain_text("The well is dry.", timeout=20_000)
+    expect(line).to_contain_text("Next: Wait for rain.")
+    expect(flood.get_by_role("button", name="Flood it")).to_be_enabled()
+    assert notebook.execute("print(flood.busy)")["said"].strip() == "False"

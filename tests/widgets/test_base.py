@@ -203,6 +203,35 @@ def test_progress_tells_the_time_left_once_it_can_be_guessed() -> None:
     assert (demo._bar.value, demo._bar.max) == (30, 120)
 
 
+def test_a_word_that_is_under_way_never_covers_the_last_one() -> None:
+    """The view is slow, the progress is on its way, and the work fails: the error has to stand at the end."""
+    demo = Demo()
+    entered, release = threading.Event(), threading.Event()
+    say = demo.say
+
+    def slow(words: str, kind: base.Kind = "plain") -> None:
+        if words == "2 of 3":
+            entered.set()
+            release.wait(5)
+        say(words, kind)
+
+    demo.say = slow  # type: ignore[method-assign]
+
+    def work(task: Task) -> None:
+        task.progress("1 of 3")
+        task.progress("2 of 3")
+        assert entered.wait(5)
+        threading.Timer(0.1, release.set).start()
+        raise SpokekitError("Cut off.")
+
+    demo.run(work, words="Walking")
+    with pytest.raises(SpokekitError):
+        demo.settled(5)
+    assert demo.status == "Cut off."
+    time.sleep(0.1)
+    assert demo.status == "Cut off."
+
+
 def test_settled_gives_up_after_its_time() -> None:
     demo = Demo()
     gate = threading.Event()
