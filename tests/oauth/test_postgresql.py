@@ -121,15 +121,14 @@ def test_writers_of_other_rows_and_readers_do_not_wait(shared: Place, site: Prac
     slow = granted(place, site)
     site.advance(4000)
     quick = granted(place, site, name="Second")
-    wire.delay = 1.0
+    wire.delay = 2.0
     refresh = threading.Thread(target=place.tokens.access_token, args=(slow,))
     refresh.start()
     time.sleep(0.3)
-    began = time.monotonic()
     place.tokens.access_token(quick)
     place.tokens.save_grant(quick, site.issue_token())
     place.tokens.status(slow)
-    assert time.monotonic() - began < 0.5
+    assert refresh.is_alive(), "they were answered while the refresh was on its way"
     refresh.join()
 
 

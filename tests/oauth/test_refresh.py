@@ -148,14 +148,13 @@ def test_readers_of_another_connection_do_not_wait_for_a_refresh(
     slow = granted(slow_place, site)
     site.advance(4000)
     quick = granted(slow_place, site, name="Second")
-    wire.delay = 1.0
+    wire.delay = 2.0
     refresh = threading.Thread(target=slow_place.tokens.access_token, args=(slow,))
     refresh.start()
     time.sleep(0.3)
-    began = time.monotonic()
     slow_place.tokens.access_token(quick)
     slow_place.tokens.status(slow)
-    assert time.monotonic() - began < 0.3
+    assert refresh.is_alive(), "they were answered while the refresh was on its way"
     refresh.join()
 
 
@@ -164,13 +163,12 @@ def test_a_store_in_memory_keeps_its_readers_free_too(home: Any, site: PracticeS
     slow = granted(place, site)
     site.advance(4000)
     quick = granted(place, site, name="Second")
-    wire.delay = 1.0
+    wire.delay = 2.0
     refresh = threading.Thread(target=place.tokens.access_token, args=(slow,))
     refresh.start()
     time.sleep(0.3)
-    began = time.monotonic()
     place.tokens.access_token(quick)
-    assert time.monotonic() - began < 0.3
+    assert refresh.is_alive(), "it was answered while the refresh was on its way"
     refresh.join()
     assert site.count("refresh") == 1 and place.tokens.status(slow).state == "valid"
 
@@ -237,6 +235,25 @@ def test_a_lost_answer_keeps_the_token_and_is_tried_again_inside_the_leeway(
     slow_place.tokens.access_token(connection)
     assert row(slow_place, connection).refresh_started_at is None
     assert slow_place.tokens.status(connection).reason == ""
+
+
+def test_a_lost_answer_is_tried_again_in_the_background(
+    slow_place: Place, site: PracticeSite, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person sees the error and goes for a coffee that is longer than the leeway."""
+    monkeypatch.setattr("spokekit.oauth.flights.AGAIN", (0.1, 0.2))
+    connection = granted(slow_place, site)
+    site.advance(4000)
+    wire.plan = ["late", "late"]
+    with pytest.raises(TransportError):
+        slow_place.tokens.access_token(connection)
+    deadline = time.monotonic() + 10
+    while row(slow_place, connection).refresh_started_at is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert site.count("refresh") == 3
+    site.advance(2000)
+    assert slow_place.tokens.access_token(connection)
+    assert site.count("refresh") == 3 and slow_place.tokens.status(connection).reason == ""
 
 
 def test_a_lost_answer_after_the_leeway_says_what_happened(slow_place: Place, site: PracticeSite, wire: Wire) -> None:
