@@ -237,7 +237,7 @@ class Front:
                 if order.get("clear"):
                     site.faults.clear(*(order["clear"] if isinstance(order["clear"], list) else ()))
                 site.faults.add(*order.get("add", ()))
-            except (ValueError, AttributeError, TypeError, InputError) as error:
+            except (ValueError, AttributeError, TypeError, RecursionError, InputError) as error:
                 words = error.message if isinstance(error, InputError) else 'Send {"clear": true, "add": ["429:3"]}.'
                 return "faults", "", json_answer(400, {"message": words}, points=0)
         active = [

@@ -182,7 +182,7 @@ def delete_group(call: Call) -> Answer:
 
 def is_site_admin(call: Call) -> bool:
     """Whether who calls is in a group that gives site administration."""
-    return any(call.world.group_access[row] & SITE_ADMIN for row in call.world.groups_of(call.account_row))
+    return bool(call.world.site_admins[call.account_row])
 
 
 # -- people -------------------------------------------------------------------------------------------------

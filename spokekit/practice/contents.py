@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from spokekit.practice._seeds import Space
 from spokekit.practice.paging import Call
-from spokekit.practice.world import SITE_ADMIN, World
+from spokekit.practice.world import World
 
 T = TypeVar("T")
 
@@ -72,9 +72,9 @@ def visible_spaces(call: Call) -> list[Space]:
 
 
 def _visible(world: World, row: int) -> list[Space]:
-    groups = world.groups_of(row)
-    if any(world.group_access[group] & SITE_ADMIN for group in groups):
+    if world.site_admins[row]:
         return world.spaces
+    groups = world.groups_of(row)
     mine = {world.group(group).group_id for group in groups} | {world.account_id(row)}
     everyone = {"anonymous-users", "authenticated-users"}
     if not world.is_guest[row]:

@@ -376,7 +376,7 @@ class AuthServer:
 
 def _is_site_admin(world: World, account_id: str) -> bool:
     row = world.user_row(account_id)
-    return row is not None and any(world.group_access[group] & 4 for group in world.groups_of(row))
+    return row is not None and bool(world.site_admins[row])
 
 
 def callback_address(target: str, **values: str) -> str:
@@ -391,7 +391,7 @@ def _fields(body: bytes, content_type: str) -> dict[str, str] | None:
         if kind == "application/x-www-form-urlencoded":
             return dict(parse_qsl(body.decode(), keep_blank_values=True))
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
         return None

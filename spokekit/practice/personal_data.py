@@ -27,7 +27,7 @@ def report_accounts(world: World, switches: Switches, access: Access, body: byte
     try:
         accounts = json.loads(body)["accounts"]
         asked = [(str(a["accountId"]), _moment(a["updatedAt"])) for a in accounts]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return gateway_error(400, "accounts has to be a list of accountId and updatedAt (RFC 3339).")
     if not 1 <= len(asked) <= MOST:
         return gateway_error(400, f"1 to {MOST} accounts can be reported at once.")

@@ -128,7 +128,11 @@ class World:
         self._members: dict[int, Rows] = {}
         self._deleted_groups: set[int] = set()
         self._changed_at: dict[int, float] = {}
-        self.version = 0
+        # Counted up with each change, of anything, of who has access, and of groups and their names.
+        self.version = self._access_version = self._names_version = 0
+        nobody = np.zeros(0, dtype=bool)
+        self._access_cache = (-1, (nobody, nobody))
+        self._orders: tuple[int, dict[int, list[int]]] = (0, {})
         # Answers that are dear to make; the rooms that answer fill them.
         self.user_texts: dict[int, str] = {}
         self.visible: dict[tuple[int, int], list[Space]] = {}
@@ -190,22 +194,30 @@ class World:
         """Return when a person's data last changed (POSIX seconds), for the personal-data report."""
         return self._changed_at.get(row, dt.datetime(2024, 1, 15, tzinfo=dt.UTC).timestamp())
 
-    @cached_property
-    def _licensed_cache(self) -> dict[int, npt.NDArray[np.bool_]]:
-        return {}
-
     @property
     def licensed(self) -> npt.NDArray[np.bool_]:
         """Who may use Confluence: active, and in a group that gives user or admin access, or a guest."""
-        cache = self._licensed_cache
-        if self.version not in cache:
-            inside = np.zeros(self.user_count, dtype=bool)
-            for row in np.flatnonzero(self.group_access & (USER | ADMIN)):
-                if int(row) not in self._deleted_groups:
-                    inside[self.members(int(row))] = True
-            cache.clear()
-            cache[self.version] = (inside | self.is_guest) & (self.status == 0)
-        return cache[self.version]
+        return self._access()[0]
+
+    @property
+    def site_admins(self) -> npt.NDArray[np.bool_]:
+        """Who is in a group that gives site administration."""
+        return self._access()[1]
+
+    def _access(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        version = self._access_version
+        if self._access_cache[0] != version:
+            seated, admins = np.zeros(self.user_count, dtype=bool), np.zeros(self.user_count, dtype=bool)
+            for row in map(int, np.flatnonzero(self.group_access)):
+                if row in self._deleted_groups:
+                    continue
+                if self.group_access[row] & (USER | ADMIN):
+                    seated[self.members(row)] = True
+                if self.group_access[row] & SITE_ADMIN:
+                    admins[self.members(row)] = True
+            # The version is the one from before: a change meanwhile makes the next reader count again.
+            self._access_cache = (version, ((seated | self.is_guest) & (self.status == 0), admins))
+        return self._access_cache[1]
 
     # -- groups ---------------------------------------------------------------------------------------------
 
@@ -245,16 +257,16 @@ class World:
 
     def group_order(self, access: int = 0) -> list[int]:
         """Return the rows of all groups by name, or only of those with one of the bits of ``access``."""
-        cache: dict[Any, list[int]] = self.__dict__.setdefault("_orders", {})
-        key = (self.version, access)
-        if key not in cache:
-            for old in [k for k in cache if k[0] != self.version]:
-                cache.pop(old, None)
+        version = self._names_version
+        if self._orders[0] != version:
+            self._orders = (version, {})
+        cache = self._orders[1]
+        if access not in cache:
             rows = [r for r in range(len(self.group_access)) if r not in self._deleted_groups]
             if access:
                 rows = [r for r in rows if self.group_access[r] & access]
-            cache[key] = sorted(rows, key=lambda r: (self.group_name(r).casefold(), r))
-        return cache[key]
+            cache[access] = sorted(rows, key=lambda r: (self.group_name(r).casefold(), r))
+        return cache[access]
 
     def members(self, row: int) -> Rows:
         """Return the user rows in a group, in the order in which the site lists them."""
@@ -298,7 +310,7 @@ class World:
         if user in rows:
             return False
         self._members[row] = np.append(rows, np.int32(user)).astype(np.int32)
-        self.version += 1
+        self._changed(access=bool(self.group_access[row]))
         return True
 
     def remove_member(self, group: str, account_id: str) -> bool:
@@ -308,7 +320,7 @@ class World:
         if user not in rows:
             return False
         self._members[row] = rows[rows != user]
-        self.version += 1
+        self._changed(access=bool(self.group_access[row]))
         return True
 
     def rename_group(self, group: str, name: str) -> str:
@@ -316,7 +328,7 @@ class World:
         found = self.find_group(group)
         self.former_names[found.group_id] = found.name
         self._group_names[found.row] = name
-        self.version += 1
+        self._changed(names=True)
         return found.group_id
 
     def create_group(self, name: str, *, access: int = 0, managed_by: str = "ADMINS") -> str:
@@ -327,13 +339,13 @@ class World:
         self.group_usage.append("USERBASE_GROUP")
         self._group_names[row] = name
         self._members[row] = np.empty(0, dtype=np.int32)
-        self.version += 1
+        self._changed(access=True, names=True)
         return self._groups.of(row)
 
     def delete_group(self, group: str) -> None:
         """Remove a group; its id is unknown from then on."""
         self._deleted_groups.add(self.find_group(group).row)
-        self.version += 1
+        self._changed(access=True, names=True)
 
     def set_status(self, account_id: str, status: str, *, at: float | None = None) -> None:
         """Set an account to ``active``, ``inactive`` or ``closed``; ``at`` is when (POSIX seconds)."""
@@ -350,7 +362,12 @@ class World:
     def _person_changed(self, row: int, at: float | None) -> None:
         self._changed_at[row] = at if at is not None else dt.datetime.now(dt.UTC).timestamp()
         self.user_texts.clear()
+        self._changed(access=True)
+
+    def _changed(self, *, access: bool = False, names: bool = False) -> None:
         self.version += 1
+        self._access_version += access
+        self._names_version += names
 
     def _known(self, account_id: str) -> int:
         row = self.user_row(account_id)

@@ -260,7 +260,7 @@ def _multi(arguments: dict[str, list[str]]) -> Any:
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return "not JSON"
 
 

@@ -144,3 +144,8 @@ def test_what_is_not_there_is_json_and_bodies_are_bounded(serve: Callable[..., A
     assert api.http.get(f"{api.site.url}oauth/token").status_code == 404
     huge = api.http.post(f"{api.site.url}oauth/token", content=b"x" * 5_000_000)
     assert huge.status_code == 400
+    deep = b"[" * 200_000
+    as_json = {"Content-Type": "application/json", **api.headers}
+    for url in (f"{api.site.url}oauth/token", f"{api.site.url}app/report-accounts/", f"{api.site.url}practice/faults"):
+        assert api.http.post(url, content=deep, headers=as_json).status_code == 400
+    assert api("POST", "/api/v2/users-bulk", content=deep).status_code == 400
