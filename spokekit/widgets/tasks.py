@@ -44,13 +44,15 @@ class Throttle:
                 return
             if wait > 0:
                 self._waiting = True
-                _portal.submit(self._later, wait)
+                # Progress is told from the I/O thread, too, and that one cannot hand work to itself (no `_portal`).
+                later = threading.Timer(wait, self._later)
+                later.daemon = True
+                later.start()
                 return
             self._last, self._pending = now, None
         self._say(value)
 
-    async def _later(self, wait: float) -> None:
-        await anyio.sleep(wait)
+    def _later(self) -> None:
         with self._lock:
             value, self._pending, self._waiting = self._pending, None, False
             self._last = time.monotonic()
