@@ -62,13 +62,14 @@ class GroupPicker(Component):
     ) -> None:
         super().__init__(
             "Add Confluence groups",
-            lead="spokekit manages the members of the groups on the right, and of no others.",
+            lead="spokekit manages the members of the groups under Selected, and of no others.",
             **options,
         )
         if workspace is None:
             from spokekit.workspace import workspace as of_this_process
 
             workspace = of_this_process()
+        self.add_class("sk-picker")
         self._workspace = workspace
         self._name = connection
         self._by = by
