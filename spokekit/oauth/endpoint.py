@@ -17,7 +17,7 @@ import httpx2
 
 from spokekit._secret import Secret, guard_logs
 from spokekit.connections.connection import Connection
-from spokekit.errors import InputError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
+from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
 from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, clean, explain, seconds_to_wait
 from spokekit.oauth.environment import LOOPBACK_NAMES
 
@@ -37,6 +37,11 @@ class AnswerLate(AnswerLost):
 
     def __init__(self, message: str, **more: Any) -> None:
         super().__init__(message, **({"next_step": "wait"} | more))
+
+
+def answer_is_lost(outcome: object) -> bool:
+    """Tell whether the server may have rotated the token although no token came back."""
+    return isinstance(outcome, AnswerLost) or (isinstance(outcome, ServiceError) and outcome.status >= 500)
 
 
 @dataclass(frozen=True)

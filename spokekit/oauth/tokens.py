@@ -10,9 +10,10 @@ killed, the line was cut) is known and tried again within the ten minutes in whi
 from __future__ import annotations
 
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,13 +29,12 @@ from spokekit.errors import (
     ConsentNeeded,
     NotConfigured,
     NotFound,
-    ServiceError,
     SpokekitError,
     TransportError,
     UnexpectedAnswer,
 )
 from spokekit.oauth.answers import TokenAnswer
-from spokekit.oauth.endpoint import AnswerLost, Endpoint
+from spokekit.oauth.endpoint import Endpoint, answer_is_lost
 from spokekit.oauth.flights import awaited, flights, wait_for
 from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_grant, seal_secret
 from spokekit.oauth.status import LEEWAY, Record, TokenStatus, clock, describe
@@ -203,7 +203,8 @@ class Tokens:
     def _join(self, connection: Connection, rejected: Secret | None) -> Future[Secret]:
         """Return the refresh that runs in this process, or start one."""
         work = partial(self._refresh, connection, rejected)
-        return flights(self.store).join(connection.connection_id, work)
+        again = partial(_try_again, weakref.ref(self), connection, rejected)
+        return flights(self.store).join(connection.connection_id, work, again)
 
     def _usable(self, connection: Connection, rejected: Secret | None) -> Secret | None:
         """Return the stored token when it is good as far as we know, None when a refresh is needed."""
@@ -360,9 +361,18 @@ class _Lease:
                 yield db
 
 
+def _try_again(tokens: weakref.ref[Tokens], connection: Connection, rejected: Secret | None) -> None:
+    """Refresh in the background, if anybody still has these tokens open."""
+    owner = tokens()
+    if owner is not None:
+        # Whatever goes wrong was noted in the row, and is told to whoever asks for the token next.
+        with suppress(SpokekitError):
+            owner.access_token(connection, rejected=rejected)
+
+
 def _after_failure(error: SpokekitError, record: Record, now: datetime) -> dict[str, Any]:
     """Return what a failed refresh changes in the row. Nothing here ever takes the sealed grant away."""
-    if isinstance(error, AnswerLost) or (isinstance(error, ServiceError) and error.status >= 500):
+    if answer_is_lost(error):
         # The server may have rotated the token: the mark stays, and the next try falls into the leeway.
         return {"reason": error.message}
     values: dict[str, Any] = {"refresh_started_at": None, "reason": error.message}
