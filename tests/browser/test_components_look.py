@@ -102,6 +102,11 @@ def test_every_component_is_named_readable_and_guarded(gallery: NotebookPage) ->
             component.scroll_into_view_if_needed()
             expect(component.get_by_role("heading").first).to_be_visible()
             found = component.evaluate(AUDIT)
+            for button in component.locator(".jupyter-button:visible:enabled").all():
+                button.hover()
+                found += [f"hovered: {w}" for w in component.evaluate(AUDIT) if w not in found]
+                button.focus()
+                found += [f"focused: {w}" for w in component.evaluate(AUDIT) if w not in found]
             if found:
                 wrong[f"{name}, {theme}"] = found
             gallery.screenshot(f"{name.lower().replace(' ', '-')}-{theme}", component)
