@@ -48,10 +48,10 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
         for (account, details), used in zip(people, in_use, strict=True)
         if used
     ]
-    members = {account for account, _ in people}
+    listed_people = set(accounts)
     # People whom only a grant names; whether they have a licence the members' lists alone would tell.
     nobody = {"is_guest": False, "licensed": False}
-    rows += [_person(account, nobody, found) for account, found in looked_up.items() if account not in members]
+    rows += [_person(account, nobody, found) for account, found in looked_up.items() if account not in listed_people]
     grants = record.kept("grants").values()
     report = _report(
         record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows)

@@ -12,6 +12,7 @@ from spokekit.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 COLUMNS = {
     "change": "text",
@@ -85,23 +86,24 @@ def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
 
 
 def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
+    import numpy as np
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     old, new = _Keys(before), _Keys(after)
-    groups = _translate(old.groups, new.groups)
-    users = _translate(old.users, new.users)
+    groups, users = _translate(old.groups, new.groups), _translate(old.users, new.users)
     left_out = sorted({*_not_walked(before), *_not_walked(after)})
     was, now = _key(groups[old.group_no], users[old.user_no]), _key(new.group_no, new.user_no)
     added, removed = _only_in(now, was), _only_in(was, now)
     if left_out:
-        hidden = new.groups.append(pd.Index([])).get_indexer(pd.Index(left_out))
-        unseen = set(hidden.tolist())
-        added = added[~pd.Series(added >> 32).isin(unseen).to_numpy()]
-        removed = removed[~pd.Series(removed >> 32).isin(unseen).to_numpy()]
+        unseen = pc.index_in(pa.array(left_out, pa.string()), new.groups).drop_null().to_numpy(zero_copy_only=False)
+        added, removed = (keys[~np.isin(keys >> 32, unseen)] for keys in (added, removed))
     all_groups, all_users = _behind(new.groups, old.groups), _behind(new.users, old.users)
     made = []
     for change, keys in (("added", added), ("removed", removed)):
-        group_ids, accounts = all_groups[keys >> 32], all_users[keys & 0xFFFFFFFF]
+        group_ids = all_groups.take(pa.array(keys >> 32)).to_pandas()
+        accounts = all_users.take(pa.array(keys & 0xFFFFFFFF)).to_pandas()
         made.append(pd.DataFrame({"change": change, "group_id": group_ids, "account_id": accounts}))
     changes = pd.concat(made, ignore_index=True)
     changes = _named(changes, "group_id", {"name": "group_name", "access": "access"}, "groups", before, after)
@@ -114,34 +116,32 @@ class _Keys:
     """The memberships of an audit as numbers, with the ids that the numbers stand for."""
 
     def __init__(self, audit: Audit) -> None:
-        import pandas as pd
-
         session = audit.session
         pairs = session.arrow("SELECT group_no, user_no FROM memberships")
         self.group_no, self.user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
         self.groups, self.users = (
-            pd.Index(session.arrow(f"SELECT {number}, {key} FROM {table}_ids ORDER BY 1").column(1).to_pandas())
+            session.arrow(f"SELECT {key} FROM {table}_ids ORDER BY {number}").column(0).combine_chunks()
             for table, number, key in (("groups", "group_no", "group_id"), ("users", "user_no", "account_id"))
         )
 
 
-def _translate(old: pd.Index, new: pd.Index) -> np.ndarray:
+def _translate(old: pa.Array, new: pa.Array) -> np.ndarray:
     """Return for each number of `old` the number in `new`; what `new` does not have gets numbers behind it."""
     import numpy as np
+    import pyarrow.compute as pc
 
-    places = new.get_indexer(old)
+    found = pc.fill_null(pc.index_in(old, new), -1).to_numpy(zero_copy_only=False)
+    places: np.ndarray = found.astype(np.int64)
     missing = np.flatnonzero(places < 0)
     places[missing] = len(new) + np.arange(len(missing))
-    numbers: np.ndarray = places.astype(np.int64)
-    return numbers
+    return places
 
 
-def _behind(new: pd.Index, old: pd.Index) -> np.ndarray:
-    import numpy as np
+def _behind(new: pa.Array, old: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    missing = old[new.get_indexer(old) < 0]
-    ids: np.ndarray = np.concatenate([new.to_numpy(dtype=object), missing.to_numpy(dtype=object)])
-    return ids
+    return pa.concat_arrays([new, old.filter(pc.invert(pc.is_in(old, new)))])
 
 
 def _key(groups: Any, users: Any) -> np.ndarray:

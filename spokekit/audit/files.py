@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spokekit.audit.frames import IDS
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from spokekit.audit.snapshots import Snapshot
 
 
-def known_ids(snapshot: Snapshot, kind: str) -> Any:
-    """Return the ids of `kind` (groups, users, spaces) by number."""
-    import pandas as pd
-
+def known_ids(snapshot: Snapshot, kind: str) -> pa.Array:
+    """Return the ids of `kind` (groups, users, spaces); an id's number is its place."""
     column, id_column = IDS[kind]
-    table = load(snapshot.paths(f"{kind}-ids")).sort_by(column)
-    known: Any = pd.Index(table.column(id_column).to_pylist(), dtype="object")
-    return known
+    table = load(snapshot.paths(f"{kind}-ids"))
+    numbers = table.column(column).to_numpy()
+    if (numbers[1:] < numbers[:-1]).any():
+        table = table.sort_by(column)
+    return table.column(id_column).combine_chunks()
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

@@ -234,7 +234,7 @@ class Numbered:
     new_ids: dict[str, pa.Table]
 
 
-def number(frames: Frames, known: Mapping[str, pd.Index] | None = None) -> Numbered:
+def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbered:
     """Give every group, user and space its number.
 
     Parameters
@@ -245,100 +245,133 @@ def number(frames: Frames, known: Mapping[str, pd.Index] | None = None) -> Numbe
     """
     import numpy as np
     import pandas as pd
-    import pyarrow as pa
 
-    known = known or {}
-    members = frames.memberships
-    mentioned: dict[str, list[Any]] = {
-        "groups": [frames.groups["group_id"], members["group_id"].cat.categories],
-        "users": [
-            frames.users["account_id"],
-            members["account_id"].cat.categories,
-            frames.grants.loc[frames.grants["principal_type"] == "user", "principal_id"],
-        ],
-        "spaces": [frames.spaces["space_id"], frames.grants["space_id"]],
-    }
-    ids: dict[str, Any] = {}
-    new: dict[str, pa.Table] = {}
-    for name, sources in mentioned.items():
-        before: Any = known.get(name, pd.Index([], dtype="object"))
-        listed = pd.unique(np.concatenate([np.asarray(source, dtype=object) for source in sources]))
-        everything: Any = pd.Index(listed, dtype="object")
-        fresh = everything[before.get_indexer(everything) < 0]
-        ids[name] = before.append(fresh)
-        column, id_column = IDS[name]
-        numbers = np.arange(len(before), len(before) + len(fresh), dtype=np.int32)
-        new[name] = pa.table({column: numbers, id_column: pa.array(fresh.to_list(), pa.string())})
+    members, grants = frames.memberships, frames.grants
+    is_group, is_user = ((grants["principal_type"] == kind).to_numpy() for kind in ("group", "user"))
+    group_ids, group_codes = _categories(members["group_id"])
+    user_ids, user_codes = _categories(members["account_id"])
+    groups = _Ids(known, "groups", frames.groups["group_id"], group_ids)
+    users = _Ids(known, "users", frames.users["account_id"], user_ids, grants["principal_id"][is_user])
+    spaces = _Ids(known, "spaces", frames.spaces["space_id"], grants["space_id"])
+    key = groups.numbers(group_ids)[group_codes].astype(np.int64) << 32
+    key |= users.numbers(user_ids)[user_codes]
+    key.sort()
+    pairs = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
+    group_no, user_no = (pairs >> 32).astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32)
 
-    def numbers_of(name: str, values: Any) -> np.ndarray:
-        found: np.ndarray = ids[name].get_indexer(np.asarray(values, dtype=object)).astype(np.int32)
-        return found
-
-    def numbers_of_codes(name: str, series: pd.Series) -> np.ndarray:
-        taken: np.ndarray = numbers_of(name, series.cat.categories)[series.cat.codes.to_numpy()]
-        return taken
-
-    access = [{part.strip() for part in text.split(",")} for text in frames.groups["access"]]
-    groups = frames.groups.assign(
-        group_no=numbers_of("groups", frames.groups["group_id"]),
-        for_users=[("user" in parts) for parts in access],
-        for_admins=[("admin" in parts) for parts in access],
-        for_site_admins=[("site-admin" in parts) for parts in access],
-    )
-    pairs = np.unique(
-        _key(numbers_of_codes("groups", members["group_id"]), numbers_of_codes("users", members["account_id"]))
-    )
-    grants = frames.grants.assign(
-        space_no=numbers_of("spaces", frames.grants["space_id"]),
-        group_no=np.where(
-            frames.grants["principal_type"] == "group", numbers_of("groups", frames.grants["principal_id"]), -1
-        ),
-        user_no=np.where(
-            frames.grants["principal_type"] == "user", numbers_of("users", frames.grants["principal_id"]), -1
-        ),
-        sees=_sees(frames.grants),
-        manages=_manages(frames.grants),
+    access = frames.groups["access"]
+    gives = {text: {part.strip() for part in text.split(",")} for text in access.unique()}
+    named = grants.assign(
+        space_no=spaces.numbers(grants["space_id"]),
+        group_no=np.where(is_group, groups.numbers(grants["principal_id"]), -1),
+        user_no=np.where(is_user, users.numbers(grants["principal_id"]), -1),
+        sees=_sees(grants),
+        manages=_manages(grants),
     )
     coverage = frames.coverage
     if coverage is None:
-        coverage = pd.DataFrame(
-            {
-                "group_id": frames.groups["group_id"],
-                "state": WALKED,
-                "walked_at": pd.Timestamp(frames.taken_at),
-                "disturbed": False,
-            }
+        coverage = frames.groups[["group_id"]].assign(
+            state=WALKED, walked_at=pd.Timestamp(frames.taken_at), disturbed=False
         )
     # Whoever is named has a row, or joins would drop what names them: an id of which nothing is known is its own name.
     # A group that only a grant names is not among the groups of the site any more.
-    groups = _with_strangers(groups, "groups", [pairs >> 32], ids["groups"], "name")
-    users = frames.users.assign(user_no=numbers_of("users", frames.users["account_id"]))
-    users = _with_strangers(users, "users", [pairs & 0xFFFFFFFF, grants["user_no"]], ids["users"], "display_name")
-    spaces = frames.spaces.assign(space_no=numbers_of("spaces", frames.spaces["space_id"]))
-    spaces = _with_strangers(spaces, "spaces", [grants["space_no"]], ids["spaces"], "name")
     numbered = {
-        "groups": groups,
-        "users": users,
-        "memberships": {"group_no": (pairs >> 32).astype(np.int32), "user_no": (pairs & 0xFFFFFFFF).astype(np.int32)},
-        "spaces": spaces,
-        "grants": grants,
-        "coverage": coverage.assign(group_no=numbers_of("groups", coverage["group_id"])),
+        "groups": groups.with_strangers(
+            frames.groups.assign(
+                group_no=groups.numbers(frames.groups["group_id"]),
+                for_users=access.map({text: "user" in parts for text, parts in gives.items()}).astype(bool),
+                for_admins=access.map({text: "admin" in parts for text, parts in gives.items()}).astype(bool),
+                for_site_admins=access.map({text: "site-admin" in parts for text, parts in gives.items()}).astype(bool),
+            ),
+            "name",
+            group_no,
+        ),
+        "users": users.with_strangers(
+            frames.users.assign(user_no=users.numbers(frames.users["account_id"])),
+            "display_name",
+            user_no,
+            named["user_no"].to_numpy(),
+        ),
+        "memberships": {"group_no": group_no, "user_no": user_no},
+        "spaces": spaces.with_strangers(
+            frames.spaces.assign(space_no=spaces.numbers(frames.spaces["space_id"])),
+            "name",
+            named["space_no"].to_numpy(),
+        ),
+        "grants": named,
+        "coverage": coverage.assign(group_no=groups.numbers(coverage["group_id"])),
     }
-    return Numbered({name: table(name, frame) for name, frame in numbered.items()}, new)
+    return Numbered(
+        {name: table(name, frame) for name, frame in numbered.items()},
+        {one.kind: one.new() for one in (groups, users, spaces)},
+    )
 
 
-def _with_strangers(frame: pd.DataFrame, kind: str, named: list[Any], ids: pd.Index[Any], name: str) -> pd.DataFrame:
-    import numpy as np
-    import pandas as pd
+def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
+    """Return the categories as text, and the codes."""
+    import pyarrow as pa
 
-    column = IDS[kind][0]
-    wanted = np.unique(np.concatenate([np.unique(np.asarray(numbers, dtype=np.int64)) for numbers in named]))
-    missing = np.setdiff1d(wanted[wanted >= 0], frame[column].to_numpy(dtype=np.int64))
-    if not len(missing):
-        return frame
-    empty = {c: False if k == "bool" else "" for c, k in TABLES[kind].items() if k != "int"}
-    strangers = pd.DataFrame({**empty, column: missing, name: ids[missing]}, index=range(len(missing)))
-    return pd.concat([frame, strangers], ignore_index=True)
+    return pa.array(series.cat.categories, pa.string(), from_pandas=True), series.cat.codes.to_numpy()
+
+
+class _Ids:
+    """The ids of groups, users or spaces; an id's number is its place."""
+
+    def __init__(self, known: Mapping[str, pa.Array] | None, kind: str, *sources: Any) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        self.kind = kind
+        before = (known or {}).get(kind, pa.array([], pa.string()))
+        arrays = [_strings(source) for source in sources]
+        listed = pc.unique(pa.chunked_array(arrays, pa.string()))
+        fresh = listed.filter(pc.invert(pc.is_in(listed, before))) if len(before) else listed
+        self._known = len(before)
+        self._all = pa.concat_arrays([before, fresh])
+
+    def new(self) -> pa.Table:
+        """Return number and id of the ids that are new."""
+        import numpy as np
+        import pyarrow as pa
+
+        column, id_column = IDS[self.kind]
+        numbers = np.arange(self._known, len(self._all), dtype=np.int32)
+        return pa.table({column: numbers, id_column: self._all[self._known :]})
+
+    def numbers(self, values: Any) -> np.ndarray:
+        """Return the number of each id, -1 for one that is not among them."""
+        import pyarrow.compute as pc
+
+        found: np.ndarray = pc.fill_null(pc.index_in(_strings(values), self._all), -1).to_numpy(zero_copy_only=False)
+        return found
+
+    def with_strangers(self, frame: pd.DataFrame, name: str, *named: np.ndarray) -> pd.DataFrame:
+        """Return `frame` with a row for each number in `named` that has none."""
+        import numpy as np
+        import pandas as pd
+
+        column = IDS[self.kind][0]
+        wanted = np.zeros(len(self._all) + 1, dtype=bool)
+        for numbers in named:
+            # Number -1 (nobody) lands on the one place too many.
+            wanted[numbers] = True
+        wanted[frame[column].to_numpy()] = False
+        missing = np.flatnonzero(wanted[:-1])
+        if not len(missing):
+            return frame
+        empty = {c: False if kind == "bool" else "" for c, kind in TABLES[self.kind].items() if kind != "int"}
+        ids = self._all.take(missing).to_pylist()
+        strangers = pd.DataFrame({**empty, column: missing, name: ids}, index=range(len(missing)))
+        return pd.concat([frame, strangers], ignore_index=True)
+
+
+def _strings(values: Any) -> pa.Array:
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array):
+        return values
+    made = pa.array(values, pa.string(), from_pandas=True)
+    return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
 
 
 def _sees(grants: pd.DataFrame) -> pd.Series:
@@ -350,16 +383,6 @@ def _sees(grants: pd.DataFrame) -> pd.Series:
 def _manages(grants: pd.DataFrame) -> pd.Series:
     classic = (grants["operation"] == "administer") & (grants["target"] == "space")
     return classic | grants["role"].str.lower().isin(["admin", "administrator", "space admin", "space administrator"])
-
-
-def _key(groups: np.ndarray, users: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    key: np.ndarray = (groups.astype(np.int64) << 32) | users.astype(np.int64)
-    return key
-
-
-ARROW_KINDS = {"int": "int32", "text": "string", "bool": "bool", "time": "timestamp"}
 
 
 def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:
@@ -378,7 +401,6 @@ def table(name: str, columns: Any) -> pa.Table:
     schema = arrow_schema(name)
     arrays = []
     for entry in schema:
-        values = columns[entry.name]
-        raw = values.to_numpy() if hasattr(values, "to_numpy") and entry.type != pa.timestamp("us", "UTC") else values
-        arrays.append(pa.array(raw, type=entry.type, from_pandas=True))
+        made = pa.array(columns[entry.name], type=entry.type, from_pandas=True)
+        arrays.append(made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made)
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -21,6 +21,8 @@ def merge(
 ) -> dict[str, tuple[pa.Table, pa.Table]]:
     """Return for each table what is true now (with `since`) and what this snapshot ends (with `since`, `until`)."""
     import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     if previous is None:
         return {kind: (_since(fresh.tables[kind], ordinal), _none(kind)) for kind in HISTORY}
@@ -32,9 +34,8 @@ def merge(
     }
     members = made["memberships"][0].column("user_no").to_numpy()
     failed_spaces = frames.completeness.get("failed_spaces") or []
-    unseen = np.asarray(
-        known_ids(previous, "spaces").get_indexer(np.asarray(failed_spaces, dtype=object)), dtype=np.int32
-    )
+    places = pc.index_in(pa.array(failed_spaces, pa.string()), known_ids(previous, "spaces"))
+    unseen = places.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
     for kind, keys in (("groups", ["group_no"]), ("users", ["user_no"]), ("spaces", ["space_no"]), ("grants", None)):
         before = load(previous.paths(kind))
         if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
@@ -117,6 +118,7 @@ def _merge_rows(
     same = " AND ".join(f"o.{c} = n.{c}" for c in columns)
     by = " AND ".join(f"o.{c} = n.{c}" for c in keys or columns)
     row, old_row = ", ".join(f"n.{c}" for c in columns), ", ".join(f"o.{c}" for c in columns)
+    order = "ALL" if keys is None else keys[0]
     protected = pa.table({"number": pa.array(keep[1] if keep else [], pa.int32())})
     stays = f"o.{keep[0]} IN (SELECT number FROM protected)" if keep else "false"
     with duckdb.connect() as session:
@@ -128,12 +130,12 @@ def _merge_rows(
         now = session.sql(
             f"SELECT {row}, CAST(CASE WHEN {same} THEN o.since ELSE {ordinal} END AS INTEGER) AS since "
             f"FROM n LEFT JOIN o ON {by} "
-            f"UNION ALL SELECT {old_row}, o.since {join} WHERE {missing} AND {stays} ORDER BY ALL"
+            f"UNION ALL SELECT {old_row}, o.since {join} WHERE {missing} AND {stays} ORDER BY {order}"
         )
         state = now.to_arrow_table()
         gone = f"({missing} AND NOT ({stays})) OR NOT ({same})"
         over = session.sql(
-            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {join} WHERE {gone} ORDER BY ALL"
+            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {join} WHERE {gone} ORDER BY {order}"
         )
         return state, over.to_arrow_table().cast(arrow_schema(kind, ("since", "until")))
 
@@ -147,12 +149,12 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None) -> pa.Table:
     now = fresh.tables["coverage"].sort_by("group_no")
     if previous is None:
         return now
-    before = load(previous.paths("coverage"))
-    last = dict(zip(before.column("group_no").to_pylist(), before.column("walked_at").to_pylist(), strict=True))
     times = now.column("walked_at")
     open_rows = np.flatnonzero(~pc.is_in(now.column("state"), pa.array([WALKED])).to_numpy(zero_copy_only=False))
     if not len(open_rows):
         return now
+    before = load(previous.paths("coverage"))
+    last = dict(zip(before.column("group_no").to_pylist(), before.column("walked_at").to_pylist(), strict=True))
     values = times.to_pylist()
     for i, group in zip(open_rows, now.column("group_no").take(pa.array(open_rows)).to_pylist(), strict=True):
         values[i] = last.get(group)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit.errors import InputError
+from spokekit.errors import InputError, NotConfigured, NotFound
 from spokekit.widgets.base import Component, Task, button, check, dropdown, html, html_table, note, row, text
 
 if TYPE_CHECKING:
@@ -91,6 +91,17 @@ class WalkPanel(Component):
         self.disable_while_busy(self.scope, self.spaces, self.estimate, self.afresh, self.long)
         self.on_change(self, lambda _: self._allow(), "busy")
         self.guarded(self._open_latest)()
+
+    def newest(self) -> Audit:
+        """Return the audit of the newest snapshot. Raises NotFound, shown in one line, as long as there is none."""
+        if self.value is None:
+            words = "There is no snapshot yet: walk first, in the panel above, then run this cell."
+            error = NotFound(words)
+            # A person may press Run All before anything was walked; IPython asks the exception how to be shown.
+            error._render_traceback_ = lambda: [words]  # type: ignore[attr-defined]
+            raise error
+        audit: Audit = self.value
+        return audit
 
     # --- what it costs -------------------------------------------------------------------------------------------
     def look(self) -> None:
@@ -188,8 +199,6 @@ class WalkPanel(Component):
         return False
 
     def _open_latest(self) -> None:
-        from spokekit.errors import NotConfigured, NotFound
-
         try:
             connection = self._workspace.connection(self._name)
         except (NotConfigured, NotFound):
@@ -286,11 +295,8 @@ class QuestionPanel(Component):
 
     @property
     def audit(self) -> Audit:
-        """The audit that is asked. Raises InputError when there is no snapshot yet."""
-        audit = self._source.value if isinstance(self._source, WalkPanel) else self._source
-        if audit is None:
-            raise InputError("There is no snapshot yet.", hint="Walk the site first.")
-        return audit
+        """The audit that is asked. Raises NotFound when there is no snapshot yet."""
+        return self._source.newest() if isinstance(self._source, WalkPanel) else self._source
 
     def _chosen(self) -> None:
         from spokekit.audit.registry import REGISTRY
