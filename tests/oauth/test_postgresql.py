@@ -121,10 +121,10 @@ def test_writers_of_other_rows_and_readers_do_not_wait(shared: Place, site: Prac
     slow = granted(place, site)
     site.advance(4000)
     quick = granted(place, site, name="Second")
-    wire.delay = 2.0
+    wire.delay = 1.0
     refresh = threading.Thread(target=place.tokens.access_token, args=(slow,))
     refresh.start()
-    time.sleep(0.3)
+    assert wire.under_way.wait(10)
     place.tokens.access_token(quick)
     place.tokens.save_grant(quick, site.issue_token())
     place.tokens.status(slow)

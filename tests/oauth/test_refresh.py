@@ -31,12 +31,14 @@ class Wire(httpx2.BaseTransport):
         self.delay = 0.0
         self.plan: list[str] = []
         self.sent = 0
+        self.under_way = threading.Event()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         step = self.plan.pop(0) if self.plan else "ok"
         if step == "no network":
             raise httpx2.ConnectError("refused", request=request)
         self.sent += 1
+        self.under_way.set()
         time.sleep(self.delay)
         with httpx2.HTTPTransport() as real:
             response = real.handle_request(request)
@@ -148,10 +150,10 @@ def test_readers_of_another_connection_do_not_wait_for_a_refresh(
     slow = granted(slow_place, site)
     site.advance(4000)
     quick = granted(slow_place, site, name="Second")
-    wire.delay = 2.0
+    wire.delay = 1.0
     refresh = threading.Thread(target=slow_place.tokens.access_token, args=(slow,))
     refresh.start()
-    time.sleep(0.3)
+    assert wire.under_way.wait(10)
     slow_place.tokens.access_token(quick)
     slow_place.tokens.status(slow)
     assert refresh.is_alive(), "they were answered while the refresh was on its way"
@@ -163,10 +165,10 @@ def test_a_store_in_memory_keeps_its_readers_free_too(home: Any, site: PracticeS
     slow = granted(place, site)
     site.advance(4000)
     quick = granted(place, site, name="Second")
-    wire.delay = 2.0
+    wire.delay = 1.0
     refresh = threading.Thread(target=place.tokens.access_token, args=(slow,))
     refresh.start()
-    time.sleep(0.3)
+    assert wire.under_way.wait(10)
     place.tokens.access_token(quick)
     assert refresh.is_alive(), "it was answered while the refresh was on its way"
     refresh.join()
@@ -180,7 +182,7 @@ def test_a_grant_forgotten_during_a_refresh_does_not_come_back(home: Any, site: 
     wire.delay = 0.6
     refresh = threading.Thread(target=lambda: in_threads([lambda: place.tokens.access_token(connection)]))
     refresh.start()
-    time.sleep(0.3)
+    assert wire.under_way.wait(10)
     place.tokens.forget(connection)
     refresh.join()
     assert place.tokens.status(connection).state == "no_token"
