@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,7 +139,9 @@ class StoredKeys:
         except OSError as error:
             raise VaultError(f"The key file {self.path} cannot be read: {error.strerror or error}.") from None
         if os.name == "posix" and found.st_mode & 0o077:
-            self.path.chmod(0o600)
+            # A team's key file may belong to somebody else, who then decides who reads it.
+            with suppress(PermissionError):
+                self.path.chmod(0o600)
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _create(self, key: Key) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from spokekit._secret import Secret
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store, default_store
-from spokekit.errors import InputError, VaultError
+from spokekit.errors import InputError, StoreError, VaultError
 from spokekit.oauth import keys
 from spokekit.oauth.vault import Vault
 from spokekit.practice import PracticeSite
@@ -46,6 +46,25 @@ def test_the_key_file_is_private_even_if_a_wider_one_was_there(home: Path) -> No
     assert Vault.open(default_store()).unseal(box) == b"x"
     assert path.stat().st_mode & 0o777 == 0o600
     assert not list(home.glob(".vault*")), "no temporary file is left behind"
+
+
+def test_a_team_shares_a_key_file(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tmp_path / "team" / "ring.json"
+    monkeypatch.setenv("SPOKEKIT_VAULT_FILE", str(shared))
+    box = Vault.open(default_store()).seal(b"x")
+    assert not (home / "vault.json").exists() and shared.exists()
+    monkeypatch.setenv("SPOKEKIT_HOME", str(tmp_path / "another machine"))
+    assert Vault.open(default_store()).unseal(box) == b"x"
+
+    def not_mine(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    shared.chmod(0o640)
+    monkeypatch.setattr(Path, "chmod", not_mine)
+    assert Vault.open(default_store()).unseal(box) == b"x"
+    monkeypatch.setenv("SPOKEKIT_VAULT_FILE", str(tmp_path))
+    with pytest.raises(StoreError, match="names a folder"):
+        Vault.open(default_store())
 
 
 def test_status_says_which_kind_and_what_it_protects_against(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
