@@ -54,6 +54,8 @@ class MembershipForm(Component):
         self.action = dropdown("What to do", ACTIONS)
         self.only = dropdown("How far", ONLY)
         self.pasted = area("Paste a list", rows=4, placeholder="account ids or e-mail addresses, one a line")
+        # Kept up to date while it is typed: who presses Preview at once means what stands there.
+        self.pasted.continuous_update = True
         self.upload = ipw.FileUpload(
             accept=".csv,.txt", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import Locator, expect
 
+from spokekit.groups.journal import Journal
 from tests.browser.jupyterlab_page import NotebookPage
 
 if TYPE_CHECKING:
@@ -22,19 +25,26 @@ def status(component: Locator) -> Locator:
     return component.locator(".sk-status:visible")
 
 
-def test_mark_preview_apply_undo(
-    open_notebook: Callable[..., NotebookPage], site: PracticeSite, connected: Workspace, tmp_path: Path
-) -> None:
+@pytest.fixture
+def notebook(
+    open_notebook: Callable[..., NotebookPage], site: PracticeSite, connected: Workspace
+) -> Iterator[NotebookPage]:
+    """Notebook 6 after Run All, with three registered groups."""
     connection = connected.connection()
     connected.connections.set_account(connection.connection_id, site.account_id, "The administrator")
     groups = site.world.frames(tables=["groups"])["groups"]
     names = ("marketing", "support-tier-1", "confluence-users")
     connected.registry().add(list(groups[groups["name"].isin(names)]["group_id"]), groups=groups)
-    before = set(site.world.member_ids("marketing"))
+    opened = open_notebook(NOTEBOOK, env={"SPOKEKIT_PRACTICE": json.dumps(site.describe())})
+    opened.run_all()
+    assert opened.errors() == []
+    yield opened
 
-    notebook = open_notebook(NOTEBOOK, env={"SPOKEKIT_PRACTICE": json.dumps(site.describe())})
-    notebook.run_all()
-    assert notebook.errors() == []
+
+def test_mark_preview_apply_undo(
+    notebook: NotebookPage, site: PracticeSite, connected: Workspace, tmp_path: Path
+) -> None:
+    before = set(site.world.member_ids("marketing"))
     sources = notebook.sources()
     editor = notebook.component("Manage members")
     editor.get_by_label("Group", exact=True).select_option("marketing")
@@ -91,14 +101,42 @@ def test_mark_preview_apply_undo(
 
     assert notebook.sources() == sources, "no key changed a cell"
     saved = json.dumps(notebook.save())
-    assert connected.tokens.access_token(connection).reveal() not in saved
+    assert connected.tokens.access_token(connected.connection()).reveal() not in saved
     assert f"{new};x" not in saved, "the uploaded file does not stay in the saved notebook"
-    written = connected_journal(connected)
+    written = Journal(connected.store).applies()
     assert list(written["mode"]) == ["undo", "remove"]
     assert set(written["state"]) == {"finished"}
 
 
-def connected_journal(workspace: Workspace) -> object:
-    from spokekit.groups.journal import Journal
-
-    return Journal(workspace.store).applies()
+def test_a_large_plan_is_typed_watched_cancelled_and_resumed(notebook: NotebookPage, site: PracticeSite) -> None:
+    before = set(site.world.member_ids("support-tier-1"))
+    users = site.world.frames(tables=["users"])["users"]
+    fit = users[(users["account_type"] == "atlassian") & (users["account_status"] == "active")]["account_id"]
+    new = [account for account in fit if account not in before][:80]
+    editor = notebook.component("Manage members")
+    editor.get_by_label("Group", exact=True).select_option("support-tier-1")
+    members = editor.get_by_label("Members", exact=True)
+    expect(members.locator("option")).to_have_count(len(before))
+    editor.get_by_label("Show as a table").check()
+    expect(editor.get_by_role("cell", name="<script>").first).to_be_visible()
+    editor.get_by_label("Show as a table").uncheck()
+    editor.get_by_label("What to do").select_option("Add the people on a list")
+    editor.get_by_label("Paste a list").fill("\n".join(new))
+    editor.get_by_role("button", name="Preview").click()
+    expect(status(editor)).to_contain_text("Nothing is changed yet", timeout=20_000)
+    apply = editor.get_by_role("button", name="Apply 80 changes")
+    expect(apply).to_be_visible()
+    expect(apply).to_be_disabled()
+    editor.get_by_label("Type to confirm").press_sequentially("change 80 memberships")
+    expect(apply).to_be_enabled()
+    apply.click()
+    expect(status(editor)).to_contain_text(re.compile(r"\d+ of 80 changes, \d+ seconds? left"))
+    editor.get_by_role("button", name="Cancel").focus()
+    notebook.screenshot("06-applying", editor)
+    notebook.page.keyboard.press("Enter")
+    expect(status(editor)).to_contain_text("Cancelled after")
+    assert len(before) < len(site.world.member_ids("support-tier-1")) < len(before) + 80
+    editor.get_by_role("button", name="Resume").click()
+    expect(members.locator("option")).to_have_count(len(before) + 80, timeout=20_000)
+    expect(status(editor)).to_contain_text("80 done.")
+    assert set(site.world.member_ids("support-tier-1")) == before | set(new)
