@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial as bind
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
 
 from spokekit.confluence import groups, people, search, spaces
 from spokekit.confluence.gateway import Gateway
@@ -19,6 +21,7 @@ from spokekit.confluence.walk import Partial
 from spokekit.errors import InputError
 
 SHORT = 180.0
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,7 @@ class AsyncSpoke:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self._at_work = 0
 
     @property
     def connection(self) -> Connection:
@@ -47,6 +51,17 @@ class AsyncSpoke:
             operation.points_left = self.gateway.ledger.left_now
         return operation
 
+    async def _run(self, operation: Operation, function: Callable[[], Awaitable[T]]) -> T:
+        """Run an action, and give back the points that it drew and did not spend when no other action is at work."""
+        self._at_work += 1
+        try:
+            return await operation.run(function)
+        finally:
+            self._at_work -= 1
+            if self.gateway.ledger is not None and not self._at_work:
+                with anyio.CancelScope(shield=True):
+                    await self.gateway.ledger.give_back()
+
     async def look_up_groups(
         self,
         access: Access | None = None,
@@ -61,7 +76,9 @@ class AsyncSpoke:
         operation = self._operation(
             "look_up_groups", unit="groups", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(bind(groups.list_groups, self.gateway, operation, access, with_access, partial))
+        return await self._run(
+            operation, bind(groups.list_groups, self.gateway, operation, access, with_access, partial)
+        )
 
     async def look_up_members_by_group_id(
         self,
@@ -80,7 +97,8 @@ class AsyncSpoke:
         operation = self._operation(
             "look_up_members_by_group_id", unit="groups", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(
+        return await self._run(
+            operation,
             bind(
                 groups.read_members,
                 self.gateway,
@@ -90,7 +108,7 @@ class AsyncSpoke:
                 partial=partial,
                 confirm_empty=confirm_empty,
                 count=count,
-            )
+            ),
         )
 
     async def add_member_to_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
@@ -104,8 +122,8 @@ class AsyncSpoke:
     async def _change(self, method: str, action: str, group_id: str, account_id: str) -> ChangeOutcome:
         group_id, account_id = _an_id(group_id, "group_id"), _an_id(account_id, "account_id")
         operation = self._operation(action)
-        answer = await operation.run(
-            bind(self.gateway.change_membership, method, group_id, account_id, operation=operation)
+        answer = await self._run(
+            operation, bind(self.gateway.change_membership, method, group_id, account_id, operation=operation)
         )
         done = "was added to" if method == "POST" else "is not in"
         return {
@@ -119,7 +137,7 @@ class AsyncSpoke:
     async def look_up_accessible_resources(self) -> pd.DataFrame:
         """See `Spoke.look_up_accessible_resources`."""
         operation = self._operation("look_up_accessible_resources", unit="sites", deadline=SHORT)
-        return await operation.run(bind(people.accessible_resources, self.gateway, operation))
+        return await self._run(operation, bind(people.accessible_resources, self.gateway, operation))
 
     async def look_up_group_memberships_for_user(
         self,
@@ -135,7 +153,7 @@ class AsyncSpoke:
             "look_up_group_memberships_for_user", unit="groups", progress=progress, cancel=cancel, deadline=deadline
         )
         account_id = _an_id(account_id, "account_id")
-        return await operation.run(bind(groups.list_groups_of, self.gateway, operation, account_id, partial))
+        return await self._run(operation, bind(groups.list_groups_of, self.gateway, operation, account_id, partial))
 
     async def look_up_users(
         self,
@@ -151,7 +169,7 @@ class AsyncSpoke:
         operation = self._operation(
             "look_up_users", unit="requests", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(bind(people.users_in_bulk, self.gateway, operation, ids, partial))
+        return await self._run(operation, bind(people.users_in_bulk, self.gateway, operation, ids, partial))
 
     def look_up_spaces(
         self,
@@ -163,7 +181,7 @@ class AsyncSpoke:
     ) -> AsyncFrames:
         """See `Spoke.look_up_spaces`; an asynchronous iterator."""
         operation = self._operation("look_up_spaces", unit="spaces", progress=progress, cancel=cancel)
-        return spaces.stream_spaces(self.gateway, operation, page_size, query)
+        return spaces.stream_spaces(self.gateway, operation, page_size, query).through(self._run)
 
     def look_up_pages(
         self,
@@ -175,7 +193,7 @@ class AsyncSpoke:
     ) -> AsyncFrames:
         """See `Spoke.look_up_pages`; an asynchronous iterator."""
         operation = self._operation("look_up_pages", unit="pages", progress=progress, cancel=cancel)
-        return spaces.stream_pages(self.gateway, operation, page_size, query)
+        return spaces.stream_pages(self.gateway, operation, page_size, query).through(self._run)
 
     async def look_up_space_permissions(
         self,
@@ -191,7 +209,7 @@ class AsyncSpoke:
         operation = self._operation(
             "look_up_space_permissions", unit="spaces", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(bind(spaces.read_permissions, self.gateway, operation, ids, partial))
+        return await self._run(operation, bind(spaces.read_permissions, self.gateway, operation, ids, partial))
 
     async def search_content(
         self,
@@ -225,8 +243,8 @@ class AsyncSpoke:
         operation = self._operation(
             "search_content", unit="results", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(
-            bind(search.search, self.gateway, operation, made, size=page_size, most=most, partial=partial)
+        return await self._run(
+            operation, bind(search.search, self.gateway, operation, made, size=page_size, most=most, partial=partial)
         )
 
     async def report_personal_data(
@@ -242,7 +260,7 @@ class AsyncSpoke:
         operation = self._operation(
             "report_personal_data", unit="requests", progress=progress, cancel=cancel, deadline=deadline
         )
-        return await operation.run(bind(people.personal_data, self.gateway, operation, accounts, partial))
+        return await self._run(operation, bind(people.personal_data, self.gateway, operation, accounts, partial))
 
 
 def _ids(value: str | Iterable[str], field: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,9 @@ from spokekit.errors import Cancelled, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Runner = Callable[[Operation, Callable[[], Awaitable[list[Any] | None]]], Awaitable[list[Any] | None]]
 
 
 class Pages(Protocol):
@@ -35,8 +38,14 @@ class AsyncFrames:
         self, operation: Operation, pages: Pages, to_frame: Callable[[list[Any]], pd.DataFrame], site: str
     ) -> None:
         self._operation, self._pages, self._to_frame, self._site = operation, pages, to_frame, site
+        self._run: Runner = Operation.run
         self._rows = 0
         self._started = datetime.now(UTC)
+
+    def through(self, run: Runner) -> AsyncFrames:
+        """Let every page be read by ``run``, and return self."""
+        self._run = run
+        return self
 
     @property
     def report(self) -> CompletenessReport:
@@ -64,7 +73,7 @@ class AsyncFrames:
     async def next(self) -> pd.DataFrame | None:
         """Return the next frame, or None after the last; raises `IncompleteResult` when it ends before its end."""
         try:
-            rows = await self._operation.run(self._pages.next)
+            rows = await self._run(self._operation, self._pages.next)
         except Cancelled:
             raise
         except SpokekitError as error:

@@ -10,7 +10,7 @@ from spokekit.confluence.members import MemberTable
 from spokekit.confluence.shapes import Member, Operation
 
 SCRIPT = """
-import json, random, resource, time
+import json, resource, time
 from array import array
 from spokekit.confluence.gateway import Raw
 from spokekit.confluence.wire import decode
@@ -19,7 +19,6 @@ from spokekit.confluence.shapes import MEMBERS
 import pandas
 
 users, groups, size = 150_000, 7_500, 200
-random.seed(1)
 
 def body(start):
     rows = [
@@ -27,14 +26,16 @@ def body(start):
          "email": f"person.{n}@example.com", "publicName": f"person {n}", "displayName": f"Person Number {n}",
          "timeZone": "Europe/Berlin", "isGuest": False,
          "operations": [{"operation": "use", "targetType": "application"}]}
-        for n in ((start + i * 7) % users for i in range(size))
+        for n in ((start + i) % users for i in range(size))
     ]
     return json.dumps({"results": rows, "_links": {}}).encode()
 
 table = MemberTable()
-for number in range(groups):
-    page = decode(Raw(200, {}, body(number * 1_399)), MEMBERS, "GET x")
-    table.add(f"{number:08d}-0000-4000-8000-000000000000", array("i", [table.code(row) for row in page.results]))
+for number in range(groups // 10):
+    text = body(number * size)
+    for again in range(10):
+        page = decode(Raw(200, {}, text), MEMBERS, "GET x")
+        table.add(f"{number:08d}-0000-4000-8000-{again:012d}", array("i", [table.code(row) for row in page.results]))
 begin = time.process_time()
 frame = table.frame()
 cpu = time.process_time() - begin
