@@ -53,11 +53,12 @@ class Operation:
         self._ends = None if deadline is None else time.monotonic() + deadline
         self._deadline = deadline
         self._told = float("-inf")
+        self._fault: Exception | None = None
         self._paused_until: datetime | None = None
 
     def check(self) -> None:
         """Raise when the action was cancelled or its time is over."""
-        if self._cancel is not None and self._cancel.is_set():
+        if self._fault is not None or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled(f"{self.action} was cancelled.")
         if self._ends is not None and time.monotonic() > self._ends:
             raise TransportError(
@@ -73,7 +74,10 @@ class Operation:
         now = time.monotonic()
         if force or now - self._told >= _TELL_EVERY:
             self._told = now
-            self._progress(self.state())
+            try:
+                self._progress(self.state())
+            except Exception as fault:  # noqa: BLE001 - the listener's own; `run` raises it as it is, out of all groups
+                self._fault = self._fault or fault
 
     def state(self) -> Progress:
         """Return where the action stands."""
@@ -98,7 +102,21 @@ class Operation:
             self._paused_until = None
 
     async def run(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Await ``function()``; stop it within a tenth of a second when cancelled, and at the deadline."""
+        """Await ``function()``; stop it within a tenth of a second when cancelled, and at the deadline.
+
+        What the listener raised ends the action and is raised here.
+        """
+        try:
+            result = await self._run(function)
+        except Cancelled:
+            if self._fault is not None:
+                raise self._fault from None
+            raise
+        if self._fault is not None:
+            raise self._fault
+        return result
+
+    async def _run(self, function: Callable[[], Awaitable[T]]) -> T:
         self.check()
         if self._cancel is None and self._ends is None:
             return await function()

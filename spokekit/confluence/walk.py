@@ -66,7 +66,6 @@ class Walk:
         self.failed: dict[str, SpokekitError] = {}
         self.partial: dict[str, SpokekitError] = {}
         self.stopped: SpokekitError | None = None
-        self._fault: Exception | None = None
         self._broken_in_a_row = 0
 
     async def run(self, ids: Iterable[str], read: Callable[[str], Awaitable[None]]) -> None:
@@ -77,8 +76,6 @@ class Walk:
         async with anyio.create_task_group() as tasks:
             for _ in range(min(self.in_flight, len(wanted))):
                 tasks.start_soon(self._work, left, read)
-        if self._fault is not None:
-            raise self._fault
         if isinstance(self.stopped, Cancelled):
             raise self.stopped
         if self.stopped is not None:
@@ -87,11 +84,8 @@ class Walk:
 
     async def _work(self, left: Iterator[str], read: Callable[[str], Awaitable[None]]) -> None:
         for one in left:
-            try:
-                await self._one(one, read)
-            except Exception as fault:  # noqa: BLE001 - for example a listener's; raised by `run`, out of the group
-                self._fault = fault
-            if self.stopped is not None or self._fault is not None:
+            await self._one(one, read)
+            if self.stopped is not None:
                 return
 
     async def _one(self, one: str, read: Callable[[str], Awaitable[None]]) -> None:

@@ -415,8 +415,9 @@ def test_a_fault_in_the_listener_comes_out_as_it_is(fake: Fake) -> None:
     def progress(_: Progress) -> None:
         raise ZeroDivisionError
 
-    with fake.spoke() as spoke, pytest.raises(ZeroDivisionError):
-        spoke.look_up_members_by_group_id(list(fake.groups), progress=progress)
+    for action in ("look_up_members_by_group_id", "look_up_groups"):
+        with fake.spoke() as spoke, pytest.raises(ZeroDivisionError):
+            getattr(spoke, action)(*[] if action == "look_up_groups" else [list(fake.groups)], progress=progress)
 
 
 def test_an_action_ends_at_its_deadline(fake: Fake) -> None:
