@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit._probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
     from spokekit.oauth.status import TokenStatus
 
+_CLOCKS_APART = timedelta(minutes=3)
 _CONSENT_AGAIN = "press Save and Get OAuth Token"
 
 
@@ -85,7 +88,27 @@ class Check:
             )
         finally:
             self.operation.advance()
+        self._compare_clocks(answer.headers.get("date", ""))
         return answer.value
+
+    def _compare_clocks(self, date: str) -> None:
+        """Note once that this computer's clock is wrong: tokens would be renewed too late or too often."""
+        try:
+            there = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        behind = there - datetime.now(UTC) if there.tzinfo else timedelta()
+        if abs(behind) < _CLOCKS_APART or any(row.check == "Clock" for row in self.rows):
+            return
+        minutes = round(abs(behind).total_seconds() / 60)
+        self.note(
+            "connection",
+            "Clock",
+            "failed",
+            f"This computer's clock is {minutes:,} minutes {'behind' if behind > timedelta() else 'ahead of'} the "
+            "service's.",
+            "Set this computer's clock. Until then a token is renewed too late or too often; none is lost by it.",
+        )
 
     async def run(self) -> None:
         """Do all checks, each with its own line; none of them stops the others except a token that is refused."""

@@ -22,6 +22,7 @@ IDLE_LIMIT = timedelta(days=90)
 # The whole family of tokens that one consent began (documented in older text, and still seen).
 FAMILY_LIMIT = timedelta(days=365)
 _SOON = timedelta(days=14)
+_CLOCK_TURNED_BACK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,10 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
         if state == "valid" and expires_at is not None
         else "The token has expired and is renewed by itself at the next use."
     ]
+    if record.refreshed_at is not None and record.refreshed_at - now > _CLOCK_TURNED_BACK:
+        parts.append(
+            f"This computer's clock stands before {clock(record.refreshed_at)}, when the token was given. Set it right."
+        )
     if record.reason:
         parts.append(f"The last renewal failed: {record.reason}")
     if record.refresh_started_at is not None:

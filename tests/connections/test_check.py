@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pandas as pd
 import pytest
 
@@ -256,3 +258,22 @@ def test_the_probes_name_known_scopes_and_write_nothing_else() -> None:
     assert {name for probe in PROBES for name in probe.scopes} <= set(KNOWN)
     assert [probe.path for probe in PROBES if probe.write] == ["/wiki/rest/api/group/userByGroupId"]
     assert [probe.path for probe in PROBES if probe.body is not None] == ["/wiki/api/v2/users-bulk"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(10, "10 minutes behind"), (-10, "10 minutes ahead"), (1, None), (None, None)]
+)
+def test_a_wrong_clock_is_told(connected: Workspace, minutes: int | None, said: str | None) -> None:
+    class Elsewhen(httpx2.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await super().handle_async_request(request)
+            there = datetime.now(UTC) + timedelta(minutes=minutes or 0)
+            answer.headers["date"] = "yesterday, or so" if minutes is None else format_datetime(there, usegmt=True)
+            return answer
+
+    found = check_connection(connected, transport=Elsewhen())
+    if said is None:
+        assert "Clock" not in set(found["check"]) and not trouble(found)
+    else:
+        clock = row(found, "Clock")
+        assert clock["state"] == "failed" and said in clock["words"] and "Set this computer's clock" in clock["fix"]

@@ -302,7 +302,9 @@ def test_a_clock_that_was_turned_back_leads_to_a_refresh_and_then_settles(place:
     connection = granted(place, site)
     back = datetime.now(UTC) - timedelta(days=2)
     place.tokens._now = lambda: back
+    assert "Set it right" in place.tokens.status(connection).words
     place.tokens.access_token(connection)
+    assert "Set it right" not in place.tokens.status(connection).words
     place.tokens.access_token(connection)
     assert site.count("refresh") == 1
 
