@@ -32,17 +32,18 @@ def merge(
     made = {
         "memberships": _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
     }
-    members = made["memberships"][0].column("user_no").to_numpy()
     failed_spaces = frames.completeness.get("failed_spaces") or []
     places = pc.index_in(pa.array(failed_spaces, pa.string()), known_ids(previous, "spaces"))
     unseen = places.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
-    for kind, keys in (("groups", ["group_no"]), ("users", ["user_no"]), ("spaces", ["space_no"]), ("grants", None)):
+    kept = {"users": made["memberships"][0].column("user_no").to_numpy()}
+    for kind in ("groups", "users", "spaces", "grants"):
         before = load(previous.paths(kind))
         if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
             made[kind] = (before, _none(kind))
-            continue
-        keep = {"users": ("user_no", members), "grants": ("space_no", unseen)}.get(kind)
-        made[kind] = _merge_rows(kind, fresh.tables[kind], before, keys, ordinal, keep)
+        elif kind == "grants":
+            made[kind] = _merge_grants(fresh.tables[kind], before, ordinal, unseen)
+        else:
+            made[kind] = _merge_rows(kind, fresh.tables[kind], before, f"{kind[:-1]}_no", ordinal, kept.get(kind))
     return {kind: (made[kind][0].cast(arrow_schema(kind, ("since",))), made[kind][1]) for kind in HISTORY}
 
 
@@ -103,41 +104,69 @@ def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int)
 
 
 def _merge_rows(
-    kind: str,
-    new: pa.Table,
-    old: pa.Table,
-    keys: list[str] | None,
-    ordinal: int,
-    keep: tuple[str, np.ndarray] | None,
+    kind: str, new: pa.Table, old: pa.Table, key: str, ordinal: int, keep: np.ndarray | None
 ) -> tuple[pa.Table, pa.Table]:
-    """The same for the other tables: a changed row ends and begins anew; `keep` protects rows that nobody looked at."""
+    """The same for tables with a number: a changed row ends and begins anew; `keep` are numbers whose row stays
+    although nobody looked at them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    new, old = _by_number(new, key), _by_number(old, key)
+    new_key, old_key, old_since = (t.column(c).to_numpy() for t, c in ((new, key), (old, key), (old, "since")))
+    at = np.minimum(np.searchsorted(old_key, new_key), max(len(old_key) - 1, 0))
+    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    rows, places = np.flatnonzero(same), at[same]
+    # On most days nothing came or went, and the columns can be compared as they lie.
+    aligned = len(rows) == len(new_key) == len(old_key)
+    left, right = (new, old) if aligned else (new.take(pa.array(rows)), old.take(pa.array(places)))
+    equal = np.ones(len(rows), dtype=bool)
+    for column in TABLES[kind]:
+        if column != key:
+            equal &= pc.equal(left.column(column), right.column(column)).to_numpy()
+    since = np.full(len(new_key), ordinal, dtype=np.int32)
+    since[rows[equal]] = old_since[places[equal]]
+    still = np.zeros(len(old_key), dtype=bool)
+    still[places[equal]] = True
+    carried = np.zeros(len(old_key), dtype=bool)
+    if keep is not None:
+        carried = ~np.isin(old_key, new_key) & np.isin(old_key, keep)
+    state = new.append_column("since", pa.array(since))
+    if carried.any():
+        state = pa.concat_tables([state, old.filter(pa.array(carried)).cast(state.schema)]).sort_by(key)
+    ended = old.filter(pa.array(~still & ~carried))
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    return state, ended.append_column("until", until).cast(arrow_schema(kind, ("since", "until")))
+
+
+def _by_number(table: pa.Table, key: str) -> pa.Table:
+    numbers = table.column(key).to_numpy()
+    return table if (numbers[1:] > numbers[:-1]).all() else table.sort_by(key)
+
+
+def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray) -> tuple[pa.Table, pa.Table]:
+    """The same for grants, which have no number; those of spaces that could not be read (`unseen`) stay."""
     import duckdb
     import pyarrow as pa
 
-    columns = list(TABLES[kind])
-    same = " AND ".join(f"o.{c} = n.{c}" for c in columns)
-    by = " AND ".join(f"o.{c} = n.{c}" for c in keys or columns)
+    columns = list(TABLES["grants"])
+    by = " AND ".join(f"o.{c} = n.{c}" for c in columns)
     row, old_row = ", ".join(f"n.{c}" for c in columns), ", ".join(f"o.{c}" for c in columns)
-    order = "ALL" if keys is None else keys[0]
-    protected = pa.table({"number": pa.array(keep[1] if keep else [], pa.int32())})
-    stays = f"o.{keep[0]} IN (SELECT number FROM protected)" if keep else "false"
     with duckdb.connect() as session:
         session.register("n", new)
         session.register("o", old)
-        session.register("protected", protected)
-        join = f"FROM o LEFT JOIN n ON {by}"
-        missing = f"n.{columns[0]} IS NULL"
-        now = session.sql(
-            f"SELECT {row}, CAST(CASE WHEN {same} THEN o.since ELSE {ordinal} END AS INTEGER) AS since "
-            f"FROM n LEFT JOIN o ON {by} "
-            f"UNION ALL SELECT {old_row}, o.since {join} WHERE {missing} AND {stays} ORDER BY {order}"
-        )
-        state = now.to_arrow_table()
-        gone = f"({missing} AND NOT ({stays})) OR NOT ({same})"
-        over = session.sql(
-            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {join} WHERE {gone} ORDER BY {order}"
-        )
-        return state, over.to_arrow_table().cast(arrow_schema(kind, ("since", "until")))
+        session.register("unseen", pa.table({"space_no": pa.array(unseen, pa.int32())}))
+        gone = f"FROM o ANTI JOIN n ON {by} WHERE o.space_no"
+        state = session.sql(
+            f"SELECT {row}, CAST(COALESCE(o.since, {ordinal}) AS INTEGER) AS since FROM n LEFT JOIN o ON {by} "
+            f"UNION ALL SELECT {old_row}, o.since {gone} IN (SELECT space_no FROM unseen) "
+            "ORDER BY space_no, principal_type, principal_id, operation, target, role"
+        ).to_arrow_table()
+        ended = session.sql(
+            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {gone} "
+            "NOT IN (SELECT space_no FROM unseen) ORDER BY ALL"
+        ).to_arrow_table()
+    return state, ended.cast(arrow_schema("grants", ("since", "until")))
 
 
 def coverage_of(fresh: Numbered, previous: Snapshot | None) -> pa.Table:

@@ -79,7 +79,7 @@ def test_every_question_gives_the_same_rows_on_spark(audit: Audit, spark: Wareho
     expression = spark.expression("changes-since", days=100)
     assert expression.count().to_pyarrow().as_py() == len(audit.ask("changes-since", days=100))
     with pytest.raises(NotFound, match="Did you mean marketing-emea"):
-        spark.ask("spaces-of-group", group="marketing")
+        spark.ask("spaces-of-group", group="marketingg")
 
 
 @pytest.mark.parametrize("dialect", ["trino", "bigquery", "snowflake", "databricks"])

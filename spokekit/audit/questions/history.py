@@ -17,6 +17,14 @@ _LAST_GROUP = (
 )
 
 
+def _told(table: str, number: str) -> str:
+    """Return the history of groups or people in which whoever goes has a name at the moment of going as well."""
+    after = f"LEAD(h.since) OVER (PARTITION BY h.{number} ORDER BY h.since)"
+    return f"""(SELECT h.*, CASE WHEN h.until < {_STILL} AND COALESCE({after}, -1) <> h.until
+                                 THEN h.until + 1 ELSE h.until END AS told_until
+                FROM {table} h WHERE h.{number} IN (SELECT {number} FROM x))"""
+
+
 @question(
     "membership-dates",
     "When did this person come into which group, and when did they leave?",
@@ -45,7 +53,9 @@ def membership_dates(person: int) -> str:
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
         JOIN {_LAST_USER} u ON u.user_no = m.user_no JOIN {_LAST_GROUP} g ON g.group_no = m.group_no
         JOIN moments b ON b.number = m.since
-        LEFT JOIN moments a ON a.number = (SELECT MAX(x.number) FROM moments x WHERE x.number < m.since)
+        JOIN (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
+              GROUP BY n.number) p ON p.number = m.since
+        LEFT JOIN moments a ON a.number = p.previous
         LEFT JOIN moments e ON e.number = m.until
         ORDER BY b.taken_at, g.name, g.group_id"""
 
@@ -111,12 +121,10 @@ def changes_since(days: int, group: int | None) -> str:
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
             WHERE m.until > $days AND m.until < {_STILL} {only})
         SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
-        FROM x JOIN group_history g ON g.group_no = x.group_no AND g.since <= x.at
-             AND (g.until > x.at OR (g.until = x.at AND x.change = 'removed' AND NOT EXISTS
-                  (SELECT 1 FROM group_history k WHERE k.group_no = x.group_no AND k.since <= x.at AND k.until > x.at)))
-        JOIN user_history u ON u.user_no = x.user_no AND u.since <= x.at
-             AND (u.until > x.at OR (u.until = x.at AND x.change = 'removed' AND NOT EXISTS
-                  (SELECT 1 FROM user_history k WHERE k.user_no = x.user_no AND k.since <= x.at AND k.until > x.at)))
+        FROM x JOIN {_told("group_history", "group_no")} g
+          ON g.group_no = x.group_no AND g.since <= x.at AND g.told_until > x.at
+        JOIN {_told("user_history", "user_no")} u
+          ON u.user_no = x.user_no AND u.since <= x.at AND u.told_until > x.at
         JOIN moments t ON t.number = x.at
         ORDER BY t.taken_at, g.name, g.group_id, x.change, person, u.account_id"""
 
