@@ -126,6 +126,8 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
     import numpy as np
 
     chosen, total = _chosen(audit, groups, top)
+    if not chosen:
+        return _nothing("Who is in both?")
     numbers = [number for number, _, _ in chosen]
     place = {number: i for i, number in enumerate(numbers)}
     listed = ", ".join(map(str, numbers)) or "-1"
@@ -189,6 +191,8 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
     import numpy as np
 
     chosen, total = _chosen(audit, groups, top)
+    if not chosen:
+        return _nothing("Which groups do people share?")
     if len(chosen) > 12:
         raise InputError("More than 12 groups make no readable picture of combinations.", field="groups")
     bits = " + ".join(f"MAX(CASE WHEN group_no = {n} THEN {1 << i} ELSE 0 END)" for i, (n, _, _) in enumerate(chosen))
@@ -337,6 +341,17 @@ def grants_by_space(audit: Audit, *, top: int = 25) -> Picture:
 
     first = f"{shown['space_key'].iloc[0]} names the most ({shown['all'].iloc[0]:,}). " if len(shown) else ""
     return Picture("Who do spaces name?", f"Bars for {len(shown)} spaces. {first}{note}", draw)
+
+
+def _nothing(title: str) -> Picture:
+    words = "There are no memberships to draw."
+
+    def draw(theme: Palette) -> Figure:
+        figure, axes = _figure(theme, 6.0, 1.6, title, words)
+        axes.set_axis_off()
+        return figure
+
+    return Picture(title, f"An empty picture. {words}", draw)
 
 
 def overview(audit: Audit) -> tuple[Picture, ...]:
