@@ -69,12 +69,12 @@ def test_every_list_has_a_format(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nothing"], ["groups", "nothing"], ["tour", "--format", "xml"], ["lab", "--port", "0"], []]
+    "arguments", [["nothing"], ["groups", "nothing"], ["tour", "--format", "xml"], ["lab", "--port", "0"]]
 )
 def test_wrong_usage_ends_with_two(run: Run, arguments: list[str]) -> None:
     code, _, error = run(*arguments)
     assert code == 2
-    assert "Usage:" in error or not arguments
+    assert "Usage:" in error
 
 
 def test_a_failure_is_one_message_without_a_traceback(run: Run) -> None:
