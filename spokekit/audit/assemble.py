@@ -96,14 +96,14 @@ def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]
     import pandas as pd
 
     wanted = set(chosen)
-    rows = []
+    rows: list[tuple[str, str, datetime | None, bool]] = []
     for group_id in listed:
         how = ended.get(group_id) if group_id in wanted else None
-        rows.append(
-            (group_id, how.state, how.walked_at, how.disturbed)
-            if how is not None and how.state != FAILED
-            else (group_id, how.state if how is not None else NOT_WALKED, None, False)
-        )
+        if how is None:
+            rows.append((group_id, NOT_WALKED, None, False))
+        else:
+            # Only a walk to the end dates the members of a group.
+            rows.append((group_id, how.state, how.walked_at if how.state == WALKED else None, how.disturbed))
     return pd.DataFrame(rows, columns=["group_id", "state", "walked_at", "disturbed"])
 
 

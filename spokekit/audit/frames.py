@@ -273,38 +273,26 @@ def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbe
         coverage = frames.groups[["group_id"]].assign(
             state=WALKED, walked_at=pd.Timestamp(frames.taken_at), disturbed=False
         )
-    # Whoever is named has a row, or joins would drop what names them: an id of which nothing is known is its own name.
-    # A group that only a grant names is not among the groups of the site any more.
-    numbered = {
-        "groups": groups.with_strangers(
-            frames.groups.assign(
-                group_no=groups.numbers(frames.groups["group_id"]),
-                for_users=access.map({text: "user" in parts for text, parts in gives.items()}).astype(bool),
-                for_admins=access.map({text: "admin" in parts for text, parts in gives.items()}).astype(bool),
-                for_site_admins=access.map({text: "site-admin" in parts for text, parts in gives.items()}).astype(bool),
-            ),
-            "name",
-            group_no,
+    made = {
+        "groups": frames.groups.assign(
+            group_no=groups.numbers(frames.groups["group_id"]),
+            for_users=access.map({text: "user" in parts for text, parts in gives.items()}).astype(bool),
+            for_admins=access.map({text: "admin" in parts for text, parts in gives.items()}).astype(bool),
+            for_site_admins=access.map({text: "site-admin" in parts for text, parts in gives.items()}).astype(bool),
         ),
-        "users": users.with_strangers(
-            frames.users.assign(user_no=users.numbers(frames.users["account_id"])),
-            "display_name",
-            user_no,
-            named["user_no"].to_numpy(),
-        ),
+        "users": frames.users.assign(user_no=users.numbers(frames.users["account_id"])),
         "memberships": {"group_no": group_no, "user_no": user_no},
-        "spaces": spaces.with_strangers(
-            frames.spaces.assign(space_no=spaces.numbers(frames.spaces["space_id"])),
-            "name",
-            named["space_no"].to_numpy(),
-        ),
+        "spaces": frames.spaces.assign(space_no=spaces.numbers(frames.spaces["space_id"])),
         "grants": named,
         "coverage": coverage.assign(group_no=groups.numbers(coverage["group_id"])),
     }
-    return Numbered(
-        {name: table(name, frame) for name, frame in numbered.items()},
-        {one.kind: one.new() for one in (groups, users, spaces)},
-    )
+    tables = {name: table(name, frame) for name, frame in made.items()}
+    # Whoever is named has a row, or joins would drop what names them: an id of which nothing is known is its own name.
+    # A group that only a grant names is not among the groups of the site any more.
+    tables["groups"] = groups.with_strangers(tables["groups"], "name", group_no)
+    tables["users"] = users.with_strangers(tables["users"], "display_name", user_no, named["user_no"].to_numpy())
+    tables["spaces"] = spaces.with_strangers(tables["spaces"], "name", named["space_no"].to_numpy())
+    return Numbered(tables, {one.kind: one.new() for one in (groups, users, spaces)})
 
 
 def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
@@ -345,24 +333,29 @@ class _Ids:
         found: np.ndarray = pc.fill_null(pc.index_in(_strings(values), self._all), -1).to_numpy(zero_copy_only=False)
         return found
 
-    def with_strangers(self, frame: pd.DataFrame, name: str, *named: np.ndarray) -> pd.DataFrame:
-        """Return `frame` with a row for each number in `named` that has none."""
+    def with_strangers(self, made: pa.Table, name: str, *named: np.ndarray) -> pa.Table:
+        """Return the table with a row for each number in `named` that has none."""
         import numpy as np
-        import pandas as pd
+        import pyarrow as pa
 
         column = IDS[self.kind][0]
         wanted = np.zeros(len(self._all) + 1, dtype=bool)
         for numbers in named:
             # Number -1 (nobody) lands on the one place too many.
             wanted[numbers] = True
-        wanted[frame[column].to_numpy()] = False
-        missing = np.flatnonzero(wanted[:-1])
+        wanted[made.column(column).to_numpy()] = False
+        missing = np.flatnonzero(wanted[:-1]).astype(np.int32)
         if not len(missing):
-            return frame
-        empty = {c: False if kind == "bool" else "" for c, kind in TABLES[self.kind].items() if kind != "int"}
-        ids = self._all.take(missing).to_pylist()
-        strangers = pd.DataFrame({**empty, column: missing, name: ids}, index=range(len(missing)))
-        return pd.concat([frame, strangers], ignore_index=True)
+            return made
+        strangers = [
+            pa.array(missing)
+            if field.name == column
+            else self._all.take(pa.array(missing))
+            if field.name == name
+            else pa.repeat(pa.scalar("" if field.type == pa.string() else False, field.type), len(missing))
+            for field in made.schema
+        ]
+        return pa.concat_tables([made, pa.Table.from_arrays(strangers, schema=made.schema)]).combine_chunks()
 
 
 def _strings(values: Any) -> pa.Array:

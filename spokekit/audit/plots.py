@@ -308,7 +308,8 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
                 [pd.Timestamp(t).to_pydatetime().replace(tzinfo=None) for t in frame["taken_at"].unique()],
                 [f"{pd.Timestamp(t):%Y-%m-%d}" for t in frame["taken_at"].unique()],
             )
-        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        if lines:
+            axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
         _thousands(axes.yaxis)
         return figure
 

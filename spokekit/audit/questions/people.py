@@ -175,10 +175,10 @@ def unlicensed_with_access() -> str:
     cannot_know="Whether another product or an app uses the group.",
 )
 def groups_without_members() -> str:
-    """Groups that were walked to their end and hold nobody."""
+    """Groups that held nobody when they were last walked to their end; `Audit.caution` says when that is not now."""
     return """
         SELECT g.name AS group_name, g.group_id, g.access, g.managed_by, g.usage_type
-        FROM groups g JOIN coverage c ON c.group_no = g.group_no AND c.state = 'walked'
+        FROM groups g JOIN coverage c ON c.group_no = g.group_no AND c.walked_at IS NOT NULL
         WHERE NOT EXISTS (SELECT 1 FROM memberships m WHERE m.group_no = g.group_no)
         ORDER BY g.name, g.group_id"""
 

@@ -1,0 +1,92 @@
+"""``spokekit audit`` from walk to export, in processes of its own where exit codes matter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spokekit.cli import main
+from spokekit.practice import PracticeSite
+from spokekit.workspace import Workspace
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        main(["audit", *arguments])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_from_walk_to_export(
+    connected: Workspace, site: PracticeSite, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, err = run(capsys, "ask", "admins")
+    assert code == 1 and "There is no snapshot of" in err and "spokekit audit walk" in err
+    code, _, err = run(capsys, "walk", "--all")
+    assert code == 1 and "26 groups on this site; this walk reads 26." in err and "Give --yes" in err
+
+    code, out, err = run(capsys, "walk", "--all", "--yes", "--format", "json")
+    assert code == 0, err
+    [row] = json.loads(out)
+    assert (row["snapshot"], row["complete"], row["groups_walked"], row["memberships"]) == (1, True, 26, 289)
+    assert "points" in err
+
+    groups = site.world.frames(tables=("groups",))["groups"].set_index("name")["group_id"]
+    someone = site.world.person(27).account_id
+    site.world.add_member(groups["marketing"], someone)
+    code, out, _ = run(capsys, "walk", "--match", "market*", "--yes", "--format", "json")
+    assert code == 0 and json.loads(out)[0]["groups_chosen"] == 1
+
+    code, out, _ = run(capsys, "diff", "--format", "json")
+    assert code == 0
+    assert [(r["change"], r["group_name"], r["account_id"]) for r in json.loads(out)] == [
+        ("added", "marketing", someone)
+    ]
+    code, out, _ = run(capsys, "snapshots", "--format", "json")
+    assert [(r["number"], r["scope"]) for r in json.loads(out)] == [(1, "all groups"), (2, "groups named market*")]
+
+    code, out, err = run(capsys, "ask", "members-of-groups", "--param", "group=marketing", "--format", "json")
+    assert code == 0 and len(json.loads(out)) == 9
+    assert "Mind: 25 groups not walked." in err and "Cannot know:" in err
+    code, out, _ = run(capsys, "ask", "members-of-groups", "--param", "group=marketing", "--at", "1", "--format", "csv")
+    assert code == 0 and len(out.splitlines()) == 9
+    code, _, err = run(capsys, "ask", "members-of-groups", "--param", "group")
+    assert code == 1 and "is not name=value" in err
+    code, _, err = run(capsys, "ask", "nested-groups")
+    assert code == 1 and "cannot hold groups" in err
+
+    code, out, _ = run(capsys, "questions", "--format", "json")
+    assert len(json.loads(out)) >= 39
+
+    code, out, err = run(capsys, "findings", "groups-without-members", "--format", "json")
+    [finding] = json.loads(out)
+    assert finding["state"] == "new" and "1 new, 0 accepted" in err
+    accepted = ("--accept", finding["finding_id"], "--reason", "starts in May", "--by", "Kim", "--until", "2099-01-01")
+    code, _, err = run(capsys, "findings", *accepted)
+    assert code == 0 and "Accepted: 1." in err
+    code, out, err = run(capsys, "findings", "groups-without-members", "--format", "json")
+    assert json.loads(out) == [] and "0 new, 1 accepted" in err
+    code, out, _ = run(capsys, "findings", "--all", "--format", "json")
+    assert [r["state"] for r in json.loads(out)] == ["accepted"]
+
+    for name in ("a.xlsx", "a.html"):
+        code, _, err = run(capsys, "export", str(tmp_path / name), "admins", "groups-without-members", "--by", "Kim")
+        assert code == 0 and (tmp_path / name).stat().st_size > 5_000, err
+    code, _, _ = run(capsys, "export", str(tmp_path / "a.csv"), "admins")
+    assert code == 0 and "account_id" in (tmp_path / "a.csv").read_text("utf-8-sig")
+    code, _, err = run(capsys, "export", str(tmp_path / "b.csv"), "admins", "app-users")
+    assert code == 1 and "One .csv file holds one answer" in err
+    code, _, err = run(capsys, "export", str(tmp_path / "b.docx"), "admins")
+    assert code == 1 and "no known ending" in err
+
+
+def test_an_incomplete_walk_ends_with_three(connected: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "walk", "--all", "--with-spaces", "--yes", "--format", "json")
+    assert code == 3
+    assert json.loads(out)[0]["complete"] is False
+    assert "The list of spaces could not be read" in err and "read:space:confluence" in err
