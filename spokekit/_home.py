@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,10 +42,19 @@ def memory_only(environ: Mapping[str, str]) -> bool:
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` if it is missing and see to it that only its owner can enter."""
+    """Make `path` if it is missing and see to it that only its owner can enter; for folders of spokekit's own.
+
+    Raises `StoreError` for one that everybody shares (``/tmp``): closing it would lock the others out.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.name == "posix" and (path.stat().st_mode & 0o077):
+        mode = path.stat().st_mode
+        if os.name == "posix" and mode & stat.S_ISVTX and mode & 0o002:
+            raise StoreError(
+                f"The folder {path} is shared by all users of this computer.",
+                hint="Choose a folder of your own in it with the environment variable SPOKEKIT_HOME.",
+            )
+        if os.name == "posix" and mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
         raise StoreError(
@@ -55,10 +65,14 @@ def private_folder(path: Path) -> Path:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step, readable by its owner only, even if a wider file was there."""
-    private_folder(path.parent)
+    """Replace `path` by `data` in one step, readable by its owner only, even if a wider file was there.
+
+    A folder that is there stays as it is: it may be the person's own choice, with other things in it. One that is
+    missing is made for its owner alone.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
-from spokekit.errors import InputError
+from spokekit._home import write_private
+from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,13 +146,11 @@ def to_csv(frame: pd.DataFrame, path: str | Path | None = None) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path`, or say why that did not work."""
+    """Write `text` to `path` for its owner only, since it names people, or say why that did not work."""
     try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}.", field="file", hint="Choose another folder or name."
-        ) from None
+        write_private(Path(path).absolute(), text.encode())
+    except StoreError as error:
+        raise InputError(error.message, field="file", hint="Choose another folder or name.") from None
 
 
 def _cell(value: Any) -> Any:

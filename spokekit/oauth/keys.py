@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from spokekit._home import private_folder, write_private
+from spokekit._home import write_private
 from spokekit._secret import Secret
 from spokekit.errors import InputError, StoreError, VaultError
 
@@ -145,7 +145,6 @@ class StoredKeys:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _create(self, key: Key) -> None:
-        private_folder(self.path.parent)
         if key.place == "keyring":
             _keep_in_keyring(key)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
