@@ -20,7 +20,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"(?i)([?&\"'\s{,(]|^)((?:[\w-]*(?:access_|refresh_|id_)?token|code|client_secret|secret|password|"
-            r"code_verifier|state)[\"']?\s*[=:]\s*[\"']?)([^\s\"'&,}<>)]{3,})"
+            r"code_verifier|state|flow)[\"']?\s*[=:]\s*[\"']?)([^\s\"'&,}<>)]{3,})"
         ),
         rf"\1\2{MASK}",
     ),
@@ -67,7 +67,9 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__value.encode(), other.reveal().encode())
+        return hmac.compare_digest(
+            self.__value.encode(errors="surrogatepass"), other.reveal().encode(errors="surrogatepass")
+        )
 
     def __hash__(self) -> int:
         return hash((Secret, self.__value))

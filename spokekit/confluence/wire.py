@@ -10,7 +10,7 @@ import anyio
 import httpx2
 import msgspec
 
-from spokekit._secret import Secret, guard_logs
+from spokekit._secret import Secret, guard_logs, scrub
 from spokekit.errors import NotConfigured, TransportError, UnexpectedAnswer
 
 T = TypeVar("T")
@@ -110,6 +110,15 @@ class Wire:
                 hint="Try again.",
                 endpoint=endpoint,
             )
+        except (UnicodeError, httpx2.LocalProtocolError):
+            # Their own texts quote the header that cannot be sent, and that is the token.
+            failure = UnexpectedAnswer(
+                f"{endpoint} could not be sent: the access token holds characters that no request can carry.",
+                likely="The authorisation server gave a damaged token.",
+                hint="Press Get OAuth Token to consent again.",
+                next_step="consent",
+                endpoint=endpoint,
+            )
         except httpx2.TransportError as error:
             never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             failure = (NeverSent if never_sent else TransportError)(
@@ -141,7 +150,8 @@ class Wire:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _is_own(self, url: httpx2.URL) -> bool:
-        return (url.scheme, url.host, url.port) == self.host
+        # A user name in an address would take the place of the token.
+        return not url.userinfo and (url.scheme, url.host, url.port) == self.host
 
     def redirect(self, target: str, raw: Raw, method: str, endpoint: str) -> str:
         """Return where a redirect leads, if that is the own host and the request only reads."""
@@ -194,4 +204,5 @@ def changed(raw: Raw, endpoint: str) -> tuple[None, int]:
 
 
 def _plain(error: Exception) -> str:
-    return type(error).__name__ if not str(error) else f"{type(error).__name__} ({str(error)[:120]})"
+    said = scrub(str(error))[:120]
+    return f"{type(error).__name__} ({said})" if said else type(error).__name__

@@ -180,6 +180,9 @@ class Endpoint:
             if reply.status == 200:
                 return reply.json()
             failure = _get_failure(reply, path)
+        except (UnicodeError, httpx2.LocalProtocolError):
+            # Their own texts quote the header that cannot be sent, and that is the token.
+            failure = _unexpected("the token endpoint")
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             failure = _transport_error(error, self._api, f"GET {path}")
         raise failure

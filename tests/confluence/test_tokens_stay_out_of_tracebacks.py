@@ -7,8 +7,9 @@ import sys
 import pytest
 from IPython.core.ultratb import VerboseTB
 
+from spokekit._secret import Secret
 from spokekit.confluence import RetryPolicy, Spoke
-from spokekit.errors import TransportError
+from spokekit.errors import TransportError, UnexpectedAnswer
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
 
@@ -36,3 +37,23 @@ def test_a_broken_request_shows_no_token(site: PracticeSite, connected: Workspac
         assert token not in text
     else:
         pytest.fail("The request was expected to break off.")
+
+
+@pytest.mark.parametrize("strange", ["\r\nX-Other: y", "\x00", "\N{SNOWMAN}", "\ud800"])
+def test_a_token_that_no_header_can_carry_is_not_quoted(connected: Workspace, strange: str) -> None:
+    planted = "PLANTED" + "0815"
+
+    async def tokens(*, rejected: Secret | None = None) -> Secret:
+        return Secret(planted + strange)
+
+    with (
+        Spoke(connected.connection(), tokens, retry=RetryPolicy(retries=0)) as spoke,
+        pytest.raises(UnexpectedAnswer) as caught,
+    ):
+        spoke.look_up_groups()
+    seen: BaseException | None = caught.value
+    while seen is not None:
+        assert planted not in f"{seen!r} {seen} {vars(seen)} {getattr(seen, 'object', '')}"
+        seen = seen.__cause__ or seen.__context__
+    shown = VerboseTB(theme_name="nocolor").text(caught.type, caught.value, caught.tb)
+    assert planted not in shown.replace(f"planted = {planted!r}", "")

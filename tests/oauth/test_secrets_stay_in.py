@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from spokekit._secret import Secret
-from spokekit.errors import SpokekitError, StoreError, VaultError
+from spokekit.errors import SpokekitError, StoreError, UnexpectedAnswer, VaultError
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver, PasteReceiver, parse_callback
 from spokekit.oauth.endpoint import Endpoint
 from spokekit.oauth.grant import Attempt, get_token
@@ -290,3 +290,17 @@ def test_ipython_verbose_tracebacks_history_and_whos_show_none(home: Path, site:
     for path in (tmp_path / "ipython").rglob("*"):
         if path.is_file():
             assert not [secret for secret in PLANTED if secret.encode() in path.read_bytes()], path
+
+
+@pytest.mark.parametrize("strange", ["\r\nX-Other: y", "\x00", "\N{SNOWMAN}", "\ud800"])
+def test_a_token_that_no_header_can_carry_is_not_quoted(place: Place, site: PracticeSite, strange: str) -> None:
+    token = Secret("PLANTED0815" + strange)
+    endpoint = place.tokens.endpoint(configured(place, site))
+    with pytest.raises(UnexpectedAnswer) as caught:
+        endpoint.sites(token)
+    assert endpoint.account(token) is None
+    seen: BaseException | None = caught.value
+    while seen is not None:
+        assert "PLANTED0815" not in f"{seen!r} {seen} {vars(seen)} {getattr(seen, 'object', '')}"
+        seen = seen.__cause__ or seen.__context__
+    assert token == Secret("PLANTED0815" + strange) != Secret("\ud800")
