@@ -1,0 +1,59 @@
+"""Notebook 5 as a person does it: look at the cost, walk, read the report, ask a question by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from spokekit.audit import Audit
+from tests.browser.jupyterlab_page import NotebookPage
+from tests.browser.test_components_look import AUDIT
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "05-audit-group-access.ipynb"
+
+
+def test_cost_walk_report_and_question(
+    open_notebook: Callable[..., NotebookPage], site: PracticeSite, connected: Workspace
+) -> None:
+    groups = site.world.frames(tables=["groups"])["groups"]
+    connected.registry().add(list(groups.loc[groups["access"] != "", "group_id"]), groups=groups)
+    notebook = open_notebook(NOTEBOOK, env={"SPOKEKIT_PRACTICE": json.dumps(site.describe())})
+    for index in (1, 3):
+        notebook.run_cell(index)
+    walk = notebook.component("Walk the site")
+    start = walk.get_by_role("button", name="Start the walk")
+    expect(start).to_be_disabled()
+    walk.get_by_label("Groups", exact=True).select_option("All groups of the site")
+    walk.get_by_role("button", name="What will it cost?").click()
+    expect(walk.get_by_role("cell", name="Registered groups only")).to_be_visible()
+    notebook.screenshot("05-cost-light", walk)
+    start.click()
+    expect(walk.locator(".sk-status:visible")).to_contain_text("Complete: 289 memberships, 26 of 26 groups.")
+    assert len(Audit.of_site(site.sites[0].cloud_id).frame("memberships")) == 289
+
+    notebook.run_all()
+    assert notebook.errors() == []
+    panel = notebook.component("Ask").last
+    panel.get_by_label("Question", exact=True).select_option("Why does this person have a seat?")
+    panel.get_by_label("Person", exact=True).fill(site.world.person(0).display_name)
+    panel.get_by_role("button", name="Ask").click()
+    expect(panel.get_by_role("cell", name="confluence-admins")).to_be_visible()
+    expect(panel.locator(".sk-status:visible")).to_contain_text("3 rows")
+    walk = notebook.component("Walk the site")
+    for theme in ("light", "dark"):
+        notebook.lab.theme(theme)
+        assert walk.evaluate(AUDIT) == []
+        assert panel.evaluate(AUDIT) == []
+        notebook.screenshot(f"05-walk-{theme}", walk)
+        notebook.screenshot(f"05-ask-{theme}", panel)
+    pictures = notebook.page.locator("img.spokekit-dark:visible")
+    assert pictures.count() >= 1
+    assert notebook.page.locator("img.spokekit-light:visible").count() == 0
