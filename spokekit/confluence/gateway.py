@@ -171,13 +171,13 @@ class Gateway:
     async def change_membership(
         self, method: str, group_id: str, account_id: str, *, operation: Operation
     ) -> Answer[None]:
-        """POST adds, DELETE removes one membership, after the guard has agreed; a change costs 1 point."""
-        if self.guard is None:
-            raise GuardRefused(
-                "No group is changed without a registry that says which groups may be.",
-                hint="Open the spoke from a workspace, or give it a registry as guard.",
-            )
-        await anyio.to_thread.run_sync(self.guard.check, group_id)
+        """POST adds, DELETE removes one membership, after the guard has agreed; a change costs 1 point.
+
+        The guard is asked right before each time that the change is sent: between two tries, or while the hour's
+        points are waited for, somebody may take the group off the registry.
+        """
+        allowed = bind(self._allowed, group_id)
+        await allowed()
         path = "/wiki/rest/api/group/userByGroupId"
         query: list[tuple[str, str | int]] = [("groupId", group_id)]
         body: Any = None
@@ -198,7 +198,25 @@ class Gateway:
             body=body,
             idempotent=method == "DELETE",
             headers={"X-Atlassian-Token": "no-check"},
+            allowed=allowed,
         )
+
+    async def _allowed(self, group_id: str) -> None:
+        """Raise `GuardRefused` unless the guard lets the group be changed through this connection."""
+        guard = self.guard
+        if guard is None:
+            raise GuardRefused(
+                "No group is changed without a registry that says which groups may be.",
+                hint="Open the spoke from a workspace, or give it a registry as guard.",
+            )
+        # Whoever registered a group for one connection has not allowed another one to change it.
+        theirs, ours = getattr(guard, "connection", None), self.connection
+        if theirs is not None and (theirs.alias_id, theirs.cloud_id) != (ours.alias_id, ours.cloud_id):
+            raise GuardRefused(
+                f"The registered groups are those of “{theirs.name}”, and this is “{ours.name}”; nothing was sent.",
+                hint="Open the spoke from a workspace: it brings the registry of its own connection.",
+            )
+        await anyio.to_thread.run_sync(guard.check, group_id)
 
     # -- one request, repeated while it may be -------------------------------------------------------------------------
 
@@ -215,12 +233,14 @@ class Gateway:
         body: Any,
         idempotent: bool,
         headers: Mapping[str, str] | None = None,
+        allowed: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer[T]:
         target = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
         patience, retries = self._patience, self._patience.policy.retries
         attempt = redirects = quota_waits = 0
         refreshed = False
         tally = operation.tally
+        doubtful: Exception | None = None
         while True:
             operation.check()
             if patience.holding:
@@ -233,6 +253,8 @@ class Gateway:
                     if patience.held(endpoint):
                         # A 429 came while this one stood in the queue.
                         continue
+                    if allowed is not None:
+                        await _again_allowed(allowed, doubtful)
                     spent = 1
                     raw = await self.wire.exchange(method, target, endpoint, token, body, headers)
                 if self.ledger is not None:
@@ -248,6 +270,7 @@ class Gateway:
                 if not (idempotent or never_sent) or attempt >= retries:
                     raise
                 raw = None
+                doubtful = doubtful if never_sent else error.with_traceback(None)
             finally:
                 tally.points += spent
                 if self.ledger is not None:
@@ -275,6 +298,7 @@ class Gateway:
                 asked = refusals.wait_asked(raw.headers, self._clock()) if "retry-after" in raw.headers else None
                 if asked is not None and asked > patience.policy.patience:
                     raise self._error(raw, endpoint, operation)
+                doubtful = self._error(raw, endpoint, operation)
                 await patience.rest(attempt, asked, operation)
                 attempt += 1
             else:
@@ -308,6 +332,16 @@ class Gateway:
             granted=self.connection.scopes,
             retry_after=asked,
         )
+
+
+async def _again_allowed(allowed: Callable[[], Awaitable[None]], doubtful: Exception | None) -> None:
+    """Ask the guard; after a try that may have been carried out, its refusal must not say that nothing was sent."""
+    try:
+        await allowed()
+    except GuardRefused:
+        if doubtful is None:
+            raise
+        raise doubtful from None
 
 
 __all__ = ["Answer", "Gateway", "Purse", "RetryPolicy", "Timeouts"]

@@ -17,6 +17,7 @@ from spokekit.confluence.models import Progress
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
+    GuardRefused,
     InputError,
     LicenceFull,
     NotConfigured,
@@ -446,3 +447,41 @@ def test_what_was_passed_in_is_checked_before_anything_is_sent(fake: Fake) -> No
         with pytest.raises(InputError, match="in flight"):
             fake.spoke(in_flight=many)
     assert fake.requests == []
+
+
+class Closing:
+    """A guard whose group is taken off the registry after the first request."""
+
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+
+    def check(self, group_id: str) -> None:
+        if self.fake.requests:
+            raise GuardRefused(f"{group_id} is not registered.")
+
+
+@pytest.mark.parametrize(
+    ("first_answer", "error"),
+    [
+        (limited(Retry_After="60"), GuardRefused),
+        # What may have been carried out is not called refused: the caller reads it back.
+        (httpx2.ReadError("reset"), TransportError),
+        (httpx2.Response(503, json={}), ServiceError),
+    ],
+)
+def test_a_group_taken_off_the_registry_between_two_tries_is_not_changed_any_more(
+    fake: Fake, time: Time, first_answer: Any, error: type[SpokekitError]
+) -> None:
+    fake.script = first(first_answer)
+    with fake.spoke(guard=Closing(fake), clock=time, sleep=time.sleep) as spoke, pytest.raises(error):
+        spoke.remove_member_from_group_by_group_id("g1", "g1u1")
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("changes", [{"alias_id": "a2"}, {"cloud_id": "99999999-2222-3333-4444-555555555555"}])
+def test_the_registry_of_another_connection_opens_nothing(fake: Fake, changes: dict[str, str]) -> None:
+    guard = Anything()
+    guard.connection = connection(**changes)  # type: ignore[attr-defined]
+    with fake.spoke(guard=guard) as spoke, pytest.raises(GuardRefused, match="nothing was sent"):
+        spoke.add_member_to_group_by_group_id("g1", "somebody")
+    assert not fake.requests
