@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,15 +74,23 @@ class Anything:
         return
 
 
+def away_from_the_hour() -> None:
+    """Let the UTC hour end first, if it is about to: points of the old one would be gone in the middle of a test."""
+    now = datetime.now(UTC)
+    left = 3600 - (60 * now.minute + now.second)
+    if left < 25:
+        time.sleep(left + 1)
+
+
 def spoke_on(site: PracticeSite, **options: Any) -> Spoke:
     """Return a spoke on the first site, patient in made-up time."""
-    time = Time()
+    clock = Time()
     first = site.sites[0]
     scopes = options.pop("scopes", EVERY_SCOPE)
     options = {
         "tokens": SiteTokens(site, scopes),
-        "clock": time,
-        "sleep": time.sleep,
+        "clock": clock,
+        "sleep": clock.sleep,
         "retry": RetryPolicy(),
         "timeouts": Timeouts(connect=5, read=2, request=5),
         "max_bytes": 1_000_000,

@@ -16,7 +16,7 @@ from spokekit.confluence.spoke import Spoke
 from spokekit.errors import IncompleteResult, InputError, NotThere, ScopeMissing
 from spokekit.practice import PracticeSite
 
-from .helpers import EVERY_SCOPE, Anything, rows, spoke_on
+from .helpers import EVERY_SCOPE, Anything, away_from_the_hour, rows, spoke_on
 
 if TYPE_CHECKING:
     from spokekit.workspace import Workspace
@@ -309,6 +309,7 @@ def test_the_hour_is_counted_right_for_a_notebook_and_a_terminal_together(
 ) -> None:
     from spokekit.confluence.quota import Ledger
 
+    away_from_the_hour()
     with connected.spoke() as spoke:
         terminal = subprocess.Popen(
             [sys.executable, "-c", "from spokekit.cli import main; main()", "groups", "list", "--format", "json"],
