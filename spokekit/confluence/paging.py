@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 V1_MOST = 200
 V2_MOST = 250
+BARREN_MOST = 200
+"""So many pages in a row without a new row, each saying that more follows, are a list that never ends."""
 USER_POINTS = GROUP_POINTS = PERMISSION_POINTS = 2
 CORE_POINTS = 1
 
@@ -57,6 +59,25 @@ def check_next(gateway: Gateway, link: str, path: str) -> dict[str, list[str]]:
             endpoint=f"GET {path}",
         )
     return parse_qs(parts.query)
+
+
+def check_whole(page: Page[R], path: str) -> None:
+    """Raise `UnexpectedAnswer` when a page brought fewer rows than it says itself."""
+    if page.size is not None and page.size > len(page.results):
+        raise UnexpectedAnswer(
+            f"A page of GET {path} brought {len(page.results):,} rows where it says {page.size:,}.",
+            likely="The answer was changed on its way.",
+            hint="Try again.",
+            endpoint=f"GET {path}",
+        )
+
+
+def _endless(path: str) -> UnexpectedAnswer:
+    return UnexpectedAnswer(
+        f"GET {path} says again and again that more follows, and brings nothing new: the list has no end.",
+        hint="Try again; if it stays, report it with this message.",
+        endpoint=f"GET {path}",
+    )
 
 
 class OffsetPages(Generic[R]):
@@ -107,6 +128,7 @@ class OffsetPages(Generic[R]):
         self._page_size = 0
         self._step = 0
         self._uneven = False
+        self._barren = 0
         self._error: SpokekitError | None = None
 
     async def next(self) -> list[R] | None:
@@ -176,6 +198,7 @@ class OffsetPages(Generic[R]):
     def _take(self, page: Page[R]) -> list[R]:
         """Count one page in: where the list goes on, what came twice, whether it moved."""
         rows = page.results
+        check_whole(page, self.path)
         self.pages += 1
         if self.count and self.pages == 2 and page.total:
             self.total = page.total
@@ -199,6 +222,9 @@ class OffsetPages(Generic[R]):
                 fresh.append(row)
             elif mark == self._last:
                 met_again = True
+        self._barren = 0 if fresh else self._barren + 1
+        if self._barren >= BARREN_MOST and not self.ended:
+            raise _endless(self.path)
         duplicates = len(rows) - len(fresh)
         if self._overlapped:
             self.moved = self.moved or not met_again
@@ -243,6 +269,8 @@ class CursorPages(Generic[R]):
         self._cursor = ""
         self._cursors: set[str] = set()
         self._seen: set[Hashable] = set()
+        self._last: list[R] = []
+        self._barren = 0
 
     async def next(self) -> list[R] | None:
         """Return the rows of the next page that did not come before, or None after the last page."""
@@ -260,6 +288,7 @@ class CursorPages(Generic[R]):
             points=lambda page: 1 + self.each * len(page.results),
         )
         page = answer.value
+        check_whole(page, self.path)
         self.operation.tally.pages += 1
         self.total = page.total
         link = page.next or _link_header(answer.headers.get("link") or "")
@@ -276,6 +305,10 @@ class CursorPages(Generic[R]):
         if self.key is not None:
             rows = [row for row in rows if (mark := self.key(row)) not in self._seen and not self._seen.add(mark)]  # type: ignore[func-returns-value]
             self.operation.tally.duplicates += len(page.results) - len(rows)
+        self._barren = self._barren + 1 if not rows or page.results == self._last else 0
+        if self._barren >= BARREN_MOST and not self.ended:
+            raise _endless(self.path)
+        self._last = page.results
         self.rows += len(rows)
         return rows
 

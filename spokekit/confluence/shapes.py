@@ -24,6 +24,7 @@ class Page(msgspec.Struct, Generic[R]):
     results: list[R]
     links: Links | None = msgspec.field(name="_links", default=None)
     total: int | None = msgspec.field(name="totalSize", default=None)
+    size: int | None = None
 
     @property
     def next(self) -> str | None:

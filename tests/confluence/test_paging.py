@@ -229,3 +229,42 @@ def _read(spoke: Spoke, groups: pd.DataFrame) -> pd.DataFrame | None:
         return error.frame
     except (ServiceError, TransportError):
         return None
+
+
+@pytest.mark.parametrize("action", ["groups", "members", "spaces", "pages that repeat", "empty pages"])
+def test_a_list_that_always_says_more_follows_comes_to_an_end(action: str) -> None:
+    def script(request: httpx2.Request, number: int) -> httpx2.Response:
+        path = request.url.path.split("/wiki")[-1]
+        found: list[dict[str, Any]] = [
+            {"id": "a", "name": "a", "accountId": "a"},
+            {"id": "b", "name": "b", "accountId": "b"},
+        ]
+        if action == "empty pages":
+            found = []
+        return httpx2.Response(200, json={"results": found, "_links": {"next": f"{path}?cursor=c{number}&start=2"}})
+
+    fake = Fake(script=script)
+    with (
+        fake.spoke() as spoke,
+        pytest.raises((UnexpectedAnswer, IncompleteResult), match=r"the list has no end|missing"),
+    ):
+        if action == "groups":
+            spoke.look_up_groups(with_access=False)
+        elif action == "members":
+            spoke.look_up_members_by_group_id("g")
+        elif action == "pages that repeat":
+            spoke.look_up_pages().all()
+        else:
+            spoke.look_up_spaces().all()
+    assert len(fake.requests) < 1_000
+
+
+@pytest.mark.parametrize("said", [3, 200])
+def test_a_page_with_fewer_rows_than_it_says_is_not_the_whole(said: int) -> None:
+    answer = {"results": [{"accountId": "a"}, {"accountId": "b"}], "size": said, "_links": {}}
+    fake = Fake(script=lambda _request, _number: httpx2.Response(200, json=answer))
+    with (
+        fake.spoke() as spoke,
+        pytest.raises((UnexpectedAnswer, IncompleteResult), match=f"2 rows where it says {said}"),
+    ):
+        spoke.look_up_members_by_group_id("g")
