@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spokekit.audit.checkpoint import Checkpoint, Ended
-from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site
+from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
 
 _FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "account_status")
 
@@ -126,23 +126,25 @@ def _report(
     trouble = dict(record.get("notes") or {})
     notes = list(trouble.values())
     if unknown_accounts and "accounts" not in trouble:
-        notes.append(f"{unknown_accounts:,} accounts are not told by the look-up of accounts; their status is unknown.")
+        notes.append(
+            f"The look-up of accounts left out {counted(unknown_accounts, 'account')}; their status is unknown."
+        )
     if unknown:
-        notes.append(f"{len(unknown):,} chosen groups do not exist on this site: {', '.join(unknown[:5])}.")
+        notes.append(f"Not on this site, though chosen: {counted(len(unknown), 'group')} ({', '.join(unknown[:5])}).")
     for kind, words in (("appeared", "appeared"), ("gone", "went away"), ("renamed", "were renamed")):
         if changed[kind]:
             shown = ", ".join(names.get(i, i) for i in changed[kind][:5])
             notes.append(f"The list of groups changed while walking: {len(changed[kind]):,} {words} ({shown}).")
     if disturbed:
         shown = ", ".join(names.get(i, i) for i in disturbed[:5])
-        notes.append(f"{len(disturbed):,} groups changed while they were read, and were read again ({shown}).")
+        notes.append(f"Changed while read, and read again: {counted(len(disturbed), 'group')} ({shown}).")
     counts = record.get("counts") or {}
     complete = not (failed or partial or failed_spaces or trouble or unknown)
     words = f"{memberships:,} memberships, {len(walked):,} of {len(chosen):,} groups"
-    missing = [f"{len(failed):,} groups failed"] if failed else []
-    missing += [f"{len(partial):,} groups partly read"] if partial else []
-    missing += [f"the grants of {len(failed_spaces):,} spaces missing"] if failed_spaces else []
-    missing += [f"no {kind}" for kind in trouble] + ([f"{len(unknown):,} groups not found"] if unknown else [])
+    missing = [f"{counted(len(failed), 'group')} failed"] if failed else []
+    missing += [f"{counted(len(partial), 'group')} partly read"] if partial else []
+    missing += [f"the grants of {counted(len(failed_spaces), 'space')} missing"] if failed_spaces else []
+    missing += [f"no {kind}" for kind in trouble] + ([f"{counted(len(unknown), 'group')} not found"] if unknown else [])
     return {
         "complete": complete,
         "listed": len(groups),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit.audit import questions as _questions
 from spokekit.audit.asking import Asking, contract
-from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site
+from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site, counted
 from spokekit.audit.registry import REGISTRY, Registry
 from spokekit.audit.snapshots import Moment, Snapshot, Snapshots
 from spokekit.audit.tables import NAMES, Session
@@ -123,8 +123,12 @@ class Audit(Asking):
         """Say in a sentence what is missing from this state, or "" when nothing is."""
         counts = dict(self.session.rows("SELECT state, COUNT(*) FROM coverage GROUP BY state"))
         disturbed = self.session.rows("SELECT COUNT(*) FROM coverage WHERE disturbed")[0][0]
-        parts = [f"{counts[state]:,} groups {state}" for state in (FAILED, PARTIAL, "not walked") if counts.get(state)]
-        parts += [f"{disturbed:,} groups changed while they were read"] if disturbed else []
+        parts = [
+            f"{counted(counts[state], 'group')} {state}"
+            for state in (FAILED, PARTIAL, "not walked")
+            if counts.get(state)
+        ]
+        parts += [f"{counted(disturbed, 'group')} changed while read"] if disturbed else []
         return f"Mind: {', '.join(parts)}." if parts else ""
 
     def run_frame(self, text: str, bound: Mapping[str, Any]) -> pd.DataFrame:

@@ -160,7 +160,7 @@ def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray
         state = session.sql(
             f"SELECT {row}, CAST(COALESCE(o.since, {ordinal}) AS INTEGER) AS since FROM n LEFT JOIN o ON {by} "
             f"UNION ALL SELECT {old_row}, o.since {gone} IN (SELECT space_no FROM unseen) "
-            "ORDER BY space_no, principal_type, principal_id, operation, target, role"
+            "ORDER BY space_no"
         ).to_arrow_table()
         ended = session.sql(
             f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {gone} "

@@ -167,6 +167,10 @@ class Snapshots:
         older than the newest snapshot, and Conflict when other writers were faster five times in a row.
         """
         for _ in range(5):
+            # The number comes first: a writer that ends after it and before the look at the newest snapshot makes
+            # the number taken, and this one begins again, instead of going on from a snapshot that is not the newest.
+            # A damaged newest folder keeps its number, so that it can be looked into.
+            ordinal = max([*self._numbers(), 0]) + 1
             previous = self.latest() if self.exists() else None
             if previous is not None and frames.taken_at <= previous.taken_at:
                 raise InputError(
@@ -175,7 +179,7 @@ class Snapshots:
                     field="taken_at",
                 )
             try:
-                written = self._write(frames, previous)
+                written = self._write(frames, previous, ordinal)
             except OSError as error:
                 raise StoreError(
                     f"The snapshot cannot be written: {error.strerror or error}.",
@@ -196,10 +200,8 @@ class Snapshots:
             return []
         return sorted(int(p.name) for p in self.folder.iterdir() if p.is_dir() and _NUMBER.fullmatch(p.name))
 
-    def _write(self, frames: Frames, previous: Snapshot | None) -> Snapshot | None:
+    def _write(self, frames: Frames, previous: Snapshot | None, ordinal: int) -> Snapshot | None:
         private_folder(self.folder)
-        # A damaged newest folder keeps its number, so that it can be looked into.
-        ordinal = max([*self._numbers(), 0]) + 1
         temporary = self.folder / f".new-{os.getpid()}-{secrets.token_hex(4)}"
         temporary.mkdir(mode=0o700)
         try:

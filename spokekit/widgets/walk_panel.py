@@ -66,7 +66,7 @@ class WalkPanel(Component):
         self.spaces.style.description_width = "0"
         self.remember(scope=self.scope, spaces=self.spaces)
         self.estimate = button("What will it cost?", kind="primary")
-        self.start = button("Start the walk", kind="primary", disabled=True)
+        self.start = button("Start the walk", disabled=True)
         self.afresh = button("Start over", kind="quiet", tooltip="Forget the unfinished walk and pay for it again")
         self.afresh.layout.display = "none"
         self.long = check("I know that this takes several hours")
@@ -163,6 +163,10 @@ class WalkPanel(Component):
 
     def _allow(self) -> None:
         self.start.disabled = self.busy or self.plan is None or (_hours(self.plan.chosen) and not self.long.value)
+        # One primary button: the press that comes next.
+        first, second = (self.estimate, self.start) if self.plan is None else (self.start, self.estimate)
+        first.add_class("sk-primary")
+        second.remove_class("sk-primary")
 
     # --- the walk ------------------------------------------------------------------------------------------------
     def walk(self) -> None:
@@ -318,6 +322,7 @@ class QuestionPanel(Component):
 
     def _answered(self, answer: pd.DataFrame) -> None:
         from spokekit.audit.export import plain
+        from spokekit.audit.frames import counted
 
         shown = plain(answer.head(_SHOWN))
         columns = [c for c in shown.columns if not c.endswith("_id")] or list(shown.columns)
@@ -329,7 +334,7 @@ class QuestionPanel(Component):
         self.value = answer
         self.accepted += 1
         caution = self.audit.caution()
-        self.say(f"{len(answer):,} rows{more}. {caution}".strip(), "warning" if caution else "ok")
+        self.say(f"{counted(len(answer), 'row')}{more}. {caution}".strip(), "warning" if caution else "ok")
 
     def rehearse(self, *, question: str, **params: Any) -> None:
         """Do what a person does: choose a question, type what it needs, and ask."""

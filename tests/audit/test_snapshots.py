@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from spokekit.audit.merge import HISTORY
 from spokekit.audit.snapshots import KEEP, MERGE_AT, folder_name
 from spokekit.errors import InputError, NotFound, StoreError
 from tests.audit.worlds import DAY_ONE, SITE, account, four_days, frames_of, group_id
+from tests.audit.writers import clean_processes, write_if_newer, write_slowly
 
 
 def pairs_of(audit: Audit) -> set[tuple[str, str]]:
@@ -83,7 +83,7 @@ def test_members_of_groups_that_nobody_walked_stay(tmp_path: Path) -> None:
     missed = audit.not_walked().set_index("name")
     assert missed.loc["procurement", "state"] == "failed"
     assert (missed["walked_at"] == pd.Timestamp(DAY_ONE)).all()
-    assert audit.caution() == "Mind: 1 groups failed, 24 groups not walked."
+    assert audit.caution() == "Mind: 1 group failed, 24 groups not walked."
     assert "procurement" not in set(audit.ask("groups-without-members")["group_name"])
     assert audit.ask("changes-since", days=9)[["change", "account_id"]].values.tolist() == [["removed", account(5)]]
 
@@ -99,21 +99,19 @@ def test_a_walk_without_spaces_keeps_what_was_known_of_them(tmp_path: Path) -> N
     assert audit.ask("changed-grants", days=9).empty
 
 
-def write_slowly(folder: str, day: int) -> None:
-    Snapshots(SITE, Path(folder)).write(frames_of(day=day))
-
-
 def test_a_writer_killed_at_any_moment_leaves_the_last_good_snapshot(tmp_path: Path) -> None:
     store = Snapshots(SITE, tmp_path)
     good = store.write(frames_of())
     before = {p: p.read_bytes() for p in good.folder.iterdir()}
-    context = multiprocessing.get_context("fork")
+    context = clean_processes()
     killed = 0
     for attempt in range(12):
-        child = context.Process(target=write_slowly, args=(str(tmp_path), 1))
+        ready = context.Event()
+        child = context.Process(target=write_slowly, args=(str(tmp_path), 1, ready))
         child.start()
+        assert ready.wait(60)
         time.sleep(0.004 * attempt * (1 + attempt % 3))
-        os.kill(child.pid or 0, signal.SIGKILL)
+        child.kill()
         child.join()
         killed += child.exitcode == -signal.SIGKILL
         newest = store.latest()
@@ -160,7 +158,7 @@ def test_a_damaged_newest_snapshot_is_passed_over(tmp_path: Path, damage: str) -
 
 
 def test_two_writers_never_share_a_number(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = clean_processes()
     store = Snapshots(SITE, tmp_path)
     store.write(frames_of())
     children = [context.Process(target=write_if_newer, args=(str(tmp_path), day)) for day in range(1, 4)]
@@ -173,13 +171,6 @@ def test_two_writers_never_share_a_number(tmp_path: Path) -> None:
     numbers = [m.number for m in newest.moments]
     assert numbers == sorted(set(numbers))
     assert [m.taken_at for m in newest.moments] == sorted(m.taken_at for m in newest.moments)
-
-
-def write_if_newer(folder: str, day: int) -> None:
-    try:
-        write_slowly(folder, day)
-    except InputError:
-        assert Snapshots(SITE, Path(folder)).latest().taken_at >= DAY_ONE + timedelta(days=day)
 
 
 def test_order_time_and_place(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_pattern_and_ids_choose_groups(connected: Workspace, site: PracticeSit
     with walking(connected, groups=["no-such-group"]) as walk:
         report = walk.run().completeness
     assert not report["complete"]
-    assert report["notes"] == ["1 chosen groups do not exist on this site: no-such-group."]
+    assert report["notes"] == ["Not on this site, though chosen: 1 group (no-such-group)."]
 
 
 def test_the_estimate_is_near_what_it_costs(connected: Workspace, site: PracticeSite) -> None:
@@ -241,7 +241,7 @@ def test_what_cannot_be_read_is_named(
             snapshot = walk.run()
     report = snapshot.completeness
     assert report["failed"] == [bad]
-    assert not report["complete"] and "1 groups failed" in report["words"]
+    assert not report["complete"] and "1 group failed" in report["words"]
     assert "500" in report["reasons"][bad]
     audit = Audit.of_snapshot(snapshot)
     assert held(audit) == {pair for pair in truth(site) if pair[0] != bad}

@@ -1,0 +1,90 @@
+"""The panels without a browser: what a person is told before, while and after a walk."""
+
+from __future__ import annotations
+
+import pytest
+
+from spokekit.errors import InputError, NotFound
+from spokekit.practice import PracticeSite
+from spokekit.widgets import QuestionPanel, WalkPanel
+from spokekit.workspace import Workspace
+from tests.conftest import connect
+
+
+def test_cost_first_then_the_walk(connected: Workspace, site: PracticeSite) -> None:
+    groups = site.world.frames(tables=("groups",))["groups"]
+    connected.registry().add(list(groups.loc[groups["access"] != "", "group_id"]), groups=groups)
+    panel = WalkPanel(workspace=connected)
+    assert panel.start.disabled and panel.value is None
+    with pytest.raises(InputError, match="Look at what it will cost first"):
+        panel.walk()
+    panel.look()
+    panel.settled()
+    assert panel.plan.registered_groups == 5 and panel.plan.chosen_groups == 5
+    assert panel.plan.registered.points < panel.plan.everything.points
+    assert not [r for r in site.requests if "membersByGroupId" in r.path], "nothing is walked before the press"
+
+
+def test_the_whole_way(connected: Workspace, site: PracticeSite) -> None:
+    panel = WalkPanel(workspace=connected)
+    with pytest.raises(NotFound, match="walk first"):
+        panel.newest()
+    panel.scope.value = "all"
+    panel.estimate.click()
+    panel.settled()
+    assert panel.plan.chosen_groups == 26
+    assert not panel.start.disabled
+    assert "All groups of the site" in panel._cost.value
+    panel.scope.value = "registered"
+    assert panel.start.disabled and panel.plan is None, "another scope, another cost"
+    panel.scope.value = "all"
+    panel.look()
+    panel.settled()
+    panel.start.click()
+    panel.settled()
+    assert panel.status.startswith("Complete: 289 memberships")
+    assert panel.accepted == 1 and panel.start.disabled
+    assert len(panel.newest().frame("memberships")) == 289
+    again = WalkPanel(workspace=connected)
+    assert again.value is not None and "newest snapshot" in again.status
+
+    asking = QuestionPanel(panel)
+    asking.rehearse(question="groups-without-members")
+    assert asking.value["group_name"].to_list() == ["project-phoenix"]
+    assert "project-phoenix" in asking._place.value and asking.status == "1 row."
+    asking.question.value = "members-of-groups"
+    assert "Cannot know: E-mail" in asking._words.value
+    asking.params["group"].value = "<b>Research & Development</b>"
+    asking.ask()
+    asking.settled()
+    assert "&lt;b&gt;Research &amp; Development&lt;/b&gt;" in asking._place.value
+    assert "<b>Research" not in asking._place.value
+    asking.params["group"].value = "no such group"
+    asking.ask()
+    with pytest.raises(NotFound):
+        asking.settled()
+    assert "There is no group 'no such group'" in asking.status
+    asking.params["group"].value = ""
+    asking.ask()
+    asking.settled()
+    assert "289 rows, the first 100 are shown" in asking.status
+
+
+def test_a_long_walk_needs_a_tick_and_an_unfinished_one_is_offered(workspace: Workspace) -> None:
+    with PracticeSite(size="900x200", seed=1, strict=True) as site:
+        connect(workspace, site)
+        panel = WalkPanel(workspace=workspace)
+        panel.scope.value = "all"
+        panel.look()
+        panel.settled()
+        # 900 groups of 75 assumed members are 140,000 points: two pauses for a new hour.
+        assert panel.plan.chosen.seconds > 3600
+        assert panel.start.disabled is (panel.plan.chosen.seconds > 7200)
+        panel.long.value = True
+        assert not panel.start.disabled
+
+
+def test_without_a_connection_it_says_what_comes_first(workspace: Workspace) -> None:
+    panel = WalkPanel(workspace=workspace)
+    assert panel.estimate.disabled
+    assert "no connection yet" in panel.status
