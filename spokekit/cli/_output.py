@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+_OBEYED = frozenset(("Cc", "Cf", "Cs"))
+"""Control characters, direction marks and halves of characters: what a terminal obeys or cannot show."""
 
 
 class Format(enum.StrEnum):
@@ -92,12 +94,13 @@ def emit(
     cells = [[_plain(record.get(name)) for name in names] for record in records]
     chosen = Format(format)
     if chosen is Format.json:
-        json.dump([dict(zip(names, row, strict=True)) for row in cells], sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+        sys.stdout.write(_escaped([dict(zip(names, row, strict=True)) for row in cells]) + "\n")
     elif chosen is Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([[guard_formula(_flat(value)) for value in row] for row in cells])
+        # A file gets the names as they are; a terminal would obey what is in them.
+        shown = _on_screen if sys.stdout.isatty() else _as_it_is
+        writer.writerows([[shown(guard_formula(_flat(value))) for value in row] for row in cells])
     elif cells:
         _table(names, cells)
     else:
@@ -206,9 +209,26 @@ def _width(text: str) -> int:
 def _printable(text: str, keep: str = "") -> str:
     # A group may be named with terminal escapes or direction marks: they are shown as a mark, never obeyed.
     return "".join(
-        c if c in keep or unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else "\N{REPLACEMENT CHARACTER}"
-        for c in text
+        c if c in keep or unicodedata.category(c) not in _OBEYED else "\N{REPLACEMENT CHARACTER}" for c in text
     )
+
+
+def _escaped(value: Any) -> str:
+    """Return JSON in which what a terminal would obey is written as an escape; it means the same."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return "".join(c if c == "\n" or unicodedata.category(c) not in _OBEYED else _escape(c) for c in text)
+
+
+def _escape(letter: str) -> str:
+    return json.dumps(letter)[1:-1] if ord(letter) > 0x7F else f"\\u{ord(letter):04x}"
+
+
+def _on_screen(value: Any) -> Any:
+    return _printable(value, keep="\n\t") if isinstance(value, str) else value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import typer
 
+from spokekit._csv import guard_formula
 from spokekit._secret import Secret
 from spokekit.cli._output import emit, guarded, out, say
 from spokekit.errors import Cancelled, GuardRefused, IncompleteResult
@@ -142,3 +144,47 @@ def test_lines_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[str
     say("for you\x07")
     out("result\x9b")
     assert capsys.readouterr() == ("result\ufffd\n", "for you\ufffd\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1",
+        "\t=1",
+        "\r1",
+        "\n=1",
+        "\u3000=1",
+        "\u200b@1",
+        "\ufeff+1",
+        "\x0b-1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20a",
+    ],
+)
+def test_no_disguise_lets_a_formula_through(text: str) -> None:
+    assert guard_formula(text) == "'" + text
+
+
+@pytest.mark.parametrize("value", ["", "a=1", " ", "'=1", -7, None, "日本"])
+def test_what_is_no_formula_stays_as_it_is(value: object) -> None:
+    assert guard_formula(value) == value
+
+
+def test_json_escapes_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    name = HOSTILE + "\x7f\x9b31m\U000e0001日本\n"
+    emit([{"name": name}], "json")
+    text = capsys.readouterr().out
+    assert not any(letter in text for letter in "\x1b\x7f\x9b\u202e\U000e0001")
+    assert "日本" in text
+    assert json.loads(text) == [{"name": name}]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_csv_is_shown_on_a_terminal_and_exact_in_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    emit([{"name": HOSTILE}], "csv")
+    assert (HOSTILE in capsys.readouterr().out) is not terminal
