@@ -25,6 +25,7 @@ _stack: ExitStack | None = None
 _portal: BlockingPortal | None = None
 _thread_id: int | None = None
 _pid: int | None = None
+_left_behind: list[ExitStack | None] = []
 
 
 def portal() -> BlockingPortal:
@@ -76,6 +77,18 @@ def _close() -> None:
         stack, _stack, _portal = _stack, None, None
     if stack is not None and _pid == os.getpid():
         stack.close()
+
+
+def _after_fork() -> None:
+    """Begin anew in a forked child: whoever held the lock, and the I/O thread, stayed with the parent."""
+    global _lock, _stack, _portal, _thread_id
+    # Kept, since closing the parent's portal would wait for a thread that is not here.
+    _left_behind.append(_stack)
+    _lock, _stack, _portal, _thread_id = threading.Lock(), None, None, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 # threading's own exit hooks run before atexit's; the portal's thread has to be told to stop before them.

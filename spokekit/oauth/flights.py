@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -70,6 +71,16 @@ class Flights:
 
 _all: weakref.WeakKeyDictionary[Store, Flights] = weakref.WeakKeyDictionary()
 _all_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Begin anew in a forked child: the threads that fly, and those that hold a lock, stayed with the parent."""
+    global _all, _all_lock
+    _all, _all_lock = weakref.WeakKeyDictionary(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def flights(store: Store) -> Flights:
