@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BODY_LIMIT = 2_000_000
+_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Named = tuple[str, str, Answer]
@@ -87,6 +88,9 @@ class Front:
             body = await _body(request)
         except ClientDisconnect:
             return Response(status_code=400)
+        strange = _from_elsewhere(request)
+        if strange:
+            return _Delivery(gateway_error(403, strange), None)
         confluence = request.scope["path"].startswith("/ex/")
         site.in_flight += 1
         site.most_in_flight = max(site.most_in_flight, site.in_flight)
@@ -245,6 +249,30 @@ class Front:
             for f in site.faults.active
         ]
         return "faults", "", json_answer(200, {"active": active, "menu": FAULTS}, points=0)
+
+
+def _from_elsewhere(request: Request) -> str:
+    """Say what is wrong with a request that a web page from elsewhere makes a browser send; empty when nothing is.
+
+    Such a page can let a name of its own point to this computer (the Host header tells), and can send forms here (the
+    Origin header tells; programs send none, and a page without a referrer says ``null``).
+    """
+    host = request.headers.get("host", "")
+    if _name_of("//" + host) not in _NAMES:
+        return "This address is for this computer only."
+    origin = request.headers.get("origin", "null")
+    if request.method != "GET" and origin not in ("null", f"http://{host}"):
+        return "A page from elsewhere may not send forms here."
+    if request.method != "GET" and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return "A page from elsewhere may not send forms here."
+    return ""
+
+
+def _name_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _query(request: Request) -> str:

@@ -149,3 +149,27 @@ def test_what_is_not_there_is_json_and_bodies_are_bounded(serve: Callable[..., A
     for url in (f"{api.site.url}oauth/token", f"{api.site.url}app/report-accounts/", f"{api.site.url}practice/faults"):
         assert api.http.post(url, content=deep, headers=as_json).status_code == 400
     assert api("POST", "/api/v2/users-bulk", content=deep).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["practice.example", "127.0.0.1.practice.example:80", "10.0.0.1", "", "[x"])
+def test_a_name_that_somebody_points_to_this_computer_gets_nothing(serve: Callable[..., Api], host: str) -> None:
+    site = serve().site
+    for path in ("console", "authorize", "practice/faults", "me"):
+        answer = httpx2.get(site.url + path, headers={"Host": host})
+        assert answer.status_code in (400, 403) and site.client_secret not in answer.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://elsewhere.example"}, {"Origin": "null", "Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_form_that_another_page_sends_changes_nothing(serve: Callable[..., Api], headers: dict[str, str]) -> None:
+    site = serve().site
+    before = site.redirect_uris
+    form = {"client_id": site.client_id, "redirect_uris": "https://elsewhere.example/"}
+    assert httpx2.post(f"{site.url}console", data=form, headers=headers).status_code == 403
+    assert httpx2.post(f"{site.url}practice/faults", json={"add": ["429"]}, headers=headers).status_code == 403
+    assert site.redirect_uris == before and not site.faults.active
+    own = {"Origin": site.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+    assert httpx2.post(f"{site.url}console", data=form, headers=own).status_code == 200
+    assert site.redirect_uris == ("https://elsewhere.example/",)
