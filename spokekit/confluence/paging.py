@@ -17,7 +17,7 @@ import msgspec
 
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.shapes import Page
-from spokekit.errors import SpokekitError, UnexpectedAnswer
+from spokekit.errors import InputError, SpokekitError, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway, Query
@@ -33,7 +33,9 @@ CORE_POINTS = 1
 
 
 def segment(value: str) -> str:
-    """Return an id as one part of a path, whatever is in it."""
+    """Return an id as one part of a path, whatever is in it; raises `InputError` for what means another path."""
+    if value in (".", ".."):
+        raise InputError(f"{value!r} is not an id.", hint="Take the id from a list.")
     return quote(value, safe="")
 
 

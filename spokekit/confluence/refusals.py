@@ -27,6 +27,8 @@ from spokekit.errors import (
 )
 
 _SHORT = 200
+# Control characters, direction marks and what has no width: a terminal obeys them, and they turn a sentence round.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\s]+")
 _SCOPE_WORDS = "scope does not match"
 _LICENCE_WORDS = ("AddUserToGroupsIdentityPlatformCommand", "License Limit Exceeded", "licence limit", "license limit")
 
@@ -45,7 +47,7 @@ def message_of(body: bytes) -> str:
         text = " ".join(str(errors[0][key]) for key in ("title", "detail") if errors[0].get(key))
     if not isinstance(text, str):
         return ""
-    clean = re.sub(r"[\x00-\x1f\x7f\s]+", " ", scrub(text)).strip()
+    clean = _UNSEEN.sub(" ", scrub(text)).strip()
     return clean if len(clean) <= _SHORT else clean[: _SHORT - 1] + "…"
 
 

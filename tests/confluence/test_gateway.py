@@ -485,3 +485,18 @@ def test_the_registry_of_another_connection_opens_nothing(fake: Fake, changes: d
     with fake.spoke(guard=guard) as spoke, pytest.raises(GuardRefused, match="nothing was sent"):
         spoke.add_member_to_group_by_group_id("g1", "somebody")
     assert not fake.requests
+
+
+def test_what_the_service_says_is_one_harmless_line(fake: Fake) -> None:
+    said = "no\x1b[2J\x9b31m\u202eon\r\nyes"
+    fake.script = lambda _request, _number: httpx2.Response(400, json={"message": said})
+    with fake.spoke() as spoke, pytest.raises(ServiceError) as caught:
+        spoke.look_up_groups(with_access=False)
+    assert not any(letter in str(caught.value) for letter in "\x1b\x9b\u202e\r\n")
+
+
+@pytest.mark.parametrize("group_id", [".", ".."])
+def test_an_id_that_would_lead_to_another_path_is_not_asked_for(fake: Fake, group_id: str) -> None:
+    with fake.spoke() as spoke, pytest.raises(SpokekitError, match="is not an id"):
+        spoke.look_up_members_by_group_id(group_id)
+    assert not fake.requests
