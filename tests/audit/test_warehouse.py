@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def tables(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spark(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     pyspark = pytest.importorskip("pyspark.sql")
     place = tmp_path_factory.mktemp("spark")
+    on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         # Spark warns that it does not know pandas 3 yet; its frames are not used here, Arrow is.
         warnings.simplefilter("ignore")
@@ -63,6 +65,8 @@ def spark(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
             session.read.parquet(str(tables / f"{name}.parquet")).createOrReplaceTempView(f"confluence_{name}")
         yield Warehouse(ibis.pyspark.connect(session), tables={n: f"confluence_{n}" for n in NAMES}, site=SITE)
         session.stop()
+    # Spark puts a handler of its own there, which fails once its session is over.
+    signal.signal(signal.SIGINT, on_interrupt)
 
 
 def params(name: str) -> dict[str, Any]:
