@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -55,7 +58,7 @@ def get(
         show_address=out if no_browser or paste else _show,
         choose_site=_chooser(site),
         timeout=timeout,
-        paste=_ask,
+        paste=_asker(timeout),
         tell=say,
     )
     say(status.words)
@@ -71,10 +74,42 @@ def _open_browser(address: str) -> None:
     webbrowser.open(address)
 
 
-def _ask(question: str) -> str | None:
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline() or None
+def _asker(timeout: float) -> Callable[[str], str | None]:
+    """Return what asks for a line, but no longer than until `timeout` seconds from now."""
+    from spokekit.oauth.attempt import timed_out
+
+    ends, held = time.monotonic() + timeout, bytearray()
+
+    def ask(question: str) -> str | None:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        number = _waitable()
+        if number is None:
+            return sys.stdin.readline() or None
+        # Read without a buffer: a line that came together with the one before would be in it, and not be waited for.
+        while b"\n" not in held:
+            if not select.select([number], [], [], max(ends - time.monotonic(), 0))[0]:
+                sys.stderr.write("\n")
+                raise timed_out(timeout)
+            more = os.read(number, 65_536)
+            if not more:
+                break
+            held.extend(more)
+        line, end, rest = held.partition(b"\n")
+        held[:] = rest
+        return (line + end).decode(errors="replace") or None
+
+    return ask
+
+
+def _waitable() -> int | None:
+    """Return the number of the input if its end of waiting can be set; not so on Windows, nor for what is no file."""
+    try:
+        number = sys.stdin.fileno()
+        select.select([number], [], [], 0)
+    except (AttributeError, OSError, ValueError):
+        return None
+    return number
 
 
 def _chooser(wanted: str | None) -> Any:
@@ -85,7 +120,9 @@ def _chooser(wanted: str | None) -> Any:
             return None
         for number, found in enumerate(sites, 1):
             say(f"{number}  {found.name}  {found.url}")
-        answer = (_ask("Which site? Number: ") or "").strip()
+        sys.stderr.write("Which site? Number: ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip()
         return sites[int(answer) - 1].cloud_id if answer.isdigit() and 0 < int(answer) <= len(sites) else None
 
     return choose

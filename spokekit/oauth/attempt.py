@@ -192,7 +192,7 @@ def cancelled() -> ConsentCancelled:
 
 
 def timed_out(seconds: float) -> ConsentError:
-    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} second{'' if seconds == 1 else 's'}"
     return ConsentTimedOut(
         f"No answer from the consent page came within {minutes}.",
         likely="The page was closed, showed an error of Atlassian's own, or could not come back to this computer.",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -79,6 +80,22 @@ def test_get_by_paste(place: Place, site: PracticeSite, run: Run, capsys: pytest
     code, _, told = run("token", "get", "--paste", "--no-browser", stdin=Typist(site, capsys, "not an address"))
     assert code == 0 and "Token valid until" in told
     assert place.tokens.status(place.connection()).state == "valid"
+
+
+def test_paste_waits_no_longer_than_it_was_told(place: Place, site: PracticeSite) -> None:
+    configured(place, site)
+    command = [sys.executable, "-m", "spokekit", "token", "get", "--paste", "--no-browser", "--timeout"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    silent = subprocess.Popen([*command, "1"], text=True, **pipes)
+    assert silent.wait(timeout=30) == 1, "nobody types, and the input stays open"
+    assert "within 1 second." in silent.communicate()[1]
+    running = subprocess.Popen([*command, "20"], text=True, **pipes)
+    assert running.stdin is not None and running.stdout is not None
+    callback = site.play_browser(running.stdout.readline().strip())
+    running.stdin.write(f"not an address\n{callback}\n")
+    running.stdin.flush()
+    assert running.wait(timeout=30) == 0, "two lines that come at once are two answers"
+    running.communicate()
 
 
 def test_what_goes_wrong_is_one_message(
