@@ -242,6 +242,10 @@ def guarded() -> Iterator[None]:
     except SpokekitError as error:
         say(describe(error))
         raise typer.Exit(INCOMPLETE if isinstance(error, IncompleteResult) else FAILED) from None
+    except KeyboardInterrupt:
+        # On a line of its own: a question or a line of progress may stand there unfinished.
+        say("\nInterrupted.")
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is wrong, and Python must not complain on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -188,3 +188,11 @@ def test_csv_is_shown_on_a_terminal_and_exact_in_a_file(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     emit([{"name": HOSTILE}], "csv")
     assert (HOSTILE in capsys.readouterr().out) is not terminal
+
+
+def test_ctrl_c_is_said_and_has_the_usual_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as left, guarded():
+        raise KeyboardInterrupt
+    assert left.value.exit_code == 130
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.strip() == "Interrupted."
