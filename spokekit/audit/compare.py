@@ -44,7 +44,8 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
         raise InputError("The first state is newer than the second one.", hint="Swap them.", field="before")
     one, other = before.source, after.source
     if isinstance(one, Snapshot) and isinstance(other, Snapshot) and one.folder.parent == other.folder.parent:
-        made, left_out = _by_history(one, after), _not_walked(after)
+        unseen = _seen_later(one, after)
+        made, left_out = _by_history(one, after), sorted({*_not_walked(after), *unseen})
     else:
         made, left_out = _by_ids(before, after)
     answer = contract(made, COLUMNS)
@@ -61,6 +62,16 @@ def _not_walked(audit: Audit) -> list[str]:
     return audit.not_walked()["group_id"].to_list()
 
 
+_SEEN_LATER = """SELECT c.group_no FROM coverage c JOIN group_history h USING (group_no)
+                 WHERE h.since <= $n AND h.until > $n AND (c.first_walk IS NULL OR c.first_walk > $n)"""
+
+
+def _seen_later(before: Snapshot, after: Audit) -> list[str]:
+    """Return the groups that were there at the older moment, but whose members nobody had looked at yet."""
+    made = after.sql(f"SELECT group_id FROM groups WHERE group_no IN ({_SEEN_LATER})", n=before.at)
+    return [str(group) for group in made["group_id"]]
+
+
 def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
     # Names are those of the newer state, or of the older one for what is gone.
     at_one_end = f"(until = {_STILL} OR (since <= $n AND until > $n))"
@@ -71,6 +82,7 @@ def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
                      AND until < {_STILL}),
              now AS (SELECT group_no, user_no FROM membership_history WHERE since > $n AND until = {_STILL}),
              x AS (SELECT 'added' AS change, * FROM now ANTI JOIN was USING (group_no, user_no)
+                   WHERE group_no NOT IN ({_SEEN_LATER})
                    UNION ALL SELECT 'removed' AS change, * FROM was ANTI JOIN now USING (group_no, user_no)),
              g AS (SELECT group_no, arg_max(name, until) AS name, arg_max(group_id, until) AS group_id,
                           arg_max(access, until) AS access

@@ -169,22 +169,31 @@ def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray
     return state, ended.cast(arrow_schema("grants", ("since", "until")))
 
 
-def coverage_of(fresh: Numbered, previous: Snapshot | None) -> pa.Table:
-    """Return the coverage of the new state; a group that was not walked now keeps the time of its last walk."""
+def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> pa.Table:
+    """Return the coverage of the new state; a group that was not walked now keeps the time of its last walk.
+
+    Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
+    earlier moment does not take a group that nobody had looked at for an empty one.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     now = fresh.tables["coverage"].sort_by("group_no")
-    if previous is None:
-        return now
-    times = now.column("walked_at")
-    open_rows = np.flatnonzero(~pc.is_in(now.column("state"), pa.array([WALKED])).to_numpy(zero_copy_only=False))
-    if not len(open_rows):
-        return now
-    before = load(previous.paths("coverage"))
-    last = dict(zip(before.column("group_no").to_pylist(), before.column("walked_at").to_pylist(), strict=True))
-    values = times.to_pylist()
-    for i, group in zip(open_rows, now.column("group_no").take(pa.array(open_rows)).to_pylist(), strict=True):
-        values[i] = last.get(group)
-    return now.set_column(2, "walked_at", pa.array(values, pa.timestamp("us", "UTC")))
+    walked = pc.is_in(now.column("state"), pa.array([WALKED])).to_numpy(zero_copy_only=False)
+    times, numbers = now.column("walked_at").to_pylist(), now.column("group_no").to_pylist()
+    first: list[int | None] = [ordinal if seen else None for seen in walked]
+    if previous is not None:
+        before = load(previous.paths("coverage"))
+        groups, last = before.column("group_no").to_pylist(), before.column("walked_at").to_pylist()
+        seen_at = before.column("first_walk").to_pylist() if "first_walk" in before.column_names else [1] * len(groups)
+        known = dict(zip(groups, zip(last, seen_at, strict=True), strict=True))
+        for i, group in enumerate(numbers):
+            walked_at, number = known.get(group, (None, None))
+            if walked_at is not None and number is not None:
+                first[i] = number
+            if not walked[i]:
+                times[i] = walked_at
+        if not np.all(walked):
+            now = now.set_column(2, "walked_at", pa.array(times, pa.timestamp("us", "UTC")))
+    return now.append_column("first_walk", pa.array(first, pa.int32()))

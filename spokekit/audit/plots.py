@@ -285,7 +285,7 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
             axes.plot(
                 times,
                 part["members"],
-                styles[number % len(styles)],
+                linestyle=styles[number % len(styles)],
                 drawstyle="steps-post",
                 color=color,
                 marker=marks[number % len(marks)],

@@ -319,7 +319,7 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
         put_behind(f"{kind}-ended", state[kind][1])
     for kind in IDS:
         put_behind(f"{kind}-ids", fresh.new_ids[kind])
-    put("coverage", coverage_of(fresh, previous))
+    put("coverage", coverage_of(fresh, previous, ordinal))
     complete = bool(frames.completeness.get("complete", True))
     moments = [
         *(previous.manifest["moments"] if previous else []),

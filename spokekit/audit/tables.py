@@ -8,7 +8,8 @@ memberships         group_no, user_no
 spaces              space_no, space_id, space_key, name, type, status
 grants              space_no, principal_type, principal_id, group_no, user_no (-1 where it is none), operation, target,
                     role, sees (lets the principal see the space), manages
-coverage            group_no, state (walked, partial, failed, not walked), walked_at, disturbed
+coverage            group_no, state (walked, partial, failed, not walked), walked_at, disturbed, first_walk
+                    (number of the moment that saw the members first; empty: none did)
 moments             number, taken_at, complete: the snapshots
 membership_history  group_no, user_no, since, until (number of the snapshot; until = 2147483647: still so)
 group_history       the columns of groups, since, until
@@ -108,8 +109,9 @@ class Session:
         for kind, ids in numbered.new_ids.items():
             self._keep(f"{kind}_ids", ids)
         for name, table in numbered.tables.items():
-            if name != "coverage":
-                table = table.append_column("since", pa.array(np.ones(table.num_rows, dtype=np.int32)))
+            # Frames are one moment: everything in them is of it.
+            column = "first_walk" if name == "coverage" else "since"
+            table = table.append_column(column, pa.array(np.ones(table.num_rows, dtype=np.int32)))
             self._keep(f"{name}_now", table)
         complete = bool(frames.completeness.get("complete", True))
         self._views(
@@ -127,12 +129,20 @@ class Session:
         self._session.unregister("incoming")
 
     def _from_snapshot(self, snapshot: Snapshot) -> None:
+        import pyarrow.parquet as pq
+
         def files(kind: str) -> str:
             return "read_parquet([" + ", ".join(_quoted(path) for path in snapshot.paths(kind)) + "])"
 
+        now = {name: files(name) for name in TABLES}
+        if "first_walk" not in pq.read_schema(snapshot.paths("coverage")[0]).names:
+            # Written before first walks were noted: what was ever walked counts as walked from the beginning.
+            now["coverage"] = (
+                f"(SELECT *, CASE WHEN walked_at IS NOT NULL THEN 1 END AS first_walk FROM {now['coverage']})"
+            )
         newest = snapshot.at == snapshot.manifest["number"]
         self._views(
-            {name: files(name) for name in TABLES},
+            now,
             {name: files(f"{name}-ended") for name in (*_HISTORY_OF, "spaces")},
             {kind: files(f"{kind}-ids") for kind in IDS},
             [(m.number, m.taken_at, m.complete) for m in snapshot.moments],
@@ -179,7 +189,9 @@ class Session:
                     else f"CREATE VIEW {_HISTORY_OF[name]} AS "
                     f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}"
                 )
-            if at is None or name == "coverage":
+            if name == "coverage":
+                run(f"CREATE VIEW coverage AS {_coverage(rows, at)}")
+            elif at is None:
                 run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")
             else:
                 run(
@@ -188,6 +200,19 @@ class Session:
                 )
         if at is not None:
             run(f"DELETE FROM moments WHERE number > {at}")
+
+
+def _coverage(rows: str, at: int | None) -> str:
+    # At an earlier moment a group that was looked at only later was not walked yet, and a later walk is not known.
+    if at is None:
+        return f"SELECT * FROM {rows}"
+    then = f"(SELECT MAX(taken_at) FROM moments WHERE number <= {at})"
+    return (
+        f"SELECT group_no, CASE WHEN first_walk <= {at} THEN state ELSE 'not walked' END AS state, "
+        f"CASE WHEN first_walk <= {at} THEN LEAST(walked_at, {then}) END AS walked_at, "
+        f"disturbed AND walked_at <= {then} AS disturbed, "
+        f"CASE WHEN first_walk <= {at} THEN first_walk END AS first_walk FROM {rows}"
+    )
 
 
 def _quoted(text: str) -> str:

@@ -44,7 +44,8 @@ class WalkPlan:
 
 def _short(estimate: Estimate) -> str:
     minutes = max(1, round(estimate.seconds / 60))
-    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {minutes:,} minutes"
+    span = "1 minute" if minutes == 1 else f"{minutes:,} minutes"
+    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {span}"
 
 
 def plan(

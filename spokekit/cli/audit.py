@@ -153,7 +153,8 @@ def diff(
     answer = compare(older, newer)
     say(f"From {older.taken_at:%Y-%m-%d %H:%M} to {newer.taken_at:%Y-%m-%d %H:%M} UTC.")
     if answer.attrs["not_compared"]:
-        say(f"{len(answer.attrs['not_compared']):,} groups were not walked and are not compared as of now.")
+        left_out = len(answer.attrs["not_compared"])
+        say(f"{left_out:,} groups were not walked at one of the two moments and are not compared.")
     emit(answer, format, empty="No difference.")
 
 

@@ -254,6 +254,11 @@ def test_labels_stay_inside_their_pictures_and_run_no_formula() -> None:
         plots.combinations(Audit.of_frames(frames_of()), frames_of().groups["group_id"].to_list())
 
 
+def test_more_lines_than_plain_styles(audit: Audit) -> None:
+    groups = audit.frame("groups")["group_id"].to_list()[:7]
+    assert plots.over_time(audit, groups).png().startswith(b"\x89PNG")
+
+
 def test_pictures_of_nothing(audit: Audit) -> None:
     empty = Audit.of_frames({})
     assert plots.overview(empty) == ()

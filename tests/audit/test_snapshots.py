@@ -88,6 +88,34 @@ def test_members_of_groups_that_nobody_walked_stay(tmp_path: Path) -> None:
     assert audit.ask("changes-since", days=9)[["change", "account_id"]].values.tolist() == [["removed", account(5)]]
 
 
+def test_groups_that_were_first_walked_later_are_neither_empty_nor_all_new(tmp_path: Path) -> None:
+    store = Snapshots(SITE, tmp_path)
+    whole, later = frames_of(), frames_of(day=1)
+    one = group_id("marketing")
+    coverage = pd.DataFrame(
+        [
+            (g, *(("walked", whole.taken_at) if g == one else ("not walked", None)), False)
+            for g in whole.groups.group_id
+        ],
+        columns=["group_id", "state", "walked_at", "disturbed"],
+    )
+    only = whole.memberships[whole.memberships["group_id"] == one]
+    narrow = Frames.of(
+        {**whole.as_dict(), "memberships": only, "coverage": coverage}, site=SITE, taken_at=whole.taken_at
+    )
+    store.write(narrow)
+    gone = later.memberships.drop(index=later.memberships.index[later.memberships["group_id"] == one][0])
+    newest = store.write(frames_of(day=1, memberships=gone.reset_index(drop=True)))
+    before, after = Audit.of_snapshot(newest, at=1), Audit.of_snapshot(newest)
+    assert before.ask("groups-without-members").empty, "nobody had looked at the others yet"
+    assert len(before.not_walked()) == len(whole.groups) - 1 and "not walked" in before.caution()
+    assert len(after.ask("groups-without-members")) > 0 and after.not_walked().empty
+    changed = diff(before, after)
+    assert changed[["change", "group_id"]].values.tolist() == [["removed", one]]
+    assert set(changed.attrs["not_compared"]) == set(whole.groups["group_id"]) - {one}
+    assert after.ask("changes-since", days=9)["change"].to_list() == ["removed"]
+
+
 def test_a_walk_without_spaces_keeps_what_was_known_of_them(tmp_path: Path) -> None:
     store = Snapshots(SITE, tmp_path)
     store.write(frames_of())

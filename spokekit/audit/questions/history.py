@@ -112,12 +112,20 @@ def ever_had_access(person: int) -> str:
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
 def changes_since(days: int, group: int | None) -> str:
-    """Memberships ``added`` or ``removed`` after the last snapshot that is at least `days` old (or the first one)."""
+    """Memberships ``added`` or ``removed`` after the last snapshot that is at least `days` old (or the first one).
+
+    Whoever was in a group when it was walked for the first time did not come into it then."""
     only = "" if group is None else "AND m.group_no = $group"
     return f"""
-        WITH x AS (
+        WITH l AS (
+            SELECT c.group_no, c.first_walk FROM coverage c
+            JOIN (SELECT group_no, MIN(since) AS listed FROM group_history GROUP BY group_no) k
+              ON k.group_no = c.group_no
+            WHERE c.first_walk > k.listed),
+             x AS (
             SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
-            WHERE m.since > $days {only}
+            LEFT JOIN l ON l.group_no = m.group_no AND l.first_walk = m.since
+            WHERE m.since > $days {only} AND l.group_no IS NULL
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
             WHERE m.until > $days AND m.until < {_STILL} {only})
         SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
