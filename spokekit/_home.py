@@ -64,12 +64,23 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    # /dev/stdout is a link; replacing it would take it away from every program.
+    return not stat.S_ISREG(mode) and not (stat.S_ISLNK(mode) and path.parent != Path("/dev"))
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one step, readable by its owner only, even if a wider file was there.
 
     A folder that is there stays as it is: it may be the person's own choice, with other things in it. One that is
-    missing is made for its owner alone.
+    missing is made for its owner alone. What is no file (a folder, a pipe, a device) is refused instead of replaced.
     """
+    if _is_special(path):
+        raise StoreError(f"{path} is not a file.", hint="Choose the name of a file, new or old.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -65,3 +65,13 @@ def test_a_folder_that_everybody_shares_is_no_home(tmp_path: Path, monkeypatch: 
     with pytest.raises(StoreError, match="shared by all users"):
         home()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (pipe, tmp_path, Path("/dev/null"), Path("/dev/stdout")):
+        before = place.lstat()
+        with pytest.raises(StoreError, match="is not a file"):
+            write_private(place, b"{}")
+        assert place.lstat().st_ino == before.st_ino
