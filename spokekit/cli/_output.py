@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,8 @@ from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from spokekit.confluence.models import Progress
 
 FAILED = 1
 INCOMPLETE = 3
@@ -229,6 +231,25 @@ def _on_screen(value: Any) -> Any:
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def pauses() -> Callable[[Progress], None]:
+    """Return a listener that says on standard error why an action pauses and until when, once for each pause."""
+    told = ""
+
+    def show(progress: Progress) -> None:
+        nonlocal told
+        if progress.paused_until is None:
+            return
+        # A wait for the hour's points moves by seconds; a try after a fault is a new one each time.
+        until = (
+            f"{progress.paused_until:%H:%M:%S}" if "next try" in progress.words else f"{progress.paused_until:%H:%M}"
+        )
+        if until != told:
+            say(progress.words)
+        told = until
+
+    return show
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from spokekit.audit.snapshots import Snapshots
     from spokekit.confluence.models import Progress
 
-app = typer.Typer(help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True
+)
 
 ParamOption = Annotated[
     list[str] | None,
@@ -246,9 +248,9 @@ def export(
 
 @contextmanager
 def _tell() -> Iterator[Any]:
-    """Show progress as one line that is written over on a terminal, and not at all elsewhere."""
+    """Show progress as one line that is written over on a terminal, and only the pauses elsewhere."""
     if not sys.stderr.isatty():
-        yield None
+        yield pauses()
         return
     from rich.console import Console
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.workspace import Workspace
 
-app = typer.Typer(help="List groups; register those that may be managed.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="List groups; register those that may be managed.", no_args_is_help=True)
 
 COLUMNS = ("group_id", "name", "access", "managed_by", "usage_type", "registered")
 
-IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Group ids, as `groups list` shows them.")]
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID", help="Group ids, as `groups list` shows them.")]
 
 
 class Access(enum.StrEnum):
@@ -109,7 +109,7 @@ def _workspace() -> Workspace:
 
 def _look_up(work: Workspace, connection: str | None) -> pd.DataFrame:
     with work.spoke(connection) as spoke:
-        groups = spoke.look_up_groups(partial="keep")
+        groups = spoke.look_up_groups(partial="keep", progress=pauses())
     work.registry(connection).refresh(groups)
     return groups
 

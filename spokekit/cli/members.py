@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 
 if TYPE_CHECKING:
     from spokekit.confluence.models import Progress
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from spokekit.groups.membership import Membership, Preview
 
 app = typer.Typer(
-    help="Plan, preview, apply and undo changes of membership in registered groups.", no_args_is_help=True
+    add_completion=False,
+    help="Plan, preview, apply and undo changes of membership in registered groups.",
+    no_args_is_help=True,
 )
 
 MEMBERS = (
@@ -68,7 +70,7 @@ class Only(enum.StrEnum):
 
 
 ApplyArgument = Annotated[
-    str | None, typer.Argument(metavar="[APPLY_ID]", help="From `members journal --applies`; its beginning is enough.")
+    str | None, typer.Argument(metavar="APPLY_ID", help="From `members journal --applies`; its beginning is enough.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for the words that confirm a large plan.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
@@ -83,7 +85,7 @@ def list_(
 ) -> None:
     """List the members of a group."""
     with _open(connection) as members:
-        emit(members.members(group_id), format, columns=MEMBERS, empty="Nobody is in this group.")
+        emit(members.members(group_id, progress=pauses()), format, columns=MEMBERS, empty="Nobody is in this group.")
 
 
 @app.command()
@@ -270,7 +272,6 @@ def _interruptible() -> Iterator[threading.Event]:
 
 def _listener() -> Any:
     """Return what shows progress: a line that is rewritten on a terminal, and only the pauses anywhere else."""
-    told = ""
 
     def show(progress: Progress) -> None:
         sys.stderr.write(f"\r\x1b[K{progress.words}")
@@ -278,11 +279,4 @@ def _listener() -> Any:
             sys.stderr.write("\n")
         sys.stderr.flush()
 
-    def show_pauses(progress: Progress) -> None:
-        nonlocal told
-        until = "" if progress.paused_until is None else f"{progress.paused_until:%H:%M}"
-        if until and until != told:
-            say(progress.words)
-        told = until
-
-    return show if sys.stderr.isatty() else show_pauses
+    return show if sys.stderr.isatty() else pauses()

@@ -24,7 +24,7 @@ from spokekit.confluence import refusals
 from spokekit.confluence.models import Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
-from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode
+from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there
 from spokekit.errors import GuardRefused, InputError, TransportError, UnexpectedAnswer
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _TOKEN_KEPT = 20.0
 _REDIRECTS, _REDIRECTS_MOST = (301, 302, 303, 307, 308), 3
 _COME_BACK = (502, 503, 504)
 _QUOTA_WAITS = 3
+# A place where nobody ever answered is more likely wrong, or off, than busy.
+_TRIES_UNHEARD = 2
 
 
 class Purse(Protocol):
@@ -122,6 +124,7 @@ class Gateway:
         self._token: Secret | None = None
         self._token_since = 0.0
         self._limiter = anyio.CapacityLimiter(in_flight)
+        self._heard = False
 
     def __repr__(self) -> str:
         return f"Gateway({self.connection.name!r}, {self.in_flight} in flight)"
@@ -257,6 +260,7 @@ class Gateway:
                         await _again_allowed(allowed, doubtful)
                     spent = 1
                     raw = await self.wire.exchange(method, target, endpoint, token, body, headers)
+                self._heard = True
                 if self.ledger is not None:
                     self.ledger.observe(raw.headers)
                 if raw.status < 300:
@@ -269,6 +273,8 @@ class Gateway:
                 spent = 0 if never_sent else spent
                 if not (idempotent or never_sent) or attempt >= retries:
                     raise
+                if never_sent and not self._heard and attempt + 1 >= _TRIES_UNHEARD:
+                    raise nobody_there(self.wire, endpoint, attempt + 1) from None
                 raw = None
                 doubtful = doubtful if never_sent else error.with_traceback(None)
             finally:
@@ -278,7 +284,7 @@ class Gateway:
 
             tally.retries += 1
             if raw is None:
-                await patience.rest(attempt, None, operation)
+                await patience.rest(attempt, None, operation, f"{self.wire.host[1]} does not answer")
                 attempt += 1
             elif raw.status == 401 and not refreshed and not refusals.scope_is_missing(401, raw.body):
                 refreshed = True
@@ -299,7 +305,7 @@ class Gateway:
                 if asked is not None and asked > patience.policy.patience:
                     raise self._error(raw, endpoint, operation)
                 doubtful = self._error(raw, endpoint, operation)
-                await patience.rest(attempt, asked, operation)
+                await patience.rest(attempt, asked, operation, f"{self.wire.host[1]} is not available ({raw.status})")
                 attempt += 1
             else:
                 tally.retries -= 1

@@ -55,6 +55,7 @@ class Operation:
         self._told = float("-inf")
         self._fault: Exception | None = None
         self._paused_until: datetime | None = None
+        self._paused_because = ""
 
     def check(self) -> None:
         """Raise when the action was cancelled or its time is over."""
@@ -85,14 +86,17 @@ class Operation:
         of = "" if self.total is None else f" of {self.total:,}"
         words = f"{self.done:,}{of} {self.unit}"
         if self._paused_until is not None:
-            words += f"; waiting until {self._paused_until.astimezone(UTC):%H:%M:%S} UTC"
+            because, until = self._paused_because, f"{self._paused_until.astimezone(UTC):%H:%M:%S} UTC"
+            words += f"; {because}, next try at {until}" if because else f"; waiting until {until}"
         return Progress(self.done, self.total, self.unit, words, left, self._paused_until)
 
-    async def pause(self, until: datetime, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Wait, tell that and until when, and stay cancellable."""
+    async def pause(
+        self, until: datetime, seconds: float, sleep: Callable[[float], Awaitable[None]], because: str = ""
+    ) -> None:
+        """Wait, tell that and until when (and ``because`` of what, if not of a limit), and stay cancellable."""
         # Many requests may pause at once: the first of them tells it at once, the others when it is time to tell.
         first = self._paused_until is None
-        self._paused_until = until
+        self._paused_until, self._paused_because = until, because
         try:
             self.advance(0, force=first and seconds >= 1)
             self.check()

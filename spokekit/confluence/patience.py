@@ -86,10 +86,10 @@ class Patience:
             seconds = min((until - now).total_seconds(), 1.0) * random.uniform(1.0, 1.05)  # noqa: S311 - no secret
             await operation.pause(until, seconds, self._sleep)
 
-    async def rest(self, attempt: int, asked: float | None, operation: Operation) -> None:
+    async def rest(self, attempt: int, asked: float | None, operation: Operation, because: str) -> None:
         """Wait before one request is repeated: as long as the answer asked, or as the policy says."""
         seconds = self.policy.delay(attempt) if asked is None else asked
-        await operation.pause(self._clock() + timedelta(seconds=seconds), seconds, self._sleep)
+        await operation.pause(self._clock() + timedelta(seconds=seconds), seconds, self._sleep, because)
 
 
 def _kind(endpoint: str) -> str:

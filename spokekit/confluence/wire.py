@@ -203,6 +203,21 @@ def changed(raw: Raw, endpoint: str) -> tuple[None, int]:
     return None, 1
 
 
+def nobody_there(wire: Wire, endpoint: str, tries: int) -> NeverSent:
+    """Return the error for a host that no connection could be made to, not even once."""
+    here = wire.host[1] in LOOPBACK
+    return NeverSent(
+        f"{wire.origin} does not answer: no connection in {tries} tries.",
+        likely="The practice site is not running, or runs on another port."
+        if here
+        else "There is no network, a proxy or firewall stands between, or the connection URL is wrong.",
+        hint="Start it again (spokekit practice), or correct the connection URL."
+        if here
+        else "Check the network and the connection URL, then try again.",
+        endpoint=endpoint,
+    )
+
+
 def _plain(error: Exception) -> str:
     said = scrub(str(error))[:120]
     return f"{type(error).__name__} ({said})" if said else type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -291,6 +292,26 @@ def test_adding_a_member_is_repeated_when_it_cannot_have_been_done(fake: Fake, t
     with fake.spoke(guard=Anything(), clock=time, sleep=time.sleep) as spoke:
         assert spoke.add_member_to_group_by_group_id("g1", "someone")["action"] == "add"
     assert len(fake.requests) == 2
+
+
+def test_where_nobody_ever_answered_it_is_given_up_soon_and_the_wait_is_told(fake: Fake, time: Time) -> None:
+    told: list[str] = []
+    fake.script = first(*[httpx2.ConnectError("refused")] * 40)
+    with (
+        fake.spoke(clock=time, sleep=time.sleep) as spoke,
+        pytest.raises(TransportError, match="does not answer: no connection in 2 tries") as caught,
+    ):
+        spoke.look_up_groups(progress=lambda now: told.append(now.words))
+    assert caught.value.hint and caught.value.likely
+    assert set(Counter(str(request.url) for request in fake.requests).values()) == {2}
+    assert any("does not answer, next try at" in words for words in told), told
+
+
+def test_where_somebody_answered_before_it_is_tried_as_often_as_advised(fake: Fake, time: Time) -> None:
+    fake.script = first(httpx2.Response(503), *[httpx2.ConnectError("refused")] * 3)
+    with fake.spoke(clock=time, sleep=time.sleep, guard=Anything()) as spoke:
+        spoke.remove_member_from_group_by_group_id("g1", "someone")
+    assert len(fake.requests) == 5
 
 
 def test_removing_a_member_is_repeated(fake: Fake) -> None:
