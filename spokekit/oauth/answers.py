@@ -120,7 +120,9 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
         return ClientSecretRefused(
             "Atlassian does not accept the client id and client secret.",
             likely="The secret was mistyped, belongs to another app, or was replaced in the developer console.",
-            hint="Copy the secret again from the app's Settings page and save it; no new consent is needed.",
+            hint="Copy the secret again from the app's Settings page and save it; "
+            # The code of this consent was used up by the try; a refresh token was not.
+            + ("then press Get OAuth Token once more." if purpose == "code" else "no new consent is needed."),
         )
     if "redirect_uri" in description or error == "redirect_uri_mismatch":
         return redirect_mismatch()

@@ -117,7 +117,7 @@ EXCHANGE = [
      errors.CodeRefused, "consent", "too late"),
     ("the same in RFC 6749's words", answer(400, refusal("invalid_grant")), errors.CodeRefused, "consent", "too late"),
     ("wrong client secret", answer(401, refusal("access_denied", "Unauthorized")),
-     errors.ClientSecretRefused, "fix_secret", "no new consent is needed"),
+     errors.ClientSecretRefused, "fix_secret", "then press Get OAuth Token once more"),
     ("redirect URI differs", answer(400, refusal("invalid_request", "redirect_uri does not match")),
      errors.RedirectMismatch, "fix_redirect", "every character"),
     ("a scope that the app lacks", answer(400, refusal("invalid_scope", "read:x")),
