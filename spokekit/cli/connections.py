@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
     from spokekit.workspace import RowStatus, Workspace
 
-app = typer.Typer(help="List, show, add, edit, check and remove connections.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="List, show, add, edit, check and remove connections.", no_args_is_help=True
+)
 
 _LIST = ("alias", "name", "state", "status", "site_name", "url", "alias_id", "connection_id")
 _TABLE = ("alias", "name", "status", "site_name", "url")
 
 NameArgument = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="Name, id or alias; without it, the default alias's connection.")
+    str | None, typer.Argument(metavar="NAME", help="Name, id or alias; without it, the default alias's connection.")
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="What the connection is called.")]
 UrlOption = Annotated[
@@ -126,6 +128,8 @@ def edit(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Change the fields that are named and leave the others, the scopes too, as they are."""
+    from spokekit.connections.records import host_notes
+
     work = _workspace()
     saved = work.connection(connection)
     changes: dict[str, Any] = {
@@ -155,7 +159,7 @@ def edit(
         say(
             "The client secret was given for another app or server and is forgotten: give it with --client-secret-file."
         )
-    _finish(work, changed, secret, (), format)
+    _finish(work, changed, secret, tuple(host_notes(vars(changed)).values()), format)
 
 
 @app.command()

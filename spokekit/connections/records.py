@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from spokekit.connections.aliases import Alias
 from spokekit.connections.fields import (
+    AUTH_HOST,
+    GATEWAY_HOST,
     check_auth_url,
     check_client_id,
     check_name,
@@ -102,8 +104,16 @@ class ConnectionDraft:
 
     def notes(self) -> tuple[str, ...]:
         """Return what is worth knowing although it can be saved (see `spokekit.connections.scopes.advice`)."""
+        return (*self.host_notes().values(), *self.scope_notes())
+
+    def scope_notes(self) -> tuple[str, ...]:
+        """Return what `notes` says of the scopes."""
         scopes = self._checked()[0].get("scopes")
         return advice(scopes) if scopes else ()
+
+    def host_notes(self) -> dict[str, str]:
+        """Return, by field, the warning about an address that leads neither to Atlassian nor to this computer."""
+        return host_notes(self._checked()[0])
 
     def values(self) -> dict[str, Any]:
         """Return the clean values, ready to be stored; raises the first error in the order of the form."""
@@ -174,3 +184,20 @@ class ConnectionRow:
     def configured(self) -> bool:
         """True when the alias has a connection; the panel then offers **Edit**, otherwise **Configure**."""
         return self.connection is not None
+
+
+def host_notes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return, by field, what to mind of a checked ``url`` or ``auth_url`` that is neither Atlassian's nor loopback.
+
+    They are not forbidden: a company may run a gateway of its own in between.
+    """
+    sent = {"url": (GATEWAY_HOST, "the token and all requests"), "auth_url": (AUTH_HOST, "the secret and the consent")}
+    notes = {}
+    for field, (usual, what) in sent.items():
+        host = host_of(values.get(field) or "")
+        if host and host != usual and not is_loopback(host):
+            notes[field] = (
+                f"Warning: {host} is not Atlassian ({usual} is), but {what} would go there. "
+                "Keep it only if you run this server or know who does."
+            )
+    return notes

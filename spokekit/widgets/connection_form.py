@@ -97,6 +97,9 @@ class ConnectionForm(Component):
         for name, field in self.fields.items():
             self.on_change(field, partial(self._changed, name))
         self._show_scopes()
+        for name in ("url", "auth_url"):
+            # No error yet in a form that was only opened, but a warning about the host at once.
+            self._show_field_error(name, None)
 
     # --- building ------------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -178,7 +181,7 @@ class ConnectionForm(Component):
     # --- scopes --------------------------------------------------------------------------------------------------
     def _show_scopes(self) -> None:
         draft = self.draft()
-        notes = "".join(f"<li>{escape(words)}</li>" for words in draft.notes())
+        notes = "".join(f"<li>{escape(words)}</li>" for words in draft.scope_notes())
         try:
             known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
         except InputError:
@@ -231,8 +234,10 @@ class ConnectionForm(Component):
 
     def _show_field_error(self, name: str, error: InputError | None) -> None:
         line = self.field_errors[name]
-        line.value = f"<p>✕ {escape(str(error))}</p>" if error is not None else ""
-        line.layout.display = "" if error is not None else "none"
+        warning = self.draft().host_notes().get(name, "") if error is None else ""
+        shown = f"<p>✕ {escape(str(error))}</p>" if error is not None else f"<p>⚠ {escape(warning)}</p>"
+        line.value = shown if error is not None or warning else ""
+        line.layout.display = "" if line.value else "none"
 
     def _check_secret(self) -> InputError | None:
         entered = self.secret.peek()

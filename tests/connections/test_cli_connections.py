@@ -179,3 +179,17 @@ def test_check(run: Run, workspace: Workspace, site: PracticeSite) -> None:
     found = {row["check"]: row for row in rows(out)}
     assert found["Right to change membership"]["state"] == "missing"
     assert set(found["Site"]) == {"kind", "check", "state", "words", "fix"}
+
+
+def test_a_host_that_is_nobodys_is_saved_with_a_warning_only(run: Run) -> None:
+    evil = "https://api.atlassian.com.evil.example/"
+    code, _, err = run("connections", "add", "--client-id", "Abc", "--url", evil)
+    assert code == 0
+    assert "Warning: api.atlassian.com.evil.example is not Atlassian (api.atlassian.com is)" in err
+    code, _, err = run("connections", "edit", "--auth-url", "https://sign-in.example/")
+    assert code == 0
+    assert "Warning: sign-in.example is not Atlassian (auth.atlassian.com is)" in err
+    code, _, err = run(
+        "connections", "edit", "--url", "https://api.atlassian.com/", "--auth-url", "https://auth.atlassian.com/"
+    )
+    assert (code, "Warning" in err) == (0, False)

@@ -208,3 +208,12 @@ def test_the_page_of_the_practice_site_refuses_an_unknown_redirect(site: Practic
     address = f"{site.auth_url}authorize?audience=api.atlassian.com&client_id={site.client_id}&response_type=code"
     with pytest.raises(Exception, match="redirect_uri"):
         play_browser(Secret(f"{address}&redirect_uri=http://localhost:1/x&scope=read:me&state=abc&prompt=consent"))
+
+
+def test_a_host_that_is_nobodys_gets_a_warning_beside_its_field(form: ConnectionForm) -> None:
+    line = form.field_errors["url"]
+    form.fields["url"].value = "https://api.atlassian.com.evil.example/"
+    assert "api.atlassian.com.evil.example is not Atlassian" in line.value
+    assert line.layout.display == ""
+    form.fields["url"].value = "https://api.atlassian.com/"
+    assert line.value == ""
