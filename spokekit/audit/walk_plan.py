@@ -90,6 +90,12 @@ def plan(
     notes = [] if sizes else ["The sizes of the groups are not known yet: 75 members each are assumed."]
     if with_spaces and not spaces:
         notes.append("How many spaces there are is not known yet: they come on top.")
+    lacks = _lacks_for_spaces(gateway.connection.scopes) if with_spaces else ()
+    if lacks:
+        notes.append(
+            f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
+            "the scopes to the app and the connection and get a new token first, or walk without spaces."
+        )
     return WalkPlan(
         len(groups),
         len(chosen),
@@ -100,6 +106,13 @@ def plan(
         before,
         tuple(notes),
     )
+
+
+def _lacks_for_spaces(scopes: Iterable[str]) -> tuple[str, ...]:
+    from spokekit.connections.scopes import STEPS, missing_for
+
+    have = tuple(scopes)
+    return tuple(dict.fromkeys(name for action in STEPS["Audit spaces"] for name in missing_for(action, have)))
 
 
 def _earlier(snapshots: Snapshots) -> tuple[dict[str, int], int, int, int]:

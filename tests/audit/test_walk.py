@@ -349,3 +349,11 @@ def test_a_missing_scope_stops_the_walk_with_the_words_of_the_gateway(workspace:
     connect(workspace, site, scopes="read:me offline_access")
     with walking(workspace) as walk, pytest.raises(SpokekitError, match="scope"):
         walk.run()
+
+
+def test_missing_space_scopes_are_told_before_the_walk(workspace: Workspace, site: PracticeSite) -> None:
+    connect(workspace, site)
+    with walking(workspace, with_spaces=True) as walk:
+        assert "Spaces cannot be read: the connection lacks read:space" in walk.prepare().words
+    with walking(workspace, fresh=True) as walk:
+        assert "Spaces cannot be read" not in walk.prepare().words
