@@ -97,5 +97,5 @@ def write_private(path: Path, data: bytes) -> None:
     except OSError as error:
         raise StoreError(
             f"The file {path} cannot be written: {error.strerror or error}.",
-            hint="Free some space or choose another folder with SPOKEKIT_HOME.",
+            hint="See whether the folder may be written and has space, or choose another place.",
         ) from None

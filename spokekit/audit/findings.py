@@ -133,7 +133,12 @@ class Findings:
         ids = _ids(finding_ids)
         for field, value in (("reason", reason), ("by", by)):
             if not value.strip():
-                raise InputError(f"An acceptance needs a {'reason' if field == 'reason' else 'name'}.", field=field)
+                raise InputError(
+                    f"An acceptance needs a {'reason' if field == 'reason' else 'name'}.",
+                    field=field,
+                    hint=f"Give {field}; on the command line: --{field} "
+                    + ('"Why it may stay so"' if field == "reason" else '"Who accepts it"'),
+                )
         now = datetime.now(UTC)
         if isinstance(until, datetime):
             end: datetime | None = until if until.tzinfo else until.replace(tzinfo=UTC)

@@ -113,7 +113,9 @@ class Registry:
         near = difflib.get_close_matches(name, self.questions, 3, 0.5)
         raise NotFound(
             f"There is no question named {name}.",
-            hint=f"Did you mean {' or '.join(near)}?" if near else "audit.questions() lists all.",
+            hint=f"Did you mean {' or '.join(near)}?"
+            if near
+            else "audit.questions() lists all; on the command line: spokekit audit questions.",
         )
 
     def frame(self) -> pd.DataFrame:
