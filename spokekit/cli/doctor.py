@@ -17,7 +17,7 @@ import typer
 from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, out, say
 from spokekit.errors import SpokekitError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 State = Literal["ok", "note", "trouble"]
 

@@ -17,7 +17,7 @@ from spokekit.cli._output import guarded, say
 from spokekit.cli._practice_child import practice_child
 from spokekit.errors import Conflict, SpokekitError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 PRACTICE_PORT = 8750
 PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"

@@ -13,7 +13,7 @@ import typer
 from spokekit.cli._output import guarded, out, say
 from spokekit.errors import InputError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -16,7 +16,9 @@ from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, g
 if TYPE_CHECKING:
     from spokekit.oauth.endpoint import Site
 
-app = typer.Typer(help="Get a token for a connection, or look at the one there is.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Get a token for a connection, or look at the one there is.", no_args_is_help=True
+)
 
 STATUS_COLUMNS = ("connection", "state", "expires_at", "consent_by", "scopes", "words")
 

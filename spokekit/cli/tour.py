@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
     from spokekit.workspace import Workspace
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 COLUMNS = ["group_id", "name", "access", "managed_by", "usage_type", "registered"]
 

@@ -9,7 +9,7 @@ import typer
 
 from spokekit.cli._output import Format, FormatOption, emit, guarded, say
 
-app = typer.Typer(help="See how secrets are protected, and change the key.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="See how secrets are protected, and change the key.", no_args_is_help=True)
 
 COLUMNS = ("kind", "key_id", "made_at", "keys", "words", "protects")
 

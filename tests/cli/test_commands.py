@@ -250,3 +250,12 @@ def test_what_the_readme_says_to_type_exists(run: Run, command: str) -> None:
     for option in words:
         if option.startswith("--"):
             assert f"{option} " in help_
+
+
+def test_usage_has_single_brackets_and_one_place_to_install_completion(run: Run) -> None:
+    for words in ("connections show", "groups add", "members undo", "doctor", "tour", "practice", "lab"):
+        code, help_, _ = run(*words.split(), "--help")
+        assert code == 0, words
+        assert not any(doubled in help_ for doubled in ("[[", "......", "...}...")), words
+        assert "install-completion" not in help_, words
+    assert "install-completion" in run("--help")[1]
