@@ -17,12 +17,16 @@ _LAST_GROUP = (
 )
 
 
-def _told(table: str, number: str) -> str:
-    """Return the history of groups or people in which whoever goes has a name at the moment of going as well."""
-    after = f"LEAD(h.since) OVER (PARTITION BY h.{number} ORDER BY h.since)"
-    return f"""(SELECT h.*, CASE WHEN h.until < {_STILL} AND COALESCE({after}, -1) <> h.until
-                                 THEN h.until + 1 ELSE h.until END AS told_until
-                FROM {table} h WHERE h.{number} IN (SELECT {number} FROM x))"""
+def _told(table: str, number: str, columns: str) -> str:
+    """Return what groups or people were called after snapshot ``$days``; whoever goes has a name at the moment of going
+    as well. Most rows still hold and are taken as they are: only the few that ended are compared with what began."""
+    return f"""(SELECT {number}, {columns}, since, until AS told_until FROM {table} WHERE until = {_STILL}
+                UNION ALL
+                SELECT h.{number}, {columns}, h.since,
+                       CASE WHEN k.since IS NULL THEN h.until + 1 ELSE h.until END AS told_until
+                FROM (SELECT * FROM {table} WHERE until > $days AND until < {_STILL}) h
+                LEFT JOIN (SELECT {number}, since FROM {table} WHERE since > $days) k
+                  ON k.{number} = h.{number} AND k.since = h.until)"""
 
 
 @question(
@@ -119,9 +123,10 @@ def changes_since(days: int, group: int | None) -> str:
     return f"""
         WITH l AS (
             SELECT c.group_no, c.first_walk FROM coverage c
-            JOIN (SELECT group_no, MIN(since) AS listed FROM group_history GROUP BY group_no) k
+            JOIN (SELECT group_no, MIN(since) AS listed FROM group_history
+                  WHERE group_no IN (SELECT group_no FROM coverage WHERE first_walk > $days) GROUP BY group_no) k
               ON k.group_no = c.group_no
-            WHERE c.first_walk > k.listed),
+            WHERE c.first_walk > k.listed AND c.first_walk > $days),
              x AS (
             SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
             LEFT JOIN l ON l.group_no = m.group_no AND l.first_walk = m.since
@@ -129,9 +134,9 @@ def changes_since(days: int, group: int | None) -> str:
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
             WHERE m.until > $days AND m.until < {_STILL} {only})
         SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
-        FROM x JOIN {_told("group_history", "group_no")} g
+        FROM x JOIN {_told("group_history", "group_no", "name, group_id, access")} g
           ON g.group_no = x.group_no AND g.since <= x.at AND g.told_until > x.at
-        JOIN {_told("user_history", "user_no")} u
+        JOIN {_told("user_history", "user_no", "display_name, account_id")} u
           ON u.user_no = x.user_no AND u.since <= x.at AND u.told_until > x.at
         JOIN moments t ON t.number = x.at
         ORDER BY t.taken_at, g.name, g.group_id, x.change, person, u.account_id"""
