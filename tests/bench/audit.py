@@ -34,6 +34,7 @@ TARGETS = {
     "as-of, sizes of all groups": "0.2 s",
     "as-of, members of one group": "0.2 s",
     "changed in 7 days": "0.2 s",
+    "changed in 7 days, with names": "0.2 s",
     "one person's spaces": "0.1 s",
 }
 
@@ -214,7 +215,9 @@ def case_history(target: str) -> dict[str, Any]:
         "AS gone FROM membership_history"
     )
     week, _ = timed(lambda: audit.session.rows(counted))
-    named, rows = timed(lambda: audit.ask("changes-since", days=7))
+    # The first answer of a process also pays for importing pandas.
+    first, rows = timed(lambda: audit.ask("changes-since", days=7))
+    named = min(timed(lambda: audit.ask("changes-since", days=7))[0] for _ in range(3))
     size = newest.size()
     history_size = sum(Path(p).stat().st_size for k in ("memberships", "memberships-ended") for p in newest.paths(k))
     return {
@@ -223,6 +226,7 @@ def case_history(target: str) -> dict[str, Any]:
         "one": one,
         "week": week,
         "named": named,
+        "named_first": first,
         "rows": len(rows),
         "megabytes": size / 1e6,
         "history_megabytes": history_size / 1e6,
@@ -307,7 +311,8 @@ def main() -> None:
                 add("as-of, sizes of all groups", got["sizes"], got["peak_gb"], said)
                 add("as-of, members of one group", got["one"], got["peak_gb"], said)
                 add("changed in 7 days", got["week"], got["peak_gb"], said)
-                add("changed in 7 days, with names", got["named"], got["peak_gb"], f"{got['rows']:,} rows as a frame")
+                said = f"{got['rows']:,} rows as a frame, first call {got['named_first']:.2f} s"
+                add("changed in 7 days, with names", got["named"], got["peak_gb"], said)
                 shutil.rmtree(year)
             shutil.rmtree(folder)
             shutil.rmtree(store)
