@@ -52,6 +52,7 @@ class Front:
                 self._route("/me", self._me, ["GET"]),
                 self._route("/app/report-accounts/", self._report, ["POST"]),
                 self._route("/app/report-accounts", self._report, ["POST"]),
+                self._route("/", lambda *_: ("console", "", _go_to("/console")), ["GET"]),
                 self._route("/console", self._console, ["GET", "POST"]),
                 self._route("/practice/faults", self._faults, ["GET", "POST"]),
                 self._route("/{path:path}", lambda *_: ("", "", gateway_error(404, "Not Found")), _METHODS),

@@ -173,3 +173,10 @@ def test_a_form_that_another_page_sends_changes_nothing(serve: Callable[..., Api
     own = {"Origin": site.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert httpx2.post(f"{site.url}console", data=form, headers=own).status_code == 200
     assert site.redirect_uris == ("https://elsewhere.example/",)
+
+
+def test_the_bare_address_leads_to_the_console() -> None:
+    with PracticeSite() as site:
+        page = httpx2.get(site.url, follow_redirects=True)
+        assert page.status_code == 200 and page.url.path == "/console"
+        assert site.client_id in page.text
