@@ -257,7 +257,7 @@ def _interruptible() -> Iterator[threading.Event]:
         if cancel.is_set():
             raise KeyboardInterrupt
         cancel.set()
-        say("Stopping after this row …")
+        say("Stopping after this row … Ctrl-C once more ends at once; spokekit members resume then settles it.")
 
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread may listen to signals; called from another one, the caller decides when to stop.
