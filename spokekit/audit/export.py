@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
-from spokekit.errors import InputError
+from spokekit._home import write_private
+from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,21 +220,12 @@ def _written(path: Path | str, data: bytes) -> Path:
     target = Path(path).expanduser()
     if target.is_dir():
         raise InputError(f"{target} is a folder.", hint="Name a file.", field="path")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target} cannot be written: there is no folder {target.parent}.", field="path")
     try:
-        # Not write_private: that closes the folder to others too, and this one is the person's own choice.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}.", field="path") from None
+        write_private(target, data)
+    except StoreError as error:
+        raise InputError(error.message, hint="Choose another place for it.", field="path") from None
     return target
 
 
