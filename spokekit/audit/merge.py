@@ -175,25 +175,22 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> pa.
     Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
     earlier moment does not take a group that nobody had looked at for an empty one.
     """
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     now = fresh.tables["coverage"].sort_by("group_no")
-    walked = pc.is_in(now.column("state"), pa.array([WALKED])).to_numpy(zero_copy_only=False)
-    times, numbers = now.column("walked_at").to_pylist(), now.column("group_no").to_pylist()
-    first: list[int | None] = [ordinal if seen else None for seen in walked]
+    walked = pc.fill_null(pc.is_in(now.column("state"), pa.array([WALKED])), False)
+    first = pc.if_else(walked, pa.scalar(ordinal, pa.int32()), pa.scalar(None, pa.int32()))
     if previous is not None:
         before = load(previous.paths("coverage"))
-        groups, last = before.column("group_no").to_pylist(), before.column("walked_at").to_pylist()
-        seen_at = before.column("first_walk").to_pylist() if "first_walk" in before.column_names else [1] * len(groups)
-        known = dict(zip(groups, zip(last, seen_at, strict=True), strict=True))
-        for i, group in enumerate(numbers):
-            walked_at, number = known.get(group, (None, None))
-            if walked_at is not None and number is not None:
-                first[i] = number
-            if not walked[i]:
-                times[i] = walked_at
-        if not np.all(walked):
-            now = now.set_column(2, "walked_at", pa.array(times, pa.timestamp("us", "UTC")))
-    return now.append_column("first_walk", pa.array(first, pa.int32()))
+        place = pc.index_in(now.column("group_no"), before.column("group_no").combine_chunks())
+        last = before.column("walked_at").take(place)
+        if "first_walk" in before.column_names:
+            number = before.column("first_walk").take(place)
+        else:
+            number = pc.if_else(pc.is_valid(place), pa.scalar(1, pa.int32()), pa.scalar(None, pa.int32()))
+        first = pc.if_else(pc.and_(pc.is_valid(last), pc.is_valid(number)), number, first)
+        if not pc.all(walked, min_count=0).as_py():
+            times = pc.if_else(walked, now.column("walked_at"), last)
+            now = now.set_column(2, "walked_at", times)
+    return now.append_column("first_walk", first)
