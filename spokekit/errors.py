@@ -308,4 +308,11 @@ class PlanError(SpokekitError):
 
 
 class Cancelled(SpokekitError):
-    """The person cancelled the operation."""
+    """The person cancelled the operation.
+
+    ``nothing_done`` is True where it is known that the change in question was not made; otherwise it may have been.
+    """
+
+    def __init__(self, message: str, *, nothing_done: bool = False, **more: Any) -> None:
+        self.nothing_done = nothing_done
+        super().__init__(message, **more)

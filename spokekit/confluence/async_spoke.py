@@ -18,9 +18,11 @@ from spokekit.confluence.search import Values
 from spokekit.confluence.spaces import Filter
 from spokekit.confluence.streams import AsyncFrames
 from spokekit.confluence.walk import Partial
-from spokekit.errors import InputError
+from spokekit.errors import Cancelled, InputError
 
 SHORT = 180.0
+GRACE = 0.8
+"""Seconds that a change under way has left for its answer when it is cancelled."""
 T = TypeVar("T")
 
 if TYPE_CHECKING:
@@ -111,20 +113,52 @@ class AsyncSpoke:
             ),
         )
 
-    async def add_member_to_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
+    async def add_member_to_group_by_group_id(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> ChangeOutcome:
         """See `Spoke.add_member_to_group_by_group_id`."""
-        return await self._change("POST", "add_member_to_group_by_group_id", group_id, account_id)
+        return await self._change("POST", "add_member_to_group_by_group_id", group_id, account_id, progress, cancel)
 
-    async def remove_member_from_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
+    async def remove_member_from_group_by_group_id(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> ChangeOutcome:
         """See `Spoke.remove_member_from_group_by_group_id`."""
-        return await self._change("DELETE", "remove_member_from_group_by_group_id", group_id, account_id)
-
-    async def _change(self, method: str, action: str, group_id: str, account_id: str) -> ChangeOutcome:
-        group_id, account_id = _an_id(group_id, "group_id"), _an_id(account_id, "account_id")
-        operation = self._operation(action)
-        answer = await self._run(
-            operation, bind(self.gateway.change_membership, method, group_id, account_id, operation=operation)
+        return await self._change(
+            "DELETE", "remove_member_from_group_by_group_id", group_id, account_id, progress, cancel
         )
+
+    async def _change(
+        self,
+        method: str,
+        action: str,
+        group_id: str,
+        account_id: str,
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+    ) -> ChangeOutcome:
+        group_id, account_id = _an_id(group_id, "group_id"), _an_id(account_id, "account_id")
+        operation = self._operation(action, unit="changes", progress=progress, cancel=cancel, grace=GRACE)
+        try:
+            answer = await self._run(
+                operation, bind(self.gateway.change_membership, method, group_id, account_id, operation=operation)
+            )
+        except Cancelled:
+            if not operation.in_doubt:
+                raise Cancelled(f"{action} was cancelled; nothing was changed.", nothing_done=True) from None
+            raise Cancelled(
+                f"{action} was cancelled before an answer came; it may have been carried out.",
+                hint="Look up the members of the group to know.",
+            ) from None
         done = "was added to" if method == "POST" else "is not in"
         return {
             "group_id": group_id,

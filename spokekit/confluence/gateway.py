@@ -25,7 +25,7 @@ from spokekit.confluence.models import Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
 from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there
-from spokekit.errors import GuardRefused, InputError, TransportError, UnexpectedAnswer
+from spokekit.errors import Cancelled, GuardRefused, InputError, SpokekitError, TransportError, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
@@ -178,6 +178,9 @@ class Gateway:
 
         The guard is asked right before each time that the change is sent: between two tries, or while the hour's
         points are waited for, somebody may take the group off the registry.
+
+        Only an error that leaves the outcome open is raised after a try that may have made the change: a refusal of
+        the second try (by the guard, by a limit, for the token) would say that nothing was done.
         """
         allowed = bind(self._allowed, group_id)
         await allowed()
@@ -190,19 +193,26 @@ class Gateway:
             query.append(("accountId", account_id))
         else:
             raise InputError(f"A membership is not changed by {method}.", field="method")
-        return await self._send(
-            method,
-            self.connection.api_base + path,
-            f"{method} {path}",
-            bind(changed, endpoint=f"{method} {path}"),
-            operation=operation,
-            worst=1,
-            query=query,
-            body=body,
-            idempotent=method == "DELETE",
-            headers={"X-Atlassian-Token": "no-check"},
-            allowed=allowed,
-        )
+        try:
+            return await self._send(
+                method,
+                self.connection.api_base + path,
+                f"{method} {path}",
+                bind(changed, endpoint=f"{method} {path}"),
+                operation=operation,
+                worst=1,
+                query=query,
+                body=body,
+                idempotent=method == "DELETE",
+                headers={"X-Atlassian-Token": "no-check"},
+                allowed=allowed,
+            )
+        except SpokekitError as error:
+            first = operation.doubtful
+            open_ = isinstance(error, Cancelled | TransportError) and not isinstance(error, NeverSent)
+            if first is None or open_:
+                raise
+            raise first from None
 
     async def _allowed(self, group_id: str) -> None:
         """Raise `GuardRefused` unless the guard lets the group be changed through this connection."""
@@ -243,7 +253,6 @@ class Gateway:
         attempt = redirects = quota_waits = 0
         refreshed = False
         tally = operation.tally
-        doubtful: Exception | None = None
         while True:
             operation.check()
             if patience.holding:
@@ -257,7 +266,9 @@ class Gateway:
                         # A 429 came while this one stood in the queue.
                         continue
                     if allowed is not None:
-                        await _again_allowed(allowed, doubtful)
+                        await allowed()
+                        operation.check()
+                        operation.under_way = True
                     spent = 1
                     raw = await self.wire.exchange(method, target, endpoint, token, body, headers)
                 self._heard = True
@@ -276,12 +287,14 @@ class Gateway:
                 if never_sent and not self._heard and attempt + 1 >= _TRIES_UNHEARD:
                     raise nobody_there(self.wire, endpoint, attempt + 1) from None
                 raw = None
-                doubtful = doubtful if never_sent else error.with_traceback(None)
+                if allowed is not None and not never_sent:
+                    operation.doubtful = error.with_traceback(None)
             finally:
                 tally.points += spent
                 if self.ledger is not None:
                     self.ledger.settle(turn, worst, spent)
 
+            operation.under_way = False
             tally.retries += 1
             if raw is None:
                 await patience.rest(attempt, None, operation, f"{self.wire.host[1]} does not answer")
@@ -304,7 +317,8 @@ class Gateway:
                 asked = refusals.wait_asked(raw.headers, self._clock()) if "retry-after" in raw.headers else None
                 if asked is not None and asked > patience.policy.patience:
                     raise self._error(raw, endpoint, operation)
-                doubtful = self._error(raw, endpoint, operation)
+                if allowed is not None:
+                    operation.doubtful = self._error(raw, endpoint, operation)
                 await patience.rest(attempt, asked, operation, f"{self.wire.host[1]} is not available ({raw.status})")
                 attempt += 1
             else:
@@ -338,16 +352,6 @@ class Gateway:
             granted=self.connection.scopes,
             retry_after=asked,
         )
-
-
-async def _again_allowed(allowed: Callable[[], Awaitable[None]], doubtful: Exception | None) -> None:
-    """Ask the guard; after a try that may have been carried out, its refusal must not say that nothing was sent."""
-    try:
-        await allowed()
-    except GuardRefused:
-        if doubtful is None:
-            raise
-        raise doubtful from None
 
 
 __all__ = ["Answer", "Gateway", "Purse", "RetryPolicy", "Timeouts"]

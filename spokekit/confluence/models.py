@@ -29,7 +29,8 @@ class Progress:
     """Where a long action stands.
 
     ``done`` of ``total`` (None while nobody knows) in ``unit``, the same as ``words``, the points that this hour still
-    holds (None without a ledger), and until when the action pauses because the hour is spent (None while it works).
+    holds (None without a ledger), and until when the action pauses (None while it works). ``pause`` are those of the
+    words that say why and until when it pauses; empty while it works.
     """
 
     done: int
@@ -38,6 +39,7 @@ class Progress:
     words: str
     points_left: int | None = None
     paused_until: datetime | None = None
+    pause: str = ""
 
 
 ProgressCallback = Callable[[Progress], None]

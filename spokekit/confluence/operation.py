@@ -31,6 +31,16 @@ class Operation:
         Looked at ten times a second; once set, the action raises `Cancelled`, also while it pauses or waits.
     deadline:
         Seconds that the whole action may take, pauses for the quota included; None for no limit.
+    grace:
+        Seconds that a request which is under way when the action is cancelled still has for its answer: a change
+        that is cut off leaves open whether it was made. Pauses are left at once all the same.
+
+    Attributes
+    ----------
+    under_way:
+        A change has been sent, and its answer is not here yet.
+    doubtful:
+        How an earlier try ended that may have made the change, or None.
     """
 
     def __init__(
@@ -41,6 +51,7 @@ class Operation:
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
         deadline: float | None = None,
+        grace: float = 0.0,
     ) -> None:
         self.action = action
         self.unit = unit
@@ -52,14 +63,25 @@ class Operation:
         self._cancel = cancel
         self._ends = None if deadline is None else time.monotonic() + deadline
         self._deadline = deadline
+        self._grace = grace
+        self.under_way = False
+        self.doubtful: Exception | None = None
         self._told = float("-inf")
         self._fault: Exception | None = None
         self._paused_until: datetime | None = None
         self._paused_because = ""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Say whether a change may have been made without an answer that says so."""
+        return self.under_way or self.doubtful is not None
+
+    def _cancelled(self) -> bool:
+        return self._fault is not None or (self._cancel is not None and self._cancel.is_set())
+
     def check(self) -> None:
         """Raise when the action was cancelled or its time is over."""
-        if self._fault is not None or (self._cancel is not None and self._cancel.is_set()):
+        if self._cancelled():
             raise Cancelled(f"{self.action} was cancelled.")
         if self._ends is not None and time.monotonic() > self._ends:
             raise TransportError(
@@ -84,11 +106,12 @@ class Operation:
         """Return where the action stands."""
         left = self.points_left()
         of = "" if self.total is None else f" of {self.total:,}"
-        words = f"{self.done:,}{of} {self.unit}"
+        words, pause = f"{self.done:,}{of} {self.unit}", ""
         if self._paused_until is not None:
             because, until = self._paused_because, f"{self._paused_until.astimezone(UTC):%H:%M:%S} UTC"
-            words += f"; {because}, next try at {until}" if because else f"; waiting until {until}"
-        return Progress(self.done, self.total, self.unit, words, left, self._paused_until)
+            pause = f"{because}, next try at {until}" if because else f"waiting until {until}"
+            words += f"; {pause}"
+        return Progress(self.done, self.total, self.unit, words, left, self._paused_until, pause)
 
     async def pause(
         self, until: datetime, seconds: float, sleep: Callable[[float], Awaitable[None]], because: str = ""
@@ -129,8 +152,12 @@ class Operation:
         async with anyio.create_task_group() as group:
 
             async def watch() -> None:
+                left = self._grace
                 while True:
                     await anyio.sleep(_LOOK_EVERY)
+                    if self.under_way and left > 0 and self._cancelled():
+                        left -= _LOOK_EVERY
+                        continue
                     self.check()
 
             async def guarded(work: Callable[[], Awaitable[object]]) -> None:

@@ -186,13 +186,29 @@ class Spoke:
             )
         )
 
-    def add_member_to_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
+    def add_member_to_group_by_group_id(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> ChangeOutcome:
         """Add one user to one registered group, and return what came of it. Costs 1 point.
 
         Never repeated after an error that leaves open whether it was done.
 
+        Parameters
+        ----------
+        progress:
+            Told of each pause.
+        cancel:
+            Once set, pauses end at once, and a request under way has a second left for its answer.
+
         Raises
         ------
+        Cancelled
+            ``nothing_done`` says whether it is known that nothing was changed.
         GuardRefused
             The group is not registered; nothing was sent.
         LicenceFull
@@ -202,19 +218,31 @@ class Spoke:
         NotThere
             Group or user are unknown.
         """
-        return _portal.call(self.aio.add_member_to_group_by_group_id, group_id, account_id)
+        return _portal.call(
+            bind(self.aio.add_member_to_group_by_group_id, group_id, account_id, progress=progress, cancel=cancel)
+        )
 
-    def remove_member_from_group_by_group_id(self, group_id: str, account_id: str) -> ChangeOutcome:
+    def remove_member_from_group_by_group_id(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> ChangeOutcome:
         """Remove one user from one registered group, and return what came of it. Costs 1 point.
 
-        Confluence answers the same when the user was not in the group.
+        Confluence answers the same when the user was not in the group. Options as
+        `add_member_to_group_by_group_id`.
 
         Raises
         ------
-        GuardRefused, NotPermitted, NotThere
+        Cancelled, GuardRefused, NotPermitted, NotThere
             As `add_member_to_group_by_group_id`.
         """
-        return _portal.call(self.aio.remove_member_from_group_by_group_id, group_id, account_id)
+        return _portal.call(
+            bind(self.aio.remove_member_from_group_by_group_id, group_id, account_id, progress=progress, cancel=cancel)
+        )
 
     def look_up_accessible_resources(self) -> pd.DataFrame:
         """Return the sites that the grant reaches.
