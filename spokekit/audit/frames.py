@@ -1,7 +1,7 @@
-"""The five frames of an audit, and the numbered tables that snapshots and questions work on.
+"""The five frames of an audit, and what the numbered tables look like that snapshots and questions work on.
 
 A person sees `Frames`: plain pandas, ids as text. Inside, every group, user and space has a number (int32), so that
-2.5 million memberships are 20 MB and a join compares integers; `Numbered` holds those tables as Arrow.
+2.5 million memberships are 20 MB and a join compares integers; `spokekit.audit.numbering` gives the numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -194,7 +193,8 @@ def as_kind(series: pd.Series | None, kind: str, length: int) -> pd.Series:
         series = pd.Series([filler] * length, dtype=object)
     series = series.reset_index(drop=True)
     if kind == "category":
-        if isinstance(series.dtype, pd.CategoricalDtype):
+        # A missing id has no place among the categories; as text it is "", like everything that is not known.
+        if isinstance(series.dtype, pd.CategoricalDtype) and not series.hasnans:
             return series
         return _text(series).astype("category")
     if kind == "text":
@@ -226,161 +226,6 @@ def _text(series: pd.Series) -> pd.Series:
 def empty_frames(site: str = "practice") -> Frames:
     """Return frames with nothing in them."""
     return Frames.of({}, site=site)
-
-
-@dataclass
-class Numbered:
-    """The tables of `TABLES` as Arrow, and the ids that the numbers stand for (number, id), also as Arrow.
-
-    `new_ids` holds only the ids that `known` did not have.
-    """
-
-    tables: dict[str, pa.Table]
-    new_ids: dict[str, pa.Table]
-
-
-def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbered:
-    """Give every group, user and space its number.
-
-    Parameters
-    ----------
-    known:
-        For ``groups``, ``users`` and ``spaces`` the ids that have numbers already: an id's number is its position.
-        Numbers never change and are never given twice.
-    """
-    import numpy as np
-    import pandas as pd
-
-    members, grants = frames.memberships, frames.grants
-    is_group, is_user = ((grants["principal_type"] == kind).to_numpy() for kind in ("group", "user"))
-    group_ids, group_codes = _categories(members["group_id"])
-    user_ids, user_codes = _categories(members["account_id"])
-    groups = _Ids(known, "groups", frames.groups["group_id"], group_ids)
-    users = _Ids(known, "users", frames.users["account_id"], user_ids, grants["principal_id"][is_user])
-    spaces = _Ids(known, "spaces", frames.spaces["space_id"], grants["space_id"])
-    key = groups.numbers(group_ids)[group_codes].astype(np.int64) << 32
-    key |= users.numbers(user_ids)[user_codes]
-    key.sort()
-    pairs = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
-    group_no, user_no = (pairs >> 32).astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32)
-
-    access = frames.groups["access"]
-    gives = {text: {part.strip() for part in text.split(",")} for text in access.unique()}
-    named = grants.assign(
-        space_no=spaces.numbers(grants["space_id"]),
-        group_no=np.where(is_group, groups.numbers(grants["principal_id"]), -1),
-        user_no=np.where(is_user, users.numbers(grants["principal_id"]), -1),
-        sees=_sees(grants),
-        manages=_manages(grants),
-    )
-    coverage = frames.coverage
-    if coverage is None:
-        coverage = frames.groups[["group_id"]].assign(
-            state=WALKED, walked_at=pd.Timestamp(frames.taken_at), disturbed=False
-        )
-    made = {
-        "groups": frames.groups.assign(
-            group_no=groups.numbers(frames.groups["group_id"]),
-            for_users=access.map({text: "user" in parts for text, parts in gives.items()}).astype(bool),
-            for_admins=access.map({text: "admin" in parts for text, parts in gives.items()}).astype(bool),
-            for_site_admins=access.map({text: "site-admin" in parts for text, parts in gives.items()}).astype(bool),
-        ),
-        "users": frames.users.assign(user_no=users.numbers(frames.users["account_id"])),
-        "memberships": {"group_no": group_no, "user_no": user_no},
-        "spaces": frames.spaces.assign(space_no=spaces.numbers(frames.spaces["space_id"])),
-        "grants": named,
-        "coverage": coverage.assign(group_no=groups.numbers(coverage["group_id"])),
-    }
-    tables = {name: table(name, frame) for name, frame in made.items()}
-    # Whoever is named has a row, or joins would drop what names them: an id of which nothing is known is its own name.
-    # A group that only a grant names is not among the groups of the site any more.
-    tables["groups"] = groups.with_strangers(tables["groups"], "name", group_no)
-    tables["users"] = users.with_strangers(tables["users"], "display_name", user_no, named["user_no"].to_numpy())
-    tables["spaces"] = spaces.with_strangers(tables["spaces"], "name", named["space_no"].to_numpy())
-    return Numbered(tables, {one.kind: one.new() for one in (groups, users, spaces)})
-
-
-def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
-    """Return the categories as text, and the codes."""
-    import pyarrow as pa
-
-    return pa.array(series.cat.categories, pa.string(), from_pandas=True), series.cat.codes.to_numpy()
-
-
-class _Ids:
-    """The ids of groups, users or spaces; an id's number is its place."""
-
-    def __init__(self, known: Mapping[str, pa.Array] | None, kind: str, *sources: Any) -> None:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        self.kind = kind
-        before = (known or {}).get(kind, pa.array([], pa.string()))
-        arrays = [_strings(source) for source in sources]
-        listed = pc.unique(pa.chunked_array(arrays, pa.string()))
-        fresh = listed.filter(pc.invert(pc.is_in(listed, before))) if len(before) else listed
-        self._known = len(before)
-        self._all = pa.concat_arrays([before, fresh])
-
-    def new(self) -> pa.Table:
-        """Return number and id of the ids that are new."""
-        import numpy as np
-        import pyarrow as pa
-
-        column, id_column = IDS[self.kind]
-        numbers = np.arange(self._known, len(self._all), dtype=np.int32)
-        return pa.table({column: numbers, id_column: self._all[self._known :]})
-
-    def numbers(self, values: Any) -> np.ndarray:
-        """Return the number of each id, -1 for one that is not among them."""
-        import pyarrow.compute as pc
-
-        found: np.ndarray = pc.fill_null(pc.index_in(_strings(values), self._all), -1).to_numpy(zero_copy_only=False)
-        return found
-
-    def with_strangers(self, made: pa.Table, name: str, *named: np.ndarray) -> pa.Table:
-        """Return the table with a row for each number in `named` that has none."""
-        import numpy as np
-        import pyarrow as pa
-
-        column = IDS[self.kind][0]
-        wanted = np.zeros(len(self._all) + 1, dtype=bool)
-        for numbers in named:
-            # Number -1 (nobody) lands on the one place too many.
-            wanted[numbers] = True
-        wanted[made.column(column).to_numpy()] = False
-        missing = np.flatnonzero(wanted[:-1]).astype(np.int32)
-        if not len(missing):
-            return made
-        strangers = [
-            pa.array(missing)
-            if field.name == column
-            else self._all.take(pa.array(missing))
-            if field.name == name
-            else pa.repeat(pa.scalar("" if field.type == pa.string() else False, field.type), len(missing))
-            for field in made.schema
-        ]
-        return pa.concat_tables([made, pa.Table.from_arrays(strangers, schema=made.schema)]).combine_chunks()
-
-
-def _strings(values: Any) -> pa.Array:
-    import pyarrow as pa
-
-    if isinstance(values, pa.Array):
-        return values
-    made = pa.array(values, pa.string(), from_pandas=True)
-    return made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
-
-
-def _sees(grants: pd.DataFrame) -> pd.Series:
-    # Every role of Confluence includes seeing the space; a classic permission does only when it is "read space".
-    read = (grants["operation"] == "read") & (grants["target"] == "space")
-    return read | (grants["role"] != "")
-
-
-def _manages(grants: pd.DataFrame) -> pd.Series:
-    classic = (grants["operation"] == "administer") & (grants["target"] == "space")
-    return classic | grants["role"].str.lower().isin(["admin", "administrator", "space admin", "space administrator"])
 
 
 def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from spokekit.audit.files import known_ids, load
-from spokekit.audit.frames import TABLES, WALKED, Frames, Numbered, arrow_schema
+from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from spokekit.audit.numbering import Numbered
     from spokekit.audit.snapshots import Snapshot
 
 HISTORY = ("groups", "users", "memberships", "spaces", "grants")
@@ -18,33 +20,37 @@ HISTORY = ("groups", "users", "memberships", "spaces", "grants")
 
 def merge(
     fresh: Numbered, previous: Snapshot | None, frames: Frames, ordinal: int
-) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """Return for each table what is true now (with `since`) and what this snapshot ends (with `since`, `until`)."""
+) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """Yield each table's name, what is true now (with `since`) and what this snapshot ends (with `since`, `until`).
+
+    One after another, so that the caller can write a table while the next one is made."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if previous is None:
-        return {kind: (_since(fresh.tables[kind], ordinal), _none(kind)) for kind in HISTORY}
-    walked = _walked_groups(fresh)
-    listed = fresh.tables["groups"].column("group_no").to_numpy()
-    looked = np.union1d(walked, _gone(listed, load(previous.paths("groups")).column("group_no").to_numpy()))
-    made = {
-        "memberships": _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
-    }
+        for kind in HISTORY:
+            yield kind, _since(fresh.tables[kind], ordinal), _none(kind)
+        return
+    old_groups = load(previous.paths("groups"))
+    listed, known = (groups.column("group_no").to_numpy() for groups in (fresh.tables["groups"], old_groups))
+    # Whoever is gone with all its members was looked at as well.
+    looked = np.concatenate([_walked_groups(fresh), known[~_within(known, listed)]])
+    state, ended = _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
+    kept = {"users": state.column("user_no").to_numpy()}
+    yield "memberships", state, ended
     failed_spaces = frames.completeness.get("failed_spaces") or []
     places = pc.index_in(pa.array(failed_spaces, pa.string()), known_ids(previous, "spaces"))
     unseen = places.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
-    kept = {"users": made["memberships"][0].column("user_no").to_numpy()}
-    for kind in ("groups", "users", "spaces", "grants"):
-        before = load(previous.paths(kind))
+    for kind in ("users", "groups", "spaces", "grants"):
+        before = old_groups if kind == "groups" else load(previous.paths(kind))
         if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
-            made[kind] = (before, _none(kind))
+            state, ended = before, _none(kind)
         elif kind == "grants":
-            made[kind] = _merge_grants(fresh.tables[kind], before, ordinal, unseen)
+            state, ended = _merge_grants(fresh.tables[kind], before, ordinal, unseen)
         else:
-            made[kind] = _merge_rows(kind, fresh.tables[kind], before, f"{kind[:-1]}_no", ordinal, kept.get(kind))
-    return {kind: (made[kind][0].cast(arrow_schema(kind, ("since",))), made[kind][1]) for kind in HISTORY}
+            state, ended = _merge_rows(kind, fresh.tables[kind], before, f"{kind[:-1]}_no", ordinal, kept.get(kind))
+        yield kind, state.cast(arrow_schema(kind, ("since",))), ended
 
 
 def _since(table: pa.Table, ordinal: int) -> pa.Table:
@@ -61,13 +67,18 @@ def _none(kind: str) -> pa.Table:
 def _walked_groups(fresh: Numbered) -> np.ndarray:
     coverage = fresh.tables["coverage"]
     numbers: np.ndarray = coverage.column("group_no").to_numpy()[coverage.column("state").to_numpy() == WALKED]
-    return numbers
+    # A group that only the coverage names has no number.
+    return numbers[numbers >= 0]
 
 
-def _gone(listed: np.ndarray, before: np.ndarray) -> np.ndarray:
+def _within(numbers: np.ndarray, those: np.ndarray) -> np.ndarray:
+    """Tell of each of `numbers` whether it is among `those`; numbers are places, so a table of all is small."""
     import numpy as np
 
-    return np.setdiff1d(before, listed)
+    among = np.zeros(int(max(numbers.max(initial=-1), those.max(initial=-1))) + 1, dtype=bool)
+    among[those] = True
+    found: np.ndarray = among[numbers]
+    return found
 
 
 def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int) -> tuple[pa.Table, pa.Table]:
@@ -112,7 +123,7 @@ def _merge_rows(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    new, old = _by_number(new, key), _by_number(old, key)
+    new, old = _sorted(new, key), _sorted(old, key)
     new_key, old_key, old_since = (t.column(c).to_numpy() for t, c in ((new, key), (old, key), (old, "since")))
     at = np.minimum(np.searchsorted(old_key, new_key), max(len(old_key) - 1, 0))
     same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
@@ -130,7 +141,7 @@ def _merge_rows(
     still[places[equal]] = True
     carried = np.zeros(len(old_key), dtype=bool)
     if keep is not None:
-        carried = ~np.isin(old_key, new_key) & np.isin(old_key, keep)
+        carried = ~_within(old_key, new_key) & _within(old_key, keep)
     state = new.append_column("since", pa.array(since))
     if carried.any():
         state = pa.concat_tables([state, old.filter(pa.array(carried)).cast(state.schema)]).sort_by(key)
@@ -139,34 +150,56 @@ def _merge_rows(
     return state, ended.append_column("until", until).cast(arrow_schema(kind, ("since", "until")))
 
 
-def _by_number(table: pa.Table, key: str) -> pa.Table:
-    numbers = table.column(key).to_numpy()
-    return table if (numbers[1:] > numbers[:-1]).all() else table.sort_by(key)
-
-
 def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray) -> tuple[pa.Table, pa.Table]:
     """The same for grants, which have no number; those of spaces that could not be read (`unseen`) stay."""
-    import duckdb
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    new_key, old_key = _row_keys(new, old, TABLES["grants"])
+    place = pc.index_in(new_key, old_key)
+    since = pc.coalesce(old.column("since").take(place), pa.scalar(ordinal, pa.int32()))
+    state = new.append_column("since", since)
+    gone = ~pc.is_in(old_key, new_key).to_numpy(zero_copy_only=False)
+    stays = np.isin(old.column("space_no").to_numpy(), unseen)
+    carried, ended = old.filter(pa.array(gone & stays)), old.filter(pa.array(gone & ~stays))
+    if carried.num_rows:
+        state = pa.concat_tables([state, carried.cast(state.schema)])
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    ended = ended.append_column("until", until).cast(arrow_schema("grants", ("since", "until")))
+    return _sorted(state, "space_no"), ended.sort_by([(column, "ascending") for column in ended.column_names])
+
+
+def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[pa.Array, pa.Array]:
+    """Return a number for each row of two tables: rows of the same values, and only they, have the same number."""
+    import numpy as np
     import pyarrow as pa
 
-    columns = list(TABLES["grants"])
-    by = " AND ".join(f"o.{c} = n.{c}" for c in columns)
-    row, old_row = ", ".join(f"n.{c}" for c in columns), ", ".join(f"o.{c}" for c in columns)
-    with duckdb.connect() as session:
-        session.register("n", new)
-        session.register("o", old)
-        session.register("unseen", pa.table({"space_no": pa.array(unseen, pa.int32())}))
-        gone = f"FROM o ANTI JOIN n ON {by} WHERE o.space_no"
-        state = session.sql(
-            f"SELECT {row}, CAST(COALESCE(o.since, {ordinal}) AS INTEGER) AS since FROM n LEFT JOIN o ON {by} "
-            f"UNION ALL SELECT {old_row}, o.since {gone} IN (SELECT space_no FROM unseen) "
-            "ORDER BY space_no"
-        ).to_arrow_table()
-        ended = session.sql(
-            f"SELECT {old_row}, o.since, CAST({ordinal} AS INTEGER) AS until {gone} "
-            "NOT IN (SELECT space_no FROM unseen) ORDER BY ALL"
-        ).to_arrow_table()
-    return state, ended.cast(arrow_schema("grants", ("since", "until")))
+    rows = one.num_rows + other.num_rows
+    key, bound = np.zeros(rows, dtype=np.int64), 1
+    for column in columns:
+        both = pa.chunked_array(
+            [*one.column(column).chunks, *other.column(column).chunks], one.schema.field(column).type
+        )
+        encoded = both.dictionary_encode().chunks
+        count = len(encoded[0].dictionary) if encoded else 1
+        if bound * count >= 2**62:
+            # Numbers are given anew, or they would leave the 64 bits; there are never more than there are rows.
+            key, bound = np.unique(key, return_inverse=True)[1].astype(np.int64), rows
+        key *= count
+        key += np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in encoded)])
+        bound *= count
+    return pa.array(key[: one.num_rows]), pa.array(key[one.num_rows :])
+
+
+def _sorted(table: pa.Table, column: str) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = table.column(column).to_numpy()
+    if (numbers[1:] >= numbers[:-1]).all():
+        return table
+    return table.take(pa.array(np.argsort(numbers, kind="stable")))
 
 
 def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> pa.Table:

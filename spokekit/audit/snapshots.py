@@ -25,6 +25,7 @@ import os
 import re
 import secrets
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +33,9 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._home import home, private_folder
 from spokekit.audit.files import known_ids, load, write_parquet
-from spokekit.audit.frames import IDS, Frames, Site, number
-from spokekit.audit.merge import HISTORY, coverage_of, merge
+from spokekit.audit.frames import IDS, Frames, Site
+from spokekit.audit.merge import coverage_of, merge
+from spokekit.audit.numbering import number
 from spokekit.errors import Conflict, InputError, NotFound, StoreError
 
 if TYPE_CHECKING:
@@ -297,29 +299,38 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
 
     known = {kind: known_ids(previous, kind) for kind in IDS} if previous else {}
     fresh = number(frames, known)
-    state = merge(fresh, previous, frames, ordinal)
     files: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, int] = {}
 
-    def put(kind: str, table: pa.Table) -> None:
-        path = folder / f"{kind}.parquet"
-        write_parquet(table, path)
-        files.setdefault(kind, []).append({"path": f"{name}/{path.name}", "bytes": path.stat().st_size})
+    # Arrow compresses without Python, and the disk takes its time: so one table is written while the next one is made.
+    with ThreadPoolExecutor(2) as writers:
+        coming: list[tuple[str, Future[dict[str, Any]]]] = []
 
-    def put_behind(kind: str, table: pa.Table) -> None:
-        before = previous.manifest["files"].get(kind, []) if previous else []
-        if len(before) >= MERGE_AT and previous:
-            table = pa.concat_tables([load(previous.paths(kind)), table])
-        else:
+        def write(path: Path, table: pa.Table) -> dict[str, Any]:
+            write_parquet(table, path)
+            return {"path": f"{name}/{path.name}", "bytes": path.stat().st_size}
+
+        def put(kind: str, table: pa.Table) -> None:
+            coming.append((kind, writers.submit(write, folder / f"{kind}.parquet", table)))
+
+        def put_behind(kind: str, table: pa.Table) -> None:
+            before = previous.manifest["files"].get(kind, []) if previous else []
+            if len(before) >= MERGE_AT and previous:
+                table = pa.concat_tables([load(previous.paths(kind)), table])
+                before = []
             files[kind] = list(before)
-        if table.num_rows or not files.get(kind):
-            put(kind, table)
+            if table.num_rows or not before:
+                put(kind, table)
 
-    for kind in HISTORY:
-        put(kind, state[kind][0])
-        put_behind(f"{kind}-ended", state[kind][1])
-    for kind in IDS:
-        put_behind(f"{kind}-ids", fresh.new_ids[kind])
-    put("coverage", coverage_of(fresh, previous, ordinal))
+        for kind, state, ended in merge(fresh, previous, frames, ordinal):
+            rows[kind] = state.num_rows
+            put(kind, state)
+            put_behind(f"{kind}-ended", ended)
+        for kind in IDS:
+            put_behind(f"{kind}-ids", fresh.new_ids[kind])
+        put("coverage", coverage_of(fresh, previous, ordinal))
+        for kind, written in coming:
+            files.setdefault(kind, []).append(written.result())
     complete = bool(frames.completeness.get("complete", True))
     moments = [
         *(previous.manifest["moments"] if previous else []),
@@ -333,7 +344,7 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
         "moments": moments,
         "scope": frames.scope,
         "completeness": frames.completeness,
-        "rows": {kind: state[kind][0].num_rows for kind in HISTORY},
+        "rows": rows,
         "files": files,
     }
 

@@ -23,7 +23,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from spokekit.audit.frames import IDS, TABLES, Frames, number
+from spokekit.audit.frames import IDS, TABLES, Frames
+from spokekit.audit.numbering import number
 
 if TYPE_CHECKING:
     import pandas as pd

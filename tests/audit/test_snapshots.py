@@ -148,8 +148,8 @@ def test_a_writer_killed_at_any_moment_leaves_the_last_good_snapshot(tmp_path: P
         if newest.at == 2:
             break
     assert killed
-    if store.latest().at == 1:
-        store.write(frames_of(day=2))
+    # The last one may have been killed after its snapshot had got its number and before it swept.
+    store.write(frames_of(day=2))
     assert {p: p.read_bytes() for p in good.folder.iterdir()} == before
     assert not list(store.folder.glob(".new-*"))
 
