@@ -313,7 +313,12 @@ class Gateway:
                 if quota and self.ledger is not None:
                     self.ledger.exhausted(refusals.reset_time(raw.headers) or until)
                 quota_waits, attempt = quota_waits + quota, attempt + (not quota)
-            elif raw.status in _COME_BACK and idempotent and attempt < retries:
+            elif (
+                # Who says when to come back may be taken at the word, even for a change: repeated, it ends the same.
+                raw.status in _COME_BACK
+                and attempt < retries
+                and (idempotent or (raw.status == 503 and "retry-after" in raw.headers))
+            ):
                 asked = refusals.wait_asked(raw.headers, self._clock()) if "retry-after" in raw.headers else None
                 if asked is not None and asked > patience.policy.patience:
                     raise self._error(raw, endpoint, operation)

@@ -196,7 +196,8 @@ class Spoke:
     ) -> ChangeOutcome:
         """Add one user to one registered group, and return what came of it. Costs 1 point.
 
-        Never repeated after an error that leaves open whether it was done.
+        Sent again only when it cannot have been carried out (429, no connection) or when Confluence asks for it (503
+        with ``Retry-After``). An error of a second try that refuses it does not hide that the first may have been done.
 
         Parameters
         ----------

@@ -317,8 +317,9 @@ class _Delivery(Response):
         if how in ("", "stall"):
             await super().__call__(scope, receive, send)
             return
-        if how == "hang-up":
-            self._break(reset=False)
+        if how == "hang-up" or (how in ("reset", "cut") and not body):
+            # An answer without a body has no middle: nothing of it comes.
+            self._break(reset=how == "reset")
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if how == "drip":

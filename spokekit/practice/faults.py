@@ -18,15 +18,15 @@ FAULTS: dict[str, str] = {
     "429-no-retry-after": "every N-th call is refused by the gateway: 429 with X-RateLimit-Reset only (N: 5)",
     "503": "every N-th call is refused with 503 and Retry-After: 1 (N: 5)",
     "503-no-retry-after": "every N-th call is refused with 503 and no word how long (N: 5)",
-    "reset": "every N-th answer is cut off in mid-body by a connection reset (N: 5)",
-    "cut": "every N-th answer ends in mid-body with an orderly close (N: 5)",
+    "reset": "every N-th answer is cut off, in mid-body if it has one, by a connection reset (N: 5)",
+    "cut": "every N-th answer ends with an orderly close, in mid-body if it has one (N: 5)",
     "hang-up": "every N-th call gets no answer at all: the connection is closed (N: 5)",
     "slow-drip": "every body comes in eight pieces over so many seconds (seconds: 1)",
     "stall": "every answer waits so many seconds first (seconds: 5)",
     "short-pages": "a page never holds more than so many rows, whatever is asked; `next` is right (rows: 7)",
     "foreign-next": "`next` is an absolute address on another host (address: http://127.0.0.2:9)",
-    "duplicates": "from the second page on, one row more stands before the list: a row comes twice",
-    "vanishing": "from the second page on, the first row is gone: a row at the seam is never shown",
+    "duplicates": "from the second page on, one row more stands before the list: a row comes twice (lists by position)",
+    "vanishing": "from the second page on, the first row is gone: a row is never shown (lists paged by position)",
     "empty-page": "every N-th page is empty and still has a `next` (N: 3)",
     "401-after": "after so many calls the access tokens given until then are dead; a refresh helps (calls: 10)",
     "401-always": "every call is refused with 401, whatever the token",
@@ -202,7 +202,7 @@ class Faults:
         """Damage an answer, or set how it is delivered."""
         for fault in self.active:
             if confluence and fault.name in _DELIVERY:
-                if (fault.name == "write-lost") == (operation in _WRITES) and fault.strikes(operation):
+                if (fault.name != "write-lost" or operation in _WRITES) and fault.strikes(operation):
                     answer.delivery, answer.seconds = _DELIVERY[fault.name], float(fault.value or 0)
                     answer.broken = fault.name
             elif confluence and fault.name in _SPOIL and answer.status == 200:

@@ -45,16 +45,20 @@ class Call:
             return None
 
 
-def window(call: Call, rows: Any, start: int, count: int) -> tuple[list[Any], int, int]:
-    """Return the rows to show, where the next page begins, and how many rows there are."""
+def window(call: Call, rows: Any, start: int, count: int, *, cursor: bool = False) -> tuple[list[Any], int, int]:
+    """Return the rows to show, where the next page begins, and how many rows there are.
+
+    A list with a ``cursor`` does not move under who reads it, unless the cursor is but a position (`Switches`).
+    """
     faults, name = call.faults, call.name
     most = faults.value("short-pages", name)
     if most is not None:
         count = min(count, max(1, int(most)))
-    if start > 0 and faults.hit("duplicates", name):
-        rows = [*rows[:1], *rows]
-    if start > 0 and faults.hit("vanishing", name):
-        rows = rows[1:]
+    if start > 0 and (not cursor or call.switches.cursor_marks == "position"):
+        if faults.hit("duplicates", name):
+            rows = [*rows[:1], *rows]
+        if faults.hit("vanishing", name):
+            rows = rows[1:]
     shown = list(rows[start : start + count])
     if faults.hit("empty-page", name):
         return [], start, len(rows)
@@ -110,7 +114,7 @@ def v2_page(call: Call, path: str, rows: Sequence[T], show: Callable[[T], Any], 
         if found is None:
             return v2_error(400, "INVALID_REQUEST_PARAMETER", "The cursor is not valid.")
         start = found
-    shown, ahead, total = window(call, rows, start, limit)
+    shown, ahead, total = window(call, rows, start, limit, cursor=True)
     links = {"base": call.base}
     answer = json_answer(200, {"results": [show(row) for row in shown], "_links": links})
     if ahead < total:

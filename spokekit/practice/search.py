@@ -183,7 +183,7 @@ def search(call: Call) -> Answer:
         call, lambda: [p for s in spaces for p in pages_of(s) if p.status == "current" and matches(_row(p))]
     )
     short = call.switches.search_short_pages and limit > 2
-    shown, ahead, total = window(call, pages, start, limit - 1 if short else limit)
+    shown, ahead, total = window(call, pages, start, limit - 1 if short else limit, cursor=True)
     links = {"base": call.base, "context": "/wiki", "self": f"{call.base}/rest/api/search"}
     if ahead < total:
         kept = {"cql": call.query.first("cql"), "limit": limit, "cursor": make_cursor(ahead, "search"), "next": "true"}

@@ -72,6 +72,10 @@ class Switches:
     page_cap: int = 200
     """Most rows of a v1 page. Measured: 200."""
 
+    cursor_marks: Literal["row", "position"] = "row"
+    """What a cursor (v2, search) stands for: the row after which the list goes on, so that a list that moves between
+    two pages loses and repeats nothing, or a position, as ``start`` does. Inferred: documented only as opaque."""
+
     group_limit_over_cap: Literal["cap", "cap_and_skip", "refuse"] = "cap"
     """What GET /group does with a limit above the cap: fewer rows, fewer rows and a ``next`` that advances by what
     was asked (reported for other endpoints), or 400. Unknown."""

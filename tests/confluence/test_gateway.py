@@ -266,7 +266,8 @@ def test_a_500_on_a_read_is_not_repeated(fake: Fake) -> None:
     [
         (httpx2.Response(500, json=LICENCE), LicenceFull),
         (httpx2.Response(500, json={"message": "oops"}), ServiceError),
-        (httpx2.Response(503, headers={"retry-after": "1"}), ServiceError),
+        (httpx2.Response(503), ServiceError),
+        (httpx2.Response(502, headers={"retry-after": "1"}), ServiceError),
         (httpx2.ReadError("reset"), TransportError),
         (httpx2.RemoteProtocolError("gone"), TransportError),
         (httpx2.Response(403, json={"message": "no"}), NotPermitted),
@@ -286,11 +287,40 @@ def test_adding_a_member_is_never_repeated_when_it_may_have_been_done(
     assert json.loads(fake.requests[0].content) == {"accountId": "someone"}
 
 
-@pytest.mark.parametrize("trouble", [limited(Retry_After="1"), httpx2.ConnectError("refused")])
-def test_adding_a_member_is_repeated_when_it_cannot_have_been_done(fake: Fake, trouble: Any, time: Time) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        limited(Retry_After="1"),
+        httpx2.ConnectError("refused"),
+        httpx2.Response(503, headers={"retry-after": "1"}),
+        httpx2.Response(503, headers={"retry-after": "Mon, 02 Nov 2026 10:15:20 GMT"}),
+    ],
+)
+def test_adding_a_member_is_repeated_when_it_cannot_have_been_done_or_on_request(
+    fake: Fake, trouble: Any, time: Time
+) -> None:
     fake.script = first(trouble)
     with fake.spoke(guard=Anything(), clock=time, sleep=time.sleep) as spoke:
         assert spoke.add_member_to_group_by_group_id("g1", "someone")["action"] == "add"
+    assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize("refusal", [400, 403, 404, 409])
+@pytest.mark.parametrize(
+    ("method", "trouble"),
+    [("add", httpx2.Response(503, headers={"retry-after": "1"})), ("remove", httpx2.ReadError("reset"))],
+)
+def test_a_refusal_of_the_repetition_does_not_hide_that_the_first_try_may_have_been_carried_out(
+    fake: Fake, method: str, trouble: Any, refusal: int, time: Time
+) -> None:
+    fake.script = first(trouble, httpx2.Response(refusal, json={"message": "already so"}))
+    with fake.spoke(guard=Anything(), clock=time, sleep=time.sleep) as spoke:
+        change = (
+            spoke.add_member_to_group_by_group_id if method == "add" else spoke.remove_member_from_group_by_group_id
+        )
+        with pytest.raises((ServiceError, TransportError)) as caught:
+            change("g1", "someone")
+    assert getattr(caught.value, "status", 503) == 503
     assert len(fake.requests) == 2
 
 

@@ -73,6 +73,10 @@ def _(api: Api) -> None:
 
 @check("cut")
 def _(api: Api) -> None:
+    someone = api.site.world.person(50).account_id
+    with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
+        api.add("marketing", someone)
+    assert someone in api.site.world.member_ids("marketing")
     with pytest.raises(httpx2.RemoteProtocolError, match="without sending complete message body"):
         members(api)
 
@@ -113,16 +117,34 @@ def _(api: Api) -> None:
     assert spaces.headers["link"].startswith("<http://127.0.0.3:8/wiki/api/v2/spaces?")
 
 
+def spaces(api: Api) -> list[str]:
+    """Read all spaces, two at a time."""
+    shown: list[str] = []
+    path, query = "/api/v2/spaces", {"limit": "2"}
+    while path:
+        answer = api("GET", path, params=query or None).json()
+        shown += [space["key"] for space in answer["results"]]
+        path, query = answer["_links"].get("next", "").removeprefix("/wiki"), {}
+    return shown
+
+
 @check("duplicates")
 def _(api: Api) -> None:
     assert ids(members(api)) == truth(api)[:20]
     assert ids(members(api, start=20)) == truth(api)[19:39]
+    whole = spaces(api)
+    assert len(set(whole)) == len(whole) > 4
+    api.site.switches.cursor_marks = "position"
+    assert set(spaces(api)) == set(whole) and len(spaces(api)) > len(whole)
 
 
 @check("vanishing")
 def _(api: Api) -> None:
     assert ids(members(api)) == truth(api)[:20]
     assert ids(members(api, start=20)) == truth(api)[21:41]
+    whole = spaces(api)
+    api.site.switches.cursor_marks = "position"
+    assert spaces(api) == whole[:2] + whole[3:]
 
 
 @check("empty-page", "empty-page:2")

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "test_consent.py": {"grant_level", "refusal", "user_apps_blocked", "duplicate_resource", "no_resources"},
     "test_tokens.py": {"code_lifetime", "refresh_absolute", "reuse_ends_family"},
     "test_limits.py": {"quota", "quota_headers", "burst", "retry_after_form", "body_429", "tenant_quota"},
+    "test_faults.py": {"cursor_marks"},
     "test_confluence.py": {
         "group_limit_over_cap",
         "space_role_mode",
