@@ -102,7 +102,7 @@ def plan(
     """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
     with _open(connection) as members:
         made = members.plan(file, mode.value, group=group, only=only.value if only else "", progress=_listener())
-        preview = members.preview(made)
+        preview = members.preview(made, progress=_listener())
         members.save(preview, out_)
         emit(preview.frame, format)
         _show(preview)
@@ -153,7 +153,7 @@ def undo(
 ) -> None:
     """Take an apply back (the last one, without an id), less what others have changed since."""
     with _open(connection) as members:
-        preview = members.preview(members.plan_undo(apply_id, progress=_listener()))
+        preview = members.preview(members.plan_undo(apply_id, progress=_listener()), progress=_listener())
         if out_ is not None:
             members.save(preview, out_)
             emit(preview.frame, format)
@@ -219,7 +219,7 @@ def _apply(
 ) -> None:
     _show(preview)
     if dry_run:
-        changed = members.check(preview)
+        changed = members.check(preview, progress=_listener())
         emit(preview.frame, format)
         for difference in changed:
             say(f"Changed since the preview: {difference.message}")
@@ -227,8 +227,8 @@ def _apply(
         if changed:
             raise typer.Exit(1)
         return
+    typed = preview.confirmation if yes else _typed(preview.confirmation)
     with _interruptible() as cancel:
-        typed = preview.confirmation if yes else _typed(preview.confirmation)
         _finish(members.apply(preview, confirm=typed, progress=_listener(), cancel=cancel), format)
 
 
@@ -250,14 +250,15 @@ def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the c
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the apply after the row it is at; a second one ends at once, for `resume` to settle."""
+    """Let the first Ctrl-C end the apply in an orderly way; a second one ends at once, for `resume` to settle."""
     cancel = threading.Event()
 
     def stop(_signal: int, _frame: Any) -> None:
         if cancel.is_set():
             raise KeyboardInterrupt
         cancel.set()
-        say("Stopping after this row … Ctrl-C once more ends at once; spokekit members resume then settles it.")
+        # On a line of its own, after the line of progress.
+        say("\nStopping … Ctrl-C once more ends at once; spokekit members resume then settles it.")
 
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread may listen to signals; called from another one, the caller decides when to stop.

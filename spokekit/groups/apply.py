@@ -6,11 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from spokekit._secret import scrub
 from spokekit.confluence.models import Cancel, Progress, ProgressCallback
+from spokekit.confluence.wire import NeverSent
 from spokekit.errors import (
     AppNotInstalled,
+    Cancelled,
     ConsentError,
     GuardRefused,
     LicenceFull,
@@ -51,11 +55,17 @@ MAX_FAILURES = 3
 
 
 class Hands(Protocol):
-    """What an apply needs of the site: two changes, and one look."""
+    """What an apply needs of the site: two changes, and one look; each tells its pauses and can be cancelled."""
 
-    def add(self, group_id: str, account_id: str) -> None: ...
-    def remove(self, group_id: str, account_id: str) -> None: ...
-    def is_member(self, group_id: str, account_id: str) -> bool: ...
+    def add(
+        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> None: ...
+    def remove(
+        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> None: ...
+    def is_member(
+        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -119,18 +129,17 @@ class Applier:
         by: str,
         pace: float = PACE,
         max_failures: int = MAX_FAILURES,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._hands = hands
         self._journal = journal
         self._by = by
         self._every = 1 / pace
         self._max_failures = max_failures
-        self._sleep = sleep
 
     def run(
         self,
         state: ApplyState,
+        lease: Lease,
         *,
         resumed: bool = False,
         verdicts: Mapping[int, Verdict | None] | None = None,
@@ -142,6 +151,8 @@ class Applier:
 
         Parameters
         ----------
+        lease:
+            The site's, held; nothing is written or sent once it was lost.
         verdicts:
             For a resume: what a fresh reading of the site says about each open row; None means that it is to be done.
         names:
@@ -150,31 +161,36 @@ class Applier:
         Raises
         ------
         Conflict
-            Another kernel works on this apply.
+            Another kernel has taken the site over.
         StoreError
-            The journal cannot be written; nothing is changed that is not written down first.
+            The journal could not be written before the first change. Later on that is no error but a reason to stop:
+            nothing is changed that is not written down first, and what was changed has to be told.
         """
         rows = list(state.rows)
-        stopped = ""
-        with Lease(self._journal.store, state.apply_id) as lease:
-            if resumed:
-                self._journal.write(state, APPLY_RESUMED, by=self._by)
-            for position, verdict in (verdicts or {}).items():
-                if verdict is not None:
-                    rows[position] = _from_reading(rows[position], verdict, position in state.sent)
-                    self._journal.write(state, ROW_ENDED, by=self._by, position=position, row=rows[position])
-            todo = [position for position in state.open_positions if not settled(rows[position])]
-            stopped = self._go(state, rows, todo, lease, progress, cancel)
-            done = all(settled(row) for row in rows)
-            self._journal.write(state, APPLY_ENDED, by=self._by, status=FINISHED if done else STOPPED, message=stopped)
+        write = partial(self._journal.write, state, by=self._by, lease=lease)
+        if resumed:
+            write(APPLY_RESUMED)
+        for position, verdict in (verdicts or {}).items():
+            if verdict is not None:
+                rows[position] = _from_reading(rows[position], verdict, position in state.sent)
+                write(ROW_ENDED, position=position, row=rows[position])
+        todo = [position for position in state.open_positions if not settled(rows[position])]
+        stopped = self._go(write, rows, todo, lease, progress, cancel)
+        done = all(settled(row) for row in rows)
+        try:
+            write(APPLY_ENDED, status=FINISHED if done else STOPPED, message=stopped)
+        except StoreError as error:
+            stopped = stopped or f"The end of the apply could not be noted in the journal. {error.message}"
         given = names or {}
         return Result(
-            state.apply_id, tuple(replace(row, display_name=given.get(row.account_id, "")) for row in rows), stopped
+            state.apply_id,
+            tuple(replace(row, display_name=given.get(row.account_id, "")) for row in rows),
+            scrub(stopped),
         )
 
     def _go(
         self,
-        state: ApplyState,
+        write: Callable[..., None],
         rows: list[Row],
         todo: list[int],
         lease: Lease,
@@ -183,35 +199,49 @@ class Applier:
     ) -> str:
         failures = 0
         began = last = time.monotonic() - self._every
+        stopping = Either(cancel, lease)
         for number, position in enumerate(todo):
-            if cancel is not None and cancel.is_set():
+            _wait(last + self._every, stopping)
+            if stopping.is_set():
                 _leave(rows, todo[number:], "cancelled", "The apply was cancelled before this row.")
-                return f"Cancelled after {number:,} of {len(todo):,} changes."
-            lease.renew()
-            wait = last + self._every - time.monotonic()
-            if wait > 0:
-                self._sleep(wait)
+                return _cancelled(number, len(todo))
             last = time.monotonic()
-            self._journal.write(state, ROW_STARTED, by=self._by, position=position, row=rows[position])
-            row, stop = self._one(rows[position])
-            rows[position] = row
+            try:
+                write(ROW_STARTED, position=position, row=rows[position])
+            except StoreError as error:
+                _leave(rows, todo[number:], "stopped", "The apply was stopped before this row.")
+                return f"Stopped: the next change could not be noted in the journal. {error.message}"
+            row, stop = self._one(rows[position], _pauses(progress, number, len(todo)), stopping)
+            reason = "stopped"
+            if stop is None:
+                stop, reason = _cancelled(number, len(todo), row), "cancelled"
             if row.status != UNKNOWN:
-                self._journal.write(state, ROW_ENDED, by=self._by, position=position, row=row)
+                try:
+                    write(ROW_ENDED, position=position, row=row)
+                except StoreError as error:
+                    stop = f"Stopped: the outcome of the last change could not be noted in the journal. {error.message}"
+                    row = _ended(row, UNKNOWN, "not_noted", f"{row.message} That is not in the journal yet.")
+            rows[position] = row
             failures = failures + 1 if row.status in (FAILED, UNKNOWN) else 0
-            if progress is not None:
+            if progress is not None and row.status != NOT_DONE:
                 progress(_progress(number + 1, len(todo), time.monotonic() - began))
             if not stop and failures >= self._max_failures and number + 1 < len(todo):
                 stop = f"Stopped: {failures} rows in a row failed. {row.message}"
             if stop:
-                _leave(rows, todo[number + 1 :], "stopped", "The apply stopped before this row.")
+                _leave(rows, todo[number + 1 :], reason, f"The apply was {reason} before this row.")
                 return stop
         return ""
 
-    def _one(self, row: Row) -> tuple[Row, str]:
-        """Make one change; returns the row with its outcome, and why the apply must stop, if it must."""
+    def _one(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> tuple[Row, str | None]:
+        """Make one change; returns the row with its outcome, and why the apply must stop (None: it was cancelled)."""
         wanted = row.action == "add"
         try:
-            (self._hands.add if wanted else self._hands.remove)(row.group_id, row.account_id)
+            change = self._hands.add if wanted else self._hands.remove
+            change(row.group_id, row.account_id, progress=progress, cancel=cancel)
+        except Cancelled as error:
+            if error.nothing_done:
+                return _ended(row, NOT_DONE, "cancelled", "The apply was cancelled before this change was made."), None
+            return _in_doubt(row), None
         except LicenceFull as error:
             return _ended(row, FAILED, "licence_full", error.message), (
                 "Stopped: no seat of the licence is left. Free some (sync, remove-only), then resume."
@@ -224,15 +254,26 @@ class Applier:
             return _ended(row, FAILED, "not_there", error.message), ""
         except RateLimited as error:
             return _ended(row, FAILED, "rate_limited", error.message), f"Stopped: {error}"
+        except NeverSent as error:
+            return _ended(row, FAILED, "not_sent", error.message), f"Stopped: {error}"
         except (ScopeMissing, TokenRejected, AppNotInstalled, ConsentError, NotConfigured, StoreError) as error:
             return _ended(row, FAILED, "not_permitted", error.message), f"Stopped: {error}"
         except (ServiceError, TransportError) as error:
-            return self._read_back(row, wanted, error)
+            return self._read_back(row, wanted, error, progress, cancel)
         return _ended(row, DONE, "", "Added." if wanted else "Removed."), ""
 
-    def _read_back(self, row: Row, wanted: bool, error: ServiceError | TransportError) -> tuple[Row, str]:
+    def _read_back(
+        self,
+        row: Row,
+        wanted: bool,
+        error: ServiceError | TransportError,
+        progress: ProgressCallback | None,
+        cancel: Cancel,
+    ) -> tuple[Row, str | None]:
         try:
-            so = self._hands.is_member(row.group_id, row.account_id) == wanted
+            so = self._hands.is_member(row.group_id, row.account_id, progress=progress, cancel=cancel) == wanted
+        except Cancelled:
+            return _in_doubt(row), None
         except SpokekitError as second:
             return _ended(row, UNKNOWN, "no_answer", error.message), (
                 f"Stopped: it is not known whether the last change arrived, and it could not be read back. {second}"
@@ -243,6 +284,45 @@ class Applier:
         if isinstance(error, ServiceError) and 400 <= error.status < 500:
             return _ended(row, ALREADY, "member" if wanted else "no_member", f"Somebody was faster: is {state}."), ""
         return _ended(row, DONE, "read_back", f"The answer was lost; read back: is {state}."), ""
+
+
+class Either:
+    """Cancels when one of several does."""
+
+    def __init__(self, *all_: Cancel | None) -> None:
+        self._all = tuple(one for one in all_ if one is not None)
+
+    def is_set(self) -> bool:
+        return any(one.is_set() for one in self._all)
+
+
+def _wait(until: float, cancel: Cancel) -> None:
+    while (left := until - time.monotonic()) > 0 and not cancel.is_set():
+        time.sleep(min(left, 0.1))
+
+
+def _pauses(progress: ProgressCallback | None, number: int, total: int) -> ProgressCallback | None:
+    """Return what turns a pause inside a change into one of the apply."""
+    if progress is None:
+        return None
+
+    def tell(inner: Progress) -> None:
+        if inner.paused_until is not None:
+            words = f"{number:,} of {total:,} changes; {inner.pause}"
+            progress(Progress(number, total, "changes", words, inner.points_left, inner.paused_until, inner.pause))
+
+    return tell
+
+
+def _cancelled(number: int, total: int, row: Row | None = None) -> str:
+    words = f"Cancelled after {number:,} of {total:,} changes."
+    if row is not None and row.status == UNKNOWN:
+        words += " It is not known whether the next one was made; resume reads it from the site."
+    return words
+
+
+def _in_doubt(row: Row) -> Row:
+    return _ended(row, UNKNOWN, "no_answer", "The apply was cancelled before an answer came; it may have been made.")
 
 
 def _from_reading(row: Row, verdict: Verdict, sent: bool) -> Row:

@@ -25,6 +25,8 @@ from spokekit.groups.present import Place
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit.groups._lease import Lease
+
 APPLY_STARTED = "apply_started"
 APPLY_RESUMED = "apply_resumed"
 APPLY_ENDED = "apply_ended"
@@ -37,6 +39,9 @@ STOPPED = "stopped"
 SETTLED = frozenset({DONE, ALREADY, REFUSED})
 FINAL_FAILURES = frozenset({"not_there"})
 """Reasons of failed rows that trying again does not cure."""
+
+NOTHING_DONE = frozenset({"cancelled", "not_sent"})
+"""Reasons of begun rows of which it is known that nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,12 @@ class Journal:
         row: Row | None = None,
         status: str = "",
         message: str = "",
+        lease: Lease | None = None,
     ) -> None:
-        """Append one entry in a transaction of its own; when this returns, it is on disk."""
+        """Append one entry in a transaction of its own; when this returns, it is on disk.
+
+        With a `lease`, only its holder writes: `Conflict` is raised, and nothing written, when it was taken over.
+        """
         values = _head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
         values |= {"event": what, "status": status, "message": scrub(message), "position": position}
         if row is not None:
@@ -134,6 +143,8 @@ class Journal:
                 "message": scrub(row.message) if what == ROW_ENDED else "",
             }
         with self.store.write() as connection:
+            if lease is not None:
+                lease.confirm(connection)
             connection.execute(entries_table.insert().values(**values))
 
     def state(self, apply_id: str) -> ApplyState:
@@ -153,6 +164,7 @@ class Journal:
             for group_id, group, account_id, action in kept
         ]
         sent: set[int] = set()
+        sent_before = False
         ended_at, message = None, ""
         for entry in entries:
             position = entry["position"]
@@ -163,12 +175,16 @@ class Journal:
                     reason="no_answer",
                     message="The call was begun; its end is not known.",
                 )
+                sent_before = position in sent
                 sent.add(position)
             elif entry["event"] == ROW_ENDED:
                 rows[position] = replace(
                     rows[position], status=entry["status"], reason=entry["reason"], message=entry["message"]
                 )
-                if entry["reason"] != "no_answer":
+                if entry["reason"] in NOTHING_DONE:
+                    # This call did not get out; what an earlier one may have done is as open as before.
+                    (sent.add if sent_before else sent.discard)(position)
+                elif entry["reason"] != "no_answer":
                     sent.discard(position)
             elif entry["event"] == APPLY_ENDED:
                 ended_at, message = entry["at"], entry["message"]
@@ -215,21 +231,25 @@ class Journal:
         return tuple(state for state in map(self.state, found) if not state.finished)
 
     def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
-        """Return pairs that applies begun after this one have changed, on the same site, with the apply's id."""
+        """Return pairs that other applies have changed after this one did, on the same site, with the apply's id."""
         t = entries_table
         with self.store.read() as connection:
-            began = connection.execute(sa.select(sa.func.min(t.c.seq)).where(t.c.apply_id == apply_id)).scalar_one()
+            own = connection.execute(
+                sa.select(t.c.group_id, t.c.account_id, sa.func.max(t.c.seq))
+                .where(t.c.apply_id == apply_id, t.c.event == ROW_STARTED)
+                .group_by(t.c.group_id, t.c.account_id)
+            ).all()
+            # An apply that was resumed changed some pairs long after it began, so each counts from when it was sent;
+            # not from its outcome, which may have been read back much later.
+            ours = {(group_id, account_id): seq for group_id, account_id, seq in own}
             cloud_id = connection.execute(sa.select(t.c.cloud_id).where(t.c.apply_id == apply_id).limit(1)).scalar_one()
             rows = connection.execute(
-                sa.select(t.c.group_id, t.c.account_id, t.c.apply_id).where(
-                    t.c.seq > began,
-                    t.c.apply_id != apply_id,
-                    t.c.cloud_id == cloud_id,
-                    t.c.event == ROW_ENDED,
-                    t.c.status == DONE,
-                )
+                sa.select(t.c.group_id, t.c.account_id, t.c.apply_id, t.c.seq)
+                .where(t.c.seq > min(ours.values(), default=0), t.c.apply_id != apply_id, t.c.cloud_id == cloud_id)
+                .where(t.c.event == ROW_ENDED, t.c.status == DONE)
+                .order_by(t.c.seq)
             ).all()
-        return {(group_id, account_id): by for group_id, account_id, by in rows}
+        return {(group, account): by for group, account, by, seq in rows if seq > ours.get((group, account), seq)}
 
     def entries(self, apply_id: str | None = None) -> pd.DataFrame:
         """Return the journal as a frame, one line an entry, oldest first.

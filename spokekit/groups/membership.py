@@ -20,16 +20,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit.confluence.models import Cancel, ProgressCallback
-from spokekit.errors import InputError, NotFound, PlanError
+from spokekit.errors import Cancelled, InputError, NotFound, PlanError
 from spokekit.groups import planfile
-from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Result
+from spokekit.groups._lease import Lease
+from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Either, Result
 from spokekit.groups.csvfile import Wish, WishList, for_accounts, from_frame, from_pasted, read_csv
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.plan import ALREADY, COLUMNS, DONE, PLANNED, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
-from spokekit.groups.present import Difference, Present, differences
-from spokekit.groups.preview import MAX_AGE, Cost, Preview, Seats, cost, dangers, duration, licensing_accounts, seats
-from spokekit.groups.reading import Site
-from spokekit.groups.rules import REASONS, Judge, Verdict
+from spokekit.groups.present import Difference, Present
+from spokekit.groups.preview import (
+    CLOCKS_DIFFER,
+    MAX_AGE,
+    Cost,
+    Preview,
+    Seats,
+    cost,
+    dangers,
+    duration,
+    licensing_accounts,
+    seats,
+)
+from spokekit.groups.reading import Site, only_pauses
+from spokekit.groups.rejudging import changes, judged_again
+from spokekit.groups.rules import REASONS, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,7 +220,7 @@ class Membership:
 
     # -- previewing ----------------------------------------------------------------------------------------------------
 
-    def preview(self, plan: Plan) -> Preview:
+    def preview(self, plan: Plan, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Preview:
         """Look at a plan: what it costs, whose seats it takes and frees, and what is dangerous about it."""
         present = plan.present
         if present is None:
@@ -215,7 +228,9 @@ class Membership:
         concerned = licensing_accounts(plan, present)
         known = {
             account: groups & present.licensing
-            for account, groups in (self.site.memberships(concerned) if concerned else {}).items()
+            for account, groups in (
+                self.site.memberships(concerned, progress=progress, cancel=cancel) if concerned else {}
+            ).items()
         }
         seats_ = seats(plan.planned, present, known)
         cost_ = cost(plan, pace=self.pace, left=self._points_left())
@@ -237,7 +252,7 @@ class Membership:
     ) -> tuple[Difference, ...]:
         """Compare the ground of a plan with the site as it is now; empty when it can be applied."""
         self._check_place(preview.plan)
-        return self._changes(preview.plan, self._now(preview.plan.planned, progress, cancel))
+        return changes(preview.plan, self._now(preview.plan.planned, progress, cancel))
 
     # -- doing ---------------------------------------------------------------------------------------------------------
 
@@ -256,10 +271,16 @@ class Membership:
         confirm:
             The words of ``preview.confirmation``, typed; needed when it is not empty.
         progress, cancel:
-            A listener, and something with ``is_set()`` that stops the apply before its next row.
+            A listener, told of each change and of each pause, and something with ``is_set()`` that stops the apply:
+            before its next row, or within about a second in the row that it is at. What that row came to is then
+            unknown if it may have been sent, and `resume` reads it from the site.
 
         Raises
         ------
+        Cancelled
+            Before the first change; nothing was changed. Later on the result says what was.
+        Conflict
+            An apply is running on this site in another kernel.
         PlanError
             It was not previewed, belongs to another site, is too old, or the groups have changed since the preview;
             ``differences`` lists how.
@@ -274,8 +295,9 @@ class Membership:
             )
         plan = preview.plan
         self._check_place(plan)
-        if plan.age > MAX_AGE:
-            raise PlanError(f"The plan is {duration(plan.age)} old.", hint="Make it again and look at the preview.")
+        if not -CLOCKS_DIFFER <= plan.age <= MAX_AGE:
+            old = f"{duration(plan.age)} old" if plan.age > 0 else f"from a time that is {duration(-plan.age)} ahead"
+            raise PlanError(f"The plan is {old}.", hint="Make it again and look at the preview.")
         if preview.confirmation and " ".join(confirm.split()).casefold() != preview.confirmation:
             raise InputError(
                 f"This plan makes {len(plan.planned):,} changes and wants them confirmed in words.",
@@ -284,22 +306,24 @@ class Membership:
             )
         if not plan.planned:
             return Result("", plan.rows)
-        found = self._changes(plan, self._now(plan.planned, None, cancel))
-        if found:
-            more = f" And {len(found) - _SHOWN:,} more changes." if len(found) > _SHOWN else ""
-            raise PlanError(
-                "The groups are not as they were at the preview: "
-                + " ".join(difference.message for difference in found[:_SHOWN])
-                + more,
-                hint="Make the plan again and look at the new preview.",
-                differences=found,
-            )
-        state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
-        done = iter(self._applier().run(state, progress=progress, cancel=cancel).rows)
+        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+            found = changes(plan, self._reading(lease, plan.planned, progress, cancel))
+            if found:
+                more = f" And {len(found) - _SHOWN:,} more changes." if len(found) > _SHOWN else ""
+                raise PlanError(
+                    "The groups are not as they were at the preview: "
+                    + " ".join(difference.message for difference in found[:_SHOWN])
+                    + more,
+                    hint="Make the plan again and look at the new preview.",
+                    differences=found,
+                )
+            state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
+            result = self._applier().run(state, lease, progress=progress, cancel=cancel)
+        done = iter(result.rows)
         rows = [
             replace(next(done), display_name=row.display_name) if row.status == PLANNED else row for row in plan.rows
         ]
-        return Result(state.apply_id, tuple(rows), self.journal.state(state.apply_id).message)
+        return replace(result, rows=tuple(rows))
 
     def resume(
         self,
@@ -311,35 +335,42 @@ class Membership:
         """Go on with an apply that was killed, cancelled or stopped; without an id, with the latest such one.
 
         The site is read first: a row whose outcome is not known is settled by what is there, and every open row is
-        judged again by all rules.
+        judged again by all rules. An apply that is older than a plan may be is only brought to its end: what it may
+        have changed is read, and what is not done is refused.
 
         Raises
         ------
+        Cancelled
+            Before the first change; nothing was changed. Later on the result says what was.
         NotFound
             Nothing is unfinished.
         Conflict
-            Another kernel works on it.
+            An apply is running on this site in another kernel.
         """
-        state = self._state(apply_id) if apply_id else self._last_unfinished()
-        if state.finished:
-            raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
-        rows = [state.rows[position] for position in state.open_positions]
-        present = self._now(rows, progress, cancel)
-        judge = Judge(present)
-        verdicts: dict[int, Verdict | None] = {}
-        for position, row in zip(state.open_positions, rows, strict=True):
-            group = present.groups.get(row.group_id)
-            verdicts[position] = (
-                judge.row(group, row.account_id, row.action)
-                if group is not None
-                else Verdict(REFUSED, "not_registered", f"The group {row.group} is no longer registered.")
+        self.site.check_connection()
+        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+            state = self._state(apply_id) if apply_id else self._last_unfinished()
+            if state.finished:
+                raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
+            rows = [state.rows[position] for position in state.open_positions]
+            present = self._reading(lease, rows, progress, cancel)
+            verdicts = judged_again(state, rows, present)
+            names = {account: person.display_name for account, person in present.people.items()}
+            return self._applier().run(
+                state, lease, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
             )
-        names = {account: person.display_name for account, person in present.people.items()}
-        return self._applier().run(
-            state, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
-        )
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _reading(
+        self, lease: Lease, rows: Sequence[Row], progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> Present:
+        """Read the site before the first change of an apply; cancelled here means that nothing was changed."""
+        try:
+            return self._now(rows, only_pauses(progress), Either(cancel, lease))
+        except Cancelled:
+            lease.check()
+            raise Cancelled("Cancelled while the site was read; nothing was changed.", nothing_done=True) from None
 
     def _applier(self) -> Applier:
         return Applier(self.site, self.journal, by=self.site.me, pace=self.pace, max_failures=self.max_failures)
@@ -353,27 +384,8 @@ class Membership:
             cancel=cancel,
         )
 
-    def _changes(self, plan: Plan, now: Present) -> tuple[Difference, ...]:
-        planned = {row.group_id for row in plan.planned}
-        found = list(differences({key: footing for key, footing in plan.ground.items() if key in planned}, now))
-        told = {difference.group_id for difference in found}
-        judge = Judge(now)
-        for row in plan.planned:
-            group = now.groups.get(row.group_id)
-            if group is None or group.group_id not in plan.ground:
-                message = f"{row.group or row.group_id} is not a registered group."
-                found.append(Difference(row.group_id, row.group, row.account_id, "not_registered", message))
-                continue
-            verdict = judge.row(group, row.account_id, row.action)
-            if verdict is not None and (verdict.status == REFUSED or row.group_id not in told):
-                found.append(
-                    Difference(
-                        row.group_id, group.name, row.account_id, verdict.reason, f"{_who(row)}: {verdict.message}"
-                    )
-                )
-        return tuple(found)
-
     def _check_place(self, plan: Plan) -> None:
+        self.site.check_connection()
         here, there = self.site.place, plan.place
         if (there.cloud_id, there.alias_id) != (here.cloud_id, here.alias_id):
             raise PlanError(
@@ -432,7 +444,3 @@ def _left_alone(row: Row) -> Row:
     if row.status != ALREADY:
         return row
     return replace(row, reason="changed_since", message="Somebody else has changed it back already; it is left alone.")
-
-
-def _who(row: Row) -> str:
-    return f"{row.display_name} ({row.account_id})" if row.display_name else row.account_id

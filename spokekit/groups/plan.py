@@ -95,8 +95,8 @@ class Plan:
 
     @property
     def age(self) -> float:
-        """Seconds since the ground was read."""
-        return max(0.0, (datetime.now(UTC) - self.made_at).total_seconds())
+        """Seconds since the ground was read; below zero when the clock was put back, or another one was ahead."""
+        return (datetime.now(UTC) - self.made_at).total_seconds()
 
     def counts(self) -> dict[str, int]:
         """How many rows are planned, already so and refused."""

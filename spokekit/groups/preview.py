@@ -21,6 +21,9 @@ CONFIRM_ABOVE = 20
 MAX_AGE = 24 * 3600.0
 """Seconds after which a plan is too old, whatever its ground."""
 
+CLOCKS_DIFFER = 600.0
+"""Seconds by which a plan may come from the future: the clocks of two computers are seldom further apart."""
+
 _PAGE = 200
 _HALF = 0.5
 
@@ -129,7 +132,7 @@ class Preview:
     @property
     def age_words(self) -> str:
         """How long ago the groups were read."""
-        return f"The groups were read {duration(self.plan.age)} ago."
+        return f"The groups were read {duration(max(0.0, self.plan.age))} ago."
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from spokekit import _portal
 from spokekit.confluence.groups import ACCESS, confirm
-from spokekit.confluence.models import Cancel, ProgressCallback
+from spokekit.confluence.models import Cancel, Progress, ProgressCallback
 from spokekit.confluence.operation import Operation
-from spokekit.errors import NotThere, ScopeMissing
+from spokekit.connections.connection import Connections
+from spokekit.errors import NotThere, PlanError, ScopeMissing
 from spokekit.groups.present import LICENSING, SITE_ADMIN, GroupNow, Person, Place, Present
 
 if TYPE_CHECKING:
@@ -56,6 +58,22 @@ class Site:
         """The account that is signed in; empty when it is not known."""
         return self.spoke.connection.account_id or ""
 
+    def check_connection(self) -> None:
+        """Raise `PlanError` when the connection leads elsewhere, or speaks for somebody else, since it was opened."""
+        ours = self.spoke.connection
+        now = Connections(self.registry.store).get(ours.connection_id)
+        if (now.cloud_id, now.account_id) == (ours.cloud_id, ours.account_id):
+            return
+        what = (
+            f"now leads to {now.site_url or now.site_name or 'no site'}"
+            if now.cloud_id != ours.cloud_id
+            else f"now speaks for {now.account_name or now.account_id or 'nobody known'}"
+        )
+        raise PlanError(
+            f"The connection {ours.name} was changed meanwhile: it {what}.",
+            hint="Open it again (in a notebook, run the cell that opens it), and make the plan again.",
+        )
+
     def present(
         self,
         groups: Iterable[str],
@@ -91,8 +109,9 @@ class Site:
         for text in groups:
             ids = [text] if text in registered else names.get(text.casefold(), [text])
             wanted.update(dict.fromkeys(ids))
-        access = self._access(cancel)
-        found = self._by_id(wanted, registered, cancel)
+        aside = only_pauses(progress)
+        access = self._access(aside, cancel)
+        found = self._by_id(wanted, registered, aside, cancel)
         mails = [account for account in accounts if "@" in account]
         reading = [group_id for group_id in wanted if group_id in registered and found.get(group_id) is not None]
         wider = set(reading)
@@ -128,20 +147,25 @@ class Site:
                 for group_id in (admin_groups if with_admins else ())
             },
             licensing=frozenset(group_id for group_id, kinds in access.items() if kinds & LICENSING),
-            site_admin=self._is_admin(admin_groups),
+            site_admin=self._is_admin(admin_groups, aside, cancel),
         )
 
-    def memberships(self, accounts: Collection[str], cancel: Cancel | None = None) -> dict[str, frozenset[str]]:
+    def memberships(
+        self,
+        accounts: Collection[str],
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> dict[str, frozenset[str]]:
         """Return the groups of each account, for at most `SEATS_ASKED` accounts; empty when that is not to be known."""
         if len(accounts) > SEATS_ASKED:
             return {}
-        spoke, found = self.spoke.aio, dict[str, frozenset[str]]()
+        spoke, found, aside = self.spoke.aio, dict[str, frozenset[str]](), only_pauses(progress)
 
         async def ask(account: str) -> None:
             try:
-                found[account] = frozenset(
-                    (await spoke.look_up_group_memberships_for_user(account, cancel=cancel))["group_id"]
-                )
+                groups = await spoke.look_up_group_memberships_for_user(account, progress=aside, cancel=cancel)
+                found[account] = frozenset(groups["group_id"])
             except NotThere:
                 found[account] = frozenset()
 
@@ -153,34 +177,59 @@ class Site:
 
     # -- what an apply does (`spokekit.groups.apply.Hands`) ------------------------------------------------------------
 
-    def add(self, group_id: str, account_id: str) -> None:
+    def add(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
         """Add one member; the guard of the gateway has the last word."""
-        self.spoke.add_member_to_group_by_group_id(group_id, account_id)
+        self.spoke.add_member_to_group_by_group_id(group_id, account_id, progress=progress, cancel=cancel)
 
-    def remove(self, group_id: str, account_id: str) -> None:
+    def remove(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
         """Remove one member; the guard of the gateway has the last word."""
-        self.spoke.remove_member_from_group_by_group_id(group_id, account_id)
+        self.spoke.remove_member_from_group_by_group_id(group_id, account_id, progress=progress, cancel=cancel)
 
-    def is_member(self, group_id: str, account_id: str) -> bool:
+    def is_member(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> bool:
         """Ask the site, by the person's groups, or by the group's members where the scope for that is missing."""
         try:
-            return group_id in self._groups_of(account_id)
+            return group_id in self._groups_of(account_id, progress, cancel)
         except ScopeMissing:
-            return account_id in set(self.spoke.look_up_members_by_group_id(group_id)["account_id"])
+            frame = self.spoke.look_up_members_by_group_id(group_id, progress=progress, cancel=cancel)
+            return account_id in set(frame["account_id"])
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _groups_of(self, account_id: str) -> frozenset[str]:
+    def _groups_of(self, account_id: str, progress: ProgressCallback | None, cancel: Cancel | None) -> frozenset[str]:
         try:
-            return frozenset(self.spoke.look_up_group_memberships_for_user(account_id)["group_id"])
+            frame = self.spoke.look_up_group_memberships_for_user(account_id, progress=progress, cancel=cancel)
         except NotThere:
             return frozenset()
+        return frozenset(frame["group_id"])
 
-    def _is_admin(self, admin_groups: Collection[str]) -> bool | None:
+    def _is_admin(
+        self, admin_groups: Collection[str], progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> bool | None:
         if not self.me or not admin_groups:
             return None
         try:
-            return bool(self._groups_of(self.me) & set(admin_groups))
+            return bool(self._groups_of(self.me, progress, cancel) & set(admin_groups))
         except ScopeMissing:
             return None
 
@@ -191,19 +240,24 @@ class Site:
             for group_id, name, current in zip(frame["group_id"], frame["name"], frame["current_name"], strict=True)
         }
 
-    def _access(self, cancel: Cancel | None) -> dict[str, frozenset[str]]:
+    def _access(self, progress: ProgressCallback | None, cancel: Cancel | None) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {}
         for kind in ACCESS:
-            for group_id in self.spoke.look_up_groups(kind, with_access=False, cancel=cancel)["group_id"]:
+            groups = self.spoke.look_up_groups(kind, with_access=False, progress=progress, cancel=cancel)
+            for group_id in groups["group_id"]:
                 found.setdefault(group_id, set()).add(kind)
         return {group_id: frozenset(kinds) for group_id, kinds in found.items()}
 
     def _by_id(
-        self, wanted: Iterable[str], registered: Mapping[str, object], cancel: Cancel | None
+        self,
+        wanted: Iterable[str],
+        registered: Mapping[str, object],
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
     ) -> dict[str, Group | None]:
         """Ask for each group that is registered or whose id looks like one; None for those that are not there."""
         gateway = self.spoke.aio.gateway
-        operation = Operation("look_up_groups", unit="groups", cancel=cancel)
+        operation = Operation("look_up_groups", unit="groups", progress=progress, cancel=cancel)
         found: dict[str, Group | None] = {}
         strange = [text for text in wanted if text not in registered and _ID.fullmatch(text)]
         wanted = [group_id for group_id in wanted if group_id in registered] + strange[:STRANGERS_ASKED]
@@ -214,11 +268,16 @@ class Site:
             except NotThere:
                 found[group_id] = None
 
-        self._all(ask, wanted)
+        self._all(ask, wanted, operation)
         return found
 
-    def _all(self, ask: Callable[[str], Awaitable[None]], what: Collection[str]) -> None:
-        """Ask about each of `what`, as many at a time as the gateway allows; raises the first error plainly."""
+    def _all(
+        self, ask: Callable[[str], Awaitable[None]], what: Collection[str], operation: Operation | None = None
+    ) -> None:
+        """Ask about each of `what`, as many at a time as the gateway allows; raises the first error plainly.
+
+        An `operation` that all questions share is what stops them when they are cancelled.
+        """
         left = iter(what)
 
         async def worker() -> None:
@@ -231,7 +290,7 @@ class Site:
                     tasks.start_soon(worker)
 
         try:
-            _portal.call(run)
+            _portal.call(run) if operation is None else _portal.call(operation.run, run)
         except BaseExceptionGroup as errors:
             # What one of the questions met is what a person has to be told; the others met it too.
             raise _first(errors) from None
@@ -295,6 +354,18 @@ def _group(
         registered_name=registered[0] if registered else "",
         there=found is not None,
     )
+
+
+def only_pauses(progress: ProgressCallback | None) -> ProgressCallback | None:
+    """Return a listener that passes pauses on and nothing else, for reading that nobody wants counted."""
+    if progress is None:
+        return None
+
+    def tell(inner: Progress) -> None:
+        if inner.paused_until is not None:
+            progress(replace(inner, words=f"Reading the site: {inner.pause}"))
+
+    return tell
 
 
 def _is_active_person(person: Person | None) -> bool:

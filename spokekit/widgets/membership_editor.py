@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit.errors import InputError, NotFound
+from spokekit.errors import InputError, NotFound, SpokekitError
 from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
 from spokekit.widgets._membership_form import REMOVE_MARKED, MembershipForm, show
 from spokekit.widgets._membership_views import MemberLines, line, preview_markup, result_markup
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from spokekit.groups.membership import Membership, Plan, Preview, Result
     from spokekit.groups.plan import Mode, Only
     from spokekit.workspace import Workspace
+
+_AFTER_CANCEL = 2.0
 
 
 class MembershipEditor(MembershipForm):
@@ -290,7 +292,7 @@ class MembershipEditor(MembershipForm):
     def _preview(self, words: str, make: Callable[[Membership, Task], Plan]) -> None:
         def work(task: Task) -> Preview:
             with self._open() as members:
-                return members.preview(make(members, task))
+                return members.preview(make(members, task), progress=task.progress, cancel=task.cancelled)
 
         def done(preview: Preview) -> None:
             self.preview = preview
@@ -333,7 +335,7 @@ class MembershipEditor(MembershipForm):
             self.say("Discarded. Nothing was changed.")
 
     def apply(self) -> None:
-        """Carry the previewed plan out, in the background; Cancel stops it before its next row."""
+        """Carry the previewed plan out, in the background; Cancel stops it within about a second."""
         preview = self.preview
         if preview is None:
             raise InputError("There is no preview to apply.", hint="Press Preview first.")
@@ -354,23 +356,35 @@ class MembershipEditor(MembershipForm):
     def _change(self, words: str, act: Callable[[Membership, Task], Result]) -> None:
         group_id = self.group_id
 
-        def work(task: Task) -> tuple[Result, pd.DataFrame, str]:
+        def work(task: Task) -> tuple[Result, pd.DataFrame | None, str]:
             with self._open() as members:
                 result = act(members, task)
-                return result, members.members(group_id), members.site.place.site
+                return result, self._read_again(members, group_id, task), members.site.place.site
 
-        def done(found: tuple[Result, pd.DataFrame, str]) -> None:
+        def done(found: tuple[Result, pd.DataFrame | None, str]) -> None:
             result, frame, place = found
             self.result = result
             self._unfinished = "" if result.finished else result.apply_id
             self.drop(quiet=True)
             self.shown_result.value = result_markup(result, place)
             self._offer(undo=bool(result.counts().get("done")), resume=not result.finished)
-            self._take_members(frame)
+            if frame is not None:
+                self._take_members(frame)
             self.applied += 1
-            self.say(result.words, "ok" if result.finished and "failed" not in result.counts() else "warning")
+            good = frame is not None and not result.stopped and result.finished and "failed" not in result.counts()
+            more = "" if frame is not None else " The list of members above is from before: press Read again."
+            self.say(result.words + more, "ok" if good else "warning")
 
         self.run(work, words=words, done=done)
+
+    def _read_again(self, members: Membership, group_id: str, task: Task) -> pd.DataFrame | None:
+        """Read the members after a change; None when that does not work, since what was changed must be told anyway."""
+        # Who pressed Cancel waits no longer for this than a site that is well needs.
+        options = {"deadline": _AFTER_CANCEL} if task.cancelled.is_set() else {"cancel": task.cancelled}
+        try:
+            return members.members(group_id, progress=task.progress, **options)
+        except SpokekitError:
+            return None
 
     def rehearse(self) -> None:
         """Do what a person would in an unattended run: remove two members of an ordinary group, and undo it."""

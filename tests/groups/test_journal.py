@@ -135,27 +135,32 @@ def test_an_empty_journal_has_its_columns(store: Store) -> None:
     assert json.loads(journal.to_json()) == []
 
 
-def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    Journal(store)
+def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store) -> None:
+    journal = Journal(store)
     told: list[str] = []
 
     def try_it() -> None:
         try:
-            with Lease(store, "apply"):
+            with Lease(store, "site"):
                 told.append("taken")
         except Conflict:
             told.append("refused")
 
-    with Lease(store, "apply") as lease:
+    with Lease(store, "site") as lease:
         thread = threading.Thread(target=try_it)
         thread.start()
         thread.join()
-        monkeypatch.setattr(_lease, "_RENEW_AFTER", 0)
-        lease.renew()
+        lease.check()
+        state = journal.state(journal.start(a_plan()))
+        journal.write(state, ROW_STARTED, position=0, row=state.rows[0], lease=lease)
+        before = len(journal.entries())
         with store.write() as connection:
             connection.execute(leases_table.delete())
+        assert not lease.is_set()
         with pytest.raises(Conflict, match="taken this apply over"):
-            lease.renew()
+            journal.write(state, ROW_ENDED, position=0, row=state.rows[0], lease=lease)
+        assert lease.is_set()
+        assert len(journal.entries()) == before, "only the holder writes"
     try_it()
     assert told == ["refused", "taken"]
     # A holder of this machine whose process is gone, and one elsewhere that may be alive.
@@ -163,7 +168,7 @@ def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store, monkeypat
         with store.write() as connection:
             connection.execute(leases_table.delete())
             expires = datetime.now(UTC) + _lease.LASTS
-            connection.execute(leases_table.insert().values(apply_id="apply", holder=holder, expires_at=expires))
+            connection.execute(leases_table.insert().values(apply_id=lease.key, holder=holder, expires_at=expires))
         try_it()
         assert told[-1] == outcome
 

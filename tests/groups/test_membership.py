@@ -276,13 +276,13 @@ def test_the_third_failure_in_a_row_stops(members: Membership, site: PracticeSit
     assert members.resume().counts() == {"done": 6}
 
 
-def _failing(call: Callable[[str, str], None], numbers: set[int], *, after: bool = False) -> Callable[[str, str], None]:
+def _failing(call: Callable[..., None], numbers: set[int], *, after: bool = False) -> Callable[..., None]:
     count = iter(range(1000))
 
-    def sometimes(group_id: str, account_id: str) -> None:
+    def sometimes(group_id: str, account_id: str, **options: Any) -> None:
         fails = next(count) in numbers
         if not fails or after:
-            call(group_id, account_id)
+            call(group_id, account_id, **options)
         if fails:
             raise TransportError("The answer was cut off.")
 
@@ -304,7 +304,7 @@ def test_an_outcome_that_cannot_be_read_back_stays_unknown_until_resume(
     preview = members.preview(members.plan(new, "add", group="marketing"))
     members.site.add = _failing(members.site.add, {1}, after=True)  # type: ignore[method-assign]
 
-    def no_network(*_: str) -> bool:
+    def no_network(*_: str, **__: Any) -> bool:
         raise TransportError("No network.")
 
     members.site.is_member = no_network  # type: ignore[method-assign]
@@ -324,9 +324,9 @@ def test_somebody_faster_counts_as_already_so(members: Membership, site: Practic
     preview = members.preview(members.plan([new], "add", group="marketing"))
     add = members.site.add
 
-    def beaten(group_id: str, account_id: str) -> None:
+    def beaten(group_id: str, account_id: str, **options: Any) -> None:
         site.world.add_member(group_id, account_id)
-        add(group_id, account_id)
+        add(group_id, account_id, **options)
 
     members.site.add = beaten  # type: ignore[method-assign]
     (row,) = members.apply(preview).rows
@@ -387,16 +387,16 @@ def test_two_kernels_do_not_work_on_one_apply(
     add = members.site.add
     told: list[str] = []
 
-    def meanwhile(group_id: str, account_id: str) -> None:
+    def meanwhile(group_id: str, account_id: str, **options: Any) -> None:
         try:
             second.resume()
         except Conflict as error:
             told.append(error.message)
-        add(group_id, account_id)
+        add(group_id, account_id, **options)
 
     members.site.add = meanwhile  # type: ignore[method-assign]
     members.apply(preview)
-    assert told == ["This apply is running in another kernel or terminal."] * 2
+    assert told == ["An apply is running on this site in another kernel or terminal."] * 2
     with Lease(members.journal.store, "a"), Lease(members.journal.store, "b"):
         pass
 
@@ -444,6 +444,9 @@ def test_who_applies_a_plan_of_somebody_else_is_in_the_journal(
     registered.connections.set_account(registered.connection().connection_id, site.account_id, "The administrator")
     preview = members.preview(open_members().plan([colleague], "remove", group="marketing"))
     assert len(preview.plan.planned) == 1
+    with pytest.raises(PlanError, match="now speaks for The administrator"):
+        theirs.apply(preview)
+    registered.connections.set_account(registered.connection().connection_id, colleague, "A colleague")
     with pytest.raises(PlanError, match="That is you"):
         theirs.apply(preview)
 

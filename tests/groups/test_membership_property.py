@@ -81,11 +81,11 @@ class Fate:
             self.begun = row.pair if what == ROW_STARTED else None
             self.tick()
 
-        def doing(call: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
-            def watched_call(group_id: str, account_id: str) -> None:
+        def doing(call: Callable[..., Any]) -> Callable[..., Any]:
+            def watched_call(group_id: str, account_id: str, **options: Any) -> None:
                 assert self.begun == (group_id, account_id), "a call went out before its row was written down"
                 self.tick()
-                call(group_id, account_id)
+                call(group_id, account_id, **options)
                 self.tick()
 
             return watched_call
