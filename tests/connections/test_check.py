@@ -12,9 +12,9 @@ import httpx2
 import pandas as pd
 import pytest
 
-from spokekit._probes import NO_GROUP, PROBES, NoRealGroup
 from spokekit._secret import Secret
 from spokekit.check import COLUMNS, STATES, check_connection, trouble
+from spokekit.check.probes import NO_GROUP, PROBES, NoRealGroup
 from spokekit.connections.connection import credentials
 from spokekit.connections.scopes import DEFAULT_SCOPES, KNOWN, STEPS
 from spokekit.errors import Cancelled, GuardRefused, NotConfigured, NotFound

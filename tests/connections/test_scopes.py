@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from spokekit._probes import PROBES
+from spokekit.check.probes import PROBES
 from spokekit.connections import scopes
 from spokekit.connections.scopes import (
     ACTIONS,

@@ -1,4 +1,4 @@
-"""The single checks behind `spokekit.check`: what each call's answer means, and what follows from all of them."""
+"""The single checks behind a connection's check: what each call's answer means, and what follows from all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from spokekit._probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
+from spokekit.check.probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
 from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for
 from spokekit.errors import (
     AppNotInstalled,

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
-from spokekit._checks import Check, Found, next_of
-from spokekit._probes import NoRealGroup
+from spokekit.check.answers import Check, Found, next_of
+from spokekit.check.probes import NoRealGroup
 from spokekit.errors import Cancelled, NotConfigured, SpokekitError
 
 if TYPE_CHECKING:
