@@ -103,9 +103,19 @@ class ScrubFilter(logging.Filter):
         return True
 
 
+# A logger's filter does not see what its children log, so each is named.
+_LOGGERS = (
+    "spokekit",
+    "httpx2",
+    *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+    "uvicorn.access",
+    "uvicorn.error",
+)
+
+
 def guard_logs() -> None:
     """Put the filter on the loggers that could name a full URL; calling it again changes nothing."""
-    for name in ("spokekit", "httpx2", "httpcore2", "authlib", "uvicorn.access", "uvicorn.error"):
+    for name in _LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(f, ScrubFilter) for f in logger.filters):
             logger.addFilter(ScrubFilter())

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from spokekit._secret import Secret
+from spokekit._secret import ScrubFilter, Secret
 from spokekit.errors import SpokekitError, StoreError, UnexpectedAnswer, VaultError
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver, PasteReceiver, parse_callback
 from spokekit.oauth.endpoint import Endpoint
@@ -238,6 +238,10 @@ def test_no_log_at_any_level_holds_them(place: Place, site: PracticeSite, caplog
     site.advance(4000)
     secrets.append(place.tokens.access_token(connection).reveal())
     assert len(caplog.records) > caplog_before, "the libraries did log"
+    logged = {r.name for r in caplog.records if r.name.partition(".")[0] in ("httpx2", "httpcore2")}
+    assert logged
+    for name in logged:
+        assert any(isinstance(one, ScrubFilter) for one in logging.getLogger(name).filters), name
     ours = [r for r in caplog.records if not r.name.startswith("practice")]
     text = "\n".join(f"{r.getMessage()} {r.args!r} {r.exc_text}" for r in ours)
     for secret in secrets:
