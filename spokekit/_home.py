@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +17,12 @@ from spokekit.errors import StoreError
 def home() -> Path:
     """Return the folder for the store, the key file, snapshots and plans; made with mode 0700.
 
-    ``SPOKEKIT_HOME`` chooses it; without it, the platform's user data folder is used.
+    ``SPOKEKIT_HOME`` chooses it; without it, the platform's user data folder is used. Where nothing may be kept
+    (`nothing_kept`) it is a folder of this process alone, which goes with it: one visitor's snapshots hold names that
+    the next one may not see.
     """
+    if nothing_kept(os.environ):
+        return _of_this_process()
     chosen = os.environ.get("SPOKEKIT_HOME")
     if chosen:
         path = Path(chosen).expanduser()
@@ -39,6 +46,32 @@ def under_voila(environ: Mapping[str, str]) -> bool:
 def memory_only(environ: Mapping[str, str]) -> bool:
     """Tell whether records and secrets may be kept in memory only, unless the environment says where to keep them."""
     return on_binder(environ) or under_voila(environ)
+
+
+def nothing_kept(environ: Mapping[str, str]) -> bool:
+    """Tell whether nothing outlives this process: `memory_only`, and the environment names no place to keep things.
+
+    ``SPOKEKIT_STORE_URL`` (a store that is not in memory) and ``SPOKEKIT_VAULT`` (``file``, ``keyring``) name one.
+    """
+    store, vault = (environ.get(name, "").strip() for name in ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT"))
+    return memory_only(environ) and store in ("", "sqlite://") and vault.lower() in ("", "memory")
+
+
+_passing: dict[int, Path] = {}
+
+
+def _of_this_process() -> Path:
+    # A forked child is another process: it must not remove its parent's folder, nor share it.
+    mine = os.getpid()
+    if mine not in _passing:
+        _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
+        atexit.register(_remove, mine)
+    return _passing[mine]
+
+
+def _remove(owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(_passing.pop(owner), ignore_errors=True)
 
 
 def private_folder(path: Path) -> Path:

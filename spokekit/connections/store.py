@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
-from spokekit._home import home, memory_only
+from spokekit._home import home, nothing_kept
 from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
@@ -306,7 +306,7 @@ def default_store() -> Store:
     When the file was removed while this process had it open, a new and empty store takes its place.
     """
     chosen = os.environ.get("SPOKEKIT_STORE_URL", "").strip()
-    if not chosen and memory_only(os.environ) and os.environ.get("SPOKEKIT_VAULT", "").strip() in ("", "memory"):
+    if not chosen and nothing_kept(os.environ):
         chosen = "sqlite://"
     path = None if chosen else home() / "spokekit.sqlite"
     with _open_lock:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -75,3 +77,28 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="is not a file"):
             write_private(place, b"{}")
         assert place.lstat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize(
+    "place", [{"SERVER_SOFTWARE": "voila/0.5.13"}, {"BINDER_LAUNCH_HOST": "https://mybinder.org/"}]
+)
+def test_where_nothing_is_kept_the_home_is_a_folder_that_goes_with_the_process(
+    place: dict[str, str], tmp_path: Path
+) -> None:
+    # Two visitors of one owner: each in a process of its own, with the owner's environment.
+    owners = tmp_path / "owner"
+    code = (
+        "from spokekit._home import home; home(); (home() / 'snapshot').write_text('names of people');"
+        "import os; print(home(), oct(home().stat().st_mode)[-3:])"
+    )
+    environ = {**os.environ, **place, "SPOKEKIT_HOME": str(owners), "TMPDIR": str(tmp_path)}
+
+    def visit(**more: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code], env={**environ, **more}, capture_output=True, text=True, check=True
+        ).stdout
+
+    first, second = visit(), visit(SPOKEKIT_STORE_URL="sqlite://", SPOKEKIT_VAULT="memory")
+    assert first != second and first.split()[1] == "700"
+    assert list(tmp_path.iterdir()) == [], "nothing of either is left"
+    assert visit(SPOKEKIT_VAULT="file").split()[0] == str(owners), "the owner may say that things are kept"
