@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from spokekit._home import on_binder, under_voila
 from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
 from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, this_server
-from spokekit.oauth.handover import ExtensionReceiver
+from spokekit.oauth.handover import START_PATH, ExtensionReceiver
 
 ReceiverName = Literal["loopback", "paste", "extension"]
 LOOPBACK_REDIRECT = "http://localhost:8751/callback"
@@ -53,7 +53,7 @@ def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName
             "paste",
             "The redirect URI does not lead to this computer: paste the address of the page after the consent.",
         )
-    elsewhere = _browser_is_elsewhere(environ)
+    elsewhere = browser_is_elsewhere(environ)
     if elsewhere:
         return "paste", (
             f"{elsewhere}, so a redirect to localhost does not reach this program. The page after the consent will not "
@@ -68,8 +68,9 @@ def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName
     return "loopback", f"A listener waits on port {port} of this computer; nothing is to be copied."
 
 
-def _browser_is_elsewhere(environ: Mapping[str, str]) -> str | None:
+def browser_is_elsewhere(environ: Mapping[str, str] | None = None) -> str | None:
     """Return why the browser is probably on another machine, or None."""
+    environ = os.environ if environ is None else environ
     if on_binder(environ):
         return "This runs on Binder"
     if environ.get("JUPYTERHUB_SERVICE_PREFIX") or environ.get("JUPYTERHUB_USER"):
@@ -93,17 +94,21 @@ def _browser_is_elsewhere(environ: Mapping[str, str]) -> str | None:
 def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
     """Return the redirect URI to register at the app from here, and why, in words.
 
-    On a hub that tells its public address, one address serves everybody: the hub sends it on to the person's own
-    server. Where the hub does not tell it, open ``…/spokekit/oauth/start`` in the browser: that page shows it.
+    On a hub that tells its public address it is that of the person's own server. The hub's ``user-redirect`` address
+    serves everybody on it and works as well, for an app that several people use; but JupyterHub (6.1) writes what it
+    passes on into its own log, the code included, which is used up by then. Where the hub does not tell its address,
+    ``…/spokekit/oauth/start`` in the browser shows it.
     """
     environ = os.environ if environ is None else environ
     server = this_server(environ)
-    hub = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").rstrip("/")
+    _, reason = _choice(LOOPBACK_REDIRECT, environ)
     if not on_binder(environ) and environ.get("JUPYTERHUB_SERVICE_PREFIX") and server and server.extension:
-        if hub:
-            return f"{hub}/user-redirect/{CALLBACK_PATH}", "One address for everybody on this hub; register it once."
         public = environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
         if public:
-            return f"{public}/{CALLBACK_PATH}", "The address of your server on this hub."
-    _, reason = _choice(LOOPBACK_REDIRECT, environ)
+            return f"{public}/{CALLBACK_PATH}", "The address of your server on this hub; nothing is to be copied."
+        hub = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").rstrip("/")
+        if hub:
+            return f"{hub}/user-redirect/{CALLBACK_PATH}", "One address for everybody on this hub; register it once."
+        start = f"{server.base_url.rstrip('/')}/{START_PATH}"
+        reason += f" Or register what {start} on this hub shows in the browser: then nothing is to be pasted."
     return LOOPBACK_REDIRECT, reason

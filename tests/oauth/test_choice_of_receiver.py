@@ -29,8 +29,10 @@ def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def server(folder: Path, *, url: str = "http://localhost:8888/", extension: bool = False) -> dict[str, str]:
-    (folder / "jpserver-7.json").write_text(json.dumps({"url": url, "base_url": "/", "pid": 7, "token": "x"}))
+def server(
+    folder: Path, *, url: str = "http://localhost:8888/", base_url: str = "/", extension: bool = False
+) -> dict[str, str]:
+    (folder / "jpserver-7.json").write_text(json.dumps({"url": url, "base_url": base_url, "pid": 7, "token": "x"}))
     if extension:
         (folder / "spokekit-oauth" / "server-7.json").write_text("{}")
     return {"JPY_PARENT_PID": "7"}
@@ -96,6 +98,10 @@ def test_by_the_redirect_uri_and_the_port(loopback: str) -> None:
          "https://hub.example/user/ann/spokekit/oauth/callback"),
         (HUB | {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example/hub/"},
          "https://hub.example/hub/user-redirect/spokekit/oauth/callback"),
+        # What passes the hub's own address is written, code included, into the hub's log.
+        (HUB | {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example/hub/",
+                "JUPYTERHUB_PUBLIC_URL": "https://hub.example/user/ann/"},
+         "https://hub.example/user/ann/spokekit/oauth/callback"),
         (HUB | {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example/hub/", "BINDER_LAUNCH_HOST": "x"},
          "http://localhost:8751/callback"),
     ],
@@ -103,3 +109,11 @@ def test_by_the_redirect_uri_and_the_port(loopback: str) -> None:
 def test_the_address_that_is_proposed(jupyter: Path, environ: dict[str, str], expected: str) -> None:
     address, reason = propose_redirect_uri(environ | server(jupyter, extension=True))
     assert address == expected and reason
+
+
+def test_a_hub_that_tells_no_address_is_asked_for_it_in_the_browser(jupyter: Path) -> None:
+    # JupyterHub sets both variables to nothing unless its administrator names the public address.
+    silent = HUB | {"JUPYTERHUB_PUBLIC_URL": "", "JUPYTERHUB_PUBLIC_HUB_URL": ""}
+    reason = propose_redirect_uri(silent | server(jupyter, extension=True, base_url="/user/ann/"))[1]
+    assert "paste its address" in reason and "/user/ann/spokekit/oauth/start on this hub" in reason
+    assert "spokekit/oauth/start" not in propose_redirect_uri(silent)[1], "without the extension it would be not found"

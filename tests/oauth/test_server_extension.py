@@ -281,5 +281,6 @@ def test_the_kernel_knows_its_server(server: Server, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE)
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/someone/")
     assert propose_redirect_uri()[0] == f"https://hub.example/user/someone/{CALLBACK_PATH}"
+    monkeypatch.delenv("JUPYTERHUB_PUBLIC_URL")
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_HUB_URL", "https://hub.example/hub/")
     assert propose_redirect_uri()[0] == f"https://hub.example/hub/user-redirect/{CALLBACK_PATH}"
