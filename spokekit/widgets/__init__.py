@@ -20,6 +20,7 @@ _HOMES = {
     "Guide": "guide",
     "KeyboardGuard": "base",
     "MembershipEditor": "membership_editor",
+    "OnePage": "one_page",
     "QuestionPanel": "walk_panel",
     "SecretField": "base",
     "TaskRunner": "base",

@@ -50,7 +50,7 @@ class AppSheet(Component):
 
     def __init__(self, guide: Guide | None = None, *, scopes: str | Iterable[str] = DEFAULT_SCOPES, **options: Any):
         super().__init__("What to copy into the app", **options)
-        from spokekit.oauth.receivers import propose_redirect_uri
+        from spokekit.oauth.receivers import browser_is_elsewhere, propose_redirect_uri
 
         draft = guide.draft() if guide is not None else ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
         reason = propose_redirect_uri()[1] if guide is None or guide.site is None else ""
@@ -75,4 +75,6 @@ class AppSheet(Component):
             console = f"{guide.site['url']}console"
             link = f"<a class='sk-button' href='{escape(console, quote=True)}' target='_blank' rel='noopener'>"
             body.append(html(f"<p>{link}Open the practice developer console</a></p>"))
+            if browser_is_elsewhere():
+                body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body

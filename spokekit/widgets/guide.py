@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from html import escape
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit._home import nothing_kept, under_voila
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import Conflict, NotConfigured, NotFound, SpokekitError
@@ -38,6 +40,7 @@ STEPS = (
     Step(5, "Audit group access", "05-audit-group-access.ipynb"),
     Step(6, "Manage members", "06-manage-members.ipynb"),
 )
+ONE_PAGE = "one-page.ipynb"
 
 
 class Guide(Component):
@@ -89,7 +92,8 @@ class Guide(Component):
         self._place = html("")
         self._where = html("", "sk-note")
         self.again = button("Look again", kind="quiet", tooltip="Read the state of the steps again")
-        self.body = [self._place, self._where, row(self.again)]
+        self.pointer = html("", "sk-note")
+        self.body = [self._place, self._where, self.pointer, row(self.again)]
         self.on_click(self.again, self.refresh)
         self.guarded(self._begin)()
 
@@ -136,6 +140,8 @@ class Guide(Component):
 
     def refresh(self) -> None:
         """Read the state of the steps again and show it."""
+        from spokekit.oauth.receivers import browser_is_elsewhere
+
         state = self._state()
         lines = []
         for step in STEPS:
@@ -150,7 +156,15 @@ class Guide(Component):
             lines.append(f"<li>{' · '.join([title, *told])}</li>")
         self._place.value = f"<ol class='sk-list' start='0'>{''.join(lines)}</ol>"
         where = f"{self._site_words()[0].upper()}{self._site_words()[1:]}"
-        self._where.value = f"<p>{where}. Records: {escape(self.workspace.store.describe())}.</p>"
+        pages = ""
+        if self.site is not None and browser_is_elsewhere():
+            pages = " The practice site's own pages open only in a browser on the machine where this runs."
+        self._where.value = f"<p>{where}. Records: {escape(self.workspace.store.describe())}.{pages}</p>"
+        if under_voila(os.environ) and nothing_kept(os.environ):
+            self.pointer.value = (
+                "<p>Every page of Voilà starts with nothing and forgets all of it: what you do here is not known in "
+                f"the next notebook. <a href='{ONE_PAGE}'>Go the whole way on one page</a>.</p>"
+            )
         self.done = tuple(sorted(number for number in state if number))
 
     def draft(self) -> ConnectionDraft:
@@ -172,7 +186,13 @@ class Guide(Component):
         if step in self.done:
             return
         title = next(s.title for s in STEPS if s.number == step)
-        words = f"Not yet: “{title}” comes first. Do it in its component above or in its notebook, then run this cell."
+        way = "Do it in its component above or in its notebook, then run this cell."
+        if under_voila(os.environ):
+            way = f"The page {ONE_PAGE} has all steps, each when it is due."
+        words = f"Not yet: “{title}” comes first. {way}"
+        if under_voila(os.environ):
+            # Voilà takes the words out of an error, whoever wrote them.
+            print(words)  # noqa: T201
         error = NotConfigured(words)
         # IPython asks the exception itself how to be shown.
         error._render_traceback_ = lambda: [words]  # type: ignore[attr-defined]
@@ -186,7 +206,10 @@ class Guide(Component):
             rehearsal.rehearse(component, self.site, **how)
             self.refresh()
             return Words(f"Rehearsed: {component.status or 'done'}")
-        return Words("Over to you: use the component above, then run the cells below.")
+        # A visitor of Voilà sees no cells.
+        return Words(
+            f"Over to you: use the component above{'' if under_voila(os.environ) else ', then run the cells below'}."
+        )
 
     def follow(self, component: Component) -> None:
         """Look again whenever something was done in `component`."""

@@ -71,8 +71,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def play_browser(address: Secret, decision: Literal["accept", "cancel"] = "accept", *, site: str | None = None) -> int:
+def play_browser(
+    address: Secret,
+    decision: Literal["accept", "cancel"] = "accept",
+    *,
+    site: str | None = None,
+    paste: Callable[[Secret], None] | None = None,
+) -> int:
     """Open the consent page of a practice site, press a button, and follow the redirect back; returns its status.
+
+    Where nothing listens for the redirect, ``paste`` gets its address instead, as from a person who copies it from the
+    address bar of the page that did not load; the status is then 0.
 
     Raises `ConsentError` when the page shows an error and sends nobody back.
     """
@@ -97,6 +106,9 @@ def play_browser(address: Secret, decision: Literal["accept", "cancel"] = "accep
         target = page.headers.get("location")
         if target is None:
             raise ConsentError("The practice site did not send the browser back.")
+        if paste is not None:
+            paste(Secret(target))
+            return 0
         return int(browser.get(target).status_code)
 
 
@@ -143,7 +155,7 @@ def _consent(component: TokenButton, going_on: Callable[[], bool]) -> None:
     while component.address is None and going_on() and time.monotonic() < deadline:
         time.sleep(0.02)
     if component.address is not None:
-        play_browser(component.address)
+        play_browser(component.address, paste=component.pasted.put if component.pastes else None)
 
 
 def _play_picker(picker: GroupPicker, site: dict[str, Any], *, names: tuple[str, ...] = ()) -> None:

@@ -164,6 +164,11 @@ class TokenButton(Component):
         """The address of the consent page while an attempt waits; it holds the state, so it is a secret."""
         return self._address
 
+    @property
+    def pastes(self) -> bool:
+        """True while an attempt waits for an address that is pasted: nothing listens for the redirect."""
+        return self._receiver is not None and self._receiver.name == "paste"
+
     def get(self, *, open_page: bool = False, timeout: float = 600.0) -> None:
         """Start an attempt in the background; with ``open_page`` the consent page opens in a new tab."""
         from spokekit.oauth.grant import get_token
@@ -184,7 +189,7 @@ class TokenButton(Component):
                 "<p>Accept on the consent page. This component changes by itself when you have; the attempt ends at "
                 f"{ends:%H:%M}.</p>"
             )
-            self.paste_fold.shown = receiver.name == "paste"
+            self.paste_fold.shown = self.pastes
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
             self.link.show(self._address, open_it=open_page)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BASE_URL = "/user/someone/"
 
 # The server dies with the test run, whatever happens to it: on Linux its parent's death is a signal.
-_TIED = (
+TIED = (
     "import ctypes, os, signal, sys\n"
     "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)\n"
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -109,7 +109,7 @@ class Lab:
         command += ["--LabApp.expose_app_in_browser=True"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _TIED, *command], env=env, stdout=log, stderr=log, cwd=self.folder
+                [sys.executable, "-c", TIED, *command], env=env, stdout=log, stderr=log, cwd=self.folder
             )
         try:
             self._wait_for_server()

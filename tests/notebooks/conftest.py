@@ -20,6 +20,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
+# The whole way for visitors of Voilà; it is no step of its own.
+ONE_PAGE = ROOT / "notebooks" / "one-page.ipynb"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,7 +61,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundi
     base = tmp_path_factory.mktemp("notebooks")
     folder = base / "work"
     folder.mkdir()
-    for path in NOTEBOOKS:
+    for path in (*NOTEBOOKS, ONE_PAGE):
         shutil.copy(path, folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 
-from tests.notebooks.conftest import NOTEBOOKS, Surroundings
+from tests.notebooks.conftest import NOTEBOOKS, ONE_PAGE, Surroundings
 
 # What a token, a code or a JWT looks like, whoever made it; a name beside it would be harmless.
 LOOKS_SECRET = re.compile(r"eyJ[\w-]{16,}\.[\w-]{8,}|practice-secret-[\w-]{8,}|ATOA[\w-]{16,}|[?&]code=[\w%.-]{8,}")
@@ -43,11 +43,18 @@ def test_all_notebooks_pass_under_nbval(surroundings: Surroundings, tmp_path: Pa
     assert set(surroundings.secrets.values()) >= {"client_secret", "code", "state", "access_token", "refresh_token"}
 
 
-# As binder/start sets it: every kernel begins with nothing, and its notebook catches up with the steps before.
-ALONE = {"SPOKEKIT_STORE_URL": "sqlite://", "SPOKEKIT_VAULT": "memory"}
+# As binder/start and Binder itself set it: every kernel begins with nothing, its notebook catches up with the steps
+# before, and nobody listens for the redirect.
+ALONE = {
+    "SPOKEKIT_STORE_URL": "sqlite://",
+    "SPOKEKIT_VAULT": "memory",
+    "BINDER_LAUNCH_HOST": "https://mybinder.org/",
+    "JUPYTERHUB_USER": "spokekit-practice-abc",
+    "JUPYTERHUB_SERVICE_PREFIX": "/user/spokekit-practice-abc/",
+}
 
 
-@pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS])
+@pytest.mark.parametrize("name", [path.name for path in (*NOTEBOOKS, ONE_PAGE)])
 def test_saved_and_exported_notebooks_hold_no_secret(surroundings: Surroundings, name: str) -> None:
     from nbclient import NotebookClient
     from nbconvert import HTMLExporter

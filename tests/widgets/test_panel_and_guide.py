@@ -11,7 +11,7 @@ import pytest
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import NotConfigured, SpokekitError
-from spokekit.widgets import AppSheet, CheckPanel, ConnectionForm, ConnectionsPanel, Guide
+from spokekit.widgets import AppSheet, CheckPanel, ConnectionForm, ConnectionsPanel, Guide, OnePage, TokenButton
 from spokekit.widgets.rehearsal import rehearse
 from tests.conftest import connect
 
@@ -164,6 +164,71 @@ def test_unattended_it_catches_up_and_never_touches_a_real_connection(
     guide = Guide(step=5, workspace=workspace)
     assert "leads to a real site" in guide.status
     assert workspace.connection().url == "https://api.atlassian.com/"
+
+
+@pytest.mark.parametrize("component", [ConnectionForm, TokenButton])
+def test_a_rehearsal_on_binder_pastes_what_no_listener_could_take(
+    workspace: Workspace,
+    site: PracticeSite,
+    told: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    component: type[ConnectionForm | TokenButton],
+) -> None:
+    monkeypatch.setenv("BINDER_LAUNCH_HOST", "https://mybinder.org/")
+    workspace.tokens.forget(connect(workspace, site, redirect_uri=told["redirect_uris"][0]))
+    made = component(workspace=workspace)
+    rehearse(made, told)
+    assert made.token_status.state == "valid"
+
+
+def test_pages_that_the_browser_does_not_reach_are_told(
+    workspace: Workspace, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
+    only = "only in a browser on the machine where"
+    guide = Guide(1, workspace=workspace)
+    assert only not in words_of(guide) + words_of(AppSheet(guide))
+    monkeypatch.setenv("JUPYTERHUB_USER", "ann")
+    guide = Guide(1, workspace=workspace)
+    assert only in words_of(guide)
+    assert only in words_of(AppSheet(guide))
+
+
+def test_a_visitor_of_voila_is_led_to_the_one_page(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "one-page" not in words_of(Guide(4, workspace=workspace))
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    guide = Guide(4, workspace=workspace)
+    assert "href='one-page.ipynb'" in words_of(guide)
+    assert str(guide.rehearse(ConnectionForm(workspace=workspace))) == "Over to you: use the component above."
+    with pytest.raises(NotConfigured):
+        guide.needs(3)
+    # Voilà shows what was printed before an error, and nothing of the error.
+    assert "“Get the OAuth token” comes first. The page one-page.ipynb has all steps" in capsys.readouterr().out
+    # Where the owner keeps the records, each page knows what was done on the others.
+    monkeypatch.setenv("SPOKEKIT_VAULT", "file")
+    assert "one-page" not in words_of(Guide(4, workspace=workspace))
+
+
+def test_on_one_page_each_part_waits_for_the_one_before(
+    workspace: Workspace, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
+    page = OnePage(workspace=workspace)
+    assert page.picker is None
+    rehearse(page.form, told, get_token=False)
+    assert page.guide.done == (1, 2)
+    assert page.picker is None, "without a token there are no groups to choose from"
+    rehearse(page, told, names=("confluence-users",), question="groups-with-access")
+    assert page.guide.done == (1, 2, 3, 4)
+    assert page.walk is not None and page.walk.value.completeness["complete"]
+    assert page.editor is not None
+    assert page.editor.members is not None
+    parts = len(page.body)
+    rehearse(page.picker, told, names=("confluence-admins",))
+    assert len(page.body) == parts, "a part is made once"
+    assert [words for words, _ in page.editor.group.options] == ["confluence-admins", "confluence-users"]
 
 
 @pytest.mark.parametrize("said", ["no json", "[]", '{"port": 1}'])

@@ -1,0 +1,95 @@
+"""The whole way on one page, for a visitor of Voilà: each part appears when the one before it is done."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from spokekit._home import nothing_kept
+from spokekit.widgets.base import Component, card
+from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.guide import Guide
+from spokekit.widgets.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from spokekit.widgets.group_picker import GroupPicker
+    from spokekit.widgets.membership_editor import MembershipEditor
+    from spokekit.widgets.walk_panel import QuestionPanel, WalkPanel
+    from spokekit.workspace import Workspace
+
+
+class OnePage(Component):
+    """The connection, the groups, the audit and the members, one below the other.
+
+    Under Voilà a page has a kernel of its own and runs from top to bottom before anybody can click; a later cell
+    cannot wait for a person. So the parts make each other.
+
+    Parameters
+    ----------
+    workspace:
+        Without it, this process's.
+
+    Attributes
+    ----------
+    guide, form, picker, walk, questions, editor:
+        The parts; those that are still to come are None.
+
+    Example
+    -------
+    >>> OnePage()
+    """
+
+    def __init__(self, *, workspace: Workspace | None = None, **options: Any) -> None:
+        lead = "Each part appears when the one before it is done."
+        if nothing_kept(os.environ):
+            lead += " Nothing is kept: leave or reload this page, and you begin anew."
+        super().__init__("All on one page", lead=lead, **options)
+        self.guide = Guide(workspace=workspace)
+        self.guide.pointer.layout.display = "none"
+        self._workspace = self.guide.workspace
+        self.form = ConnectionForm(draft=self.guide.draft(), workspace=self._workspace)
+        self.picker: GroupPicker | None = None
+        self.walk: WalkPanel | None = None
+        self.questions: QuestionPanel | None = None
+        self.editor: MembershipEditor | None = None
+        self.form.observe(self.guarded(lambda _: self._go_on()), ["saved", "token_status"])
+        self.body = [card(self.guide), card(self.form)]
+        self.guarded(self._go_on)()
+
+    def _go_on(self) -> None:
+        self.guide.refresh()
+        if 3 in self.guide.done and self.picker is None:
+            self._add_picker()
+        if 4 in self.guide.done:
+            if self.editor is None:
+                self._add_the_rest()
+            else:
+                self.editor.look()
+
+    def _add_picker(self) -> None:
+        from spokekit.widgets.group_picker import GroupPicker
+
+        self.picker = GroupPicker(workspace=self._workspace)
+        self.picker.observe(self.guarded(lambda _: self._go_on()), "accepted")
+        self.body = [*self.body, card(self.picker)]
+
+    def _add_the_rest(self) -> None:
+        from spokekit.widgets.membership_editor import MembershipEditor
+        from spokekit.widgets.walk_panel import QuestionPanel, WalkPanel
+
+        self.walk = WalkPanel(workspace=self._workspace)
+        self.questions = QuestionPanel(self.walk)
+        self.editor = MembershipEditor(workspace=self._workspace)
+        self.body = [*self.body, *map(card, (self.walk, self.questions, self.editor))]
+
+    def rehearse(self, *, names: tuple[str, ...], question: str) -> None:
+        """Do what a person does, on a practice site: consent, register groups by name, walk, ask a question."""
+        site = self.guide.site
+        assert site is not None  # noqa: S101 - a person is only played on a practice site
+        rehearse(self.form, site)
+        assert self.picker is not None  # noqa: S101 - the consent made it
+        rehearse(self.picker, site, names=names)
+        assert self.walk is not None and self.questions is not None and self.editor is not None  # noqa: S101
+        self.walk.rehearse()
+        self.questions.rehearse(question=question)
+        self.editor.settled()
