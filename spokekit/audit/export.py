@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
-    from spokekit.audit.plots import Picture
+    from spokekit.audit.picture import Picture
 
 _SHEET_ROWS = 1_048_575
 _HTML_ROWS = 1_000

@@ -6,95 +6,24 @@ alone, and each picture has an alternative text that says what a reader should s
 
 from __future__ import annotations
 
-import base64
-import io
-import unicodedata
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from spokekit.audit.picture import (
+    Palette,
+    Picture,
+    draw_bars,
+    new_figure,
+    nothing_to_draw,
+    short,
+    thousands,
+)
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from spokekit.audit.audit import Audit
-
-_LONGEST = 34
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colours of one theme. The series differ in lightness, for readers who see no hue; `ramp` goes from 0 to 100."""
-
-    ink: str
-    paper: str
-    grid: str
-    soft: str
-    series: tuple[str, ...]
-    ramp: tuple[str, str, str]
-
-
-LIGHT = Palette(
-    "#1c1f24",
-    "#ffffff",
-    "#d5d9df",
-    "#5b636e",
-    ("#1f5fa8", "#d98a1f", "#4f9d69", "#8a4b9a", "#333a44", "#c23b4b"),
-    ("#f3f6fa", "#4d8fd0", "#0b2a55"),
-)
-DARK = Palette(
-    "#e6e8eb",
-    "#16181c",
-    "#3a3f47",
-    "#a3abb6",
-    ("#6aaef0", "#f2b35c", "#86d0a0", "#cf9be0", "#d7dbe0", "#f58a96"),
-    ("#20242a", "#2f74bb", "#dcebfb"),
-)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture with a title and an alternative text; shows itself in a notebook in the theme that is on.
-
-    ``figure(dark=...)`` gives the matplotlib figure, ``png(dark=...)`` the bytes.
-    """
-
-    title: str
-    alt: str
-    draw: Callable[[Palette], Figure]
-
-    def figure(self, *, dark: bool = False) -> Figure:
-        """Return the figure in the light or the dark theme."""
-        return self.draw(DARK if dark else LIGHT)
-
-    def png(self, *, dark: bool = False, dpi: int = 110) -> bytes:
-        """Return the picture as PNG."""
-        sink = io.BytesIO()
-        with warnings.catch_warnings():
-            # A name in a script that the font lacks is drawn as boxes; the alternative text still has it.
-            warnings.filterwarnings("ignore", message="Glyph .* missing")
-            figure = self.figure(dark=dark)
-            figure.savefig(sink, format="png", dpi=dpi, facecolor=figure.get_facecolor())
-        return sink.getvalue()
-
-    def __repr__(self) -> str:
-        return f"Picture({self.title!r})"
-
-    def _repr_html_(self) -> str:
-        light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
-        alt = escape(self.alt)
-        return (
-            "<style>.spokekit-dark{display:none}"
-            "body[data-jp-theme-light='false'] .spokekit-dark{display:inline}"
-            "body[data-jp-theme-light='false'] .spokekit-light{display:none}</style>"
-            f"<img class='spokekit-light' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{light}'>"
-            f"<img class='spokekit-dark' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{dark}'>"
-        )
 
 
 def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
@@ -102,7 +31,7 @@ def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
     frame = audit.ask("group-sizes")
     shown, rest = frame.head(top), frame.iloc[top:]
     empty = int((frame["members"] == 0).sum())
-    names = [_short(name) for name in shown["group_name"]]
+    names = [short(name) for name in shown["group_name"]]
     inactive = shown["inactive"].to_numpy()
     active = shown["members"].to_numpy() - inactive
     note = f"{len(frame):,} groups, {empty:,} of them empty."
@@ -111,8 +40,8 @@ def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
         note += f", {int(rest['members'].max()):,} at most."
 
     def draw(theme: Palette) -> Figure:
-        figure, axes = _figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Largest groups", note)
-        _bars(axes, theme, names, (("active", active, 0, ""), ("deactivated", inactive, 1, "////")))
+        figure, axes = new_figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Largest groups", note)
+        draw_bars(axes, theme, names, (("active", active, 0, ""), ("deactivated", inactive, 1, "////")))
         axes.set_xlabel("members")
         return figure
 
@@ -127,7 +56,7 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
 
     chosen, total = _chosen(audit, groups, top)
     if not chosen:
-        return _nothing("Who is in both?")
+        return nothing_to_draw("Who is in both?")
     numbers = [number for number, _, _ in chosen]
     place = {number: i for i, number in enumerate(numbers)}
     listed = ", ".join(map(str, numbers)) or "-1"
@@ -140,13 +69,13 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
         shared[place[one], place[two]] = count
     sizes = np.diag(shared)
     percent = 100 * shared / np.maximum(sizes, 1)[:, None]
-    names = [_short(name, 26) for _, name, _ in chosen]
+    names = [short(name, 26) for _, name, _ in chosen]
     note = "" if groups is not None or total <= top else f"The {len(names)} largest of {total:,} groups."
     title = "Who is in both? Percent of the row's members who are also in the column's group"
 
     def draw(theme: Palette) -> Figure:
         side = 2.6 + 0.42 * max(4, len(names))
-        figure, axes = _figure(theme, side + 2.2, side + 0.9, title, note, wrap=58)
+        figure, axes = new_figure(theme, side + 2.2, side + 0.9, title, note, wrap=58)
         from matplotlib.colors import LinearSegmentedColormap
 
         ramp = LinearSegmentedColormap.from_list("spokekit", theme.ramp)
@@ -192,7 +121,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
 
     chosen, total = _chosen(audit, groups, top)
     if not chosen:
-        return _nothing("Which groups do people share?")
+        return nothing_to_draw("Which groups do people share?")
     if len(chosen) > 12:
         raise InputError("More than 12 groups make no readable picture of combinations.", field="groups")
     bits = " + ".join(f"MAX(CASE WHEN group_no = {n} THEN {1 << i} ELSE 0 END)" for i, (n, _, _) in enumerate(chosen))
@@ -203,7 +132,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
     )
     shown, rest = rows[:most], rows[most:]
     counts = np.array([count for _, count in shown])
-    names = [_short(name, 30) for _, name, _ in chosen]
+    names = [short(name, 30) for _, name, _ in chosen]
     parts = [] if groups is not None or total <= len(chosen) else [f"The {len(chosen)} largest of {total:,} groups."]
     if rest:
         parts.append(f"{len(rest):,} rarer combinations with {sum(n for _, n in rest):,} people are left out.")
@@ -211,7 +140,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
 
     def draw(theme: Palette) -> Figure:
         width = 4.6 + 0.36 * max(6, len(shown))
-        figure, (bars, dots) = _figure(
+        figure, (bars, dots) = new_figure(
             theme,
             width,
             3.4 + 0.3 * max(3, len(names)),
@@ -225,7 +154,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
         for x, count in zip(places, counts, strict=True):
             bars.text(x, count, f"{count:,}", ha="center", va="bottom", fontsize=8, color=theme.ink)
         bars.set_ylabel("people")
-        _thousands(bars.yaxis)
+        thousands(bars.yaxis)
         bars.set_xticks([])
         bars.margins(y=0.12)
         for y in range(len(names)):
@@ -277,7 +206,7 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
     marks = ("o", "s", "^", "D", "v", "P")
 
     def draw(theme: Palette) -> Figure:
-        figure, axes = _figure(theme, 9.6, 4.4, "Members over time", note)
+        figure, axes = new_figure(theme, 9.6, 4.4, "Members over time", note)
         ends = []
         for number, (name, part) in enumerate(lines):
             color = theme.series[number % len(theme.series)]
@@ -291,9 +220,9 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
                 marker=marks[number % len(marks)],
                 ms=4 if moments <= 40 else 0,
                 lw=1.8,
-                label=_short(name, 28),
+                label=short(name, 28),
             )
-            ends.append((float(part["members"].iloc[-1]), _short(name, 26), color))
+            ends.append((float(part["members"].iloc[-1]), short(name, 26), color))
         axes.set_ylabel("members")
         axes.set_ylim(bottom=0)
         axes.margins(y=0.1)
@@ -310,7 +239,7 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
             )
         if lines:
             axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        _thousands(axes.yaxis)
+        thousands(axes.yaxis)
         return figure
 
     said = [
@@ -329,30 +258,19 @@ def grants_by_space(audit: Audit, *, top: int = 25) -> Picture:
     note = f"{len(frame):,} spaces, {open_to_all:,} of them open to a whole class of people."
     if len(rest):
         note += f" Not shown: {len(rest):,} that name {int(rest['all'].sum()):,} together."
-    names = [_short(f"{key}  {name}") for key, name in zip(shown["space_key"], shown["space_name"], strict=True)]
+    names = [short(f"{key}  {name}") for key, name in zip(shown["space_key"], shown["space_name"], strict=True)]
     labels = ("groups", "single people", "everybody, or a class of people")
     hatches = ("", "////", "....")
 
     def draw(theme: Palette) -> Figure:
-        figure, axes = _figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Who do spaces name?", note)
+        figure, axes = new_figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Who do spaces name?", note)
         values = [shown[kind].to_numpy() for kind in kinds]
-        _bars(axes, theme, names, tuple(zip(labels, values, range(3), hatches, strict=True)))
+        draw_bars(axes, theme, names, tuple(zip(labels, values, range(3), hatches, strict=True)))
         axes.set_xlabel("named in the space's permissions")
         return figure
 
     first = f"{shown['space_key'].iloc[0]} names the most ({shown['all'].iloc[0]:,}). " if len(shown) else ""
     return Picture("Who do spaces name?", f"Bars for {len(shown)} spaces. {first}{note}", draw)
-
-
-def _nothing(title: str) -> Picture:
-    words = "There are no memberships to draw."
-
-    def draw(theme: Palette) -> Figure:
-        figure, axes = _figure(theme, 6.0, 1.6, title, words)
-        axes.set_axis_off()
-        return figure
-
-    return Picture(title, f"An empty picture. {words}", draw)
 
 
 def overview(audit: Audit) -> tuple[Picture, ...]:
@@ -382,86 +300,3 @@ def _chosen(audit: Audit, groups: Sequence[str] | None, top: int) -> tuple[list[
         name, group_id = audit.session.rows("SELECT name, group_id FROM groups WHERE group_no = $n", {"n": number})[0]
         made.append((number, str(name), str(group_id)))
     return made, total
-
-
-def _short(name: str, longest: int = _LONGEST) -> str:
-    """Return `name` as a label: one line, no control or direction marks, no formula for matplotlib."""
-    plain = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", name))
-    plain = " ".join(plain.split())
-    if len(plain) > longest:
-        plain = plain[: longest - 1].rstrip() + "…"
-    return plain.replace("$", r"\$")
-
-
-def _figure(
-    theme: Palette, width: float, height: float, title: str, note: str, *, rows: Any = None, wrap: int = 92
-) -> tuple[Figure, Any]:
-    import textwrap
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme.paper)
-    FigureCanvasAgg(figure)
-    axes: Any = figure.subplots(len(rows), 1, height_ratios=rows) if rows else figure.subplots()
-    figure.suptitle(
-        "\n".join(textwrap.wrap(title, wrap)), x=0.02, ha="left", fontsize=12, fontweight="bold", color=theme.ink
-    )
-    if note:
-        figure.supxlabel(
-            "\n".join(textwrap.wrap(note.replace("$", r"\$"), wrap)), x=0.02, ha="left", fontsize=9, color=theme.soft
-        )
-    for one in axes if rows else [axes]:
-        one.set_facecolor(theme.paper)
-        one.tick_params(colors=theme.ink, labelsize=9)
-        one.xaxis.label.set_color(theme.ink)
-        one.yaxis.label.set_color(theme.ink)
-        one.set_axisbelow(True)
-        for name, side in one.spines.items():
-            side.set_color(theme.grid)
-            side.set_visible(name in ("left", "bottom"))
-    return figure, axes
-
-
-def _bars(axes: Axes, theme: Palette, names: list[str], parts: tuple[tuple[str, np.ndarray, int, str], ...]) -> None:
-    import numpy as np
-
-    places = np.arange(len(names))
-    left = np.zeros(len(names))
-    for label, values, color, hatch in parts:
-        if color and not values.sum():
-            continue
-        axes.barh(
-            places,
-            values,
-            left=left,
-            height=0.7,
-            color=theme.series[color],
-            hatch=hatch,
-            label=label,
-            edgecolor=theme.paper,
-            linewidth=0.4,
-        )
-        left = left + values
-    for place, value in zip(places, left, strict=True):
-        axes.text(float(value), float(place), f" {int(value):,}", va="center", fontsize=8, color=theme.ink)
-    axes.set_yticks(places, names)
-    axes.set_ylim(max(len(names), 4) - 0.4, -0.6)
-    axes.grid(visible=True, axis="x", color=theme.grid, lw=0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.margins(x=0.1)
-    _thousands(axes.xaxis)
-    _legend(axes, theme)
-
-
-def _thousands(axis: Any) -> None:
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
-    axis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-
-
-def _legend(axes: Axes, theme: Palette) -> None:
-    handles, _ = axes.get_legend_handles_labels()
-    if len(handles) > 1:
-        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="lower right")

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from spokekit.audit import Audit, Findings, Frames, export, plots
+from spokekit.audit.picture import Picture, short
 from spokekit.errors import InputError, NotFound
 from tests.audit.worlds import SITE, TABLES, account, four_days, frames_of, group_id, world
 
@@ -207,7 +208,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
 # -- pictures --------------------------------------------------------------------------------------------------
 
 
-def pixels(picture: plots.Picture, *, dark: bool) -> np.ndarray:
+def pixels(picture: Picture, *, dark: bool) -> np.ndarray:
     from matplotlib.image import imread
 
     return np.asarray(imread(io.BytesIO(picture.png(dark=dark)))[:, :, :3])
@@ -248,8 +249,8 @@ def test_labels_stay_inside_their_pictures_and_run_no_formula() -> None:
     for picture in (plots.group_sizes(audit), plots.overlap(audit), plots.combinations(audit)):
         edge = pixels(picture, dark=False)
         assert edge[:, :2].min() > 0.9 and edge[:, -2:].min() > 0.9, "nothing runs over the edge"
-    assert plots._short("a\u202eb\nc") == "a b c"
-    assert len(plots._short("x" * 200)) == 34
+    assert short("a\u202eb\nc") == "a b c"
+    assert len(short("x" * 200)) == 34
     with pytest.raises(InputError, match="More than 12 groups"):
         plots.combinations(Audit.of_frames(frames_of()), frames_of().groups["group_id"].to_list())
 
