@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
 from spokekit._home import write_private
+from spokekit.connections.store import storable
 from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ _ACCOUNT_COLUMNS = ("account_id", "accountid", "account", "email", "e_mail", "em
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _DELIMITERS = (",", ";", "\t", "|")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_HEADER = 10_000
+_LONGEST = 320
+# What web pages leave at the ends of what is copied from them, and is no part of an id or a name.
+_BLANK = " \u00a0\u200b\u2060\ufeff"
+_UNKEPT = frozenset(("Cc", "Cs"))
+_UNSEEN = _UNKEPT | {"Cf"}
 _MAIL = re.compile(r"[^\s<>,;|\"']+@[^\s<>,;|\"']+")
 
 
@@ -84,7 +92,7 @@ def read_csv(source: str | Path | bytes, *, group: str = "", name: str = "") -> 
         data = _content(path, called)
     if len(data) > MAX_BYTES:
         raise InputError(
-            f"{called} has {len(data) / 1e6:,.0f} MB; a list may have {MAX_BYTES / 1e6:,.0f} MB.",
+            f"{called} has more than {MAX_BYTES / 1e6:,.0f} MB.",
             field="file",
             likely="Probably it holds more than a list of groups and accounts.",
             hint="Keep the columns group_id and account_id alone, or split the file.",
@@ -114,7 +122,7 @@ def from_pasted(text: str, group: str) -> WishList:
         mails = _MAIL.findall(line)
         words = mails if mails and "<" in line else re.split(r"[\s,;|]+", line)
         for word in words:
-            account = word.strip("\"'<>")
+            account = word.strip(f"{_BLANK}\"'<>")
             if account and account.casefold() not in _ACCOUNT_COLUMNS:
                 wishes.append(_wish(group, account, number, ""))
     if not wishes:
@@ -127,8 +135,15 @@ def from_pasted(text: str, group: str) -> WishList:
 
 
 def for_accounts(group: str, accounts: Iterable[str]) -> WishList:
-    """Make a list from accounts chosen by hand, for one group."""
-    return WishList(tuple(Wish(group, account) for account in accounts), (), "a selection")
+    """Make a list from accounts chosen by hand, for one group; raises `InputError` when one of them is no text."""
+    chosen = list(accounts)
+    strange = next((account for account in chosen if not isinstance(account, str)), None)
+    if any(not isinstance(account, str) for account in chosen):
+        raise InputError(
+            f"{strange!r} is neither an account id nor an address.", field="accounts", hint="Give each of them as text."
+        )
+    wishes = tuple(_wish(group, account, number, "", "Entry") for number, account in enumerate(chosen, start=1))
+    return WishList(wishes, (), "a selection")
 
 
 def to_csv(frame: pd.DataFrame, path: str | Path | None = None) -> str:
@@ -159,7 +174,9 @@ def _cell(value: Any) -> Any:
 
 def _content(path: Path, called: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # One more than is allowed: what is longer, or never ends, is not read to its end to find that out.
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.", field="file", hint="Check the name and the folder.") from None
     except OSError as error:
@@ -176,9 +193,12 @@ def _decode(data: bytes, called: str, notes: list[str]) -> str:
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             try:
-                return data.decode(encoding)
+                text = data.decode(encoding)
             except UnicodeDecodeError:
+                data = data.removeprefix(_BOMS[0][0])
                 break
+            if "\0" not in text:
+                return text
     if b"\0" in data:
         raise InputError(f"{called} is not a text file.", field="file", hint="A CSV is needed.")
     try:
@@ -206,7 +226,7 @@ def _delimiter(text: str, notes: list[str]) -> tuple[str, str, int]:
     header = next((line for line in lines if line.strip(' \t\r,;|"')), "")
     best, most = ",", (-1, -1)
     for delimiter in _DELIMITERS:
-        cells = [_column(cell) for cell in next(csv.reader([header], delimiter=delimiter), [])]
+        cells = [_column(cell) for cell in next(csv.reader([header[:_HEADER]], delimiter=delimiter), [])]
         known = sum(cell in _GROUP_COLUMNS or cell in _ACCOUNT_COLUMNS for cell in cells)
         if (known, len(cells)) > most and (len(cells) > 1 or known):
             best, most = delimiter, (known, len(cells))
@@ -291,38 +311,48 @@ def _line(
 
     wanted, account = (first(groups) if groups else "") or group, first(accounts)
     said = cells[action].strip().casefold() if action is not None and action < len(cells) else ""
+    problem = ""
     if len(cells) > width and any(cell.strip() for cell in cells[width:]):
         problem = (
             f"{unit} {line} has {len(cells)} cells, the header {width}: probably a separator stands in a name "
             "without quotation marks."
         )
-        return Wish(wanted, account, line, said, problem)
-    if not wanted:
-        return Wish("", account, line, said, f"{unit} {line} names no group.")
-    return _wish(wanted, account, line, said, unit)
+    elif not wanted:
+        problem = f"{unit} {line} names no group."
+    return _wish(wanted, account, line, said, unit, problem)
 
 
-def _wish(group: str, account: str, line: int, action: str, unit: str = "Line") -> Wish:
-    problem = ""
-    if not account:
+def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", problem: str = "") -> Wish:
+    """Make the wish of a line; one that can never be fulfilled gets its problem, cut to what can be shown and kept."""
+    if problem:
+        pass
+    elif not account:
         problem = f"{unit} {line} names no account."
     elif account.startswith(_FORMULA):
         problem = f"{unit} {line} has a formula where an account belongs; it was not run."
-    elif len(account) > 320 or any(ord(sign) < 32 for sign in account):
-        problem = f"{unit} {line} has an account that cannot be one: too long, or with control characters."
+    elif len(account) > _LONGEST or _odd(account, _UNSEEN):
+        problem = f"{unit} {line} has an account that cannot be one: too long, or with characters that nobody sees."
+    elif len(group) > _LONGEST or _odd(group, _UNKEPT):
+        problem = f"{unit} {line} has a group that cannot be one: too long, or with control characters."
+    if problem:
+        group, account = storable(group[:_LONGEST]), storable(account[:_LONGEST])
     return Wish(group, account, line, action, problem)
 
 
+def _odd(text: str, kinds: frozenset[str]) -> bool:
+    return any(unicodedata.category(sign) in kinds for sign in text)
+
+
 def _unguard(cell: str) -> str:
-    text = cell.strip(" \u00a0")
+    text = cell.strip(_BLANK)
     # Our own CSV puts an apostrophe before such names; reading it back must give the name.
-    if text.startswith("'") and text[1:].lstrip(" \u00a0").startswith(_FORMULA):
+    if text.startswith("'") and text[1:].lstrip(_BLANK).startswith(_FORMULA):
         return text[1:]
     return text
 
 
 def _column(cell: str) -> str:
-    return re.sub(r"[\s_-]+", "_", cell.strip(" \t\r\"'\ufeff\u00a0").casefold())
+    return re.sub(r"[\s_-]+", "_", cell.strip(f"{_BLANK}\t\r\"'").casefold())
 
 
 def _too_many(called: str, rows: int, field: str) -> InputError:

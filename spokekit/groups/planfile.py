@@ -15,7 +15,7 @@ from typing import Any
 
 from spokekit._home import write_private
 from spokekit.errors import NotFound, PlanError
-from spokekit.groups.plan import Plan, Row
+from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
 from spokekit.groups.present import Footing, Place
 from spokekit.groups.preview import Cost, Preview, Seats
 
@@ -111,18 +111,19 @@ def loads(data: bytes | str, name: str = "The file") -> Preview:
         raise changed
     try:
         preview = _preview(content)
+        told = content["fingerprint"]
+        if preview.fingerprint != told:
+            raise changed
     except (KeyError, TypeError, ValueError, AttributeError):
         raise changed from None
-    if preview.fingerprint != content["fingerprint"]:
-        raise changed
     return preview
 
 
 def _preview(content: dict[str, Any]) -> Preview:
     plan = Plan(
-        mode=content["mode"],
-        only=content["only"],
-        rows=tuple(Row(*map(_text, row)) for row in content["rows"]),
+        mode=_one_of(content["mode"], "add", "remove", "sync", "undo"),
+        only=_one_of(content["only"], "", "add-only", "remove-only"),
+        rows=tuple(map(_row, content["rows"])),
         ground={
             item["group_id"]: Footing(
                 _text(item["group_id"]),
@@ -133,14 +134,43 @@ def _preview(content: dict[str, Any]) -> Preview:
             )
             for item in content["ground"]
         },
-        place=Place(**content["place"]),
-        by=content["by"],
-        made_at=datetime.fromisoformat(content["made_at"]),
-        notes=tuple(content["notes"]),
-        undo_of=content["undo_of"],
+        place=Place(**{name: _text(value) for name, value in content["place"].items()}),
+        by=_text(content["by"]),
+        made_at=_moment(content["made_at"]),
+        notes=tuple(map(_text, content["notes"])),
+        undo_of=_text(content["undo_of"]),
     )
     said = content["preview"]
-    return Preview(plan, Seats(**said["seats"]), Cost(**said["cost"]), tuple(said["dangers"]))
+    cost = Cost(**{name: _number(value) for name, value in said["cost"].items()})
+    seats = Seats(**{name: _number(value) for name, value in said["seats"].items()})
+    return Preview(plan, seats, cost, tuple(map(_text, said["dangers"])))
+
+
+def _one_of(value: Any, *allowed: str) -> Any:
+    if value not in allowed:
+        raise ValueError("not one of those allowed")
+    return value
+
+
+def _row(cells: list[Any]) -> Row:
+    row = Row(*map(_text, cells))
+    # What is neither of the two would be carried out as a removal.
+    _one_of(row.action, "add", "remove")
+    _one_of(row.status, PLANNED, ALREADY, REFUSED)
+    return row
+
+
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(_text(text))
+    if moment.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return moment
+
+
+def _number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError("a number is expected")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spokekit.errors import InputError
 from spokekit.groups import csvfile
-from spokekit.groups.csvfile import Wish, from_frame, from_pasted, read_csv, to_csv
+from spokekit.groups.csvfile import Wish, for_accounts, from_frame, from_pasted, read_csv, to_csv
 
 GOOD = (Wish("g-1", "a-1", 2), Wish("g-1", "a-2", 3))
 
@@ -57,14 +57,56 @@ def test_line_numbers_are_those_of_an_editor_even_below_a_cell_with_a_line_break
         (b"PK\x03\x04rest", "Excel workbook"),
         (b"group_id,account_id\ng\x00,a\n", "not a text file"),
         (b"group_id,account_id\ng-1,\x81\x8d\n", "neither UTF-8 nor Windows-1252"),
+        ("group_id,account_id\ng-1,a-1\n".encode("utf-32"), "not a text file"),
+        (b"group_id," + b"a" * 10_000_000, "breaks off in the record that starts at line 1"),
+        (b"group_id,account_id\n" + b'"' * 9_000_001, "breaks off in the record that starts at line 2"),
+        (b"," * 9_000_000 + b"\n", "is empty"),
     ],
-    ids=["empty", "blank", "header-only", "no-group", "no-account", "twice", "quote", "xlsx", "nul", "encoding"],
+    ids=[
+        *("empty", "blank", "header-only", "no-group", "no-account", "twice", "quote", "xlsx", "nul", "encoding"),
+        *("utf-32", "one-line-of-10-mb", "quotes", "commas"),
+    ],
 )
 def test_a_file_that_cannot_be_used_says_why(data: bytes, sentence: str) -> None:
     with pytest.raises(InputError) as caught:
         read_csv(data, name="list.csv")
     assert sentence in str(caught.value)
     assert "list.csv" in str(caught.value)
+
+
+def test_what_a_web_page_leaves_at_the_ends_and_a_broken_mark_do_no_harm() -> None:
+    read = read_csv("\u200bgroup_id,account_id\ng-1,\u200ba-1\u00a0\n g-1\ufeff,a-2\n".encode())
+    assert read.wishes == GOOD
+    assert [w.account for w in from_pasted("\u200ba-1\u2060\na-2", "g-1").wishes] == ["a-1", "a-2"]
+    broken = read_csv(b"\xef\xbb\xbfgroup_id,account_id,name\ng-1,a-1,B\xfcro\ng-1,a-2,x\n")
+    assert broken.wishes == GOOD
+    assert "Windows-1252" in broken.notes[0]
+
+
+def test_half_a_character_is_a_bad_line_and_the_plan_goes_on() -> None:
+    """A browser can send one in a pasted list; no request and no fingerprint can carry it."""
+    for read in (
+        from_pasted("a\ud800\na-2", "g-1"),
+        from_frame(pd.DataFrame({"group_id": ["g-1", "g-1"], "account_id": ["a\ud800", "a-2"]}, dtype=object)),
+        for_accounts("g-1", ["a\ud800", "a-2"]),
+        for_accounts("g-1\udc00", ["a-2"]),
+    ):
+        assert "cannot be one" in read.wishes[0].problem
+        for wish in read.wishes:
+            (wish.group + wish.account).encode()
+    for strange in ([None], ["a-1", 5], [float("nan")]):
+        with pytest.raises(InputError, match="neither an account id nor an address"):
+            for_accounts("g-1", strange)  # type: ignore[arg-type]
+
+
+def test_a_file_that_never_ends_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="more than 64 MB"):
+        read_csv("/dev/zero")
+    sparse = tmp_path / "list.csv"
+    with sparse.open("wb") as file:
+        file.truncate(50_000_000_000)
+    with pytest.raises(InputError, match=r"list\.csv has more than 64 MB"):
+        read_csv(sparse)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -81,6 +123,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (",a-1", "Line 2 names no group"),
         ("g-1,a-1,Lovelace, Ada", "Line 2 has 4 cells, the header 3"),
         ("g-1," + "a" * 400, "cannot be one"),
+        ("g-1,a\u200b1", "characters that nobody sees"),
+        ("g-1,\u202ea-1", "characters that nobody sees"),
+        ('"g\x071",a-1', "a group that cannot be one"),
+        ("g" * 400 + ",a-1", "a group that cannot be one"),
     ],
 )
 def test_a_bad_line_is_kept_with_its_reason(line: str, sentence: str) -> None:
@@ -116,7 +162,9 @@ def test_pasted_text_in_any_shape() -> None:
         from_pasted(" \n ", "g-1")
 
 
-_cell = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).map(str.strip).filter(bool)
+_cell = (
+    st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf")), min_size=1, max_size=12).map(str.strip).filter(bool)
+)
 
 
 @given(st.lists(st.tuples(_cell, _cell), min_size=1, max_size=8))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -295,12 +296,61 @@ def test_an_edited_plan_file_is_refused(tmp_path: Path, change: Callable[[str], 
 def test_a_resealed_forgery_is_still_no_plan_when_its_fingerprint_is_wrong(tmp_path: Path) -> None:
     content = json.loads(planfile.dumps(preview(plan("add", ("writers", "cleo")))))
     content["rows"][0][2] = "ada"
-    del content["seal"]
-    content["seal"] = planfile._seal(content)
     with pytest.raises(PlanError, match="was changed"):
-        planfile.loads(json.dumps(content))
+        planfile.loads(_sealed(content))
     with pytest.raises(NotFound):
         planfile.load(tmp_path / "nowhere.json")
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    content.pop("seal", None)
+    content["seal"] = planfile._seal(content)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("rows", 0, 4), "ADD"),
+        (("rows", 0, 6), "done"),
+        (("rows", 0), ["writers"]),
+        (("rows", 0, 2), "a\ud800"),
+        (("mode",), "replace" * 20),
+        (("only",), ["add-only"]),
+        (("made_at",), "2026-01-01T00:00:00"),
+        (("made_at",), 5),
+        (("place", "site"), None),
+        (("place",), []),
+        (("by",), {"x": 1}),
+        (("notes",), [1]),
+        (("ground", 0, "members"), [None]),
+        (("ground",), {}),
+        (("preview", "dangers"), [["x"]]),
+        (("preview", "cost", "points"), "many"),
+        (("preview", "seats", "taken"), [1]),
+        (("preview",), None),
+        (("fingerprint",), None),
+    ],
+)
+def test_a_file_with_a_good_seal_and_senseless_content_is_refused_in_a_sentence(
+    path: tuple[str | int, ...], value: object
+) -> None:
+    content = json.loads(planfile.dumps(preview(plan("add", ("writers", "cleo")))))
+    inside: Any = content
+    for step in path[:-1]:
+        inside = inside[step]
+    inside[path[-1]] = value
+    with pytest.raises(PlanError, match="was changed after it was written"):
+        planfile.loads(_sealed(content))
+
+
+@pytest.mark.parametrize("forged", [{"action": "ADD"}, {"action": ""}, {"status": "done"}, {"status": "Planned"}])
+def test_a_forged_row_is_refused_though_seal_and_fingerprint_are_right(forged: dict[str, str]) -> None:
+    """What is neither add nor remove must not be taken for one of them."""
+    made = plan("add", ("writers", "cleo"))
+    text = planfile.dumps(preview(replace(made, rows=(replace(made.rows[0], **forged),))))
+    with pytest.raises(PlanError, match="was changed"):
+        planfile.loads(text)
 
 
 def test_age_is_counted_from_the_reading() -> None:
