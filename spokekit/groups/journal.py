@@ -244,12 +244,19 @@ class Journal:
             ours = {(group_id, account_id): seq for group_id, account_id, seq in own}
             cloud_id = connection.execute(sa.select(t.c.cloud_id).where(t.c.apply_id == apply_id).limit(1)).scalar_one()
             rows = connection.execute(
-                sa.select(t.c.group_id, t.c.account_id, t.c.apply_id, t.c.seq)
+                sa.select(t.c.group_id, t.c.account_id, t.c.apply_id, t.c.seq, t.c.event, t.c.status)
                 .where(t.c.seq > min(ours.values(), default=0), t.c.apply_id != apply_id, t.c.cloud_id == cloud_id)
-                .where(t.c.event == ROW_ENDED, t.c.status == DONE)
+                .where(t.c.event.in_((ROW_STARTED, ROW_ENDED)))
                 .order_by(t.c.seq)
             ).all()
-        return {(group, account): by for group, account, by, seq in rows if seq > ours.get((group, account), seq)}
+        found: dict[tuple[str, str], str] = {}
+        sent: dict[tuple[str, str, str], int] = {}
+        for group_id, account_id, by, seq, what, status in rows:
+            if what == ROW_STARTED:
+                sent[group_id, account_id, by] = seq
+            elif status == DONE and sent.get((group_id, account_id, by), 0) > ours.get((group_id, account_id), seq):
+                found[group_id, account_id] = by
+        return found
 
     def entries(self, apply_id: str | None = None) -> pd.DataFrame:
         """Return the journal as a frame, one line an entry, oldest first.

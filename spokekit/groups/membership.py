@@ -167,6 +167,8 @@ class Membership:
         InputError
             The list cannot be used as a whole. A bad line is no error: its row is refused, with the reason.
         """
+        if mode not in ("add", "remove", "sync"):
+            raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
         wishes = _wishes(source, group)
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
