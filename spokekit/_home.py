@@ -8,6 +8,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,15 +59,17 @@ def nothing_kept(environ: Mapping[str, str]) -> bool:
 
 
 _passing: dict[int, Path] = {}
+_passing_lock = threading.Lock()
 
 
 def _of_this_process() -> Path:
     # A forked child is another process: it must not remove its parent's folder, nor share it.
     mine = os.getpid()
-    if mine not in _passing:
-        _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
-        atexit.register(_remove, mine)
-    return _passing[mine]
+    with _passing_lock:
+        if mine not in _passing:
+            _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
+            atexit.register(_remove, mine)
+        return _passing[mine]
 
 
 def _remove(owner: int) -> None:
