@@ -20,6 +20,7 @@ grant_history       the columns of grants, since, until
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from spokekit.audit.numbering import number
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
     from spokekit.audit.snapshots import Snapshot
 
@@ -52,6 +54,10 @@ _HISTORY_OF = {
     "users": "user_history",
     "grants": "grant_history",
 }
+# From this question with names on, the ids are kept in memory (40 MB for 500,000 people and 200,000 groups): most of
+# the time of such a question goes into reading them, and whoever asks twice asks on.
+KEEP_IDS_AT = 2
+_NAMED = re.compile(r"groups|users|spaces|group_history|user_history")
 
 
 class Session:
@@ -65,6 +71,7 @@ class Session:
 
         self._session = duckdb.connect()
         self._turn = threading.Lock()
+        self._with_names = 0
         if isinstance(source, Frames):
             self._from_frames(source)
         else:
@@ -72,8 +79,7 @@ class Session:
 
     def arrow(self, text: str, params: dict[str, Any] | None = None) -> pa.Table:
         """Run `text` and return an Arrow table; ``$name`` in it stands for ``params["name"]``."""
-        with self._turn:
-            cursor = self._session.cursor()
+        cursor = self._cursor(text)
         # A relation, not execute(): there the rows are copied once more on their way to Arrow, and DuckDB 2 warns.
         # And not .df(): with pandas 3 it uses what pandas 4 will not have.
         return cursor.sql(text, params=params or {}).to_arrow_table()
@@ -85,15 +91,13 @@ class Session:
 
     def rows(self, text: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run `text` and return its rows."""
-        with self._turn:
-            cursor = self._session.cursor()
+        cursor = self._cursor(text)
         found: list[tuple[Any, ...]] = cursor.execute(text, params or {}).fetchall()
         return found
 
     def matching(self, text: str, wanted: pa.Table) -> pd.DataFrame:
         """Run ``text (SELECT wanted FROM ...)`` with the one column of `wanted`, however long it is."""
-        with self._turn:
-            cursor = self._session.cursor()
+        cursor = self._cursor(text)
         cursor.register("wanted_rows", wanted)
         made: pd.DataFrame = cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table().to_pandas()
         return made
@@ -101,6 +105,16 @@ class Session:
     def close(self) -> None:
         """Let go of the session."""
         self._session.close()
+
+    def _cursor(self, text: str) -> DuckDBPyConnection:
+        with self._turn:
+            self._with_names += _NAMED.search(text) is not None
+            if self._with_names == KEEP_IDS_AT:
+                self._with_names += 1
+                for kind in self._files_of_ids:
+                    self._session.execute(f"CREATE TABLE {kind}_ids_kept AS SELECT * FROM {kind}_ids")
+                    self._session.execute(f"CREATE OR REPLACE VIEW {kind}_ids AS SELECT * FROM {kind}_ids_kept")
+            return self._session.cursor()
 
     def _from_frames(self, frames: Frames) -> None:
         import numpy as np
@@ -133,7 +147,9 @@ class Session:
         import pyarrow.parquet as pq
 
         def files(kind: str) -> str:
-            return "read_parquet([" + ", ".join(_quoted(path) for path in snapshot.paths(kind)) + "])"
+            # DuckDB takes the first file for a typical one. The oldest may be a merged one with half of the history:
+            # a plan for 25 such files puts the large table of a join where the small one belongs.
+            return "read_parquet([" + ", ".join(_quoted(path) for path in reversed(snapshot.paths(kind))) + "])"
 
         now = {name: files(name) for name in TABLES}
         if "first_walk" not in pq.read_schema(snapshot.paths("coverage")[0]).names:
@@ -167,16 +183,16 @@ class Session:
             "INSERT INTO moments SELECT unnest($n), unnest($t), unnest($c)",
             {"n": [m[0] for m in moments], "t": [m[1] for m in moments], "c": [m[2] for m in moments]},
         )
-        for kind, source in ids.items():
-            if source != f"{kind}_ids":
-                run(f"CREATE VIEW {kind}_ids AS SELECT * FROM {source}")
+        self._files_of_ids = [kind for kind, source in ids.items() if source != f"{kind}_ids"]
+        for kind in self._files_of_ids:
+            run(f"CREATE VIEW {kind}_ids AS SELECT * FROM {ids[kind]}")
         for name, columns in TABLES.items():
             listed = ", ".join(f"r.{column}" for column in columns)
             with_id = name in IDS
             if with_id:
                 column, id_column = IDS[name]
                 listed = listed.replace(f"r.{column}", f"r.{column}, i.{id_column}", 1)
-            join = f" JOIN {ids[name]} i USING ({IDS[name][0]})" if with_id else ""
+            join = f" JOIN {name}_ids i USING ({IDS[name][0]})" if with_id else ""
             rows, past = now[name], ended.get(name, "")
             if name in _HISTORY_OF:
                 old = f" UNION ALL SELECT {listed}, r.since, r.until FROM {past} r{join}" if past else ""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,26 @@ def test_frames_are_checked_when_they_come_in() -> None:
     audit = Audit.of_frames({"memberships": stranger})
     answer = audit.ask("members-of-groups")
     assert answer[["group_name", "person"]].values.tolist() == [["g", "a"]]
+
+
+def test_answers_are_the_same_however_often_one_asks_and_from_however_many_threads(tmp_path: Path) -> None:
+    """Ids move into memory with the second question; nothing of that may show."""
+    newest = four_days(tmp_path).source
+    asked = ("changes-since", "changed-groups", "members-of-groups", "changed-grants")
+
+    def answers(audit: Audit) -> list[Any]:
+        return [audit.ask(name, **({"days": 30} if "change" in name else {})) for name in asked]
+
+    for at in (None, 3):
+        once = [Audit.of_snapshot(newest, at=at).ask(n, **({"days": 30} if "change" in n else {})) for n in asked]
+        assert sum(map(len, once)) > 300
+        audit = Audit.of_snapshot(newest, at=at)
+        with ThreadPoolExecutor(4) as pool:
+            many = list(pool.map(answers, [audit] * 4))
+        for got in [*many, answers(audit)]:
+            for one, other in zip(once, got, strict=True):
+                pd.testing.assert_frame_equal(one, other)
+        assert audit.session.rows("SELECT COUNT(*) FROM duckdb_tables() WHERE table_name LIKE '%_ids_kept'") == [(3,)]
 
 
 def test_importing_the_package_is_light() -> None:

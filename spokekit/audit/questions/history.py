@@ -6,15 +6,14 @@ from spokekit.audit.registry import BETWEEN, NOT_THE_ACTOR, Param, question
 
 _WHO = "u.display_name AS person, u.account_id"
 _STILL = 2_147_483_647
-# A person or group that is gone now still has a name: the last one that was known.
-_LAST_USER = (
-    "(SELECT * FROM user_history h WHERE h.until = (SELECT MAX(k.until) FROM user_history k"
-    " WHERE k.user_no = h.user_no))"
-)
-_LAST_GROUP = (
-    "(SELECT * FROM group_history h WHERE h.until = (SELECT MAX(k.until) FROM group_history k"
-    " WHERE k.group_no = h.group_no))"
-)
+_GROUPS_OF_PERSON = "SELECT group_no FROM membership_history WHERE user_no = $person"
+
+
+def _last(table: str, number: str, which: str) -> str:
+    """Return the last that was known of the groups or people `which`: whoever is gone now still has a name."""
+    return f"""(SELECT h.* FROM {table} h
+                JOIN (SELECT {number}, MAX(until) AS until FROM {table} WHERE {number} IN ({which}) GROUP BY {number}) k
+                  ON k.{number} = h.{number} AND k.until = h.until)"""
 
 
 def _told(table: str, number: str, columns: str) -> str:
@@ -55,7 +54,8 @@ def membership_dates(person: int) -> str:
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
                a.taken_at AS not_seen_before, e.taken_at AS gone_by, m.until = {_STILL} AS still_there
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
-        JOIN {_LAST_USER} u ON u.user_no = m.user_no JOIN {_LAST_GROUP} g ON g.group_no = m.group_no
+        JOIN {_last("user_history", "user_no", "$person")} u ON u.user_no = m.user_no
+        JOIN {_last("group_history", "group_no", _GROUPS_OF_PERSON)} g ON g.group_no = m.group_no
         JOIN moments b ON b.number = m.since
         JOIN (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
               GROUP BY n.number) p ON p.number = m.since
@@ -89,7 +89,7 @@ def ever_had_access(person: int) -> str:
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
         JOIN group_history g ON g.group_no = m.group_no AND (g.for_users OR g.for_admins)
              AND g.since < m.until AND m.since < g.until
-        JOIN {_LAST_USER} u ON u.user_no = m.user_no
+        JOIN {_last("user_history", "user_no", "$person")} u ON u.user_no = m.user_no
         JOIN moments b ON b.number = CASE WHEN m.since > g.since THEN m.since ELSE g.since END
         LEFT JOIN moments e ON e.number = CASE WHEN m.until < g.until THEN m.until ELSE g.until END
         ORDER BY b.taken_at, g.name, g.group_id"""
@@ -130,7 +130,7 @@ def changes_since(days: int, group: int | None) -> str:
              x AS (
             SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
             LEFT JOIN l ON l.group_no = m.group_no AND l.first_walk = m.since
-            WHERE m.since > $days {only} AND l.group_no IS NULL
+            WHERE m.since > $days AND m.until > $days {only} AND l.group_no IS NULL
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
             WHERE m.until > $days AND m.until < {_STILL} {only})
         SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
@@ -200,7 +200,8 @@ def changed_grants(days: int) -> str:
                COALESCE(g.name, u.display_name, x.principal_id) AS principal, x.principal_id, x.operation, x.target,
                x.role, t.taken_at AS seen_at
         FROM x JOIN moments t ON t.number = x.at LEFT JOIN spaces s ON s.space_no = x.space_no
-        LEFT JOIN {_LAST_GROUP} g ON g.group_no = x.group_no LEFT JOIN {_LAST_USER} u ON u.user_no = x.user_no
+        LEFT JOIN {_last("group_history", "group_no", "SELECT group_no FROM x")} g ON g.group_no = x.group_no
+        LEFT JOIN {_last("user_history", "user_no", "SELECT user_no FROM x")} u ON u.user_no = x.user_no
         ORDER BY t.taken_at, space_key, x.change, principal, x.principal_id, x.operation, x.target, x.role"""
 
 
@@ -224,6 +225,6 @@ def membership_over_time(groups: tuple[int, ...]) -> str:
     chosen = ", ".join(str(int(group)) for group in groups)
     return f"""
         SELECT t.taken_at, g.name AS group_name, g.group_id, COUNT(m.user_no) AS members
-        FROM moments t JOIN {_LAST_GROUP} g ON g.group_no IN ({chosen})
+        FROM moments t CROSS JOIN {_last("group_history", "group_no", chosen)} g
         LEFT JOIN membership_history m ON m.group_no = g.group_no AND m.since <= t.number AND m.until > t.number
         GROUP BY t.taken_at, g.name, g.group_id ORDER BY g.name, g.group_id, t.taken_at"""
