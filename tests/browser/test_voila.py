@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("voila")
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+# Each page starts a kernel, which takes its time on a busy machine.
+SLOW = 20_000
 
 
 @pytest.fixture
@@ -85,7 +87,9 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         page = context.new_page()
         # A page that begins in the middle says where the whole way is.
         page.goto(f"{voila}/04-add-confluence-groups.ipynb")
-        expect(page.locator("body")).to_contain_text("“Get the OAuth token” comes first. The page one-page.ipynb")
+        expect(page.locator("body")).to_contain_text(
+            "“Get the OAuth token” comes first. The page one-page.ipynb", timeout=SLOW
+        )
         page.get_by_role("link", name="Go the whole way on one page").click()
 
         form = part(page, "Configure the connection")
@@ -99,7 +103,7 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         consent.close()
         form.get_by_label("Address").fill(callbacks[0])
         form.get_by_label("Address").press("Enter")
-        expect(form).to_contain_text("Connected to Northwind Practice")
+        expect(form).to_contain_text("Connected to Northwind Practice", timeout=SLOW)
 
         picker = part(page, "Add Confluence groups")
         picker.get_by_label("Available", exact=True).select_option(index=0)
@@ -108,18 +112,20 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         walk = part(page, "Walk the site")
         walk.get_by_role("button", name="What will it cost?").click()
         walk.get_by_role("button", name="Start the walk").click()
-        expect(walk).to_contain_text("Complete:")
+        expect(walk).to_contain_text("Complete:", timeout=SLOW)
         ask = part(page, "Ask")
         ask.get_by_role("button", name="Ask", exact=True).click()
-        expect(ask.locator("table")).to_be_visible()
-        expect(part(page, "Manage members").get_by_label("Members", exact=True).locator("option")).not_to_have_count(0)
+        expect(ask.locator("table")).to_be_visible(timeout=SLOW)
+        expect(part(page, "Manage members").get_by_label("Members", exact=True).locator("option")).not_to_have_count(
+            0, timeout=SLOW
+        )
         for secret in (site.client_secret, "code=", "access_token"):
             assert secret not in page.content()
 
         # The first visitor's page is still open.
         second = context.new_page()
         second.goto(f"{voila}/one-page.ipynb")
-        expect(part(second, "Where you are")).to_contain_text("in memory only")
+        expect(part(second, "Where you are")).to_contain_text("in memory only", timeout=SLOW)
         expect(part(second, "Configure the connection").get_by_label("OAuth client ID")).to_have_value("")
         assert "done" not in part(second, "Where you are").inner_text()
     finally:
