@@ -45,18 +45,24 @@ class Lease:
 
     def __enter__(self) -> Lease:
         t = leases_table
-        with self._store.write() as connection:
-            held = connection.execute(sa.select(t).where(t.c.apply_id == self.key)).mappings().one_or_none()
-            if held is not None and held["expires_at"] > datetime.now(UTC) and _lives(held["holder"]):
-                raise Conflict(
-                    "An apply is running on this site in another kernel or terminal.",
-                    hint="Let it end, or stop it there; then try again.",
-                    next_step="wait",
+        taken = Conflict(
+            "An apply is running on this site in another kernel or terminal.",
+            hint="Let it end, or stop it there; then try again.",
+            next_step="wait",
+        )
+        try:
+            with self._store.write() as connection:
+                held = connection.execute(sa.select(t).where(t.c.apply_id == self.key)).mappings().one_or_none()
+                if held is not None:
+                    if held["expires_at"] > datetime.now(UTC) and _lives(held["holder"]):
+                        raise taken
+                    # That one and no other: on a database server somebody may have taken it over since the look.
+                    connection.execute(t.delete().where(t.c.apply_id == self.key, t.c.holder == held["holder"]))
+                connection.execute(
+                    t.insert().values(apply_id=self.key, holder=self._holder, expires_at=datetime.now(UTC) + LASTS)
                 )
-            connection.execute(t.delete().where(t.c.apply_id == self.key))
-            connection.execute(
-                t.insert().values(apply_id=self.key, holder=self._holder, expires_at=datetime.now(UTC) + LASTS)
-            )
+        except sa.exc.IntegrityError:
+            raise taken from None
         _mine.add(self._holder)
         self._renewed = datetime.now(UTC)
         threading.Thread(target=self._keep, name="spokekit-lease", daemon=True).start()

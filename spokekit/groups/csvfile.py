@@ -340,7 +340,8 @@ def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", 
 
 
 def _odd(text: str, kinds: frozenset[str]) -> bool:
-    return any(unicodedata.category(sign) in kinds for sign in text)
+    # Nearly every text is printable, and that is told a hundred times as fast as each sign's kind.
+    return not text.isprintable() and any(unicodedata.category(sign) in kinds for sign in text)
 
 
 def _unguard(cell: str) -> str:

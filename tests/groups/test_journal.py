@@ -7,6 +7,7 @@ import io
 import json
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -171,6 +172,42 @@ def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store) -> None:
             connection.execute(leases_table.insert().values(apply_id=lease.key, holder=holder, expires_at=expires))
         try_it()
         assert told[-1] == outcome
+
+
+def test_of_many_who_want_a_lease_at_once_one_gets_it(store: Store) -> None:
+    Journal(store)
+    names = [f"{_lease.platform.node()}:4194399:gone", f"{_lease.platform.node()}:4194398:gone"]
+    for round_, gone in enumerate((None, *names)):
+        if gone:
+            # Whoever held it died: all see that at the same moment, and want to take it over.
+            with store.write() as connection:
+                expires = datetime.now(UTC) + _lease.LASTS
+                values = {"apply_id": Lease(store, f"site {round_}").key, "holder": gone, "expires_at": expires}
+                connection.execute(leases_table.insert().values(**values))
+        start, held, told = threading.Barrier(6), threading.Event(), []
+
+        def want(
+            start: threading.Barrier = start, held: threading.Event = held, told: list[str] = told, name: int = round_
+        ) -> None:
+            start.wait()
+            try:
+                with Lease(store, f"site {name}") as lease:
+                    told.append("taken")
+                    held.wait(10)
+                    lease.check()
+            except Conflict:
+                told.append("refused")
+
+        threads = [threading.Thread(target=want) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + 10
+        while len(told) < 6 and time.monotonic() < until:
+            time.sleep(0.01)
+        held.set()
+        for thread in threads:
+            thread.join(10)
+        assert sorted(told) == ["refused"] * 5 + ["taken"]
 
 
 def test_a_store_that_cannot_be_written_stops_before_the_call(tmp_path: Path) -> None:
