@@ -82,7 +82,7 @@ class MembershipEditor(MembershipForm):
         self._lines: MemberLines | None = None
         self._filling = False
         self._unfinished = ""
-        self._file: WishList | None = None
+        self._file: tuple[bytes, str] | None = None
         self._listen()
         self.remember(connection or "", action=self.action, only=self.only, pasted=self.pasted)
         self.guarded(self._choose_action)(self.action.value)
@@ -164,6 +164,8 @@ class MembershipEditor(MembershipForm):
     def _choose_group(self, group_id: str | None) -> None:
         if self._filling or not group_id:
             return
+        if group_id != self.group_id:
+            self._forget_members()
         self.group_id = group_id
         self.drop(quiet=True)
 
@@ -182,6 +184,14 @@ class MembershipEditor(MembershipForm):
                 self._offer(undo=False, resume=True)
 
         self.run(work, words="Reading the members", done=done)
+
+    def _forget_members(self) -> None:
+        """Empty the list: people of one group under the name of another, marks and all, would be removed from that."""
+        self._lines = None
+        self.members = None
+        self.value = ()
+        self.list.options = ()
+        self.count.value = self.table.value = ""
 
     def _take_members(self, frame: pd.DataFrame) -> None:
         before = self._lines
@@ -247,9 +257,9 @@ class MembershipEditor(MembershipForm):
         content, name = bytes(item["content"]), str(item["name"])
         # The content must not stay in the widget's state, which is saved in the notebook.
         self.upload.value = ()
-        self._file = read_csv(content, group=self.group_id, name=name)
-        notes = " ".join(self._file.notes)
-        self.file_line.value = line(f"{name}: {len(self._file.wishes):,} lines. {notes}")
+        read = read_csv(content, group=self.group_id, name=name)
+        self._file = content, name
+        self.file_line.value = line(f"{name}: {len(read.wishes):,} lines. {' '.join(read.notes)}")
         show(self.forget_file, True)
 
     def _no_file(self) -> None:
@@ -264,7 +274,9 @@ class MembershipEditor(MembershipForm):
                 raise InputError("Nobody is marked.", hint="Mark members in the list, or choose another action.")
             return for_accounts(self.group_id, self.value)
         if self._file is not None:
-            return self._file
+            # Read anew, since a file without groups means the one that is chosen now, not when it arrived.
+            content, name = self._file
+            return read_csv(content, group=self.group_id, name=name)
         if not self.pasted.value.strip():
             raise InputError("There is no list yet.", hint="Paste account ids or addresses, or upload a CSV.")
         return from_pasted(self.pasted.value, self.group_id)

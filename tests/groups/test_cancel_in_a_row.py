@@ -19,6 +19,7 @@ from spokekit.confluence.models import Progress
 from spokekit.errors import Cancelled
 from spokekit.groups.membership import Membership
 from spokekit.widgets import MembershipEditor
+from spokekit.widgets.base import forget_typed
 from tests.groups.test_membership import outsiders
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ def test_one_ctrl_c_ends_an_apply_on_a_dead_site(
 
 
 def test_cancel_in_the_editor_tells_what_became_of_it(registered: Workspace, site: PracticeSite) -> None:
+    forget_typed()
     editor = MembershipEditor(workspace=registered, pace=1000)
     editor.settled()
     editor.choose("marketing")
@@ -282,7 +284,7 @@ def test_cancel_in_the_editor_tells_what_became_of_it(registered: Workspace, sit
     editor.runner.cancel()
     editor.settled()
     assert time.monotonic() - began < 4
-    assert any(words.startswith("0 of 2 changes; ") and "UTC" in words for words in shown)
+    assert any(words.startswith("0 of 2 changes; ") and "UTC" in words for words in shown), shown
     assert editor.result is not None, "the site is gone, the result is not"
     assert [row.status for row in editor.result.rows] == ["unknown", "not done"]
     assert "press Read again" in editor.status

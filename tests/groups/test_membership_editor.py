@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spokekit.errors import NotFound
+from spokekit.errors import NotFound, SpokekitError
 from spokekit.widgets import MembershipEditor
 from spokekit.widgets.base import forget_typed
 
@@ -157,3 +157,57 @@ def test_nothing_registered_yet(connected: Workspace) -> None:
     editor.settled()
     assert "No group is registered yet" in editor.status
     assert "MembershipEditor" in repr(editor)
+
+
+def test_a_file_without_groups_means_the_group_that_is_shown_when_it_is_previewed(
+    editor: MembershipEditor, site: PracticeSite
+) -> None:
+    inside = set(site.world.member_ids("marketing")) | set(site.world.member_ids("procurement"))
+    new = [a for a in site.world.member_ids("legal-counsel") if a not in inside]
+    editor.action.value = "add"
+    upload(editor, f"account_id\n{new[0]}\n".encode())
+    editor.choose("procurement")
+    editor.settled()
+    editor.ask.click()
+    editor.settled()
+    assert [row.group for row in editor.preview.plan.rows] == ["procurement"]
+    assert "account_id" not in str(editor.upload.get_state()), "nothing of the file is in what a notebook saves"
+
+
+def test_marks_belong_to_the_group_in_which_they_were_made(editor: MembershipEditor, site: PracticeSite) -> None:
+    editor.mark(site.world.member_ids("marketing"))
+    shared = set(site.world.member_ids("marketing")) & set(site.world.member_ids("confluence-users"))
+    assert shared
+    editor.again.click()
+    editor.settled()
+    assert len(editor.value) == len(site.world.member_ids("marketing")), "reading again keeps them"
+    editor.choose("confluence-users")
+    editor.settled()
+    assert editor.value == ()
+    editor.ask.click()
+    assert "Nobody is marked" in editor.status
+    editor.mark([site.world.member_ids("confluence-users")[0]])
+    site.faults.add("html-200:1@members")
+    editor.choose("marketing")
+    with pytest.raises(SpokekitError):
+        editor.settled()
+    assert (editor.value, tuple(editor.list.options), editor.members) == ((), (), None)
+
+
+def test_a_large_file_is_refused_in_a_sentence_and_the_editor_goes_on(
+    editor: MembershipEditor, site: PracticeSite
+) -> None:
+    editor.action.value = "add"
+    for content, sentence in (
+        (b"x" * 10_000_000, "breaks off in the record"),
+        (b"<html>" + b"<br>\n" * 100, "no column account_id"),
+        (b"account_id\n" + b"712020:a\n" * 100_001, "more than 100,000 lines"),
+    ):
+        upload(editor, content)
+        assert sentence in editor.status
+        assert editor.status_kind == "error"
+    editor.pasted.value = "712020:\ud800"
+    editor.ask.click()
+    editor.settled()
+    (row,) = editor.preview.plan.rows
+    assert row.reason == "bad_line"
