@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from spokekit.errors import SpokekitError
 from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.journal import ROW_ENDED, ROW_STARTED
-from spokekit.groups.plan import ALREADY, DONE, FAILED, PLANNED, REFUSED
+from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, PLANNED, REFUSED
 
 if TYPE_CHECKING:
     from spokekit.groups.membership import Membership, Preview
@@ -48,16 +49,21 @@ class Killed(BaseException):
 
 
 class Fate:
-    """Kills at given moments, and watches what is written and sent."""
+    """Kills and cancels at given moments, and watches what is written and sent."""
 
-    def __init__(self, site: PracticeSite, moments: list[int]) -> None:
+    def __init__(self, site: PracticeSite, moments: list[int], cancels: Sequence[int] = ()) -> None:
         self.site = site
         self.moments = set(moments)
+        self.cancels = set(cancels)
+        self.cancel = threading.Event()
         self.clock = 0
         self.begun: tuple[str, str] | None = None
 
     def tick(self) -> None:
         self.clock += 1
+        if self.clock in self.cancels:
+            # Some land before the request is sent, some while it is under way, some after its answer.
+            threading.Timer(0.001 * (self.clock % 4), self.cancel.set).start()
         if self.clock in self.moments:
             raise Killed
 
@@ -66,6 +72,7 @@ class Fate:
 
     def haunt(self, members: Membership) -> Membership:
         journal, hands = members.journal, members.site
+        self.cancel.clear()
         write = journal.write
 
         def watched(state: Any, what: str, **more: Any) -> None:
@@ -74,7 +81,7 @@ class Fate:
                 wanted = row.action == "add"
                 if row.status in (DONE, ALREADY):
                     assert self.so(*row.pair) == wanted, f"the journal would lie: {row}"
-                elif row.status == FAILED:
+                elif row.status in (FAILED, NOT_DONE):
                     assert self.so(*row.pair) != wanted, f"the journal would lie: {row}"
             self.tick()
             write(state, what, **more)
@@ -121,7 +128,7 @@ class Stage:
         known = set(self.open().journal.apply_ids())
         try:
             with suppress(Killed, SpokekitError):
-                fate.haunt(self.open()).apply(preview, confirm=preview.confirmation)
+                fate.haunt(self.open()).apply(preview, confirm=preview.confirmation, cancel=fate.cancel)
             new = [i for i in self.open().journal.apply_ids() if i not in known]
             if not new:
                 # The groups could not be read, so nothing was begun: the person presses Apply again.
@@ -136,7 +143,7 @@ class Stage:
                 if attempt > 6:
                     self.site.faults.clear()
                 with suppress(Killed, SpokekitError):
-                    fate.haunt(self.open()).resume(apply_id)
+                    fate.haunt(self.open()).resume(apply_id, cancel=fate.cancel)
                 if self.open().journal.state(apply_id).finished:
                     return apply_id
             raise AssertionError("the apply never came to an end")
@@ -158,6 +165,7 @@ pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 18)), min_size=1, m
     wanted=pairs,
     faults=st.lists(st.sampled_from(FAULTS), max_size=2, unique=True),
     kills=st.lists(st.integers(1, 16), max_size=4, unique=True),
+    cancels=st.lists(st.integers(1, 24), max_size=4, unique=True),
     others=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 18), st.booleans()), max_size=3),
 )
 @settings(
@@ -172,6 +180,7 @@ def test_plan_kills_resume_undo(
     wanted: list[tuple[int, int]],
     faults: list[str],
     kills: list[int],
+    cancels: list[int],
     others: list[tuple[int, int, bool]],
 ) -> None:
     groups = list(stage.ids.values())
@@ -183,7 +192,7 @@ def test_plan_kills_resume_undo(
     planned = {row.pair: row.action == "add" for row in preview.plan.planned}
     assert {group for group, _ in planned} <= stage.registered
 
-    apply_id = stage.carry_through(preview, Fate(stage.site, kills), faults)
+    apply_id = stage.carry_through(preview, Fate(stage.site, kills, cancels), faults)
 
     after = stage.state()
     assert after == (before | {p for p, add in planned.items() if add}) - {p for p, add in planned.items() if not add}
@@ -211,7 +220,7 @@ def test_plan_kills_resume_undo(
             assert row.reason in ("inactive", "oneself"), "who left cannot come back, and nobody removes themselves"
         elif row.status == ALREADY:
             assert (row.pair in changed) != done[row.pair], "left alone only where somebody was faster"
-    stage.carry_through(undo, Fate(stage.site, [k * 2 for k in kills]), faults)
+    stage.carry_through(undo, Fate(stage.site, [k * 2 for k in kills], cancels), faults)
     expected = set(changed)
     for pair, added in done.items():
         if pair not in kept:
