@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spokekit.audit.asking import contract
 from spokekit.audit.audit import Audit
+from spokekit.audit.frames import IDS
 from spokekit.audit.snapshots import Snapshot
 from spokekit.errors import InputError
 
@@ -103,15 +104,18 @@ def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    old, new = _Keys(before), _Keys(after)
-    groups, users = _translate(old.groups, new.groups), _translate(old.users, new.users)
+    groups, all_groups = _translate(_ids(before, "groups"), _ids(after, "groups"))
+    users, all_users = _translate(_ids(before, "users"), _ids(after, "users"))
+    # The ids of the older state are not needed any more.
+    pa.default_memory_pool().release_unused()
     left_out = sorted({*_not_walked(before), *_not_walked(after)})
-    was, now = _key(groups[old.group_no], users[old.user_no]), _key(new.group_no, new.user_no)
+    was, now = _keys(before, groups, users), _keys(after)
     added, removed = _only_in(now, was), _only_in(was, now)
     if left_out:
-        unseen = pc.index_in(pa.array(left_out, pa.string()), new.groups).drop_null().to_numpy(zero_copy_only=False)
+        unseen = (
+            pc.index_in(pa.array(left_out, pa.string()), all_groups.chunk(0)).drop_null().to_numpy(zero_copy_only=False)
+        )
         added, removed = (keys[~np.isin(keys >> 32, unseen)] for keys in (added, removed))
-    all_groups, all_users = _behind(new.groups, old.groups), _behind(new.users, old.users)
     made = []
     for change, keys in (("added", added), ("removed", removed)):
         group_ids = all_groups.take(pa.array(keys >> 32)).to_pandas()
@@ -124,44 +128,43 @@ def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
     return changes, left_out
 
 
-class _Keys:
-    """The memberships of an audit as numbers, with the ids that the numbers stand for."""
-
-    def __init__(self, audit: Audit) -> None:
-        session = audit.session
-        pairs = session.arrow("SELECT group_no, user_no FROM memberships")
-        self.group_no, self.user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
-        self.groups, self.users = (
-            session.arrow(f"SELECT {key} FROM {table}_ids ORDER BY {number}").column(0).combine_chunks()
-            for table, number, key in (("groups", "group_no", "group_id"), ("users", "user_no", "account_id"))
-        )
+def _ids(audit: Audit, kind: str) -> pa.Array:
+    """Return the ids of groups or users, by number."""
+    number, key = IDS[kind]
+    found = audit.session.arrow(f"SELECT {number}, {key} FROM {kind}_ids")
+    numbers = found.column(number).to_numpy()
+    # They nearly always come as they were written, and to sort half a million texts takes memory.
+    if (numbers[1:] < numbers[:-1]).any():
+        found = found.sort_by(number)
+    return found.column(key).combine_chunks()
 
 
-def _translate(old: pa.Array, new: pa.Array) -> np.ndarray:
-    """Return for each number of `old` the number in `new`; what `new` does not have gets numbers behind it."""
+def _keys(audit: Audit, groups: np.ndarray | None = None, users: np.ndarray | None = None) -> np.ndarray:
+    """Return group and person of each membership in one number, sorted; translated by `groups` and `users`."""
     import numpy as np
-    import pyarrow.compute as pc
 
-    found = pc.fill_null(pc.index_in(old, new), -1).to_numpy(zero_copy_only=False)
-    places: np.ndarray = found.astype(np.int64)
-    missing = np.flatnonzero(places < 0)
-    places[missing] = len(new) + np.arange(len(missing))
-    return places
+    pairs = audit.session.arrow("SELECT group_no, user_no FROM memberships")
+    group_no, user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
+    key: np.ndarray = (group_no if groups is None else groups[group_no]).astype(np.int64)
+    key <<= 32
+    key |= user_no if users is None else users[user_no]
+    key.sort()
+    return key
 
 
-def _behind(new: pa.Array, old: pa.Array) -> pa.Array:
+def _translate(old: pa.Array, new: pa.Array) -> tuple[np.ndarray, pa.ChunkedArray]:
+    """Return for each number of `old` the number in `new`, and the ids behind the numbers that this gives: what `new`
+    does not have gets numbers behind it."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pa.concat_arrays([new, old.filter(pc.invert(pc.is_in(old, new)))])
-
-
-def _key(groups: Any, users: Any) -> np.ndarray:
-    import numpy as np
-
-    key: np.ndarray = (groups.astype(np.int64) << 32) | users.astype(np.int64)
-    key.sort()
-    return key
+    found = pc.index_in(old, new)
+    strange = pc.is_null(found)
+    places: np.ndarray = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    strangers = old.filter(strange)
+    places[strange.to_numpy(zero_copy_only=False)] = len(new) + np.arange(len(strangers))
+    return places, pa.chunked_array([new, strangers])
 
 
 def _only_in(these: np.ndarray, those: np.ndarray) -> np.ndarray:

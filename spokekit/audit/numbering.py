@@ -58,11 +58,7 @@ def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbe
         {"frame": frames.users["account_id"], "members": user_ids, "grants": grants["principal_id"][is_user]},
     )
     spaces = _Ids(known, "spaces", {"frame": frames.spaces["space_id"], "grants": grants["space_id"]})
-    key = groups.numbers["members"].astype(np.int64)[group_codes] << 32
-    key |= users.numbers["members"][user_codes]
-    key.sort()
-    pairs = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
-    group_no, user_no = (pairs >> 32).astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32)
+    group_no, user_no = _pairs(groups.numbers["members"], group_codes, users.numbers["members"], user_codes)
     to_groups, to_users = (np.full(len(grants), -1, dtype=np.int32) for _ in range(2))
     to_groups[is_group], to_users[is_user] = groups.numbers["grants"], users.numbers["grants"]
 
@@ -100,6 +96,22 @@ def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbe
     tables["users"] = users.with_strangers(tables["users"], "display_name", user_no, to_users)
     tables["spaces"] = spaces.with_strangers(tables["spaces"], "name", spaces.numbers["grants"])
     return Numbered(tables, {one.kind: one.new() for one in (groups, users, spaces)})
+
+
+def _pairs(
+    groups: np.ndarray, group_codes: np.ndarray, users: np.ndarray, user_codes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return group and person of each membership once, in order."""
+    import numpy as np
+
+    key: np.ndarray = groups.astype(np.int64)[group_codes]
+    key <<= 32
+    key |= users[user_codes]
+    key.sort()
+    again = key[1:] == key[:-1]
+    if again.any():
+        key = key[np.concatenate([[True], ~again])]
+    return (key >> 32).astype(np.int32), (key & 0xFFFFFFFF).astype(np.int32)
 
 
 def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
@@ -181,7 +193,8 @@ class _Ids:
             else pa.repeat(pa.scalar("" if field.type == pa.string() else False, field.type), len(missing))
             for field in made.schema
         ]
-        return pa.concat_tables([made, pa.Table.from_arrays(strangers, schema=made.schema)]).combine_chunks()
+        rows = pa.Table.from_arrays(strangers, schema=made.schema)
+        return pa.concat_tables([made, rows]).combine_chunks() if made.num_rows else rows
 
 
 def _strings(values: Any) -> pa.Array:

@@ -117,20 +117,22 @@ class Session:
             return self._session.cursor()
 
     def _from_frames(self, frames: Frames) -> None:
-        import numpy as np
         import pyarrow as pa
 
         numbered = number(frames)
-        for kind, ids in numbered.new_ids.items():
-            self._keep(f"{kind}_ids", ids)
-        for name, table in numbered.tables.items():
-            # Frames are one moment: everything in them is of it.
-            column = "first_walk" if name == "coverage" else "since"
-            table = table.append_column(column, pa.array(np.ones(table.num_rows, dtype=np.int32)))
-            self._keep(f"{name}_now", table)
+        for made, suffix in ((numbered.new_ids, "ids"), (numbered.tables, "now")):
+            for name in list(made):
+                # Each table is let go as soon as DuckDB has it, or a large site would be in memory twice.
+                self._keep(f"{name}_{suffix}", made.pop(name))
+        pa.default_memory_pool().release_unused()
         complete = bool(frames.completeness.get("complete", True))
+        # Frames are one moment: everything in them is of it.
         self._views(
-            {name: f"{name}_now" for name in TABLES},
+            {
+                name: f"(SELECT *, CAST(1 AS INTEGER) AS {'first_walk' if name == 'coverage' else 'since'} "
+                f"FROM {name}_now)"
+                for name in TABLES
+            },
             dict.fromkeys(_HISTORY_OF, ""),
             {kind: f"{kind}_ids" for kind in IDS},
             [(1, frames.taken_at, complete)],

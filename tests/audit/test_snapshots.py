@@ -224,6 +224,8 @@ def test_differences_of_moments_and_of_frames_are_the_same(tmp_path: Path) -> No
     for one, two in ((1, 2), (1, 3), (2, 3), (3, 4), (1, 4)):
         stored, free = diff(moments[one], moments[two]), diff(loose[one], loose[two])
         pd.testing.assert_frame_equal(stored, free)
+        pd.testing.assert_frame_equal(stored, diff(moments[one], loose[two]))
+        pd.testing.assert_frame_equal(stored, diff(loose[one], moments[two]))
         wanted = {("added", *p) for p in pairs_of(moments[two]) - pairs_of(moments[one])}
         wanted |= {("removed", *p) for p in pairs_of(moments[one]) - pairs_of(moments[two])}
         got = set(stored[["change", "group_id", "account_id"]].itertuples(index=False, name=None))
