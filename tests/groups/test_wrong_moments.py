@@ -440,3 +440,39 @@ def test_ctrl_c_at_the_question_leaves_and_changes_nothing(
     os.close(theirs)
     assert asked.returncode == 130, err
     assert not site.writes
+
+
+# -- accounts ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_that_is_closed_at_each_moment(members: Membership, site: PracticeSite) -> None:
+    world = site.world
+    inside = people(site, "marketing")
+    early, late, later = outsiders(site, "marketing", 3)
+    users = world.frames(tables=["users"])["users"]
+    closed = users[users["account_status"] == "closed"]["account_id"].iloc[0]
+    (row,) = members.plan([closed], "add", group="marketing").rows
+    assert (row.status, row.reason) == ("refused", "inactive")
+    assert "closed" in row.message
+
+    preview = members.preview(members.plan([early, late], "add", group="marketing"))
+    world.set_status(early, "closed")
+    with pytest.raises(PlanError, match="The account is closed"):
+        members.apply(preview)
+    assert not site.writes
+
+    preview = members.preview(members.plan([late, later], "add", group="marketing"))
+    while_working(members, lambda: world.set_status(later, "closed"), row=1)
+    result = members.apply(preview)
+    wrong = {"done": later in people(site, "marketing"), "failed": later not in people(site, "marketing")}
+    assert wrong[result.rows[1].status], result.rows[1]
+
+    gone = next(a for a in inside if a != site.account_id)
+    removed = do(members, [gone], "remove", group="marketing")
+    world.set_status(gone, "closed")
+    (row,) = members.plan_undo(removed.apply_id).rows
+    assert (row.status, row.reason) == ("refused", "inactive")
+    # Who was added and has left the company since is taken out like anybody.
+    world.set_status(late, "closed")
+    undo = {row.account_id: row.status for row in members.plan_undo(result.apply_id).rows}
+    assert undo[late] == "planned"
