@@ -12,6 +12,7 @@ import secrets
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 
 import sqlalchemy as sa
@@ -38,7 +39,7 @@ class Lease:
         self._store = store
         # The column was made for ids of this form; a cloud id need not have it.
         self.key = str(uuid.uuid5(uuid.NAMESPACE_URL, site))
-        self._holder = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._holder = f"{_node()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._renewed = datetime.now(UTC)
         self._lost = False
         self._ended = threading.Event()
@@ -123,13 +124,21 @@ class Lease:
             return
 
 
+def _node() -> str:
+    """Name the place in which a process id means one process: two containers may share a host's name."""
+    try:
+        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return platform.node()
+
+
 def _lives(holder: str) -> bool:
     node, pid, _ = holder.rsplit(":", 2)
-    # On Windows signal 0 is Ctrl-C: there, the end of the lease alone decides about another process.
-    if node != platform.node():
+    if node != _node():
         return True
     if int(pid) == os.getpid():
         return holder in _mine
+    # On Windows signal 0 is Ctrl-C: there, the end of the lease alone decides about another process.
     if os.name != "posix":
         return True
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import platform
 import sqlite3
 import threading
 import time
@@ -164,8 +165,12 @@ def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store) -> None:
         assert len(journal.entries()) == before, "only the holder writes"
     try_it()
     assert told == ["refused", "taken"]
-    # A holder of this machine whose process is gone, and one elsewhere that may be alive.
-    for holder, outcome in ((f"{_lease.platform.node()}:4194399:x", "taken"), ("elsewhere:1:x", "refused")):
+    # A holder of this machine whose process is gone, one elsewhere that may be alive, and one in another container.
+    for holder, outcome in (
+        (f"{_lease._node()}:4194399:x", "taken"),
+        ("elsewhere:1:x", "refused"),
+        (f"{platform.node()} pid:[1]:4194399:x", "refused"),
+    ):
         with store.write() as connection:
             connection.execute(leases_table.delete())
             expires = datetime.now(UTC) + _lease.LASTS
@@ -176,7 +181,7 @@ def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store) -> None:
 
 def test_of_many_who_want_a_lease_at_once_one_gets_it(store: Store) -> None:
     Journal(store)
-    names = [f"{_lease.platform.node()}:4194399:gone", f"{_lease.platform.node()}:4194398:gone"]
+    names = [f"{_lease._node()}:4194399:gone", f"{_lease._node()}:4194398:gone"]
     for round_, gone in enumerate((None, *names)):
         if gone:
             # Whoever held it died: all see that at the same moment, and want to take it over.
