@@ -45,6 +45,18 @@ class Lease:
         self._ended = threading.Event()
 
     def __enter__(self) -> Lease:
+        # Before it can be seen in the store: another thread would take a holder that is not listed here for a dead one.
+        _mine.add(self._holder)
+        try:
+            self._take()
+        except BaseException:
+            _mine.discard(self._holder)
+            raise
+        self._renewed = datetime.now(UTC)
+        threading.Thread(target=self._keep, name="spokekit-lease", daemon=True).start()
+        return self
+
+    def _take(self) -> None:
         t = leases_table
         taken = Conflict(
             "An apply is running on this site in another kernel or terminal.",
@@ -64,10 +76,6 @@ class Lease:
                 )
         except sa.exc.IntegrityError:
             raise taken from None
-        _mine.add(self._holder)
-        self._renewed = datetime.now(UTC)
-        threading.Thread(target=self._keep, name="spokekit-lease", daemon=True).start()
-        return self
 
     def confirm(self, connection: sa.Connection) -> None:
         """Renew it within a transaction; raises `Conflict`, which ends the transaction, when it was taken over.
