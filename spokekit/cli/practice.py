@@ -46,13 +46,16 @@ def practice(
     Prints one line of JSON with its address, a client id and secret, the callback URLs and the sites. Its developer
     console is at /console.
     """
+    from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
     from spokekit.practice import FAULTS, PracticeSite
 
     if fault and "list" in fault:
         for name, words in FAULTS.items():
             out(f"{name:20} {words}")
         return
-    options: dict[str, Any] = {"redirect_uris": redirect_uri} if redirect_uri else {}
+    own = own_callback()
+    # Beside a person's server on a hub, the address at which that server takes the redirect is registered too.
+    redirects = redirect_uri or [LOOPBACK_REDIRECT, *([own] if own else [])]
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -65,7 +68,7 @@ def practice(
         strict=strict,
         signed_in=signed_in,  # type: ignore[arg-type]  # the site checks the word itself and says which there are
         faults=fault or (),
-        **options,
+        redirect_uris=redirects,
         **_switches(switch or []),
     )
     with site:

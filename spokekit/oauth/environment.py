@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from spokekit._home import on_binder, under_voila
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 CALLBACK_PATH = "spokekit/oauth/callback"
 
@@ -21,11 +23,12 @@ class JupyterServer:
     url: str
     base_url: str
     extension: bool
+    allows_remote: bool = False
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether it listens on the loopback interface only, so that the browser runs here too."""
-        return (urlsplit(self.url).hostname or "") in LOOPBACK_NAMES
+        """Whether it listens on the loopback interface only, and behind no proxy, so that the browser runs here too."""
+        return (urlsplit(self.url).hostname or "") in LOOPBACK_NAMES and not self.allows_remote
 
 
 def handover_folder() -> Path:
@@ -46,5 +49,32 @@ def this_server(environ: Mapping[str, str] | None = None) -> JupyterServer | Non
         url, base_url = str(about["url"]), str(about["base_url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    marker = handover_folder() / f"server-{parent}.json"
-    return JupyterServer(int(parent), url, base_url, marker.exists())
+    try:
+        told = json.loads((handover_folder() / f"server-{parent}.json").read_bytes())
+    except (OSError, ValueError):
+        return JupyterServer(int(parent), url, base_url, False)
+    remote = isinstance(told, dict) and told.get("allow_remote_access") is True
+    return JupyterServer(int(parent), url, base_url, True, remote)
+
+
+def browser_is_elsewhere(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return why the browser is probably on another machine, or None."""
+    environ = os.environ if environ is None else environ
+    if on_binder(environ):
+        return "This runs on Binder"
+    if environ.get("JUPYTERHUB_SERVICE_PREFIX") or environ.get("JUPYTERHUB_USER"):
+        return "This runs on a JupyterHub"
+    if environ.get("CODESPACES"):
+        return "This runs in a codespace"
+    if environ.get("COLAB_RELEASE_TAG") or environ.get("DATABRICKS_RUNTIME_VERSION"):
+        return "This runs in a hosted notebook"
+    if under_voila(environ) and this_server(environ) is None:
+        return "This runs under Voilà, whose visitors may sit anywhere"
+    if environ.get("SSH_CONNECTION") or environ.get("SSH_CLIENT"):
+        return "This runs over SSH" + (" from VS Code" if environ.get("VSCODE_PID") else "")
+    if environ.get("VSCODE_AGENT_FOLDER") or environ.get("REMOTE_CONTAINERS"):
+        return "This runs in a remote window of VS Code"
+    server = this_server(environ)
+    if server is not None and not server.on_this_machine:
+        return "The Jupyter server is open to other machines, and the browser may be on one of them"
+    return None

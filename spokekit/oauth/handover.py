@@ -23,6 +23,7 @@ from spokekit._secret import Secret
 from spokekit.errors import ConsentError, StoreError
 from spokekit.oauth.callbacks import Callback, Judge, Receiver, ReceiverName
 from spokekit.oauth.environment import CALLBACK_PATH, handover_folder, this_server
+from spokekit.oauth.passage import for_the_browser
 
 POLL = 0.25
 START_PATH = CALLBACK_PATH.replace("callback", "start")
@@ -145,7 +146,7 @@ class ExtensionReceiver(Receiver):
             )
         super().open(judge, authorize_url, state, seconds)
         self._base = server.base_url
-        announce(state, Waiting(authorize_url(), self.redirect_uri, time.time() + seconds))
+        announce(state, Waiting(for_the_browser(authorize_url()), self.redirect_uri, time.time() + seconds))
         self._state = state
 
     def link(self, authorize_url: str) -> str:

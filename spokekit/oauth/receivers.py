@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
-from spokekit._home import on_binder, under_voila
+from spokekit._home import on_binder
 from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
-from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, this_server
+from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, browser_is_elsewhere, this_server
 from spokekit.oauth.handover import START_PATH, ExtensionReceiver
 
 ReceiverName = Literal["loopback", "paste", "extension"]
@@ -68,29 +68,6 @@ def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName
     return "loopback", f"A listener waits on port {port} of this computer; nothing is to be copied."
 
 
-def browser_is_elsewhere(environ: Mapping[str, str] | None = None) -> str | None:
-    """Return why the browser is probably on another machine, or None."""
-    environ = os.environ if environ is None else environ
-    if on_binder(environ):
-        return "This runs on Binder"
-    if environ.get("JUPYTERHUB_SERVICE_PREFIX") or environ.get("JUPYTERHUB_USER"):
-        return "This runs on a JupyterHub"
-    if environ.get("CODESPACES"):
-        return "This runs in a codespace"
-    if environ.get("COLAB_RELEASE_TAG") or environ.get("DATABRICKS_RUNTIME_VERSION"):
-        return "This runs in a hosted notebook"
-    if under_voila(environ) and this_server(environ) is None:
-        return "This runs under Voilà, whose visitors may sit anywhere"
-    if environ.get("SSH_CONNECTION") or environ.get("SSH_CLIENT"):
-        return "This runs over SSH" + (" from VS Code" if environ.get("VSCODE_PID") else "")
-    if environ.get("VSCODE_AGENT_FOLDER") or environ.get("REMOTE_CONTAINERS"):
-        return "This runs in a remote window of VS Code"
-    server = this_server(environ)
-    if server is not None and not server.on_this_machine:
-        return "The Jupyter server is open to other machines, and the browser may be on one of them"
-    return None
-
-
 def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str, str]:
     """Return the redirect URI to register at the app from here, and why, in words.
 
@@ -103,12 +80,19 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
     server = this_server(environ)
     _, reason = _choice(LOOPBACK_REDIRECT, environ)
     if not on_binder(environ) and environ.get("JUPYTERHUB_SERVICE_PREFIX") and server and server.extension:
-        public = environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
-        if public:
-            return f"{public}/{CALLBACK_PATH}", "The address of your server on this hub; nothing is to be copied."
+        own = own_callback(environ)
+        if own:
+            return own, "The address of your server on this hub; nothing is to be copied."
         hub = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").rstrip("/")
         if hub:
             return f"{hub}/user-redirect/{CALLBACK_PATH}", "One address for everybody on this hub; register it once."
         start = f"{server.base_url.rstrip('/')}/{START_PATH}"
         reason += f" Or register what {start} on this hub shows in the browser: then nothing is to be pasted."
     return LOOPBACK_REDIRECT, reason
+
+
+def own_callback(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the callback address of the person's own server on a hub that tells its public address, or None."""
+    environ = os.environ if environ is None else environ
+    public = environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
+    return f"{public}/{CALLBACK_PATH}" if public and environ.get("JUPYTERHUB_SERVICE_PREFIX") else None

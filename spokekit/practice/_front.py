@@ -293,7 +293,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _go_to(address: str) -> Answer:
-    return Answer(302, b"", "text/plain", [("location", address), ("cache-control", "no-store")], points=0)
+    return Answer(302, b"", "text/plain", [("location", address), ("cache-control", "no-store"), pages.MARK], points=0)
 
 
 class _Delivery(Response):

@@ -32,6 +32,9 @@ SCOPE_WORDS: Mapping[str, str] = {
     "ace:confluence": "ace:confluence (Atlassian publishes no meaning for this scope)",
 }
 
+# By this a Jupyter server that passes the pages on knows that it has not come to another program's port.
+MARK = ("x-spokekit-practice", "page")
+
 _STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 
 
@@ -47,11 +50,12 @@ def _page(title: str, body: str, *, status: int = 200, wide: bool = False) -> An
         ("referrer-policy", "no-referrer"),
         ("x-frame-options", "DENY"),
         ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+        MARK,
     ]
     return Answer(status, text.encode(), HTML, headers, points=0)
 
 
-_PRACTICE = '<p class="note">This is a practice site on your own machine. Nothing here reaches Atlassian.</p>'
+_PRACTICE = '<p class="note">This is a practice site. Nothing here reaches Atlassian.</p>'
 
 
 def consent_page(number: str, pending: Pending, person: str, *, one_site: bool) -> Answer:

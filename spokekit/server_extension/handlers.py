@@ -1,9 +1,7 @@
-"""The two handlers. Neither lets the query reach a log: it holds the code and the state."""
+"""The handlers for the redirect. None lets the query reach a log: it holds the code and the state."""
 
 from __future__ import annotations
 
-import atexit
-import os
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -11,28 +9,27 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 
-from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
 from spokekit.errors import SpokekitError
 from spokekit.oauth import handover
 from spokekit.oauth.callbacks import Callback, from_query, verdict
-from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES, handover_folder
+from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES
 from spokekit.oauth.page import Kind, answer_page
 
 
-class _QuietHandler(JupyterHandler):
+class QuietHandler(JupyterHandler):
     """Takes the query off the request before anything can log it, even when the handler fails."""
 
     def initialize(self, **kwargs: Any) -> None:
         super().initialize(**kwargs)
-        self._query = self.request.query
+        self.query = self.request.query
         self.request.uri = self.request.path
         self.request.query = ""
         self.request.arguments = {}
         self.request.query_arguments = {}
         self.request.headers.pop("Referer", None)
 
-    def _page(self, status: int, kind: Kind, *sentences: str, address: str | None = None) -> None:
+    def page(self, status: int, kind: Kind, *sentences: str, address: str | None = None) -> None:
         page, headers = answer_page(kind, *sentences, address=address)
         self.set_status(status)
         for name, value in headers.items():
@@ -40,7 +37,7 @@ class _QuietHandler(JupyterHandler):
         self.finish(page)
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        self._page(status_code, "refused", "Something went wrong in the Jupyter server.", "Start the attempt anew.")
+        self.page(status_code, "refused", "Something went wrong in the Jupyter server.", "Start the attempt anew.")
 
     def _seen_address(self) -> str:
         """Return the callback's address as the browser that asks would reach it."""
@@ -48,7 +45,7 @@ class _QuietHandler(JupyterHandler):
         return f"{self.request.protocol}://{self.request.host}{path}"
 
 
-class StartHandler(_QuietHandler):
+class StartHandler(QuietHandler):
     """Leads to the consent page; without a flow, shows the address to register at the app.
 
     No sign-in is asked for: whoever has the flow has the state already, and the detour over the login page would write
@@ -57,17 +54,17 @@ class StartHandler(_QuietHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        flow = dict(parse_qsl(self._query)).get("flow")
+        flow = dict(parse_qsl(self.query)).get("flow")
         here = self._seen_address()
         if not flow:
-            self._page(200, "info", "To register as the callback URL of the app, exactly:", address=here)
+            self.page(200, "info", "To register as the callback URL of the app, exactly:", address=here)
             return
         waiting = handover.waiting_for(Secret(flow))
         if waiting is None:
-            self._page(404, "refused", "Nobody waits for this attempt any more.", "Start anew from the notebook.")
+            self.page(404, "refused", "Nobody waits for this attempt any more.", "Start anew from the notebook.")
             return
         if not comes_back(waiting.redirect_uri, here):
-            self._page(
+            self.page(
                 409,
                 "refused",
                 f"The connection's redirect URI is {waiting.redirect_uri}, but this server has another address, so the "
@@ -81,7 +78,7 @@ class StartHandler(_QuietHandler):
         self.redirect(_with_state(waiting.authorize_url, flow))
 
 
-class CallbackHandler(_QuietHandler):
+class CallbackHandler(QuietHandler):
     """Takes the callback, once, and hands it to the kernel.
 
     No sign-in is asked for: the browser may know the server by another name than the one that the redirect names, and
@@ -91,21 +88,21 @@ class CallbackHandler(_QuietHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        problem, callback = from_query(self._query)
+        problem, callback = from_query(self.query)
         if problem is not None or callback is None or callback.state is None:
-            self._page(400, "refused", "This is not an answer of the consent page.", "Start anew from the notebook.")
+            self.page(400, "refused", "This is not an answer of the consent page.", "Start anew from the notebook.")
             return
         seen = handover.was_taken(callback.state)
         if handover.take(callback.state) is None:
             sentence = "This answer was received before." if seen else "Nobody waits for this answer, or no longer."
-            self._page(400, "refused", sentence, "Go back to the notebook; start anew if no token arrived.")
+            self.page(400, "refused", sentence, "Go back to the notebook; start anew if no token arrived.")
             return
         try:
             handover.hand_over(callback)
         except SpokekitError as error:
-            self._page(500, "refused", error.message)
+            self.page(500, "refused", error.message)
             return
-        self._page(200, *_flat(callback))
+        self.page(200, *_flat(callback))
 
 
 def _flat(callback: Callback) -> tuple[Any, ...]:
@@ -134,19 +131,3 @@ def _with_state(address: str, state: str) -> str:
     parts = urlsplit(address)
     query = f"{parts.query}&{urlencode({'state': state})}"
     return urlunsplit(parts._replace(query=query))
-
-
-def install(server_app: Any) -> None:
-    """Add the routes, and leave a note for the kernels of this server that they are there."""
-    base = server_app.web_app.settings["base_url"]
-    server_app.web_app.add_handlers(
-        ".*$",
-        [
-            (url_path_join(base, handover.START_PATH) + "/?", StartHandler),
-            (url_path_join(base, CALLBACK_PATH) + "/?", CallbackHandler),
-        ],
-    )
-    note = private_folder(handover_folder()) / f"server-{os.getpid()}.json"
-    write_private(note, b"{}")
-    atexit.register(note.unlink, missing_ok=True)
-    server_app.log.info("spokekit takes OAuth redirects at %s", url_path_join(base, CALLBACK_PATH))

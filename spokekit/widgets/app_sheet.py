@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope
+from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
+from spokekit.oauth.passage import for_the_browser
 from spokekit.widgets.base import Component, CopyButton, html, html_table, note, row
 
 if TYPE_CHECKING:
@@ -50,17 +53,19 @@ class AppSheet(Component):
 
     def __init__(self, guide: Guide | None = None, *, scopes: str | Iterable[str] = DEFAULT_SCOPES, **options: Any):
         super().__init__("What to copy into the app", **options)
-        from spokekit.oauth.receivers import browser_is_elsewhere, propose_redirect_uri
+        from spokekit.oauth.receivers import choose_receiver, propose_redirect_uri
 
         draft = guide.draft() if guide is not None else ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
-        reason = propose_redirect_uri()[1] if guide is None or guide.site is None else ""
+        on_practice = guide is not None and guide.site is not None
         self.redirect_uri = draft.redirect_uri
         body = [
             html(f"<p><strong>Callback URL</strong> <code>{escape(draft.redirect_uri)}</code></p>"),
             row(CopyButton(draft.redirect_uri, description="Copy the callback URL")),
         ]
-        if reason:
-            body.append(note(reason))
+        if not on_practice:
+            body.append(note(propose_redirect_uri()[1]))
+        elif browser_is_elsewhere():
+            body += [note(choose_receiver(draft.redirect_uri)[1]), *_own_callback(draft.redirect_uri)]
         names = parse_scopes(scopes)
         lines = []
         for name in names:
@@ -73,8 +78,24 @@ class AppSheet(Component):
         body.append(html(table))
         if guide is not None and guide.site is not None:
             console = f"{guide.site['url']}console"
-            link = f"<a class='sk-button' href='{escape(console, quote=True)}' target='_blank' rel='noopener'>"
-            body.append(html(f"<p>{link}Open the practice developer console</a></p>"))
-            if browser_is_elsewhere():
+            seen = for_the_browser(console)
+            body.append(_link(seen, "Open the practice developer console"))
+            if seen == console and browser_is_elsewhere():
                 body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body
+
+
+def _link(address: str, words: str) -> ipw.HTML:
+    link = f"<a class='sk-button' href='{escape(address, quote=True)}' target='_blank' rel='noopener'>"
+    return html(f"<p>{link}{escape(words)}</a></p>")
+
+
+def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
+    """Lead to the address of the person's own Jupyter server, which the browser knows and the kernel may not."""
+    from spokekit.oauth.handover import START_PATH
+
+    server = this_server()
+    if server is None or not server.extension or redirect_uri.endswith(f"/{CALLBACK_PATH}"):
+        return []
+    words = "Nothing has to be pasted with the address of this Jupyter server: put it into the app and the connection."
+    return [note(words), _link(f"{server.base_url.rstrip('/')}/{START_PATH}", "Show this server's callback URL")]

@@ -138,10 +138,21 @@ class Guide(Component):
     def _site_words(self) -> str:
         return "on the practice site" if self.site is not None else "on your own site"
 
+    def _pages_words(self) -> str:
+        from spokekit.oauth.environment import browser_is_elsewhere
+        from spokekit.oauth.passage import for_the_browser
+
+        if self.site is None or browser_is_elsewhere() is None:
+            return ""
+        console = f"{self.site['url']}console"
+        if for_the_browser(console) == console:
+            return " The practice site's own pages open only in a browser on the machine where this runs."
+        if self.unattended:
+            return " The cells play the person; press the buttons yourself as well, the practice site's pages open."
+        return ""
+
     def refresh(self) -> None:
         """Read the state of the steps again and show it."""
-        from spokekit.oauth.receivers import browser_is_elsewhere
-
         state = self._state()
         lines = []
         for step in STEPS:
@@ -156,10 +167,7 @@ class Guide(Component):
             lines.append(f"<li>{' · '.join([title, *told])}</li>")
         self._place.value = f"<ol class='sk-list' start='0'>{''.join(lines)}</ol>"
         where = f"{self._site_words()[0].upper()}{self._site_words()[1:]}"
-        pages = ""
-        if self.site is not None and browser_is_elsewhere():
-            pages = " The practice site's own pages open only in a browser on the machine where this runs."
-        self._where.value = f"<p>{where}. Records: {escape(self.workspace.store.describe())}.{pages}</p>"
+        self._where.value = f"<p>{where}. Records: {escape(self.workspace.store.describe())}.{self._pages_words()}</p>"
         if under_voila(os.environ) and nothing_kept(os.environ):
             self.pointer.value = (
                 "<p>Every page of Voilà starts with nothing and forgets all of it: what you do here is not known in "
@@ -169,13 +177,14 @@ class Guide(Component):
 
     def draft(self) -> ConnectionDraft:
         """Return what the connection form proposes: Atlassian's addresses, or the practice site's."""
-        if self.site is None:
-            from spokekit.oauth.receivers import propose_redirect_uri
+        from spokekit.oauth.receivers import propose_redirect_uri
 
-            return ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
-        return ConnectionDraft(
-            url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=self.site["redirect_uris"][0]
-        )
+        proposed = propose_redirect_uri()[0]
+        if self.site is None:
+            return ConnectionDraft(redirect_uri=proposed)
+        known: list[str] = self.site["redirect_uris"]
+        redirect = proposed if proposed in known else known[0]
+        return ConnectionDraft(url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=redirect)
 
     def needs(self, step: int) -> None:
         """Stop here, in one line instead of a traceback, as long as `step` is not done.

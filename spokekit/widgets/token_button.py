@@ -172,6 +172,7 @@ class TokenButton(Component):
     def get(self, *, open_page: bool = False, timeout: float = 600.0) -> None:
         """Start an attempt in the background; with ``open_page`` the consent page opens in a new tab."""
         from spokekit.oauth.grant import get_token
+        from spokekit.oauth.passage import for_the_browser
 
         if self.runner.running:
             return
@@ -192,7 +193,7 @@ class TokenButton(Component):
             self.paste_fold.shown = self.pastes
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
-            self.link.show(self._address, open_it=open_page)
+            self.link.show(Secret(for_the_browser(address)), open_it=open_page)
             self.waiting = True
 
         def work(task: Task) -> TokenStatus:

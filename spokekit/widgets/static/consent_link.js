@@ -19,7 +19,10 @@ function render({ model, el }) {
     if (message?.kind !== "address") return;
     // A Jupyter server that takes the redirect itself is named by its path alone.
     const address = new URL(message.url, window.location.href);
-    if (!["http:", "https:"].includes(address.protocol)) return;
+    if (!["http:", "https:"].includes(address.protocol)) {
+      said.textContent = "This window cannot open it: use the notebook in a browser, in JupyterLab.";
+      return;
+    }
     link.href = address.href;
     link.textContent = model.get("description");
     link.hidden = false;
