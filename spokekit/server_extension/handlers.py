@@ -36,6 +36,11 @@ class QuietHandler(JupyterHandler):
             self.set_header(name, value)
         self.finish(page)
 
+    def _log(self) -> None:
+        # JupyterHub's log tells where a redirect leads. The answer is on its way by now.
+        self.clear_header("Location")
+        super()._log()
+
     def write_error(self, status_code: int, **_: Any) -> None:
         self.page(status_code, "refused", "Something went wrong in the Jupyter server.", "Start the attempt anew.")
 

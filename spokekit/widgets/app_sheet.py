@@ -79,15 +79,14 @@ class AppSheet(Component):
         if guide is not None and guide.site is not None:
             console = f"{guide.site['url']}console"
             seen = for_the_browser(console)
-            body.append(_link(seen, "Open the practice developer console"))
+            body.append(html(f"<p>{_link(seen, 'Open the practice developer console', 'sk-button')}</p>"))
             if seen == console and browser_is_elsewhere():
                 body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body
 
 
-def _link(address: str, words: str) -> ipw.HTML:
-    link = f"<a class='sk-button' href='{escape(address, quote=True)}' target='_blank' rel='noopener'>"
-    return html(f"<p>{link}{escape(words)}</a></p>")
+def _link(address: str, words: str, css: str = "") -> str:
+    return f"<a class='{css}' href='{escape(address, quote=True)}' target='_blank' rel='noopener'>{escape(words)}</a>"
 
 
 def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
@@ -97,5 +96,6 @@ def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
     server = this_server()
     if server is None or not server.extension or redirect_uri.endswith(f"/{CALLBACK_PATH}"):
         return []
-    words = "Nothing has to be pasted with the address of this Jupyter server: put it into the app and the connection."
-    return [note(words), _link(f"{server.base_url.rstrip('/')}/{START_PATH}", "Show this server's callback URL")]
+    link = _link(f"{server.base_url.rstrip('/')}/{START_PATH}", "callback URL of this Jupyter server")
+    words = f"<p>Or put the {link} into the app and the connection: then nothing is to be pasted.</p>"
+    return [html(words, "sk-note")]

@@ -1,4 +1,4 @@
-"""A file store on the practice site's clock."""
+"""A file store on the practice site's clock, and a Jupyter server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from spokekit.connections.store import Store, default_store
 from spokekit.practice import PracticeSite
+from tests.oauth.jupyter_server import running, server  # noqa: F401
 from tests.oauth.support import Place
 
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,70 +18,8 @@ from spokekit.oauth.environment import CALLBACK_PATH, handover_folder, this_serv
 from spokekit.oauth.grant import get_token
 from spokekit.oauth.receivers import choose_receiver, propose_redirect_uri
 from spokekit.practice import PracticeSite
-from tests.oauth.support import Place, configured, free_port
-
-BASE = "/user/someone/"
-
-
-@dataclass
-class Server:
-    pid: int
-    port: int
-    runtime: Path
-    log: Path
-
-    @property
-    def redirect(self) -> str:
-        return f"http://localhost:{self.port}{BASE}{CALLBACK_PATH}"
-
-    def get(self, address: str, **more: Any) -> httpx2.Response:
-        return httpx2.get(address, timeout=10, **more)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    port, log = free_port(), folder / "log"
-    env = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SPOKEKIT_", "JPY_"))},
-        **{f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")},
-        "SPOKEKIT_HOME": str(folder / "home"),
-    }
-    command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--debug", "--ip=127.0.0.1"]
-    command += [f"--port={port}", f"--ServerApp.base_url={BASE}", "--ServerApp.port_retries=0"]
-    command += [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=a-token-that-nobody-sends"]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=folder)
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                httpx2.get(f"http://localhost:{port}{BASE}login", timeout=2)
-                break
-            except httpx2.TransportError:
-                assert process.poll() is None, log.read_text()[-3000:]
-                time.sleep(0.1)
-        yield Server(process.pid, port, folder / "runtime", log)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(15)
-    # Nothing that is secret reached the log, with every level of it switched on, whatever the tests above did.
-    text = log.read_text()
-    assert f"{BASE}{CALLBACK_PATH}" in text, "the log was written"
-    for secret in _given:
-        assert secret not in text
-
-
-# Every state and code that a test put into an address.
-_given: list[str] = []
-
-
-@pytest.fixture
-def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """Be a kernel of the running server."""
-    monkeypatch.setenv("JPY_PARENT_PID", str(running.pid))
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(running.runtime))
-    return running
+from tests.oauth.jupyter_server import BASE, Server, given
+from tests.oauth.support import Place, configured
 
 
 @pytest.fixture
@@ -107,11 +38,11 @@ class Browser:
 
     def __call__(self, link: str) -> None:
         assert link.startswith(f"{BASE}spokekit/oauth/start?flow="), "a path: the browser knows the host"
-        _given.append(link.split("flow=")[1])
+        given.append(link.split("flow=")[1])
         start = self.server.get(f"http://localhost:{self.server.port}{link}")
         assert start.status_code == 302 and start.headers["cache-control"] == "no-store"
         self.callback = self.site.play_browser(start.headers["location"], decision=self.decision)
-        _given.extend(parse_qs(urlsplit(self.callback).query).get("code", []))
+        given.extend(parse_qs(urlsplit(self.callback).query).get("code", []))
         self.deliver()
 
     def deliver(self) -> None:
@@ -155,7 +86,7 @@ def test_wrong_state_and_second_delivery(ready: tuple[Place, Any], server: Serve
             for query in ("?code=theirs&state=wrong", "?error=access_denied&state=wrong", "?code=theirs", "?x=1", ""):
                 answer = self.server.get(self.server.redirect + query)
                 assert answer.status_code == 400 and "theirs" not in answer.text
-            _given.append("theirs")
+            given.append("theirs")
             super().deliver()
             super().deliver()
 
@@ -176,7 +107,7 @@ def test_time_out_cancel_and_a_late_callback(
     with pytest.raises(errors.ConsentCancelled):
         get_token(place, connection, show_address=lambda a: (links.append(a), cancel.set()), cancel=cancel)
     for link in links:
-        _given.append(link.split("flow=")[1])
+        given.append(link.split("flow=")[1])
         gone = server.get(f"http://localhost:{server.port}{link}")
         assert gone.status_code == 404 and "Nobody waits" in gone.text
         late = server.get(f"{server.redirect}?code=late-code&state={link.split('flow=')[1]}")
@@ -192,7 +123,7 @@ def test_files_of_the_hand_over_are_private_and_hold_no_state(
 
     def look(link: str) -> None:
         state = link.split("flow=")[1]
-        _given.append(state)
+        given.append(state)
         for path in handover_folder().iterdir():
             seen.append((path.stat().st_mode & 0o777, state in path.read_text() or state in path.name))
         assert handover_folder().stat().st_mode & 0o777 == 0o700
@@ -215,7 +146,7 @@ def test_start_notices_beforehand_that_the_consent_could_not_come_back(
     seen: list[httpx2.Response] = []
 
     def browser(link: str) -> None:
-        _given.append(link.split("flow=")[1])
+        given.append(link.split("flow=")[1])
         seen.append(server.get(f"http://localhost:{server.port}{link}"))
 
     with pytest.raises(errors.ConsentTimedOut):
@@ -249,7 +180,7 @@ def test_a_pasted_address_works_beside_the_server(ready: tuple[Place, Any], serv
     receiver: Receiver = choose_receiver(connection.redirect_uri)[0]
 
     def browser(link: str) -> None:
-        _given.append(link.split("flow=")[1])
+        given.append(link.split("flow=")[1])
         start = server.get(f"http://localhost:{server.port}{link}")
         receiver.deliver(site.play_browser(start.headers["location"]))
 
@@ -260,7 +191,7 @@ def test_an_error_inside_the_handler_shows_and_logs_no_code(server: Server, monk
     from spokekit._secret import Secret
 
     state = Secret("planted-state-of-a-broken-attempt")
-    _given.extend([state.reveal(), "planted-code-of-a-broken-attempt"])
+    given.extend([state.reveal(), "planted-code-of-a-broken-attempt"])
     handover.announce(state, handover.Waiting("http://x/", server.redirect, time.time() + 60))
     # A folder where the answer's file should go makes the handler fail.
     blocked = handover_folder() / f"{handover._name(state)}.answer"
