@@ -142,14 +142,17 @@ class Guide(Component):
         from spokekit.oauth.environment import browser_is_elsewhere
         from spokekit.oauth.passage import for_the_browser
 
-        if self.site is None or browser_is_elsewhere() is None:
+        if self.site is None:
             return ""
         console = f"{self.site['url']}console"
-        if for_the_browser(console) == console:
+        seen = for_the_browser(console)
+        if seen == console and browser_is_elsewhere():
             return " The practice site's own pages open only in a browser on the machine where this runs."
+        link = f"<a href='{escape(seen, quote=True)}' target='_blank' rel='noopener'>practice developer console</a>"
+        words = f" The client ID and the secret are in the {link}." if self.step.number <= 3 else ""
         if self.unattended:
-            return " The cells play the person; press the buttons yourself as well, the practice site's pages open."
-        return ""
+            words += " The cells play the person; you can press every button yourself as well."
+        return words
 
     def refresh(self) -> None:
         """Read the state of the steps again and show it."""
@@ -177,13 +180,14 @@ class Guide(Component):
 
     def draft(self) -> ConnectionDraft:
         """Return what the connection form proposes: Atlassian's addresses, or the practice site's."""
-        from spokekit.oauth.receivers import propose_redirect_uri
+        from spokekit.oauth.environment import this_server
+        from spokekit.oauth.receivers import own_callback, propose_redirect_uri
 
-        proposed = propose_redirect_uri()[0]
         if self.site is None:
-            return ConnectionDraft(redirect_uri=proposed)
+            return ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
         known: list[str] = self.site["redirect_uris"]
-        redirect = proposed if proposed in known else known[0]
+        own, server = own_callback(), this_server()
+        redirect = own if own in known and server is not None and server.extension else known[0]
         return ConnectionDraft(url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=redirect)
 
     def needs(self, step: int) -> None:

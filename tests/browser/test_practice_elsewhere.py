@@ -97,7 +97,7 @@ def test_on_binder_the_person_can_do_by_hand_what_was_rehearsed(
     assert notebook.errors() == []
     component = notebook.component("Get the OAuth token")
     expect(component).to_contain_text(f"Connected to {site.sites[0].name}")
-    expect(notebook.component("Where you are")).to_contain_text("press the buttons yourself")
+    expect(notebook.component("Where you are")).to_contain_text("press every button yourself")
     callbacks: list[str] = []
     page = opened(notebook, component.get_by_role("button", name="Get OAuth Token", exact=True))
     assert page.url.startswith(f"{lab.base}spokekit/practice/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -192,6 +193,35 @@ def test_pages_that_the_browser_does_not_reach_are_told(
     guide = Guide(1, workspace=workspace)
     assert only in words_of(guide)
     assert only in words_of(AppSheet(guide))
+
+
+def test_pages_that_come_through_the_jupyter_server_are_linked(
+    workspace: Workspace, site: PracticeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("JPY_PARENT_PID", "7")
+    (tmp_path / "spokekit-oauth").mkdir()
+    (tmp_path / "spokekit-oauth" / "server-7.json").write_text("{}")
+    (tmp_path / "jpserver-7.json").write_text('{"url": "http://localhost:8888/user/ann/", "base_url": "/user/ann/"}')
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+    passed_on = f"href='/user/ann/spokekit/practice/{site.port}/console'"
+    guide = Guide(1, workspace=workspace)
+    assert f"href='{site.url}console'" in words_of(guide) and passed_on not in words_of(AppSheet(guide))
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
+    guide = Guide(1, workspace=workspace)
+    said = words_of(AppSheet(guide))
+    assert passed_on in words_of(guide) and passed_on in said
+    assert "href='/user/ann/spokekit/oauth/start'" in said
+    assert "only in a browser on the machine" not in words_of(guide) + said
+    # Where the hub tells the server's address and the practice app knows it, nothing is to be pasted.
+    own = "https://hub.example/user/ann/spokekit/oauth/callback"
+    monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/ann/")
+    assert guide.draft().redirect_uri == site.redirect_uris[0]
+    site.allow_redirect(own)
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+    guide = Guide(1, workspace=workspace)
+    assert guide.draft().redirect_uri == own
+    assert "nothing is to be copied" in words_of(AppSheet(guide))
 
 
 def test_a_visitor_of_voila_is_led_to_the_one_page(
