@@ -26,12 +26,19 @@ _portal: BlockingPortal | None = None
 _thread_id: int | None = None
 _pid: int | None = None
 _left_behind: list[ExitStack | None] = []
+_ending = False
 
 
 def portal() -> BlockingPortal:
-    """Return the running portal of this process; a forked child gets one of its own."""
+    """Return the running portal of this process; a forked child gets one of its own.
+
+    Raises `Cancelled` when Python is ending.
+    """
     global _stack, _portal, _thread_id, _pid
     with _lock:
+        if _ending:
+            # A thread that outlives the portal would start one that nobody stops, and Python would wait for it forever.
+            raise Cancelled("Python is ending: nothing more is begun.")
         if _portal is None or _pid != os.getpid():
             _stack = ExitStack()
             _portal = _stack.enter_context(start_blocking_portal("asyncio", name="spokekit-io"))
@@ -72,19 +79,19 @@ def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
 
 
 def _close() -> None:
-    global _stack, _portal
+    global _stack, _portal, _ending
     with _lock:
-        stack, _stack, _portal = _stack, None, None
+        stack, _stack, _portal, _ending = _stack, None, None, True
     if stack is not None and _pid == os.getpid():
         stack.close()
 
 
 def _after_fork() -> None:
     """Begin anew in a forked child: whoever held the lock, and the I/O thread, stayed with the parent."""
-    global _lock, _stack, _portal, _thread_id
+    global _lock, _stack, _portal, _thread_id, _ending
     # Kept, since closing the parent's portal would wait for a thread that is not here.
     _left_behind.append(_stack)
-    _lock, _stack, _portal, _thread_id = threading.Lock(), None, None, None
+    _lock, _stack, _portal, _thread_id, _ending = threading.Lock(), None, None, None, False
 
 
 if hasattr(os, "register_at_fork"):
