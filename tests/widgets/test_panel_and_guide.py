@@ -259,6 +259,8 @@ def test_on_one_page_each_part_waits_for_the_one_before(
     rehearse(page.picker, told, names=("confluence-admins",))
     assert len(page.body) == parts, "a part is made once"
     assert [words for words, _ in page.editor.group.options] == ["confluence-admins", "confluence-users"]
+    page.editor.settled()
+    assert len(page.editor.members), "the members of the group that came first are read again"
 
 
 @pytest.mark.parametrize("said", ["no json", "[]", '{"port": 1}'])
