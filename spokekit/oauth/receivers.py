@@ -92,7 +92,12 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
 
 
 def own_callback(environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the callback address of the person's own server on a hub that tells its public address, or None."""
+    """Return the callback address of the person's own server on a hub that tells its public address, or None.
+
+    None too on a hub without encryption: no connection takes such an address.
+    """
     environ = os.environ if environ is None else environ
     public = environ.get("JUPYTERHUB_PUBLIC_URL", "").rstrip("/")
-    return f"{public}/{CALLBACK_PATH}" if public and environ.get("JUPYTERHUB_SERVICE_PREFIX") else None
+    parts = urlsplit(public)
+    takes = parts.scheme == "https" or (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES)
+    return f"{public}/{CALLBACK_PATH}" if takes and environ.get("JUPYTERHUB_SERVICE_PREFIX") else None

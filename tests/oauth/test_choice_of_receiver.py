@@ -96,6 +96,7 @@ def test_by_the_redirect_uri_and_the_port(loopback: str) -> None:
         (HUB, "http://localhost:8751/callback"),
         (HUB | {"JUPYTERHUB_PUBLIC_URL": "https://hub.example/user/ann/"},
          "https://hub.example/user/ann/spokekit/oauth/callback"),
+        (HUB | {"JUPYTERHUB_PUBLIC_URL": "http://hub.example/user/ann/"}, "http://localhost:8751/callback"),
         (HUB | {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example/hub/"},
          "https://hub.example/hub/user-redirect/spokekit/oauth/callback"),
         # What passes the hub's own address is written, code included, into the hub's log.

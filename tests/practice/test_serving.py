@@ -52,6 +52,14 @@ def test_the_command_prints_one_json_line_and_serves_until_interrupted(number: s
         assert b"Traceback" not in err and said["client_secret"].encode() not in err
 
 
+def test_beside_a_server_on_a_hub_its_callback_address_is_registered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
+    monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/ann/")
+    with running() as (_, said):
+        own = "https://hub.example/user/ann/spokekit/oauth/callback"
+        assert said["redirect_uris"] == ["http://localhost:8751/callback", own]
+
+
 def test_the_command_shows_the_menu_of_faults() -> None:
     shown = subprocess.run([*COMMAND, "--fault", "list"], capture_output=True, text=True, check=True).stdout
     assert all(name in shown for name in FAULTS)
