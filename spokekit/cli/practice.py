@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
+import subprocess
 import threading
 from dataclasses import fields
 from typing import Annotated, Any
@@ -16,9 +19,15 @@ from spokekit.errors import InputError
 app = typer.Typer(add_completion=False)
 
 
-@app.command()
+# What stands behind the command's name is the command's own, options and all.
+@app.command(context_settings={"allow_interspersed_args": False})
 @guarded()
 def practice(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="A command to run beside the site, which is named to it in SPOKEKIT_PRACTICE."),
+    ] = None,
+    *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 0,
     size: Annotated[str, typer.Option("--size", help="class, S, M, L, XL, MAX, or e.g. 2000x100.")] = "class",
     seed: Annotated[int, typer.Option("--seed", help="Decides names and ids; the same seed, the same world.")] = 1,
@@ -44,7 +53,8 @@ def practice(
     """Serve a practice site that behaves like Atlassian, until interrupted.
 
     Prints one line of JSON with its address, a client id and secret, the callback URLs and the sites. Its developer
-    console is at /console.
+    console is at /console. With a command (a person's Jupyter server on a hub), the site is there for it alone and
+    stops with it; the exit code is the command's.
     """
     from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
     from spokekit.practice import FAULTS, PracticeSite
@@ -72,9 +82,29 @@ def practice(
         **_switches(switch or []),
     )
     with site:
+        if command:
+            raise typer.Exit(_beside(command, site.describe()))
         out(json.dumps(site.describe()))
         say(f"Practice site on {site.url} (developer console: {site.url}console). Stop it with Ctrl-C.")
         stopped.wait()
+
+
+def _beside(command: list[str], about: dict[str, Any]) -> int:
+    """Run `command` to its end and return its exit code; the signals that would stop this process go to it."""
+    program = shutil.which(command[0])
+    if program is None:
+        raise InputError(f"There is no program {command[0]!r} on the path.", field="command")
+    environ = {**os.environ, "SPOKEKIT_PRACTICE": json.dumps(about)}
+    child = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - the person's own command
+
+    def pass_on(number: int, _: object) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    # A shell's way to say that a signal ended it.
+    return 128 - code if code < 0 else code
 
 
 def _switches(texts: list[str]) -> dict[str, Any]:

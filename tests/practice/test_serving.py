@@ -60,6 +60,28 @@ def test_beside_a_server_on_a_hub_its_callback_address_is_registered_too(monkeyp
         assert said["redirect_uris"] == ["http://localhost:8751/callback", own]
 
 
+def test_a_command_runs_beside_the_site_and_takes_it_along() -> None:
+    code = (
+        "import json, os, sys, time, urllib.request\n"
+        "url = json.loads(os.environ['SPOKEKIT_PRACTICE'])['url']\n"
+        "print(url, urllib.request.urlopen(url + 'console').status, *sys.argv[1:], flush=True)\n"
+        "time.sleep(0 if '--end' in sys.argv else 60)\n"
+        "sys.exit(7)\n"
+    )
+    options = ["--seed", "3", sys.executable, "-c", code]
+    done = subprocess.run([*COMMAND, *options, "--end", "--port", "1"], capture_output=True, text=True, timeout=30)
+    url, *rest = done.stdout.split()
+    assert (done.returncode, rest) == (7, ["200", "--end", "--port", "1"]), "the rest is the command's own"
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(url)
+    with subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and "200" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+    missing = subprocess.run([*COMMAND, "no-such-program"], capture_output=True, text=True, timeout=30)
+    assert missing.returncode == 1 and "no-such-program" in missing.stderr
+
+
 def test_the_command_shows_the_menu_of_faults() -> None:
     shown = subprocess.run([*COMMAND, "--fault", "list"], capture_output=True, text=True, check=True).stdout
     assert all(name in shown for name in FAULTS)
