@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -44,6 +44,7 @@ from spokekit.groups.journal import (
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row, rows_frame
 from spokekit.groups.preview import duration
 from spokekit.groups.rules import Verdict
+from spokekit.groups.waiting import Either, LongPause, pauses_of, wait, wait_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,9 @@ PACE = 10.0
 """Changes a second at most: one at a time, a tenth of the burst that Atlassian names for orientation."""
 
 MAX_FAILURES = 3
+
+Look = Callable[[Mapping[int, Row]], Mapping[int, Verdict | None]]
+"""Reads the site again and judges rows, by position, by what is there: None for those that are still to be done."""
 
 
 class Hands(Protocol):
@@ -140,6 +144,7 @@ class Applier:
         self,
         state: ApplyState,
         lease: Lease,
+        look: Look,
         *,
         resumed: bool = False,
         verdicts: Mapping[int, Verdict | None] | None = None,
@@ -153,6 +158,9 @@ class Applier:
         ----------
         lease:
             The site's, held; nothing is written or sent once it was lost.
+        look:
+            Called when a change had to wait for long, an hour for its points for example: what somebody else has
+            changed meanwhile must not be taken for this apply's doing.
         verdicts:
             For a resume: what a fresh reading of the site says about each open row; None means that it is to be done.
         names:
@@ -175,7 +183,7 @@ class Applier:
                 rows[position] = _from_reading(rows[position], verdict, position in state.sent)
                 write(ROW_ENDED, position=position, row=rows[position])
         todo = [position for position in state.open_positions if not settled(rows[position])]
-        stopped = self._go(write, rows, todo, lease, progress, cancel)
+        stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
         done = all(settled(row) for row in rows)
         try:
             write(APPLY_ENDED, status=FINISHED if done else STOPPED, message=stopped)
@@ -192,29 +200,39 @@ class Applier:
         self,
         write: Callable[..., None],
         rows: list[Row],
-        todo: list[int],
-        lease: Lease,
+        todo: Iterable[int],
+        sent: Collection[int],
+        look: Look,
         progress: ProgressCallback | None,
-        cancel: Cancel | None,
+        stopping: Cancel,
     ) -> str:
-        failures = 0
+        left = deque(todo)
+        total, failures = len(left), 0
         began = last = time.monotonic() - self._every
-        stopping = Either(cancel, lease)
-        for number, position in enumerate(todo):
-            _wait(last + self._every, stopping)
+        patient = False
+        while left:
+            number, position = total - len(left), left[0]
+            wait(last + self._every, stopping)
             if stopping.is_set():
-                _leave(rows, todo[number:], "cancelled", "The apply was cancelled before this row.")
-                return _cancelled(number, len(todo))
+                _leave(rows, left, "cancelled", "The apply was cancelled before this row.")
+                return _cancelled(number, total)
             last = time.monotonic()
             try:
                 write(ROW_STARTED, position=position, row=rows[position])
             except StoreError as error:
-                _leave(rows, todo[number:], "stopped", "The apply was stopped before this row.")
+                _leave(rows, left, "stopped", "The apply was stopped before this row.")
                 return f"Stopped: the next change could not be noted in the journal. {error.message}"
-            row, stop = self._one(rows[position], _pauses(progress, number, len(todo)), stopping)
+            pauses = pauses_of(progress, number, total)
+            long = LongPause(pauses)
+            row, stop = self._one(rows[position], long, stopping if patient else Either(stopping, long))
             reason = "stopped"
-            if stop is None:
-                stop, reason = _cancelled(number, len(todo), row), "cancelled"
+            held = long.pause if stop is None and not stopping.is_set() else None
+            if held is not None:
+                stop = ""
+                if row.status == NOT_DONE:
+                    row = _ended(row, NOT_DONE, "waited", "It had to wait for long; the site is read again first.")
+            elif stop is None:
+                stop, reason = _cancelled(number, total, row), "cancelled"
             if row.status != UNKNOWN:
                 try:
                     write(ROW_ENDED, position=position, row=row)
@@ -222,15 +240,54 @@ class Applier:
                     stop = f"Stopped: the outcome of the last change could not be noted in the journal. {error.message}"
                     row = _ended(row, UNKNOWN, "not_noted", f"{row.message} That is not in the journal yet.")
             rows[position] = row
-            failures = failures + 1 if row.status in (FAILED, UNKNOWN) else 0
-            if progress is not None and row.status != NOT_DONE:
-                progress(_progress(number + 1, len(todo), time.monotonic() - began))
-            if not stop and failures >= self._max_failures and number + 1 < len(todo):
-                stop = f"Stopped: {failures} rows in a row failed. {row.message}"
+            if held is None or stop:
+                left.popleft()
+                failures = failures + 1 if row.status in (FAILED, UNKNOWN) else 0
+                if progress is not None and row.status != NOT_DONE:
+                    progress(_progress(number + 1, total, time.monotonic() - began))
+                if not stop and failures >= self._max_failures and left:
+                    stop = f"Stopped: {failures} rows in a row failed. {row.message}"
+            else:
+                wait_out(held, pauses, stopping)
+            # Whoever has waited and read goes on whatever the next pause is, or an apply might read for ever.
+            patient = held is not None or long.outlasted
+            if not stop and left and patient:
+                mine = {*sent, position} if row.status == UNKNOWN else sent
+                stop, reason = self._look_again(write, rows, left, mine, look, stopping)
+                stop = stop or (_cancelled(number, total, row) if reason == "cancelled" else "")
             if stop:
-                _leave(rows, todo[number + 1 :], reason, f"The apply was {reason} before this row.")
+                _leave(rows, left, reason, f"The apply was {reason} before this row.")
                 return stop
         return ""
+
+    def _look_again(
+        self,
+        write: Callable[..., None],
+        rows: list[Row],
+        left: deque[int],
+        sent: Collection[int],
+        look: Look,
+        stopping: Cancel,
+    ) -> tuple[str, str]:
+        """Settle those of the rows left that need not, or must not, be done any more; returns why to stop, if so."""
+        if stopping.is_set():
+            return "", "cancelled"
+        try:
+            verdicts = look({position: rows[position] for position in left})
+        except Cancelled:
+            return "", "cancelled"
+        except SpokekitError as error:
+            return f"Stopped: after a long pause the site could not be read again. {error}", "stopped"
+        for position, verdict in verdicts.items():
+            if verdict is None:
+                continue
+            rows[position] = _from_reading(rows[position], verdict, position in sent)
+            left.remove(position)
+            try:
+                write(ROW_ENDED, position=position, row=rows[position])
+            except StoreError as error:
+                return f"Stopped: an outcome could not be noted in the journal. {error.message}", "stopped"
+        return "", "stopped"
 
     def _one(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> tuple[Row, str | None]:
         """Make one change; returns the row with its outcome, and why the apply must stop (None: it was cancelled)."""
@@ -284,34 +341,6 @@ class Applier:
         if isinstance(error, ServiceError) and 400 <= error.status < 500:
             return _ended(row, ALREADY, "member" if wanted else "no_member", f"Somebody was faster: is {state}."), ""
         return _ended(row, DONE, "read_back", f"The answer was lost; read back: is {state}."), ""
-
-
-class Either:
-    """Cancels when one of several does."""
-
-    def __init__(self, *all_: Cancel | None) -> None:
-        self._all = tuple(one for one in all_ if one is not None)
-
-    def is_set(self) -> bool:
-        return any(one.is_set() for one in self._all)
-
-
-def _wait(until: float, cancel: Cancel) -> None:
-    while (left := until - time.monotonic()) > 0 and not cancel.is_set():
-        time.sleep(min(left, 0.1))
-
-
-def _pauses(progress: ProgressCallback | None, number: int, total: int) -> ProgressCallback | None:
-    """Return what turns a pause inside a change into one of the apply."""
-    if progress is None:
-        return None
-
-    def tell(inner: Progress) -> None:
-        if inner.paused_until is not None:
-            words = f"{number:,} of {total:,} changes; {inner.pause}"
-            progress(Progress(number, total, "changes", words, inner.points_left, inner.paused_until, inner.pause))
-
-    return tell
 
 
 def _cancelled(number: int, total: int, row: Row | None = None) -> str:

@@ -40,7 +40,7 @@ SETTLED = frozenset({DONE, ALREADY, REFUSED})
 FINAL_FAILURES = frozenset({"not_there"})
 """Reasons of failed rows that trying again does not cure."""
 
-NOTHING_DONE = frozenset({"cancelled", "not_sent"})
+NOTHING_DONE = frozenset({"cancelled", "not_sent", "waited"})
 """Reasons of begun rows of which it is known that nothing was changed."""
 
 

@@ -14,7 +14,7 @@ says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +23,7 @@ from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.errors import Cancelled, InputError, NotFound, PlanError
 from spokekit.groups import planfile
 from spokekit.groups._lease import Lease
-from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Either, Result
+from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Look, Result
 from spokekit.groups.csvfile import Wish, WishList, for_accounts, from_frame, from_pasted, read_csv
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.plan import ALREADY, COLUMNS, DONE, PLANNED, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
@@ -40,9 +40,10 @@ from spokekit.groups.preview import (
     licensing_accounts,
     seats,
 )
-from spokekit.groups.reading import Site, only_pauses
+from spokekit.groups.reading import Site
 from spokekit.groups.rejudging import changes, judged_again
 from spokekit.groups.rules import REASONS, Verdict
+from spokekit.groups.waiting import Either, only_pauses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,7 +321,8 @@ class Membership:
                     differences=found,
                 )
             state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
-            result = self._applier().run(state, lease, progress=progress, cancel=cancel)
+            look = self._looking(state, lease, progress, cancel)
+            result = self._applier().run(state, lease, look, progress=progress, cancel=cancel)
         done = iter(result.rows)
         rows = [
             replace(next(done), display_name=row.display_name) if row.status == PLANNED else row for row in plan.rows
@@ -354,12 +356,13 @@ class Membership:
             state = self._state(apply_id) if apply_id else self._last_unfinished()
             if state.finished:
                 raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
-            rows = [state.rows[position] for position in state.open_positions]
-            present = self._reading(lease, rows, progress, cancel)
+            rows = {position: state.rows[position] for position in state.open_positions}
+            present = self._reading(lease, list(rows.values()), progress, cancel)
             verdicts = judged_again(state, rows, present)
             names = {account: person.display_name for account, person in present.people.items()}
+            look = self._looking(state, lease, progress, cancel)
             return self._applier().run(
-                state, lease, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
+                state, lease, look, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
             )
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -373,6 +376,17 @@ class Membership:
         except Cancelled:
             lease.check()
             raise Cancelled("Cancelled while the site was read; nothing was changed.", nothing_done=True) from None
+
+    def _looking(
+        self, state: ApplyState, lease: Lease, progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> Look:
+        """Return what reads the site again while an apply runs, and judges the rows that are left."""
+
+        def look(rows: Mapping[int, Row]) -> Mapping[int, Verdict | None]:
+            present = self._now(list(rows.values()), only_pauses(progress), Either(cancel, lease))
+            return judged_again(state, rows, present)
+
+        return look
 
     def _applier(self) -> Applier:
         return Applier(self.site, self.journal, by=self.site.me, pace=self.pace, max_failures=self.max_failures)

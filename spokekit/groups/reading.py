@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from spokekit import _portal
 from spokekit.confluence.groups import ACCESS, confirm
-from spokekit.confluence.models import Cancel, Progress, ProgressCallback
+from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.confluence.operation import Operation
 from spokekit.connections.connection import Connections
 from spokekit.errors import NotThere, PlanError, ScopeMissing
 from spokekit.groups.present import LICENSING, SITE_ADMIN, GroupNow, Person, Place, Present
+from spokekit.groups.waiting import only_pauses
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -354,18 +354,6 @@ def _group(
         registered_name=registered[0] if registered else "",
         there=found is not None,
     )
-
-
-def only_pauses(progress: ProgressCallback | None) -> ProgressCallback | None:
-    """Return a listener that passes pauses on and nothing else, for reading that nobody wants counted."""
-    if progress is None:
-        return None
-
-    def tell(inner: Progress) -> None:
-        if inner.paused_until is not None:
-            progress(replace(inner, words=f"Reading the site: {inner.pause}"))
-
-    return tell
 
 
 def _is_active_person(person: Person | None) -> bool:

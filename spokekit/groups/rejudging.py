@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from spokekit.groups.journal import ApplyState
@@ -32,12 +32,12 @@ def changes(plan: Plan, now: Present) -> tuple[Difference, ...]:
     return tuple(found)
 
 
-def judged_again(state: ApplyState, rows: Sequence[Row], present: Present) -> dict[int, Verdict | None]:
-    """Judge the open rows of an apply by what is there now; None for those that are to be done."""
+def judged_again(state: ApplyState, rows: Mapping[int, Row], present: Present) -> dict[int, Verdict | None]:
+    """Judge open rows of an apply, by position, by what is there now; None for those that are to be done."""
     judge = Judge(present)
     age = (datetime.now(UTC) - state.started_at).total_seconds()
     verdicts: dict[int, Verdict | None] = {}
-    for position, row in zip(state.open_positions, rows, strict=True):
+    for position, row in rows.items():
         group = present.groups.get(row.group_id)
         verdict = (
             judge.row(group, row.account_id, row.action)

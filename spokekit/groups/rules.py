@@ -42,6 +42,7 @@ REASONS = {
     "licence_full": "no seat is left",
     "rate_limited": "the site asks to slow down",
     "guard": "the guard refused the group at the last moment",
+    "waited": "it had to wait for long, and the site is read again before it is done",
     "stopped": "the apply stopped before this row",
     "cancelled": "the apply was cancelled before this row",
 }
