@@ -134,6 +134,22 @@ def from_pasted(text: str, group: str) -> WishList:
     return WishList(tuple(wishes), (), "a pasted list")
 
 
+def wishes_from(source: Any, group: str = "") -> WishList:
+    """Read a list in any form that `Membership.plan` takes; raises `InputError` when it cannot be used as a whole."""
+    if isinstance(source, WishList):
+        return source
+    if isinstance(source, str | Path | bytes):
+        return read_csv(source, group=group)
+    if hasattr(source, "columns"):
+        return from_frame(source, group=group)
+    accounts = list(source)
+    if not group:
+        raise InputError("These accounts need a group.", field="group", hint="Give group= with its id or name.")
+    if not accounts:
+        raise InputError("The list names nobody.", field="accounts", hint="Give account ids or addresses.")
+    return for_accounts(group, accounts)
+
+
 def for_accounts(group: str, accounts: Iterable[str]) -> WishList:
     """Make a list from accounts chosen by hand, for one group; raises `InputError` when one of them is no text."""
     chosen = list(accounts)

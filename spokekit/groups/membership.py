@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.errors import Cancelled, InputError, NotFound, PlanError
-from spokekit.groups import planfile
+from spokekit.groups import applies, planfile
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Look, Result
-from spokekit.groups.csvfile import Wish, WishList, for_accounts, from_frame, from_pasted, read_csv
+from spokekit.groups.csvfile import Wish, WishList, from_pasted, wishes_from
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.plan import ALREADY, COLUMNS, DONE, PLANNED, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
 from spokekit.groups.present import Difference, Present
@@ -170,7 +170,7 @@ class Membership:
         """
         if mode not in ("add", "remove", "sync"):
             raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
-        wishes = _wishes(source, group)
+        wishes = wishes_from(source, group)
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
             {wish.account for wish in wishes.wishes if wish.account and not wish.problem},
@@ -194,7 +194,7 @@ class Membership:
         PlanError
             It belongs to another site, or an outcome is still unknown: resume first.
         """
-        state = self._state(apply_id) if apply_id else self._last_done()
+        state = self._find(apply_id) if apply_id else applies.last_done(self.journal, self.site.place)
         if any(row.status == UNKNOWN for row in state.rows):
             raise PlanError(
                 "The outcome of a row of this apply is not known yet, so it cannot be undone.",
@@ -278,6 +278,9 @@ class Membership:
             before its next row, or within about a second in the row that it is at. What that row came to is then
             unknown if it may have been sent, and `resume` reads it from the site.
 
+        After a pause of more than a minute, for an hour's points for example, the site is read again: rows that others
+        have done meanwhile are theirs, and rows that the rules refuse by now are not done.
+
         Raises
         ------
         Cancelled
@@ -353,7 +356,7 @@ class Membership:
         """
         self.site.check_connection()
         with Lease(self.journal.store, self.site.place.cloud_id) as lease:
-            state = self._state(apply_id) if apply_id else self._last_unfinished()
+            state = self._find(apply_id) if apply_id else applies.last_unfinished(self.journal, self.site.place)
             if state.finished:
                 raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
             rows = {position: state.rows[position] for position in state.open_positions}
@@ -411,49 +414,12 @@ class Membership:
                 next_step="fix_input",
             )
 
-    def _state(self, apply_id: str) -> ApplyState:
-        state = self.journal.state(apply_id)
-        here, there = self.site.place, state.place
-        if (there.cloud_id, there.alias_id) != (here.cloud_id, here.alias_id):
-            raise PlanError(
-                f"That apply changed {there.site}; this connection leads to {here.site}.",
-                hint=f"Use the connection {there.connection}.",
-                next_step="fix_input",
-            )
-        return state
-
-    def _last_done(self) -> ApplyState:
-        place = self.site.place
-        for apply_id in reversed(self.journal.apply_ids(place.cloud_id, place.alias_id)):
-            state = self.journal.state(apply_id)
-            if not state.undo_of and any(row.status == DONE for row in state.rows):
-                return state
-        raise NotFound("Nothing was changed through this connection yet, so there is nothing to undo.")
-
-    def _last_unfinished(self) -> ApplyState:
-        place = self.site.place
-        for state in self.journal.unfinished(place.cloud_id, place.alias_id):
-            return state
-        raise NotFound("No apply is unfinished; there is nothing to resume.")
+    def _find(self, apply_id: str) -> ApplyState:
+        return applies.by_id(self.journal, apply_id, self.site.place)
 
     def _points_left(self) -> int | None:
         ledger = self.site.spoke.aio.gateway.ledger
         return None if ledger is None else ledger.left_now()
-
-
-def _wishes(source: Any, group: str) -> WishList:
-    if isinstance(source, WishList):
-        return source
-    if isinstance(source, str | Path | bytes):
-        return read_csv(source, group=group)
-    if hasattr(source, "columns"):
-        return from_frame(source, group=group)
-    accounts = list(source)
-    if not group:
-        raise InputError("These accounts need a group.", field="group", hint="Give group= with its id or name.")
-    if not accounts:
-        raise InputError("The list names nobody.", field="accounts", hint="Give account ids or addresses.")
-    return for_accounts(group, accounts)
 
 
 def _left_alone(row: Row) -> Row:

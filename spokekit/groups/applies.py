@@ -1,0 +1,37 @@
+"""Find the apply that a person means: by its id, or the last one that can be undone or resumed."""
+
+from __future__ import annotations
+
+from spokekit.errors import NotFound, PlanError
+from spokekit.groups.journal import ApplyState, Journal
+from spokekit.groups.plan import DONE
+from spokekit.groups.present import Place
+
+
+def by_id(journal: Journal, apply_id: str, here: Place) -> ApplyState:
+    """Return the apply; raises `NotFound`, or `PlanError` when it belongs to another site or alias."""
+    state = journal.state(apply_id)
+    there = state.place
+    if (there.cloud_id, there.alias_id) != (here.cloud_id, here.alias_id):
+        raise PlanError(
+            f"That apply changed {there.site}; this connection leads to {here.site}.",
+            hint=f"Use the connection {there.connection}.",
+            next_step="fix_input",
+        )
+    return state
+
+
+def last_done(journal: Journal, here: Place) -> ApplyState:
+    """Return the last apply that is not an undo and changed something; raises `NotFound`."""
+    for apply_id in reversed(journal.apply_ids(here.cloud_id, here.alias_id)):
+        state = journal.state(apply_id)
+        if not state.undo_of and any(row.status == DONE for row in state.rows):
+            return state
+    raise NotFound("Nothing was changed through this connection yet, so there is nothing to undo.")
+
+
+def last_unfinished(journal: Journal, here: Place) -> ApplyState:
+    """Return the latest apply that has open rows; raises `NotFound`."""
+    for state in journal.unfinished(here.cloud_id, here.alias_id):
+        return state
+    raise NotFound("No apply is unfinished; there is nothing to resume.")
