@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from spokekit.audit.frames import Site, as_kind
-from spokekit.audit.registry import Param, Question, Registry
+from spokekit.audit.registry import Param, Question, Registry, nothing
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ _LOOK_UP = {
     "person": ("users", "user_history", "user_no", "account_id", ("display_name", "email", "public_name")),
     "space": ("spaces", "spaces", "space_no", "space_id", ("space_key", "name")),
 }
+
+
+# What every engine takes for a number.
+_LARGEST = 2**31 - 1
 
 
 class Asking:
@@ -60,22 +64,30 @@ class Asking:
         Returns
         -------
         A frame with the columns of the question's contract, in its order. ``attrs``: question, title, params, site,
-        taken_at, cannot_know, completeness.
+        taken_at, cannot_know, caution (what is missing from this state), completeness.
 
         Raises
         ------
         NotFound
             No such question, group, person or space, or a question that cannot be answered, with the reason.
         InputError
-            A parameter is missing, unknown, or names several things.
+            A parameter is missing, unknown, or names several things; or the answer would be empty only because nobody
+            has read what it needs: the members of a group that is asked for, or the spaces.
         """
         asked = self.registry.get(name)
         given = asked.arguments(params)
         known = {p.name: self.resolve(p, given[p.name]) for p in asked.params}
+        self._must_be_read(asked, known)
         if asked.takes_audit:
             answer = contract(asked.function(self, **known), asked.columns)
         else:
             text = asked.function(**known)
+            if not isinstance(text, str):
+                raise InputError(
+                    f"The question {name} returns no SQL.",
+                    hint="Return SQL as text, or take `audit` as the first argument and return a frame.",
+                    field="function",
+                )
             answer = contract(self.run_frame(text, used(text, known)), asked.columns)
         answer.attrs.update(
             question=asked.name,
@@ -84,13 +96,14 @@ class Asking:
             site=self.site.name or self.site.cloud_id,
             taken_at=self.times()[-1][1].isoformat(timespec="seconds"),
             cannot_know=asked.cannot_know,
+            caution=self.caution(),
             completeness=self.completeness,
         )
         return answer
 
     def resolve(self, param: Param, value: Any) -> Any:
         """Return what the parameter means: the number of a group, person, space or snapshot, several, or the value."""
-        if value in (None, "", ()):
+        if nothing(value):
             return () if param.kind == "groups" else None
         if param.kind == "groups":
             return self._several(value)
@@ -100,14 +113,18 @@ class Asking:
             return self.look_up(param.kind, str(value))
         if param.kind == "number":
             try:
-                return int(value)
-            except (TypeError, ValueError):
+                number = int(value)
+            except (TypeError, ValueError, OverflowError):
                 raise InputError(f"{value!r} is no number.", field=param.name) from None
+            if abs(number) > _LARGEST:
+                raise InputError(f"{param.name} is too large a number.", field=param.name)
+            return number
         return str(value)
 
     def _several(self, value: Any) -> tuple[int, ...]:
-        if not isinstance(value, str):
+        if isinstance(value, list | tuple | set | frozenset):
             return tuple(self.look_up("group", str(one)) for one in value)
+        value = str(value)
         try:
             # A name may hold a comma.
             return (self.look_up("group", value),)
@@ -116,6 +133,42 @@ class Asking:
             if len(parts) < 2:
                 raise
         return tuple(self.look_up("group", part) for part in parts)
+
+    def _must_be_read(self, asked: Question, known: Mapping[str, Any]) -> None:
+        if {"spaces", "grants"} & set(asked.needs) and not self.has_spaces():
+            raise InputError(
+                f"The question {asked.name} needs the spaces, and no walk has read them yet.",
+                hint="Walk with spaces: tick it in the panel, or spokekit audit walk --with-spaces.",
+                field="spaces",
+            )
+        groups: list[int] = []
+        for param in asked.params:
+            value = known[param.name]
+            groups += (
+                [value] if param.kind == "group" and value is not None else value if param.kind == "groups" else ()
+            )
+        if not groups or not {"memberships", "history"} & set(asked.needs):
+            return
+        unread = self.run_rows(
+            f"SELECT group_no FROM coverage WHERE group_no IN ({', '.join(map(str, groups))}) "
+            "AND walked_at IS NULL AND state IN ('not walked', 'failed') ORDER BY group_no",
+            {},
+        )
+        if unread:
+            name = self.run_rows(f"SELECT name FROM groups WHERE group_no = {int(unread[0][0])}", {})[0][0]
+            raise InputError(
+                f"The members of the group {name} were never read.",
+                hint="Walk with this group: register it, or walk all groups.",
+                field="group",
+            )
+
+    def has_spaces(self) -> bool:
+        """Tell whether any walk up to this state has read the spaces."""
+        return True
+
+    def caution(self) -> str:
+        """Say in a sentence what is missing from this state, or "" when nothing is."""
+        return ""
 
     def since_days(self, days: Any) -> int:
         """Return the number of the last snapshot that is at least `days` old, or of the first one."""
@@ -133,6 +186,8 @@ class Asking:
         Raises NotFound, with names that are near, and InputError when several have the name.
         """
         table, history, number, key, columns = _LOOK_UP[kind]
+        # Half a character, as a mistyped argument of a command line may hold, is in no name and stops every engine.
+        text = text.encode(errors="replace").decode()
         by_name = " OR ".join(f"{column} = $text" for column in columns)
         loosely = " OR ".join(f"LOWER({column}) = LOWER($text)" for column in columns)
         for source in dict.fromkeys((table, history)):
@@ -174,10 +229,21 @@ def used(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def contract(made: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return `made` with exactly `columns`, in their order and kinds. Raises InputError when one is missing."""
+    """Return `made` with exactly `columns`, in their order and kinds. Raises InputError when that cannot be done."""
     import pandas as pd
 
-    missing = [column for column in columns if column not in made]
-    if missing:
-        raise InputError(f"The answer lacks the column {missing[0]}, which its contract names.", field=missing[0])
-    return pd.DataFrame({column: as_kind(made[column], kind, len(made)) for column, kind in columns.items()})
+    if not isinstance(made, pd.DataFrame):
+        raise InputError(f"The answer is no frame but {type(made).__name__}.", field="function")
+    kinds = {}
+    for column, kind in columns.items():
+        times = list(made.columns).count(column)
+        if times != 1:
+            words = "lacks the column" if not times else "has several columns"
+            raise InputError(f"The answer {words} {column}, which its contract names.", field=column)
+        try:
+            kinds[column] = as_kind(made[column], kind, len(made))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"The column {column} of the answer is not of the kind {kind}: {error}", field=column
+            ) from None
+    return pd.DataFrame(kinds)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spokekit.audit.checkpoint import Checkpoint, Ended
 from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
 
+# A walk in one go may take days of quota, but whoever continues one from last week should know.
+_ONE_STATE = timedelta(days=1)
 _FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "account_status")
 
 
@@ -107,6 +109,22 @@ def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]
     return pd.DataFrame(rows, columns=["group_id", "state", "walked_at", "disturbed"])
 
 
+def _unread_spaces(record: Checkpoint) -> list[str]:
+    """Return the spaces whose grants are not, or not all, in the record, whatever the reason."""
+    parts = record.kept("grants").values()
+    listed = {row["space_id"] for rows in record.kept("spaces").values() for row in rows}
+    asked = {i for part in parts for i in part.get("asked", ())}
+    return sorted({i for part in parts for i in part["missing"]} | (listed - asked))
+
+
+def _spread(walked: list[str], ended: dict[str, Ended]) -> list[str]:
+    """Say it when a walk was continued so late that its members are not of one day."""
+    moments = [ended[i].walked_at for i in walked]
+    if not moments or datetime.now(UTC) - min(moments) < _ONE_STATE:
+        return []
+    return [f"Members were read from {min(moments):%Y-%m-%d %H:%M} to {max(moments):%Y-%m-%d %H:%M} UTC."]
+
+
 def _report(
     record: Checkpoint,
     groups: list[dict[str, Any]],
@@ -121,10 +139,14 @@ def _report(
     walked = [i for i in chosen if i in ended and ended[i].state == WALKED]
     disturbed = [i for i in chosen if i in ended and ended[i].disturbed]
     changed = record.get("changed") or {"appeared": [], "gone": [], "renamed": []}
-    failed_spaces = sorted({i for part in record.kept("grants").values() for i in part["missing"]})
+    failed_spaces = _unread_spaces(record)
     unknown = [i for i in record.get("unknown") or [] if i not in changed["gone"]]
     trouble = dict(record.get("notes") or {})
     notes = list(trouble.values())
+    # What the look-up of permissions has to say of roles, such as that their names could not be read.
+    with_roles = [part for part in record.kept("grants").values() if any(row["role"] for row in part["rows"])]
+    notes += dict.fromkeys(note for part in with_roles for note in part.get("notes", ()))
+    notes += _spread(walked, ended)
     if unknown_accounts and "accounts" not in trouble:
         notes.append(
             f"The look-up of accounts left out {counted(unknown_accounts, 'account')}; their status is unknown."

@@ -37,6 +37,8 @@ class Audit(Asking):
         self.scope: dict[str, Any] = dict(source.scope)
         self.registry = registry
         self.session = Session(source)
+        self._caution: str | None = None
+        self._spaces_at = source.spaces_at
 
     @classmethod
     def of_frames(cls, frames: Frames | Mapping[str, pd.DataFrame], **about: Any) -> Audit:
@@ -57,16 +59,10 @@ class Audit(Asking):
         return f"Audit({self.site.name or self.site.cloud_id}, {self.taken_at:%Y-%m-%d %H:%M} UTC)"
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
-        """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``."""
-        import duckdb
+        """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``.
 
-        try:
-            made = self.session.frame(text, params)
-        except duckdb.Error as error:
-            raise InputError(
-                f"The query does not work: {error}", hint=f"There are the tables {', '.join(NAMES)}.", field="text"
-            ) from None
-        return made
+        Raises InputError when it does not work."""
+        return self.run_frame(text, params)
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return one of the five frames, or ``coverage``, with ids as text (memberships: categories)."""
@@ -119,8 +115,17 @@ class Audit(Asking):
         )
         return contract(made, {"group_id": "text", "name": "text", "state": "text", "walked_at": "time"})
 
+    def has_spaces(self) -> bool:
+        """See `Asking.has_spaces`."""
+        return self._spaces_at is not None
+
     def caution(self) -> str:
-        """Say in a sentence what is missing from this state, or "" when nothing is."""
+        """See `Asking.caution`."""
+        if self._caution is None:
+            self._caution = self._missing()
+        return self._caution
+
+    def _missing(self) -> str:
         counts = dict(self.session.rows("SELECT state, COUNT(*) FROM coverage GROUP BY state"))
         disturbed = self.session.rows("SELECT COUNT(*) FROM coverage WHERE disturbed")[0][0]
         parts = [
@@ -129,11 +134,22 @@ class Audit(Asking):
             if counts.get(state)
         ]
         parts += [f"{counted(disturbed, 'group')} changed while read"] if disturbed else []
+        failed_spaces = len(self.completeness.get("failed_spaces", ()))
+        parts += [f"the grants of {counted(failed_spaces, 'space')} missing"] if failed_spaces else []
+        if self._spaces_at is not None and self._spaces_at < self.taken_at:
+            parts.append(f"spaces and grants are of {self._spaces_at:%Y-%m-%d %H:%M} UTC")
         return f"Mind: {', '.join(parts)}." if parts else ""
 
     def run_frame(self, text: str, bound: Mapping[str, Any]) -> pd.DataFrame:
         """See `Asking.run_frame`."""
-        return self.session.frame(text, dict(bound))
+        import duckdb
+
+        try:
+            return self.session.frame(text, dict(bound))
+        except duckdb.Error as error:
+            raise InputError(
+                f"The query does not work: {error}", hint=f"There are the tables {', '.join(NAMES)}.", field="text"
+            ) from None
 
     def run_rows(self, text: str, bound: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """See `Asking.run_rows`."""
@@ -160,11 +176,11 @@ def utc(text: str) -> datetime:
     """Read a moment such as ``2026-11-23`` or ``2026-11-23T09:00``, as UTC when it names no zone. Raises InputError."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise InputError(
             f"{text!r} is no date.", hint="Write it like 2026-11-23 or 2026-11-23T09:00.", field="at"
         ) from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 __all__ = ["Audit", "utc"]

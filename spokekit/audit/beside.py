@@ -5,6 +5,7 @@ The rest of the walk is worth keeping without these, so what cannot be read is n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,6 @@ async def read_accounts(run: UnderWay) -> None:
     named = (row for part in record.kept("grants").values() for row in part["rows"])
     accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
     kept = record.kept_keys("accounts")
-    # A part is known by its first account and length: people who came since are at the end.
     left = [part for part in _parts(accounts, _ACCOUNTS) if _part_key(part) not in kept]
     operation = run.operation("look_up_users", "accounts")
     operation.total, operation.done = len(accounts), len(accounts) - sum(map(len, left))
@@ -71,7 +71,7 @@ async def read_spaces(run: UnderWay) -> None:
         await run.counted(frame)
         report = frame.attrs.get("completeness", {})
         missing = [*report.get("failed", ()), *report.get("partial", ())]
-        rows = {"rows": plain_rows(frame), "missing": missing}
+        rows = {"rows": plain_rows(frame), "missing": missing, "asked": part, "notes": list(report.get("notes", ()))}
         await anyio.to_thread.run_sync(record.keep, "grants", _part_key(part), rows)
         grants.advance(len(part))
 
@@ -113,4 +113,5 @@ def _parts(things: list[str], most: int) -> list[list[str]]:
 
 
 def _part_key(part: list[str]) -> str:
-    return f"{part[0]}+{len(part)}"
+    # By all that is in it: when a walk goes on, others may have come among the accounts and spaces.
+    return hashlib.sha256("\n".join(part).encode()).hexdigest()[:24]

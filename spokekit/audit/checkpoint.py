@@ -54,7 +54,7 @@ class Checkpoint:
     """
 
     def __init__(self, cloud_id: str, folder: Path | None = None) -> None:
-        self.path = (folder or home() / "walks") / f"{folder_name(cloud_id)}.sqlite"
+        self.path = _path(cloud_id, folder)
         private_folder(self.path.parent)
         self._lock = threading.RLock()
         try:
@@ -201,6 +201,19 @@ class Checkpoint:
         """Return the keys of the finished parts of a kind."""
         return {key for (key,) in self._all("SELECT key FROM lists WHERE kind = ?", [kind])}
 
+    def unfinished(self) -> Unfinished | None:
+        """Tell what this walk has done, or None when it has not chosen its groups yet."""
+        started, chosen = self.get("started_at"), self.get("chosen")
+        if not started or chosen is None:
+            return None
+        return Unfinished(
+            datetime.fromisoformat(started).astimezone(UTC),
+            self.get("scope_words"),
+            bool(self.get("with_spaces")),
+            len(self.ended()),
+            len(chosen),
+        )
+
     def close(self) -> None:
         """Let go of the file; another walk may continue it."""
         with self._lock:
@@ -209,8 +222,25 @@ class Checkpoint:
     def remove(self) -> None:
         """Close and delete the file: the walk is over, or shall begin anew."""
         self.close()
-        for end in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+        _delete(self.path)
+
+
+def begin_anew(cloud_id: str, folder: Path | None = None) -> Checkpoint:
+    """Forget the unfinished walk of a site, also one whose file is damaged. Raises Conflict while it is running."""
+    try:
+        Checkpoint(cloud_id, folder).remove()
+    except StoreError:
+        _delete(_path(cloud_id, folder))
+    return Checkpoint(cloud_id, folder)
+
+
+def _path(cloud_id: str, folder: Path | None) -> Path:
+    return (folder or home() / "walks") / f"{folder_name(cloud_id)}.sqlite"
+
+
+def _delete(path: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -234,20 +264,11 @@ class Unfinished:
 
 def unfinished(cloud_id: str, folder: Path | None = None) -> Unfinished | None:
     """Tell what an unfinished walk of the site has done, or None. Raises Conflict while that walk is running."""
-    path = (folder or home() / "walks") / f"{folder_name(cloud_id)}.sqlite"
+    path = _path(cloud_id, folder)
     if not path.exists():
         return None
     record = Checkpoint(cloud_id, folder)
     try:
-        started, chosen = record.get("started_at"), record.get("chosen")
-        if not started or chosen is None:
-            return None
-        return Unfinished(
-            datetime.fromisoformat(started).astimezone(UTC),
-            record.get("scope_words"),
-            bool(record.get("with_spaces")),
-            len(record.ended()),
-            len(chosen),
-        )
+        return record.unfinished()
     finally:
         record.close()

@@ -205,7 +205,8 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _sheet_names(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     names: dict[str, str] = {}
-    taken = {"summary"}
+    # Excel keeps History for itself.
+    taken = {"summary", "history"}
     for name in frames:
         fit = re.sub(r"[\[\]:*?/\\\x00-\x1f]", " ", name).strip(" '")[:28] or "Sheet"
         chosen, number = fit, 2

@@ -67,6 +67,8 @@ class Findings:
         finding_id, state (``new`` or ``accepted``), reason, accepted_by (text), accepted_until, first_seen (time),
         then the columns of the question; new ones first. ``attrs``: new, accepted, fixed (counts) and those of the
         answer. Rows that an incomplete walk did not bring are not called fixed.
+
+        Raises what `Audit.ask` raises, and InputError for a state that is older than one that was reviewed already.
         """
         answer = audit.ask(question, **params)
         moment = now or datetime.now(UTC)
@@ -80,6 +82,14 @@ class Findings:
         seen = audit.taken_at.isoformat()
         with self._file() as file:
             known = _known(file, question, asked)
+            newest = max((row["fixed_at"] or row["last_seen"] for row in known.values()), default=seen)
+            if datetime.fromisoformat(newest) > audit.taken_at:
+                # What came since would count as fixed, and would lose its acceptance.
+                raise InputError(
+                    f"This question was reviewed on a newer state already, of {newest[:16].replace('T', ' ')} UTC.",
+                    hint="Review the newest snapshot; audit.ask() answers for earlier moments.",
+                    field="audit",
+                )
             file.executemany(
                 "INSERT INTO findings (finding_id, question, params, about, first_seen, last_seen) "
                 "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (finding_id) DO UPDATE SET last_seen = excluded.last_seen, "

@@ -160,6 +160,11 @@ class Frames:
             scope=dict(scope or {"groups": "all", "spaces": True}),
         )
 
+    @property
+    def spaces_at(self) -> datetime | None:
+        """When the spaces were read, or None when these frames say nothing about them."""
+        return self.taken_at if self.scope.get("spaces", True) else None
+
     def as_dict(self) -> dict[str, pd.DataFrame]:
         """Return the frames by name, as `of` takes them."""
         named = {name: getattr(self, name) for name in COLUMNS}

@@ -28,8 +28,15 @@ ANONYMOUS = (
 )
 GUESTS = "Guests are recognised by their account; a guest of another site is an ordinary account there."
 NOT_THE_ACTOR = "Who made a change is not known: that is in the organisation's audit log, which needs another API."
-BETWEEN = "A change is dated by the two snapshots around it; what came and went between two snapshots is not seen."
+BETWEEN = (
+    "A change is dated by the two snapshots around it that read the group; what came and went between them is not seen."
+)
 PAGES = "Restrictions on single pages are not read: a person may see a space and not each page in it."
+LICENCE = (
+    "Whoever is deactivated or has no licence is listed with what the grants give them and cannot use it now; the "
+    "licence of a person whom only a grant names is not known."
+)
+ROLES = "A role counts as administration by its name, such as Admin; a role of the site's own is not recognised."
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Question:
             takes = f"It takes: {', '.join(names)}." if names else "It takes no parameters."
             raise InputError(f"The question {self.name} has no parameter {unknown[0]}.", hint=takes, field=unknown[0])
         for param in self.params:
-            if param.required and given.get(param.name) in (None, "", ()):
+            if param.required and nothing(given.get(param.name)):
                 raise InputError(f"The question {self.name} needs {param.words}.", field=param.name)
         return {p.name: p.default if given.get(p.name) is None else given[p.name] for p in self.params}
 
@@ -136,6 +143,11 @@ class Registry:
         )
 
 
+def nothing(value: Any) -> bool:
+    """Tell whether `value` is what a parameter has when none was given."""
+    return value is None or (isinstance(value, str | list | tuple | set | frozenset) and not value)
+
+
 def _shown(param: Param) -> str:
     return param.name if param.required else f"{param.name}={param.default}"
 
@@ -184,6 +196,12 @@ def question(
         raise InputError(f"{wrong[0]} is no kind of column: text, int, float, bool or time.", field="columns")
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        before = registry.questions.get(name)
+        # A cell that is run again defines its own question anew; another's would answer something else by its name.
+        if before is not None and before.function.__module__ != function.__module__:
+            raise InputError(
+                f"There is a question {name} already: {before.title}", hint="Choose another name.", field="name"
+            )
         takes = list(inspect.signature(function).parameters)
         registry.questions[name] = Question(
             name, title, needs, dict(columns), cannot_know, function, params, number, takes[:1] == ["audit"]

@@ -46,6 +46,7 @@ FORMAT = 1
 KEEP = 3  # newest snapshots that keep all their files
 MERGE_AT = 24  # files of one kind before they are merged into one
 _NUMBER = re.compile(r"\d{6,}")
+_PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ class Snapshot:
         """What was asked for: ``groups`` in words and ``spaces``."""
         asked: dict[str, Any] = self.manifest["scope"]
         return asked
+
+    @property
+    def spaces_at(self) -> datetime | None:
+        """When the spaces were last read, as of the state looked at; None: never."""
+        read = self.manifest.get("with_spaces")
+        if read is None:
+            # Written before this was noted.
+            return self.taken_at if self.scope.get("spaces", True) or self.manifest["rows"]["spaces"] else None
+        return next((m.taken_at for m in reversed(self.moments) if m.number <= self.at and m.number in read), None)
 
     def paths(self, kind: str) -> list[str]:
         """Return the files of `kind`, such as ``memberships``, ``memberships-ended`` or ``users-ids``."""
@@ -176,8 +186,11 @@ class Snapshots:
             previous = self.latest() if self.exists() else None
             if previous is not None and frames.taken_at <= previous.taken_at:
                 raise InputError(
-                    "These frames are not newer than the newest snapshot.",
-                    hint="Snapshots are written in the order in which they were taken.",
+                    f"These frames are of {frames.taken_at:%Y-%m-%d %H:%M} UTC and not newer than the newest snapshot, "
+                    f"of {previous.taken_at:%Y-%m-%d %H:%M} UTC.",
+                    likely="The clock of this computer was set back, or the snapshots come in another order.",
+                    hint="Set the clock right and try again; a walk keeps what it has read. If the newest snapshot was "
+                    f"written with a wrong clock, move its folder away: {previous.folder}.",
                     field="taken_at",
                 )
             try:
@@ -265,12 +278,22 @@ def _read(folder: Path) -> Snapshot | None:
         if manifest["format"] != FORMAT:
             return None
         for entries in manifest["files"].values():
-            for entry in entries:
-                if (folder.parent / entry["path"]).stat().st_size != entry["bytes"]:
-                    return None
-        return Snapshot(folder, manifest, manifest["number"])
-    except (OSError, ValueError, KeyError, TypeError):
+            if not all(_whole(folder.parent / entry["path"], entry["bytes"]) for entry in entries):
+                return None
+        found = Snapshot(folder, manifest, manifest["number"])
+        # A manifest without these would be of no use to whoever opens it.
+        return found if found.site and found.taken_at and found.scope is not None else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return None
+
+
+def _whole(path: Path, size: int) -> bool:
+    # A file that lost power on its way to the disk may have its size and end in zeros.
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) != size or size < len(_PARQUET):
+            return False
+        file.seek(-len(_PARQUET), os.SEEK_END)
+        return file.read() == _PARQUET
 
 
 def _alive(pid: str) -> bool:
@@ -343,10 +366,19 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
         "written_at": datetime.now(UTC).isoformat(),
         "moments": moments,
         "scope": frames.scope,
+        "with_spaces": _with_spaces(frames, previous, ordinal),
         "completeness": frames.completeness,
         "rows": rows,
         "files": files,
     }
+
+
+def _with_spaces(frames: Frames, previous: Snapshot | None, ordinal: int) -> list[int]:
+    """Return the numbers of the snapshots that read the spaces."""
+    before: list[int] = []
+    if previous is not None:
+        before = previous.manifest.get("with_spaces") or ([previous.at] if previous.spaces_at is not None else [])
+    return [*before, ordinal] if frames.scope.get("spaces", True) else before
 
 
 __all__ = ["Moment", "Snapshot", "Snapshots", "folder_name", "known_ids", "sites"]

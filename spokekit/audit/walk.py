@@ -21,7 +21,7 @@ from spokekit import _portal
 from spokekit.audit._members import GroupReader
 from spokekit.audit.assemble import assemble
 from spokekit.audit.beside import read_accounts, read_spaces
-from spokekit.audit.checkpoint import Checkpoint, Ended, Unfinished, unfinished
+from spokekit.audit.checkpoint import Checkpoint, Ended, Unfinished, begin_anew, unfinished
 from spokekit.audit.flight import in_flight
 from spokekit.audit.frames import FAILED, PARTIAL, WALKED, Site
 from spokekit.audit.snapshots import Snapshot, Snapshots
@@ -129,8 +129,8 @@ class Walk:
 
     async def aprepare(self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> WalkPlan:
         """See `prepare`."""
-        before = None if self._fresh else await anyio.to_thread.run_sync(self.unfinished)
         async with self._under_way(progress, cancel) as run:
+            before = await anyio.to_thread.run_sync(run.record.unfinished)
             await self._list(run)
             return await anyio.to_thread.run_sync(
                 bind(
@@ -172,10 +172,13 @@ class Walk:
                 await anyio.to_thread.run_sync(record.close)
 
     def _open(self) -> Checkpoint:
-        record = Checkpoint(self.site.cloud_id, self._walks)
         if self._fresh:
-            record.remove()
+            record = begin_anew(self.site.cloud_id, self._walks)
+        else:
             record = Checkpoint(self.site.cloud_id, self._walks)
+            if self._is_in_snapshot(record):
+                record.remove()
+                record = Checkpoint(self.site.cloud_id, self._walks)
         kept = record.get("scope")
         asked = {"groups": list(self.groups) if isinstance(self.groups, tuple) else self.groups}
         if kept is not None and (kept != asked or bool(record.get("with_spaces")) != self.with_spaces):
@@ -197,6 +200,13 @@ class Walk:
                 started_at=datetime.now(UTC).isoformat(),
             )
         return record
+
+    def _is_in_snapshot(self, record: Checkpoint) -> bool:
+        """Tell whether the walk in `record` ended with the newest snapshot, and only the file outlived it."""
+        started = record.get("started_at")
+        if started is None or not self.snapshots.exists():
+            return False
+        return bool(self.snapshots.latest().completeness.get("started_at") == started)
 
     # -- groups --
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -283,14 +283,13 @@ def _audit(connection: str | None, at: str | None) -> Audit:
 
 
 def _moment(text: str) -> Any:
-    from datetime import timedelta
-
     from spokekit.audit.audit import utc
 
     if text.isdigit() and len(text) < 8:
         return int(text)
+    moment = utc(text)
     # A day means the whole day.
-    return utc(text) + timedelta(days=1, microseconds=-1) if len(text) == 10 else utc(text)
+    return datetime.combine(moment.date(), time.max, UTC) if len(text) in (8, 10) else moment
 
 
 def _day(text: str | None) -> date | None:

@@ -40,7 +40,11 @@ class State:
 
     def seat(self, account: str) -> bool:
         user = self.users[account]
-        return user["licensed"] and user["account_type"] != "app" and user["account_status"] not in GONE
+        return self.can_use(account) and user["account_type"] != "app" and not user["is_guest"]
+
+    def can_use(self, account: str) -> bool:
+        user = self.users[account]
+        return user["licensed"] and user["account_status"] not in GONE
 
     def levels(self) -> dict[tuple[str, str, str], tuple[bool, int]]:
         """(space, principal type, principal) that see it -> whether they manage it, and the number of grants."""
@@ -115,7 +119,8 @@ def groups_with_access(past: list[State]) -> Answer:
         if row["access"]:
             seats = [a for a in s.members[g] if s.opens(g) and s.seat(a)]
             alone = [a for a in seats if sum(s.opens(x) for x in s.groups_of[a]) == 1]
-            made.append((*group(s, g), row["access"], row["managed_by"], len(s.members[g]), len(seats), len(alone)))
+            counts = len(s.members[g]), len(seats), len(alone)
+            made.append((*group(s, g), row["access"], row["managed_by"], *counts, "walked"))
     return made
 
 
@@ -159,7 +164,7 @@ def unused_groups(past: list[State]) -> Answer:
     s = past[-1]
     named = {grant["principal_id"] for grant in s.grants if grant["principal_type"] == "group"}
     return [
-        (*group(s, g), r["managed_by"], r["usage_type"], len(s.members[g]))
+        (*group(s, g), r["managed_by"], r["usage_type"], len(s.members[g]), "walked")
         for g, r in s.groups.items()
         if not r["access"] and g not in named
     ]
@@ -171,7 +176,7 @@ def missing_from_group(past: list[State], group: str) -> Answer:
 
 def in_several_access_groups(past: list[State], at_least: int) -> Answer:
     s = past[-1]
-    counts = {a: sum(s.opens(g) for g in s.groups_of[a]) for a in s.users}
+    counts = {a: sum(s.opens(g) for g in s.groups_of[a]) for a in s.users if s.can_use(a)}
     return [(*person(s, a), n) for a, n in counts.items() if n >= max(1, at_least)]
 
 

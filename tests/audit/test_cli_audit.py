@@ -47,6 +47,11 @@ def test_from_walk_to_export(
     assert [(r["change"], r["group_name"], r["account_id"]) for r in json.loads(out)] == [
         ("added", "marketing", someone)
     ]
+    code, out, _ = run(capsys, "diff", "--from", "1", "--to", "9999-12-31", "--format", "json")
+    assert code == 0 and len(json.loads(out)) == 1
+    for moment in ("0001-01-01T00:00+05:00", "0001-01-01", "20010101", "yesterday"):
+        code, _, err = run(capsys, "diff", "--from", moment)
+        assert code == 1 and ("is no date" in err or "no snapshot" in err), err
     code, out, _ = run(capsys, "snapshots", "--format", "json")
     assert [(r["number"], r["scope"]) for r in json.loads(out)] == [(1, "all groups"), (2, "groups named market*")]
 

@@ -16,6 +16,16 @@ def _last(table: str, number: str, which: str) -> str:
                   ON k.{number} = h.{number} AND k.until = h.until)"""
 
 
+def _looked_later(after: str) -> str:
+    """Return the groups whose members were read for the first time after snapshot `after`, and later than the group was
+    listed: who was in them then did not come into them then."""
+    return f"""(SELECT c.group_no, c.first_walk FROM coverage c
+                JOIN (SELECT group_no, MIN(since) AS listed FROM group_history
+                      WHERE group_no IN (SELECT group_no FROM coverage WHERE first_walk > {after}) GROUP BY group_no) k
+                  ON k.group_no = c.group_no
+                WHERE c.first_walk > k.listed)"""
+
+
 def _told(table: str, number: str, columns: str) -> str:
     """Return what groups or people were called after snapshot ``$days``; whoever goes has a name at the moment of going
     as well. Most rows still hold and are taken as they are: only the few that ended are compared with what began."""
@@ -49,7 +59,8 @@ def _told(table: str, number: str, columns: str) -> str:
 )
 def membership_dates(person: int) -> str:
     """One row for each stay in a group: first seen in the snapshot of `seen_from` (the one before was taken at
-    `not_seen_before`, empty for the very first), gone in the snapshot of `gone_by` (empty while still there)."""
+    `not_seen_before`, empty when nobody had read the group before), gone in the snapshot of `gone_by` (empty while
+    still there)."""
     return f"""
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
                a.taken_at AS not_seen_before, e.taken_at AS gone_by, m.until = {_STILL} AS still_there
@@ -59,7 +70,8 @@ def membership_dates(person: int) -> str:
         JOIN moments b ON b.number = m.since
         JOIN (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
               GROUP BY n.number) p ON p.number = m.since
-        LEFT JOIN moments a ON a.number = p.previous
+        LEFT JOIN {_looked_later("1")} l ON l.group_no = m.group_no AND l.first_walk = m.since
+        LEFT JOIN moments a ON a.number = p.previous AND l.group_no IS NULL
         LEFT JOIN moments e ON e.number = m.until
         ORDER BY b.taken_at, g.name, g.group_id"""
 
@@ -121,12 +133,7 @@ def changes_since(days: int, group: int | None) -> str:
     Whoever was in a group when it was walked for the first time did not come into it then."""
     only = "" if group is None else "AND m.group_no = $group"
     return f"""
-        WITH l AS (
-            SELECT c.group_no, c.first_walk FROM coverage c
-            JOIN (SELECT group_no, MIN(since) AS listed FROM group_history
-                  WHERE group_no IN (SELECT group_no FROM coverage WHERE first_walk > $days) GROUP BY group_no) k
-              ON k.group_no = c.group_no
-            WHERE c.first_walk > k.listed AND c.first_walk > $days),
+        WITH l AS {_looked_later("$days")},
              x AS (
             SELECT 'added' AS change, m.group_no, m.user_no, m.since AS at FROM membership_history m
             LEFT JOIN l ON l.group_no = m.group_no AND l.first_walk = m.since

@@ -8,8 +8,11 @@ _PERSON = {"person": "text", "account_id": "text"}
 _GROUP = {"group_name": "text", "group_id": "text"}
 _STATUS = {"account_type": "text", "account_status": "text"}
 _WHO = "u.display_name AS person, u.account_id"
-# A seat is taken by a person in a group that gives access to the product, while Confluence lists operations for them.
-SEATED = "(g.for_users OR g.for_admins)"
+GIVES_ACCESS = "(g.for_users OR g.for_admins)"
+_CAN_USE = "u.licensed AND u.account_status NOT IN ('inactive', 'closed')"
+# A seat is taken by a person in a group that gives access to the product, while Confluence lists operations for them;
+# apps and guests take none.
+_SEAT = f"{_CAN_USE} AND u.account_type <> 'app' AND NOT u.is_guest"
 
 
 @question(
@@ -73,12 +76,12 @@ def group_sizes() -> str:
     + NO_EMAILS,
 )
 def licensed_people() -> str:
-    """People (no apps) in a group that gives access, whose account is active and for whom Confluence lists
+    """People (no apps, no guests) in a group that gives access, whose account is active and for whom Confluence lists
     operations; `groups_with_access` counts the groups that each of them has it through."""
     return f"""
         SELECT {_WHO}, u.email, u.account_status, COUNT(*) AS groups_with_access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
-        WHERE {SEATED} AND u.licensed AND u.account_type <> 'app' AND u.account_status NOT IN ('inactive', 'closed')
+        WHERE {GIVES_ACCESS} AND {_SEAT}
         GROUP BY u.display_name, u.account_id, u.email, u.account_status
         ORDER BY u.display_name, u.account_id"""
 
@@ -87,28 +90,37 @@ def licensed_people() -> str:
     "groups-with-access",
     "Which groups give access to Confluence?",
     number=3,
-    needs=("groups", "users", "memberships"),
-    columns={**_GROUP, "access": "text", "managed_by": "text", "members": "int", "seats": "int", "only_here": "int"},
+    needs=("groups", "users", "memberships", "coverage"),
+    columns={
+        **_GROUP,
+        "access": "text",
+        "managed_by": "text",
+        "members": "int",
+        "seats": "int",
+        "only_here": "int",
+        "state": "text",
+    },
     cannot_know="Which of them new people join by default, and which other products they open, is known to the "
     "organisation's API only.",
 )
 def groups_with_access() -> str:
-    """`seats` counts the members who take a seat, `only_here` those of them who would lose it with this group."""
+    """`seats` counts the members who take a seat, `only_here` those of them who would lose it with this group, as
+    far as the groups with access were walked; `state` says whether this one was."""
     return f"""
         SELECT g.name AS group_name, g.group_id, g.access, g.managed_by, COUNT(s.user_no) AS members,
-               SUM(CASE WHEN {SEATED} THEN COALESCE(s.seat, 0) ELSE 0 END) AS seats,
-               SUM(CASE WHEN {SEATED} THEN COALESCE(s.seat * s.alone, 0) ELSE 0 END) AS only_here
-        FROM groups g LEFT JOIN (
+               SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat, 0) ELSE 0 END) AS seats,
+               SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat * s.alone, 0) ELSE 0 END) AS only_here,
+               COALESCE(c.state, 'not walked') AS state
+        FROM groups g LEFT JOIN coverage c ON c.group_no = g.group_no LEFT JOIN (
             SELECT m.group_no, m.user_no,
-                   CASE WHEN u.licensed AND u.account_type <> 'app' AND u.account_status NOT IN ('inactive', 'closed')
-                        THEN 1 ELSE 0 END AS seat,
+                   CASE WHEN {_SEAT} THEN 1 ELSE 0 END AS seat,
                    CASE WHEN k.n = 1 THEN 1 ELSE 0 END AS alone
             FROM memberships m JOIN users u ON u.user_no = m.user_no
             LEFT JOIN (SELECT m.user_no, COUNT(*) AS n FROM memberships m JOIN groups g ON g.group_no = m.group_no
-                  WHERE {SEATED} GROUP BY m.user_no) k ON k.user_no = m.user_no
+                  WHERE {GIVES_ACCESS} GROUP BY m.user_no) k ON k.user_no = m.user_no
         ) s ON s.group_no = g.group_no
         WHERE g.access <> ''
-        GROUP BY g.name, g.group_id, g.access, g.managed_by
+        GROUP BY g.name, g.group_id, g.access, g.managed_by, c.state
         ORDER BY members DESC, g.name, g.group_id"""
 
 
@@ -126,7 +138,7 @@ def why_a_seat(person: int) -> str:
     return f"""
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, g.managed_by, u.licensed, u.account_status
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
-        WHERE m.user_no = $person AND {SEATED}
+        WHERE m.user_no = $person AND {GIVES_ACCESS}
         ORDER BY g.name, g.group_id"""
 
 
@@ -162,7 +174,7 @@ def unlicensed_with_access() -> str:
     return f"""
         SELECT {_WHO}, u.account_type, u.account_status, g.name AS group_name, g.group_id
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
-        WHERE {SEATED} AND NOT u.licensed
+        WHERE {GIVES_ACCESS} AND NOT u.licensed
         ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
 
 
@@ -187,18 +199,20 @@ def groups_without_members() -> str:
     "unused-groups",
     "Which groups are used nowhere in Confluence?",
     number=6,
-    needs=("groups", "memberships", "grants"),
-    columns={**_GROUP, "managed_by": "text", "usage_type": "text", "members": "int"},
-    cannot_know="Use by another product, by an app, by restrictions on pages or by an automation is not seen. "
-    "Ask only on a snapshot with spaces.",
+    needs=("groups", "memberships", "grants", "coverage"),
+    columns={**_GROUP, "managed_by": "text", "usage_type": "text", "members": "int", "state": "text"},
+    cannot_know="Use by another product, by an app, by restrictions on pages or by an automation is not seen.",
 )
 def unused_groups() -> str:
-    """Groups that give no access to the product and that no space names."""
+    """Groups that give no access to the product and that no space names; `state` says whether their members were
+    walked."""
     return """
-        SELECT g.name AS group_name, g.group_id, g.managed_by, g.usage_type, COUNT(m.user_no) AS members
+        SELECT g.name AS group_name, g.group_id, g.managed_by, g.usage_type, COUNT(m.user_no) AS members,
+               COALESCE(c.state, 'not walked') AS state
         FROM groups g LEFT JOIN memberships m ON m.group_no = g.group_no
+        LEFT JOIN coverage c ON c.group_no = g.group_no
         WHERE g.access = '' AND NOT EXISTS (SELECT 1 FROM grants p WHERE p.group_no = g.group_no)
-        GROUP BY g.name, g.group_id, g.managed_by, g.usage_type
+        GROUP BY g.name, g.group_id, g.managed_by, g.usage_type, c.state
         ORDER BY g.name, g.group_id"""
 
 
@@ -216,7 +230,7 @@ def missing_from_group(group: int) -> str:
     return f"""
         SELECT DISTINCT {_WHO}, u.email
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
-        WHERE {SEATED} AND u.licensed AND u.account_type <> 'app' AND u.account_status NOT IN ('inactive', 'closed')
+        WHERE {GIVES_ACCESS} AND {_SEAT}
           AND NOT EXISTS (SELECT 1 FROM memberships b WHERE b.user_no = m.user_no AND b.group_no = $group)
         ORDER BY person, u.account_id"""
 
@@ -231,11 +245,12 @@ def missing_from_group(group: int) -> str:
     cannot_know="They do not cost twice: a seat is counted once a person and product.",
 )
 def in_several_access_groups(at_least: int) -> str:
-    """Removing them from one group takes nothing away: worth knowing before a clean-up."""
+    """Whoever can use Confluence, apps included, through `at_least` groups. Removing them from one of these takes
+    nothing away: worth knowing before a clean-up."""
     return f"""
         SELECT {_WHO}, COUNT(*) AS group_count
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
-        WHERE {SEATED}
+        WHERE {GIVES_ACCESS} AND {_CAN_USE}
         GROUP BY u.display_name, u.account_id HAVING COUNT(*) >= $at_least
         ORDER BY group_count DESC, person, u.account_id"""
 

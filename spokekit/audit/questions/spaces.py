@@ -5,7 +5,7 @@ Nobody's access is spread out over all spaces: an answer is about one person, on
 
 from __future__ import annotations
 
-from spokekit.audit.registry import ANONYMOUS, GUESTS, NO_SITE_ADMINS, PAGES, Param, question
+from spokekit.audit.registry import ANONYMOUS, GUESTS, LICENCE, NO_SITE_ADMINS, PAGES, ROLES, Param, question
 
 _SPACE = {"space_key": "text", "space_name": "text", "space_id": "text"}
 _PERSON = {"person": "text", "account_id": "text"}
@@ -69,7 +69,7 @@ def spaces_of_group(group: int) -> str:
     needs=("groups", "users", "memberships", "spaces", "grants"),
     params=(Param("person", "person", "a person, by name, e-mail or account id"),),
     columns={**_SPACE, "status": "text", **_VIA},
-    cannot_know=f"{PAGES} {ANONYMOUS} {NO_SITE_ADMINS}",
+    cannot_know=f"{LICENCE} {PAGES} {ANONYMOUS} {NO_SITE_ADMINS}",
 )
 def spaces_of_person(person: int) -> str:
     """One row for each path: person -> group -> space (via ``group``), a grant to the person (``person``), or a class
@@ -108,7 +108,7 @@ def spaces_of_person(person: int) -> str:
     needs=("groups", "users", "memberships", "spaces", "grants"),
     params=(Param("space", "space", "a space, by key, name or id"),),
     columns={**_PERSON, "account_status": "text", "licensed": "bool", "is_guest": "bool", **_VIA},
-    cannot_know=f"{PAGES} {ANONYMOUS} {NO_SITE_ADMINS}",
+    cannot_know=f"{LICENCE} {PAGES} {ANONYMOUS} {NO_SITE_ADMINS}",
 )
 def people_of_space(space: int) -> str:
     """One row for each path: person -> group -> space (via ``group``), a grant to the person (``person``). A class of
@@ -177,7 +177,7 @@ def guests_in_spaces() -> str:
     number=17,
     needs=("groups", "users", "memberships", "spaces", "grants"),
     columns={**_SPACE, **_PERSON, "account_status": "text", "via": "text", "through": "text"},
-    cannot_know=NO_SITE_ADMINS,
+    cannot_know=f"{ROLES} {NO_SITE_ADMINS}",
 )
 def space_admins() -> str:
     """One row for each path of a person to the administration of a space."""
@@ -196,13 +196,14 @@ def space_admins() -> str:
 @question(
     "spaces-without-admin",
     "Which spaces has nobody left to administer?",
-    needs=("groups", "users", "memberships", "spaces", "grants"),
+    needs=("groups", "users", "memberships", "spaces", "grants", "coverage"),
     columns={**_SPACE, "type": "text", "status": "text", "named_admins": "int"},
-    cannot_know="Site and product admins can always step in. " + NO_SITE_ADMINS,
+    cannot_know=f"{ROLES} Site and product admins can always step in. {NO_SITE_ADMINS}",
 )
 def spaces_without_admin() -> str:
     """Spaces without an active administrator; `named_admins` counts those named who are gone or groups that are empty:
-    a leaver's personal space shows 1 here."""
+    a leaver's personal space shows 1 here. Left out are spaces that a group administers whose members were never read
+    to their end: somebody may be in it."""
     return f"""
         WITH holders AS (SELECT p.space_no, u.account_status FROM grants p JOIN users u ON u.user_no = p.user_no
                          WHERE p.manages
@@ -215,7 +216,9 @@ def spaces_without_admin() -> str:
         FROM spaces s
         LEFT JOIN (SELECT space_no, COUNT(DISTINCT principal_id) AS named FROM grants WHERE manages
                    GROUP BY space_no) n ON n.space_no = s.space_no
-        WHERE NOT EXISTS (SELECT 1 FROM holders h WHERE h.space_no = s.space_no
+        WHERE NOT EXISTS (SELECT 1 FROM grants p JOIN coverage c ON c.group_no = p.group_no
+                          WHERE p.space_no = s.space_no AND p.manages AND c.walked_at IS NULL)
+          AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.space_no = s.space_no
                           AND h.account_status NOT IN ('inactive', 'closed'))
           AND NOT EXISTS (SELECT 1 FROM open_class o WHERE o.space_no = s.space_no)
         ORDER BY s.space_key, s.space_id"""
