@@ -45,8 +45,7 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
         raise InputError("The first state is newer than the second one.", hint="Swap them.", field="before")
     one, other = before.source, after.source
     if isinstance(one, Snapshot) and isinstance(other, Snapshot) and one.folder.parent == other.folder.parent:
-        unseen = _seen_later(one, after)
-        made, left_out = _by_history(one, after), sorted({*_not_walked(after), *unseen})
+        made, left_out = _by_history(before, one, after)
     else:
         made, left_out = _by_ids(before, after)
     answer = contract(made, COLUMNS)
@@ -63,28 +62,30 @@ def _not_walked(audit: Audit) -> list[str]:
     return audit.not_walked()["group_id"].to_list()
 
 
-_SEEN_LATER = """SELECT c.group_no FROM coverage c JOIN group_history h USING (group_no)
-                 WHERE h.since <= $n AND h.until > $n AND (c.first_walk IS NULL OR c.first_walk > $n)"""
-
-
-def _seen_later(before: Snapshot, after: Audit) -> list[str]:
-    """Return the groups that were there at the older moment, but whose members nobody had looked at yet."""
-    made = after.sql(f"SELECT group_id FROM groups WHERE group_no IN ({_SEEN_LATER})", n=before.at)
-    return [str(group) for group in made["group_id"]]
-
-
-def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
+def _by_history(before: Audit, then: Snapshot, after: Audit) -> tuple[pd.DataFrame, list[str]]:
+    # In one history a group has one number.
+    unread = "SELECT group_no FROM coverage WHERE state <> 'walked'"
+    unseen = sorted({int(row[0]) for audit in (before, after) for row in audit.session.rows(unread)})
+    left_out = (
+        after.session.rows(
+            "SELECT group_id FROM groups_ids WHERE group_no IN (SELECT unnest($unseen))", {"unseen": unseen}
+        )
+        if unseen
+        else []
+    )
     # Names are those of the newer state, or of the older one for what is gone.
     at_one_end = f"(until = {_STILL} OR (since <= $n AND until > $n))"
     # A membership that ended and came back in between is the same at both ends.
-    return after.sql(
+    made = after.sql(
         f"""
         WITH was AS (SELECT group_no, user_no FROM membership_history WHERE since <= $n AND until > $n
                      AND until < {_STILL}),
              now AS (SELECT group_no, user_no FROM membership_history WHERE since > $n AND until = {_STILL}),
+             unseen AS (SELECT unnest(CAST($unseen AS INTEGER[])) AS group_no),
              x AS (SELECT 'added' AS change, * FROM now ANTI JOIN was USING (group_no, user_no)
-                   WHERE group_no NOT IN ({_SEEN_LATER})
-                   UNION ALL SELECT 'removed' AS change, * FROM was ANTI JOIN now USING (group_no, user_no)),
+                   ANTI JOIN unseen USING (group_no)
+                   UNION ALL SELECT 'removed' AS change, * FROM was ANTI JOIN now USING (group_no, user_no)
+                   ANTI JOIN unseen USING (group_no)),
              g AS (SELECT group_no, arg_max(name, until) AS name, arg_max(group_id, until) AS group_id,
                           arg_max(access, until) AS access
                    FROM group_history WHERE group_no IN (SELECT group_no FROM x) AND {at_one_end} GROUP BY group_no),
@@ -94,8 +95,10 @@ def _by_history(before: Snapshot, after: Audit) -> pd.DataFrame:
         SELECT change, g.name AS group_name, g.group_id, g.access, u.display_name AS person, u.account_id
         FROM x JOIN g USING (group_no) JOIN u USING (user_no)
         ORDER BY g.name, g.group_id, change, person, u.account_id""",
-        n=before.at,
+        n=then.at,
+        unseen=unseen,
     )
+    return made, sorted(str(row[0]) for row in left_out)
 
 
 def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:

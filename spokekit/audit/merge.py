@@ -202,28 +202,58 @@ def _sorted(table: pa.Table, column: str) -> pa.Table:
     return table.take(pa.array(np.argsort(numbers, kind="stable")))
 
 
-def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> pa.Table:
-    """Return the coverage of the new state; a group that was not walked now keeps the time of its last walk.
+def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tuple[pa.Table, pa.Table]:
+    """Return the coverage of the new state, and the rows of the old one that this ends, as for the other tables; only
+    the time of a walk changes without ending a row. A group that was not walked now keeps the time of its last walk.
 
     Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
     earlier moment does not take a group that nobody had looked at for an empty one.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     now = fresh.tables["coverage"].sort_by("group_no")
     walked = pc.fill_null(pc.is_in(now.column("state"), pa.array([WALKED])), False)
     first = pc.if_else(walked, pa.scalar(ordinal, pa.int32()), pa.scalar(None, pa.int32()))
-    if previous is not None:
-        before = load(previous.paths("coverage"))
-        place = pc.index_in(now.column("group_no"), before.column("group_no").combine_chunks())
-        last = before.column("walked_at").take(place)
-        if "first_walk" in before.column_names:
-            number = before.column("first_walk").take(place)
-        else:
-            number = pc.if_else(pc.is_valid(place), pa.scalar(1, pa.int32()), pa.scalar(None, pa.int32()))
-        first = pc.if_else(pc.and_(pc.is_valid(last), pc.is_valid(number)), number, first)
-        if not pc.all(walked, min_count=0).as_py():
-            times = pc.if_else(walked, now.column("walked_at"), last)
-            now = now.set_column(2, "walked_at", times)
-    return now.append_column("first_walk", first)
+    since: pa.Array = pa.array(np.full(now.num_rows, ordinal, dtype=np.int32))
+    if previous is None:
+        return _covered(now, first, since), arrow_schema("coverage", ("first_walk", "since", "until")).empty_table()
+    before = with_first_walk(load(previous.paths("coverage")))
+    place = pc.index_in(now.column("group_no"), before.column("group_no").combine_chunks())
+    last, number = before.column("walked_at").take(place), before.column("first_walk").take(place)
+    first = pc.if_else(pc.and_(pc.is_valid(last), pc.is_valid(number)), number, first)
+    if not pc.all(walked, min_count=0).as_py():
+        now = now.set_column(2, "walked_at", pc.if_else(walked, now.column("walked_at"), last))
+    same = pc.and_(
+        pc.equal(now.column("state"), before.column("state").take(place)),
+        pc.equal(now.column("disturbed"), before.column("disturbed").take(place)),
+    )
+    same = pc.fill_null(same, False)
+    since = pc.if_else(same, before.column("since").take(place), since)
+    goes_on = np.zeros(before.num_rows, dtype=bool)
+    goes_on[pc.filter(place, same).to_numpy()] = True
+    ended = before.filter(pa.array(~goes_on))
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    ended = ended.append_column("until", until).cast(arrow_schema("coverage", ("first_walk", "since", "until")))
+    return _covered(now, first, since), ended
+
+
+def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
+    return now.append_column("first_walk", first).append_column("since", since)
+
+
+def with_first_walk(coverage: pa.Table) -> pa.Table:
+    """Return coverage with the columns that older snapshots lack: there, what was ever walked counts as walked from the
+    beginning, and every state as old as the history."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    one = pa.scalar(1, pa.int32())
+    if "first_walk" not in coverage.column_names:
+        known = pc.if_else(pc.is_valid(coverage.column("walked_at")), one, pa.scalar(None, pa.int32()))
+        coverage = coverage.append_column("first_walk", known)
+    if "since" not in coverage.column_names:
+        coverage = coverage.append_column("since", pa.array(np.ones(coverage.num_rows, dtype=np.int32)))
+    return coverage

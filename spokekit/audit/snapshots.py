@@ -7,7 +7,7 @@ Under the home, one folder a site, and in it one numbered folder a snapshot::
         memberships.parquet      the state (here and for groups, users, spaces, grants), each row with `since`
         memberships-ended.parquet    rows that this snapshot ended, with `since` and `until`
         users-ids.parquet        ids that this snapshot saw first: number, id
-        coverage.parquet         when each group was last walked
+        coverage.parquet         how each group was walked, and when last
 
 `since` and `until` are numbers of snapshots. A row is true from snapshot `since` on, and no longer at `until`; so a
 year of snapshots is one state plus what ended, and any earlier moment is a filter over both. A new snapshot is written
@@ -351,7 +351,9 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
             put_behind(f"{kind}-ended", ended)
         for kind in IDS:
             put_behind(f"{kind}-ids", fresh.new_ids[kind])
-        put("coverage", coverage_of(fresh, previous, ordinal))
+        state, ended = coverage_of(fresh, previous, ordinal)
+        put("coverage", state)
+        put_behind("coverage-ended", ended)
         for kind, written in coming:
             files.setdefault(kind, []).append(written.result())
     complete = bool(frames.completeness.get("complete", True))

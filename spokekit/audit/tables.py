@@ -10,6 +10,7 @@ grants              space_no, principal_type, principal_id, group_no, user_no (-
                     role, sees (lets the principal see the space), manages
 coverage            group_no, state (walked, partial, failed, not walked), walked_at, disturbed, first_walk
                     (number of the moment that saw the members first; empty: none did)
+coverage_history    the columns of coverage, since, until; walked_at is that of the last walk before `until`
 moments             number, taken_at, complete: the snapshots
 membership_history  group_no, user_no, since, until (number of the snapshot; until = 2147483647: still so)
 group_history       the columns of groups, since, until
@@ -24,7 +25,9 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
+from spokekit.audit.files import load
 from spokekit.audit.frames import IDS, TABLES, Frames
+from spokekit.audit.merge import with_first_walk
 from spokekit.audit.numbering import number
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ NAMES = (
     "grants",
     "coverage",
     "moments",
+    "coverage_history",
     "membership_history",
     "group_history",
     "user_history",
@@ -129,11 +133,11 @@ class Session:
         # Frames are one moment: everything in them is of it.
         self._views(
             {
-                name: f"(SELECT *, CAST(1 AS INTEGER) AS {'first_walk' if name == 'coverage' else 'since'} "
-                f"FROM {name}_now)"
+                name: f"(SELECT *, {'CAST(1 AS INTEGER) AS first_walk, ' if name == 'coverage' else ''}"
+                f"CAST(1 AS INTEGER) AS since FROM {name}_now)"
                 for name in TABLES
             },
-            dict.fromkeys(_HISTORY_OF, ""),
+            dict.fromkeys((*_HISTORY_OF, "coverage"), ""),
             {kind: f"{kind}_ids" for kind in IDS},
             [(1, frames.taken_at, complete)],
             at=None,
@@ -154,15 +158,16 @@ class Session:
             return "read_parquet([" + ", ".join(_quoted(path) for path in reversed(snapshot.paths(kind))) + "])"
 
         now = {name: files(name) for name in TABLES}
-        if "first_walk" not in pq.read_schema(snapshot.paths("coverage")[0]).names:
-            # Written before first walks were noted: what was ever walked counts as walked from the beginning.
-            now["coverage"] = (
-                f"(SELECT *, CASE WHEN walked_at IS NOT NULL THEN 1 END AS first_walk FROM {now['coverage']})"
-            )
+        [path] = snapshot.paths("coverage")
+        if "since" not in pq.read_schema(path).names:
+            self._keep("coverage_now", with_first_walk(load([path])))
+            now["coverage"] = "coverage_now"
+        ended = {name: files(f"{name}-ended") for name in (*_HISTORY_OF, "spaces")}
+        ended["coverage"] = files("coverage-ended") if snapshot.paths("coverage-ended") else ""
         newest = snapshot.at == snapshot.manifest["number"]
         self._views(
             now,
-            {name: files(f"{name}-ended") for name in (*_HISTORY_OF, "spaces")},
+            ended,
             {kind: files(f"{kind}-ids") for kind in IDS},
             [(m.number, m.taken_at, m.complete) for m in snapshot.moments],
             at=None if newest else snapshot.at,
@@ -209,7 +214,12 @@ class Session:
                     f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}"
                 )
             if name == "coverage":
-                run(f"CREATE VIEW coverage AS {_coverage(rows, at)}")
+                run(f"CREATE VIEW coverage_history AS {_coverage_history(rows, past, at)}")
+                run(
+                    f"CREATE VIEW coverage AS SELECT {_COVERAGE} FROM {rows}"
+                    if at is None
+                    else f"CREATE VIEW coverage AS SELECT {_COVERAGE} FROM coverage_history WHERE until = {STILL}"
+                )
             elif at is None:
                 run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")
             else:
@@ -221,16 +231,21 @@ class Session:
             run(f"DELETE FROM moments WHERE number > {at}")
 
 
-def _coverage(rows: str, at: int | None) -> str:
-    # At an earlier moment a group that was looked at only later was not walked yet, and a later walk is not known.
+_COVERAGE = "group_no, state, walked_at, disturbed, first_walk"
+
+
+def _coverage_history(rows: str, past: str, at: int | None) -> str:
+    ended = f" UNION ALL SELECT {_COVERAGE}, since, until FROM {past}" if past else ""
+    whole = f"SELECT {_COVERAGE}, since, CAST({STILL} AS INTEGER) AS until FROM {rows}{ended}"
     if at is None:
-        return f"SELECT * FROM {rows}"
+        return whole
+    # What a later walk looked at is not known at the moment.
     then = f"(SELECT MAX(taken_at) FROM moments WHERE number <= {at})"
     return (
-        f"SELECT group_no, CASE WHEN first_walk <= {at} THEN state ELSE 'not walked' END AS state, "
-        f"CASE WHEN first_walk <= {at} THEN LEAST(walked_at, {then}) END AS walked_at, "
-        f"disturbed AND walked_at <= {then} AS disturbed, "
-        f"CASE WHEN first_walk <= {at} THEN first_walk END AS first_walk FROM {rows}"
+        f"SELECT group_no, CASE WHEN state = 'walked' AND first_walk > {at} THEN 'not walked' ELSE state END AS state, "
+        f"CASE WHEN first_walk <= {at} THEN LEAST(walked_at, {then}) END AS walked_at, disturbed, "
+        f"CASE WHEN first_walk <= {at} THEN first_walk END AS first_walk, since, "
+        f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until FROM ({whole}) WHERE since <= {at}"
     )
 
 

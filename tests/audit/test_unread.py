@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spokekit.audit import Audit, Findings, Frames, Snapshots, question
+from spokekit.audit import Audit, Findings, Frames, Snapshots, diff, question
 from spokekit.audit.checkpoint import Checkpoint
 from spokekit.audit.registry import REGISTRY, Registry
 from spokekit.confluence.async_spoke import AsyncSpoke
@@ -95,6 +95,41 @@ def test_whoever_was_in_a_group_when_it_was_first_read_may_have_come_at_any_time
     assert dates["group_name"].to_list() == ["procurement"]
     assert f"{dates['seen_from'].item():%Y-%m-%d}" == at(3)
     assert dates["not_seen_before"].isna().all(), "on day 0 nobody had looked"
+
+
+def test_a_group_that_some_walks_left_out_is_known_as_of_its_own_walks(tmp_path: Path) -> None:
+    """All groups on day 0, marketing alone on days 1 and 2, all again on day 5, with project-phoenix gone."""
+    store = Snapshots(SITE, tmp_path)
+    store.write(frames_of())
+    for day in (1, 2):
+        store.write(only("marketing", day=day))
+    whole = frames_of()
+    pairs, groups = whole.memberships, whole.groups
+    came = {"group_id": group_id("procurement"), "account_id": account(40)}
+    newest = store.write(
+        frames_of(
+            day=5,
+            memberships=pd.concat([pairs.astype(str), pd.DataFrame([came])], ignore_index=True),
+            groups=groups[groups["name"] != "project-phoenix"].reset_index(drop=True),
+        )
+    )
+    first, second, third, now = (Audit.of_snapshot(newest, at=n) for n in (1, 2, 3, None))
+    assert [a.caution() for a in (first, second, third, now)] == ["", *["Mind: 25 groups not walked."] * 2, ""]
+    assert set(third.not_walked()["walked_at"]) == {pd.Timestamp(whole.taken_at)}
+    # It was there and empty, whatever became of it.
+    for audit in (first, second, third):
+        assert audit.ask("groups-without-members")["group_name"].to_list() == ["project-phoenix"]
+    assert set(first.ask("group-sizes")["state"]) == {"walked"}
+
+    assert diff(first, now)[["change", "group_id", "account_id"]].values.tolist() == [["added", *came.values()]]
+    late = diff(third, now)
+    assert late.empty and len(late.attrs["not_compared"]) == 25, "they may have come before day 2"
+    assert set(
+        diff(third, Audit.of_frames(now.frames(), site=SITE, taken_at=now.taken_at)).attrs["not_compared"]
+    ) == set(late.attrs["not_compared"])
+    [row] = [r for r in now.ask("membership-dates", person=account(40)).itertuples() if r.group_name == "procurement"]
+    assert (f"{row.seen_from:%Y-%m-%d}", f"{row.not_seen_before:%Y-%m-%d}") == (at(5), at(0))
+    assert now.sql("SELECT COUNT(*) AS n FROM coverage_history WHERE until < 9")["n"].item() == 25 * 2
 
 
 def test_grants_that_a_later_walk_could_not_read_are_kept_and_said(

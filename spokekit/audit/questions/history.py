@@ -58,20 +58,26 @@ def _told(table: str, number: str, columns: str) -> str:
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
 def membership_dates(person: int) -> str:
-    """One row for each stay in a group: first seen in the snapshot of `seen_from` (the one before was taken at
-    `not_seen_before`, empty when nobody had read the group before), gone in the snapshot of `gone_by` (empty while
+    """One row for each stay in a group: first seen in the snapshot of `seen_from` (the one before that read the
+    group was taken at `not_seen_before`, empty when none did), gone in the snapshot of `gone_by` (empty while
     still there)."""
     return f"""
+        WITH p AS (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
+                   GROUP BY n.number)
         SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
                a.taken_at AS not_seen_before, e.taken_at AS gone_by, m.until = {_STILL} AS still_there
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
         JOIN {_last("user_history", "user_no", "$person")} u ON u.user_no = m.user_no
         JOIN {_last("group_history", "group_no", _GROUPS_OF_PERSON)} g ON g.group_no = m.group_no
         JOIN moments b ON b.number = m.since
-        JOIN (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
-              GROUP BY n.number) p ON p.number = m.since
-        LEFT JOIN {_looked_later("1")} l ON l.group_no = m.group_no AND l.first_walk = m.since
-        LEFT JOIN moments a ON a.number = p.previous AND l.group_no IS NULL
+        LEFT JOIN (SELECT s.group_no, s.since, MAX(CASE WHEN c.until < s.since THEN c.until ELSE s.since END) AS after
+                   FROM membership_history s JOIN coverage_history c ON c.group_no = s.group_no
+                   WHERE s.user_no = $person AND c.state = 'walked' AND c.since < s.since
+                   GROUP BY s.group_no, s.since) r ON r.group_no = m.group_no AND r.since = m.since
+        LEFT JOIN (SELECT group_no, MIN(since) AS listed FROM group_history WHERE group_no IN ({_GROUPS_OF_PERSON})
+                   GROUP BY group_no) k ON k.group_no = m.group_no
+        LEFT JOIN p ON p.number = CASE WHEN r.after IS NOT NULL THEN r.after WHEN k.listed = m.since THEN m.since END
+        LEFT JOIN moments a ON a.number = p.previous
         LEFT JOIN moments e ON e.number = m.until
         ORDER BY b.taken_at, g.name, g.group_id"""
 
