@@ -95,6 +95,9 @@ def test_whoever_was_in_a_group_when_it_was_first_read_may_have_come_at_any_time
     assert dates["group_name"].to_list() == ["procurement"]
     assert f"{dates['seen_from'].item():%Y-%m-%d}" == at(3)
     assert dates["not_seen_before"].isna().all(), "on day 0 nobody had looked"
+    sizes = audit.ask("membership-over-time", groups=["procurement", "marketing"])
+    counted = [(row.group_name, f"{row.taken_at:%Y-%m-%d}", row.members) for row in sizes.itertuples()]
+    assert counted == [("marketing", at(0), 8), ("marketing", at(3), 8), ("procurement", at(3), 7)]
 
 
 def test_a_group_that_some_walks_left_out_is_known_as_of_its_own_walks(tmp_path: Path) -> None:

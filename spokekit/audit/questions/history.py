@@ -19,7 +19,7 @@ def _last(table: str, number: str, which: str) -> str:
 def _looked_later(after: str) -> str:
     """Return the groups whose members were read for the first time after snapshot `after`, and later than the group was
     listed: who was in them then did not come into them then."""
-    return f"""(SELECT c.group_no, c.first_walk FROM coverage c
+    return f"""(SELECT c.group_no, c.first_walk, k.listed FROM coverage c
                 JOIN (SELECT group_no, MIN(since) AS listed FROM group_history
                       WHERE group_no IN (SELECT group_no FROM coverage WHERE first_walk > {after}) GROUP BY group_no) k
                   ON k.group_no = c.group_no
@@ -224,10 +224,11 @@ def changed_grants(days: int) -> str:
     needs=("history",),
     params=(Param("groups", "groups", "which groups; without it, all together", ()),),
     columns={"taken_at": "time", "group_name": "text", "group_id": "text", "members": "int"},
-    cannot_know=BETWEEN,
+    cannot_know=f"All together, the members of a group that was walked for the first time count as added. {BETWEEN}",
 )
 def membership_over_time(groups: tuple[int, ...]) -> str:
-    """One row a snapshot and group; all together (the name is empty) counts each person once a group."""
+    """One row a snapshot and group, none for a snapshot at which nobody had read the group yet; all together (the name is
+    empty) counts each person once a group."""
     if not groups:
         return f"""
             WITH d AS (SELECT since AS number, COUNT(*) AS n FROM membership_history GROUP BY since
@@ -239,5 +240,7 @@ def membership_over_time(groups: tuple[int, ...]) -> str:
     return f"""
         SELECT t.taken_at, g.name AS group_name, g.group_id, COUNT(m.user_no) AS members
         FROM moments t CROSS JOIN {_last("group_history", "group_no", chosen)} g
+        LEFT JOIN {_looked_later("1")} l ON l.group_no = g.group_no
         LEFT JOIN membership_history m ON m.group_no = g.group_no AND m.since <= t.number AND m.until > t.number
+        WHERE l.group_no IS NULL OR t.number < l.listed OR t.number >= l.first_walk
         GROUP BY t.taken_at, g.name, g.group_id ORDER BY g.name, g.group_id, t.taken_at"""
