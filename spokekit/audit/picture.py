@@ -81,10 +81,11 @@ class Picture:
     def _repr_html_(self) -> str:
         light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
         alt = escape(self.alt)
+        # JupyterLab says how an image in an output is displayed, and says it more strongly than a class alone.
         return (
-            "<style>.spokekit-dark{display:none}"
-            "body[data-jp-theme-light='false'] .spokekit-dark{display:inline}"
-            "body[data-jp-theme-light='false'] .spokekit-light{display:none}</style>"
+            "<style>.spokekit-dark{display:none!important}"
+            "body[data-jp-theme-light='false'] .spokekit-dark{display:inline!important}"
+            "body[data-jp-theme-light='false'] .spokekit-light{display:none!important}</style>"
             f"<img class='spokekit-light' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{light}'>"
             f"<img class='spokekit-dark' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{dark}'>"
         )

@@ -48,12 +48,11 @@ def test_cost_walk_report_and_question(
     expect(panel.get_by_role("cell", name="confluence-admins")).to_be_visible()
     expect(panel.locator(".sk-status:visible")).to_contain_text("3 rows")
     walk = notebook.component("Walk the site")
-    for theme in ("light", "dark"):
+    for theme, other in (("light", "dark"), ("dark", "light")):
         notebook.lab.theme(theme)
+        assert notebook.page.locator(f"img.spokekit-{theme}:visible").count() >= 1
+        assert notebook.page.locator(f"img.spokekit-{other}:visible").count() == 0
         assert walk.evaluate(AUDIT) == []
         assert panel.evaluate(AUDIT) == []
         notebook.screenshot(f"05-walk-{theme}", walk)
         notebook.screenshot(f"05-ask-{theme}", panel)
-    pictures = notebook.page.locator("img.spokekit-dark:visible")
-    assert pictures.count() >= 1
-    assert notebook.page.locator("img.spokekit-light:visible").count() == 0
