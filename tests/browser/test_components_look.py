@@ -115,3 +115,30 @@ def test_every_component_is_named_readable_and_guarded(gallery: NotebookPage) ->
     # Names from the server are text, whatever they hold.
     assert gallery.page.locator(".spokekit b").count() == 0
     expect(gallery.component("All groups").get_by_role("cell", name="<b>Research & Development</b>")).to_be_visible()
+
+
+def test_in_a_narrow_window_nothing_leaves_its_component(gallery: NotebookPage, site: PracticeSite) -> None:
+    page, picker = gallery.page, gallery.component("Add Confluence groups")
+    size = page.viewport_size
+    groups = site.world.frames()["groups"].set_index("name")["group_id"]
+    site.world.rename_group(groups["okta-all-staff"], "okta-" + "long-name-" * 24 + "end")
+    picker.get_by_role("button", name="Look up again").click()
+    expect(picker.get_by_label("Available", exact=True)).to_contain_text("long-name-end · access: user · synced")
+    sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+    page.evaluate(sidebar)
+    try:
+        for width in (1280, 480):
+            page.set_viewport_size({"width": width, "height": 1600})
+            for name in GALLERY:
+                component = gallery.component(name)
+                component.scroll_into_view_if_needed()
+                gallery.screenshot(f"{name.lower().replace(' ', '-')}-{width}", component)
+                needed, there = component.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+                assert needed <= there, f"{name} at {width}"
+            lists = picker.locator("select")
+            sizes = lists.evaluate_all("(all) => all.map((e) => [e.offsetHeight, e.scrollWidth - e.clientWidth])")
+            assert sizes[0][0] == sizes[1][0], "both lists are of one height"
+            assert [over for _, over in sizes] == [0, 0], "a long name goes on in a second line"
+    finally:
+        page.evaluate(sidebar)
+        page.set_viewport_size(size or {"width": 1280, "height": 1600})
