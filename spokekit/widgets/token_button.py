@@ -110,7 +110,8 @@ class TokenButton(Component):
             [note("Your consent reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
         )
         self._redirect_row = row(self.redirect, self.copy)
-        for box in (self._waiting_box, self._site_box):
+        # There is nothing to copy before there is a connection.
+        for box in (self._waiting_box, self._site_box, self._redirect_row):
             box.layout.display = "none"
         # An embedding form has the button itself, and shows the way among its own fields.
         self._start_row = row(self.start, css="sk-actions")
@@ -130,6 +131,7 @@ class TokenButton(Component):
             return
         uri = connection.redirect_uri
         self.copy.text = uri
+        self._redirect_row.layout.display = ""
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{escape(uri)}</code></p>"
         self.reason.value = f"<p>{escape(self._choose(connection)[1])}</p>"
         if not self.busy:

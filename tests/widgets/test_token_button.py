@@ -57,6 +57,13 @@ def begin(token: TokenButton, **options: float) -> Secret:
     return token.address
 
 
+def test_without_a_connection_there_is_nothing_to_copy(workspace: Workspace, site: PracticeSite, redirect: str) -> None:
+    empty = TokenButton(workspace=workspace)
+    assert "not configured" in empty.status
+    assert empty._redirect_row.layout.display == "none"
+    assert fresh(workspace, site, redirect)._redirect_row.layout.display != "none"
+
+
 def test_the_component_changes_by_itself(token: TokenButton, workspace: Workspace, redirect: str) -> None:
     assert redirect in token.redirect.value
     assert "Configured, without a token" in token.status
