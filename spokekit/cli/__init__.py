@@ -48,7 +48,16 @@ def _load(name: str) -> Any:
     # A room with a single command of its own ("vault rotate") must still be called with that command's name.
     command = typer.main.get_group(app) if has_commands else typer.main.get_command(app)
     command.name = name
+    _flow(command)
     return command
+
+
+def _flow(command: Any) -> None:
+    """Let the paragraphs of the help be broken where the terminal ends, not where the source does."""
+    if command.help:
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
+    for below in getattr(command, "commands", {}).values():
+        _flow(below)
 
 
 app = typer.Typer(
@@ -88,8 +97,9 @@ for _name, (_, _help) in COMMANDS.items():
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage) or 3 (incomplete)."""
     from spokekit._secret import scrub
-    from spokekit.cli._output import FAILED, guarded, say
+    from spokekit.cli._output import FAILED, guarded, say, show_whatever_comes
 
+    show_whatever_comes()
     try:
         with guarded():
             app(args=list(arguments) if arguments is not None else None, prog_name="spokekit")

@@ -60,6 +60,13 @@ def out(text: str) -> None:
     print(_printable(text, keep="\n\t"), flush=True)
 
 
+def show_whatever_comes() -> None:
+    """Let a terminal or a pipe that is not UTF-8 get an escape for a letter that it does not have, not a failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def emit(
     rows: pd.DataFrame | Iterable[Any] | Mapping[str, Any],
     format: Format | str = Format.table,  # noqa: A002 - the option has this name
@@ -74,8 +81,9 @@ def emit(
     rows:
         A frame, or an iterable of mappings or dataclasses, or one mapping (one row).
     format:
-        ``table`` is for eyes; ``csv`` has a header and guards cells that a spreadsheet would run as a formula;
-        ``json`` is a list of objects, with nulls for missing values and times in ISO 8601, UTC.
+        ``table`` is for eyes; ``csv`` has a header, guards cells that a spreadsheet would run as a formula, and is
+        UTF-8 unless it goes to a terminal; ``json`` is a list of objects, with nulls for missing values and times in
+        ISO 8601, UTC.
     columns:
         Which columns, in this order; a column that the rows lack is empty. Without it, all of the first row's.
     empty:
@@ -98,6 +106,9 @@ def emit(
     if chosen is Format.json:
         sys.stdout.write(_escaped([dict(zip(names, row, strict=True)) for row in cells]) + "\n")
     elif chosen is Format.csv:
+        if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
+            # A file is read elsewhere: a name must arrive as it is, whatever this terminal can show.
+            sys.stdout.reconfigure(encoding="utf-8")
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         # A file gets the names as they are; a terminal would obey what is in them.
@@ -217,7 +228,8 @@ def _printable(text: str, keep: str = "") -> str:
 
 def _escaped(value: Any) -> str:
     """Return JSON in which what a terminal would obey is written as an escape; it means the same."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not unicode, indent=2)
     return "".join(c if c == "\n" or unicodedata.category(c) not in _OBEYED else _escape(c) for c in text)
 
 

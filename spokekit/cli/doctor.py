@@ -65,13 +65,17 @@ def doctor(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opt
 
 def examine() -> Iterator[Finding]:
     """Make every check; one that fails by itself becomes a finding, and the others go on."""
+    told: dict[str, str] = {}
     for name, check in CHECKS.items():
         try:
             yield from check()
         except SpokekitError as error:
-            yield Finding(
-                name, "trouble", describe(SpokekitError(error.message, likely=error.likely)), error.hint or ""
-            )
+            words = describe(SpokekitError(error.message, likely=error.likely))
+            first = told.setdefault(words, name)
+            if first == name:
+                yield Finding(name, "trouble", words, error.hint or "")
+            else:
+                yield Finding(name, "note", f"not looked at, for the reason given under {first}")
 
 
 def _print(findings: list[Finding]) -> None:

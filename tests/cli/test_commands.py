@@ -8,13 +8,15 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spokekit.cli import COMMANDS, main
+from spokekit import ConnectionDraft
+from spokekit.cli import COMMANDS, _load, main
 from spokekit.workspace import Workspace
 
 Run = Callable[..., tuple[int, str, str]]
@@ -219,6 +221,47 @@ def test_the_doctor_goes_on_after_a_damaged_store(run: Run, home: Path) -> None:
     assert rows["store"]["state"] == "trouble"
     assert rows["store"]["next"]
     assert rows["notebooks"]["state"] == "ok"
+
+
+def test_the_doctor_gives_one_reason_once(run: Run, home: Path) -> None:
+    home.write_text("a file where the folder should be")
+    code, text, error = run("doctor", "--format", "json")
+    rows = {row["check"]: row for row in json.loads(text)}
+    assert code == 1
+    assert [name for name, row in rows.items() if row["state"] == "trouble"] == ["home"]
+    assert "a file of that name is there" in rows["home"]["words"]
+    assert rows["store"]["words"] == "not looked at, for the reason given under home"
+    assert error == "1 of 11 checks found trouble: home.\n"
+
+
+def test_a_terminal_that_lacks_letters_gets_escapes_and_a_file_gets_the_letters(workspace: Workspace) -> None:
+    workspace.connections.save(ConnectionDraft(name="日本", client_id="an-app"))
+
+    def listed(encoding: str, *format_: str) -> bytes:
+        child = subprocess.run(
+            [sys.executable, "-m", "spokekit", "connections", "list", *format_],
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+        )
+        assert child.returncode == 0, child.stderr
+        return child.stdout
+
+    for encoding in ("ascii", "cp1252"):
+        assert r"\u65e5\u672c" in listed(encoding).decode(encoding)
+        assert json.loads(listed(encoding, "--format", "json"))[0]["name"] == "日本"
+        assert "日本" in listed(encoding, "--format", "csv").decode("utf-8")
+
+
+def test_help_is_broken_by_the_terminal_not_by_the_source() -> None:
+    def texts(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        for below in getattr(command, "commands", {}).values():
+            yield from texts(below)
+
+    paragraphs = [p for name in COMMANDS for text in texts(_load(name)) for p in text.split("\n\n")]
+    assert len(paragraphs) > 40
+    assert not [p for p in paragraphs if "\n" in p]
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
