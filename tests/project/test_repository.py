@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import json
 import os
 import re
 import signal
@@ -62,6 +65,23 @@ def test_the_readme_links_to_files_that_exist() -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
     assert targets
     assert not [target for target in targets if not (ROOT / target).exists()]
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", *(f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb")))]
+)
+def test_code_that_is_shown_names_what_exists_and_nothing_private(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".ipynb"):
+        text = "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] != "code")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert blocks or path != "README.md"
+    for block in blocks:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("spokekit"):
+                assert "._" not in str(node.module), block
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names), block
 
 
 def test_the_changelog_knows_this_version() -> None:
