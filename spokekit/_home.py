@@ -26,7 +26,8 @@ def home() -> Path:
         return _of_this_process()
     chosen = os.environ.get("SPOKEKIT_HOME")
     if chosen:
-        path = Path(chosen).expanduser()
+        # Kernels and the command line start in different folders, and must find the same one.
+        path = Path(chosen).expanduser().absolute()
     else:
         import platformdirs
 
@@ -93,8 +94,9 @@ def private_folder(path: Path) -> Path:
         if os.name == "posix" and mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
+        reason = "a file of that name is there" if isinstance(error, FileExistsError) else error.strerror or error
         raise StoreError(
-            f"The folder {path} cannot be used: {error.strerror or error}.",
+            f"The folder {path} cannot be used: {reason}.",
             hint="Choose another one with the environment variable SPOKEKIT_HOME.",
         ) from None
     return path

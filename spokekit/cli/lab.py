@@ -48,6 +48,9 @@ def lab(
     with contextlib.ExitStack() as stack:
         if own_site:
             os.environ.pop(PRACTICE_VARIABLE, None)
+            if os.environ.get("SPOKEKIT_HOME"):
+                # The kernels start in the notebooks' folder, where a relative name would be another folder.
+                os.environ["SPOKEKIT_HOME"] = str(home())
             say(f"Records:       {home()}")
         else:
             site = stack.enter_context(practice_surroundings())

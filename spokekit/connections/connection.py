@@ -114,8 +114,9 @@ class Connections:
                     likely="It has no active connection of its own, and another alias's is never used for it.",
                     hint="Configure it in notebook 02, or run: spokekit connections add.",
                 )
-        known = ", ".join(f"“{c.name}”" for c in (r.connection for r in rows) if c) or "none yet"
-        raise NotFound(f"There is no connection “{wanted}”.", hint=f"Known connections: {known}.")
+        known = ", ".join(f"“{c.name}”" for c in (r.connection for r in rows) if c)
+        none = "None is configured yet. Do it in notebook 02, or run: spokekit connections add."
+        raise NotFound(f"There is no connection “{wanted}”.", hint=f"Known connections: {known}." if known else none)
 
     def propose_name(self) -> str:
         """Return `DEFAULT_NAME`, or the first free one of “… 2”, “… 3”."""

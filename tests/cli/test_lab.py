@@ -73,11 +73,11 @@ def start(tmp_path: Path, home: Path) -> Iterator[Start]:
     env = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
 
-    def starter(*arguments: str) -> Running:
+    def starter(*arguments: str, **more: str) -> Running:
         said = tmp_path / f"said-{len(begun)}"
         output = said.open("w")
         command = [sys.executable, "-m", "spokekit", "lab", "--no-browser", "--port", str(_free_port()), *arguments]
-        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=output, stderr=output, text=True)
+        process = subprocess.Popen(command, cwd=tmp_path, env=env | more, stdout=output, stderr=output, text=True)
         begun.append((process, output))
         return Running(process, said)
 
@@ -172,7 +172,8 @@ def test_a_day_of_practice_and_the_next(
 def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_refused(
     start: Start, home: Path
 ) -> None:
-    own = start("--own-site", "--folder", "mine")
+    # Kernels start in the notebooks' folder: a relative name must mean the same folder there.
+    own = start("--own-site", "--folder", "mine", SPOKEKIT_HOME=os.path.relpath(home, home.parent))
     assert "Practice site" not in own.said
     assert not (home / "practice").exists()
     assert own.api("POST", "kernels").status_code == 201
