@@ -173,7 +173,16 @@ def thousands(axis: Any) -> None:
 def add_legend(axes: Axes, theme: Palette) -> None:
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) > 1:
-        axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="lower right")
+        # Above the bars: the longest one may be the last one, too.
+        axes.legend(
+            frameon=False,
+            labelcolor=theme.ink,
+            fontsize=9,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=len(handles),
+            borderaxespad=0.2,
+        )
 
 
 def nothing_to_draw(title: str) -> Picture:

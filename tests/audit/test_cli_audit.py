@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from spokekit.cli import main
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
+from tests.conftest import connect
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -88,6 +93,27 @@ def test_from_walk_to_export(
     assert code == 1 and "One .csv file holds one answer" in err
     code, _, err = run(capsys, "export", str(tmp_path / "b.docx"), "admins")
     assert code == 1 and "no known ending" in err
+
+
+def test_ctrl_c_keeps_what_is_under_way_and_the_next_walk_goes_on(workspace: Workspace) -> None:
+    with PracticeSite(size="120x40", seed=1, strict=True, latency_ms=60) as site:
+        connect(workspace, site)
+
+        def read() -> list[str]:
+            return [r.path for r in site.requests if "membersByGroupId" in r.path]
+
+        command = [sys.executable, "-m", "spokekit", "audit", "walk", "--all", "--yes", "--format", "json"]
+        first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(read()) < 20:
+            assert first.poll() is None
+            time.sleep(0.01)
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=30)
+        assert (first.returncode, out) == (130, "")
+        assert "Stopping" in err and "What it has read is kept; walk again to continue." in err
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == 0 and json.loads(second.stdout)[0]["groups_walked"] == 120, second.stderr
+        assert len(read()) == len(set(read())) == 120, "nothing is paid for twice"
 
 
 def test_an_incomplete_walk_ends_with_three(connected: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,8 +227,8 @@ def changed_grants(days: int) -> str:
     cannot_know=f"All together, the members of a group that was walked for the first time count as added. {BETWEEN}",
 )
 def membership_over_time(groups: tuple[int, ...]) -> str:
-    """One row a snapshot and group, none for a snapshot at which nobody had read the group yet; all together (the name is
-    empty) counts each person once a group."""
+    """One row a snapshot and group, none for a snapshot at which nobody had read the group yet; all together (the name
+    is empty) counts each person once a group."""
     if not groups:
         return f"""
             WITH d AS (SELECT since AS number, COUNT(*) AS n FROM membership_history GROUP BY since
