@@ -100,7 +100,9 @@ class Checkpoint:
                         self._file.execute(text, values)
                     self._file.execute("COMMIT")
                 except BaseException:
-                    self._file.execute("ROLLBACK")
+                    # When the disk is full, SQLite has done so itself, and would answer with an error of its own.
+                    if self._file.in_transaction:
+                        self._file.execute("ROLLBACK")
                     raise
         except sqlite3.Error as error:
             raise self._broken(error) from None

@@ -65,8 +65,8 @@ class Findings:
         Returns
         -------
         finding_id, state (``new`` or ``accepted``), reason, accepted_by (text), accepted_until, first_seen (time),
-        then the columns of the question; new ones first. ``attrs``: new, accepted, fixed (counts) and those of the
-        answer. Rows that an incomplete walk did not bring are not called fixed.
+        then the columns of the question (``row_`` before a name that is taken); new ones first. ``attrs``: new,
+        accepted, fixed (counts) and those of the answer. Rows that an incomplete walk did not bring are not called fixed.
 
         Raises what `Audit.ask` raises, and InputError for a state that is older than one that was reviewed already.
         """
@@ -108,6 +108,8 @@ class Findings:
             else:
                 gone = []
             known = _known(file, question, asked)
+        # The state of a group is another thing than the state of a finding about it.
+        answer = answer.rename(columns={column: f"row_{column}" for column in answer if column in _OF_A_FINDING})
         rows = [known[i] for i in ids]
         states = [_state(row, moment) for row in rows]
         answer.insert(0, "finding_id", ids)

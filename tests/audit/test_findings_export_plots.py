@@ -62,6 +62,13 @@ def test_a_finding_is_new_until_it_is_accepted_or_fixed(tmp_path: Path) -> None:
     assert third.loc[third["account_id"] == account(7), "first_seen"].item() == pd.Timestamp("2026-03-02T09:00:00Z")
 
 
+def test_a_column_of_the_question_may_be_called_like_one_of_a_finding(tmp_path: Path, audit: Audit) -> None:
+    for question in ("group-sizes", "unused-groups", "groups-with-access"):
+        review = Findings(SITE, tmp_path).review(audit, question)
+        assert set(review["state"]) == {"new"} and set(review["row_state"]) == {"walked"}
+        assert review.attrs["new"] == len(review) and review.attrs["question"] == question
+
+
 def test_an_acceptance_ends(tmp_path: Path, audit: Audit) -> None:
     findings = Findings(SITE, tmp_path)
     one = findings.review(audit, "groups-without-members")["finding_id"].item()

@@ -20,7 +20,7 @@ from spokekit.audit import Audit, Walk
 from spokekit.audit._members import GroupReader
 from spokekit.audit.checkpoint import Checkpoint, unfinished
 from spokekit.confluence.async_spoke import AsyncSpoke
-from spokekit.errors import Cancelled, Conflict, InputError, NotPermitted, SpokekitError, UnexpectedAnswer
+from spokekit.errors import Cancelled, Conflict, InputError, NotPermitted, SpokekitError, StoreError, UnexpectedAnswer
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
 from tests.conftest import connect
@@ -343,6 +343,17 @@ def test_two_walks_of_one_site_do_not_run_together(connected: Workspace) -> None
         held_by_another.close()
     with walking(connected) as walk:
         walk.run()
+
+
+def test_a_full_disk_is_named_as_such(connected: Workspace) -> None:
+    record = Checkpoint(connected.connection().cloud_id or "")
+    try:
+        record._file.execute("PRAGMA max_page_count = 20")
+        with pytest.raises(StoreError, match="database or disk is full"):
+            for number in range(100):
+                record.keep("accounts", str(number), ["x" * 4000])
+    finally:
+        record.close()
 
 
 def test_a_missing_scope_stops_the_walk_with_the_words_of_the_gateway(workspace: Workspace, site: PracticeSite) -> None:
