@@ -127,7 +127,7 @@ class ConnectionForm(Component):
         self.restore = button("Restore the saved scopes")
         self.restore_note = html("", "sk-under-field")
         self.scope_buttons = row(self.leave_out, self.restore)
-        self.scope_buttons.layout.margin = "0 0 4px 158px"
+        self.scope_buttons.add_class("sk-under-field")
         self.save_and_get = button("Save and Get OAuth Token", kind="primary")
         self.only_save = button("Save", tooltip="Save without asking for a token")
         self.token = TokenButton(workspace=self._workspace, connection=self.connection, embedded=True)
@@ -136,13 +136,13 @@ class ConnectionForm(Component):
             self.field_errors[name] = html("", "sk-field-error")
             self.field_errors[name].add_class("sk-under-field")
             self.field_errors[name].layout.display = "none"
-        self.fields["pkce"].layout.margin = "2px 2px 2px 160px"
+        self.fields["pkce"].add_class("sk-under-field")
         self.advanced = Fold(
             "Advanced", self._with_error("auth_url"), self._with_error("pkce"), self.token.way, self.token.reason
         )
         self.site = html(self._site_words(), "sk-under-field")
         redirect = row(self.copy)
-        redirect.layout.margin = "0 0 4px 160px"
+        redirect.add_class("sk-under-field")
         self.body = [
             self._with_error("name"),
             self._with_error("url"),

@@ -135,6 +135,9 @@ def test_in_a_narrow_window_nothing_leaves_its_component(gallery: NotebookPage, 
                 gallery.screenshot(f"{name.lower().replace(' ', '-')}-{width}", component)
                 needed, there = component.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
                 assert needed <= there, f"{name} at {width}"
+                assert not [found for found in component.evaluate(AUDIT) if found.startswith("cut")], (
+                    f"{name} at {width}"
+                )
             lists = picker.locator("select")
             sizes = lists.evaluate_all("(all) => all.map((e) => [e.offsetHeight, e.scrollWidth - e.clientWidth])")
             assert sizes[0][0] == sizes[1][0], "both lists are of one height"
