@@ -66,7 +66,8 @@ class Findings:
         -------
         finding_id, state (``new`` or ``accepted``), reason, accepted_by (text), accepted_until, first_seen (time),
         then the columns of the question (``row_`` before a name that is taken); new ones first. ``attrs``: new,
-        accepted, fixed (counts) and those of the answer. Rows that an incomplete walk did not bring are not called fixed.
+        accepted, fixed (counts) and those of the answer. Rows that an incomplete walk did not bring are not called
+        fixed.
 
         Raises what `Audit.ask` raises, and InputError for a state that is older than one that was reviewed already.
         """
