@@ -176,6 +176,7 @@ def _report(
         "partial": partial,
         "disturbed": disturbed,
         "failed_spaces": failed_spaces,
+        "unknown_accounts": unknown_accounts,
         "changed": changed,
         "rows": memberships,
         **{key: int(counts.get(key, 0)) for key in ("pages", "retries", "duplicates", "points")},

@@ -134,6 +134,8 @@ class Audit(Asking):
             if counts.get(state)
         ]
         parts += [f"{counted(disturbed, 'group')} changed while read"] if disturbed else []
+        unknown = self.completeness.get("unknown_accounts", 0)
+        parts += [f"the status of {counted(unknown, 'account')} unknown"] if unknown else []
         failed_spaces = len(self.completeness.get("failed_spaces", ()))
         parts += [f"the grants of {counted(failed_spaces, 'space')} missing"] if failed_spaces else []
         if self._spaces_at is not None and self._spaces_at < self.taken_at:

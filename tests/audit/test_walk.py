@@ -263,6 +263,9 @@ def test_without_the_look_up_of_accounts_the_members_are_still_kept(
     assert held(Audit.of_snapshot(snapshot)) == truth(site)
     assert not snapshot.completeness["complete"]
     assert snapshot.completeness["notes"][0].startswith("The status of accounts could not be read")
+    audit = Audit.of_snapshot(snapshot)
+    people = len(audit.frame("users"))
+    assert audit.ask("inactive-in-groups").attrs["caution"] == f"Mind: the status of {people} accounts unknown."
 
 
 def test_changes_by_others_are_marked_or_walked(workspace: Workspace) -> None:
