@@ -52,12 +52,17 @@ def submit(function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
     return portal().start_task_soon(function, *args)
 
 
+def inside() -> bool:
+    """Tell whether this is the I/O thread."""
+    return threading.get_ident() == _thread_id and _pid == os.getpid()
+
+
 def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Run ``function(*args)`` in the I/O thread and return its result.
 
     Raises `Cancelled` when somebody else cancelled it, and re-raises KeyboardInterrupt after the coroutine ended.
     """
-    if threading.get_ident() == _thread_id and _pid == os.getpid():
+    if inside():
         raise RuntimeError("spokekit's I/O thread cannot wait for itself: await the coroutine instead.")
     ended = threading.Event()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial as bind
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from spokekit import _portal
 from spokekit.confluence import groups, people, search, spaces
 from spokekit.confluence.gateway import Gateway
 from spokekit.confluence.groups import Access
@@ -18,6 +20,7 @@ from spokekit.confluence.search import Values
 from spokekit.confluence.spaces import Filter
 from spokekit.confluence.streams import AsyncFrames
 from spokekit.confluence.walk import Partial
+from spokekit.confluence.wire import sendable
 from spokekit.errors import Cancelled, InputError
 
 SHORT = 180.0
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
 
 
 class AsyncSpoke:
-    """The actions as coroutines; see `Spoke` for what each returns and raises."""
+    """The actions as coroutines; see `Spoke` for what each returns and raises.
+
+    They can be awaited in any asyncio event loop, a notebook's for example: the requests run in spokekit's I/O thread
+    all the same, to which the connections belong.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -45,7 +52,7 @@ class AsyncSpoke:
 
     async def aclose(self) -> None:
         """Give unspent points back and close the connections."""
-        await self.gateway.aclose()
+        await _over_there(self.gateway.aclose)
 
     def _operation(self, action: str, **options: Any) -> Operation:
         operation = Operation(action, **options)
@@ -55,14 +62,19 @@ class AsyncSpoke:
 
     async def _run(self, operation: Operation, function: Callable[[], Awaitable[T]]) -> T:
         """Run an action, and give back the points that it drew and did not spend when no other action is at work."""
+        # Before anything of the gateway is touched: a forked child has copies of the points and locks of its parent.
+        self.gateway.wire.check_open()
+        return await _over_there(bind(self._run_here, operation, function))
+
+    async def _run_here(self, operation: Operation, function: Callable[[], Awaitable[T]]) -> T:
         self._at_work += 1
         try:
             return await operation.run(function)
         finally:
             self._at_work -= 1
-            if self.gateway.ledger is not None and not self._at_work:
+            if not self._at_work:
                 with anyio.CancelScope(shield=True):
-                    await self.gateway.ledger.give_back()
+                    await self.gateway.give_back()
 
     async def look_up_groups(
         self,
@@ -297,11 +309,24 @@ class AsyncSpoke:
         return await self._run(operation, bind(people.personal_data, self.gateway, operation, accounts, partial))
 
 
+async def _over_there(function: Callable[[], Awaitable[T]]) -> T:
+    """Await ``function()`` in the I/O thread, from whatever event loop this is."""
+    if _portal.inside():
+        return await function()
+    return await asyncio.wrap_future(_portal.submit(function))
+
+
 def _ids(value: str | Iterable[str], field: str) -> list[str]:
-    return [_an_id(one, field) for one in ([value] if isinstance(value, str) else value)]
+    if isinstance(value, str):
+        value = [value]
+    elif not isinstance(value, Iterable) or hasattr(value, "columns"):
+        raise InputError(
+            f"{type(value).__name__} is not an id, and no list of ids.", field=field, hint="Give ids, or one column."
+        )
+    return [_an_id(one, field) for one in value]
 
 
 def _an_id(value: object, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not sendable(value):
         raise InputError(f"{value!r} is not an id.", field=field, hint="Give the id as text.")
     return value.strip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial as bind
@@ -25,7 +26,15 @@ from spokekit.confluence.models import Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
 from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there
-from spokekit.errors import Cancelled, GuardRefused, InputError, SpokekitError, TransportError, UnexpectedAnswer
+from spokekit.errors import (
+    Cancelled,
+    GuardRefused,
+    InputError,
+    SpokekitError,
+    StoreError,
+    TransportError,
+    UnexpectedAnswer,
+)
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
@@ -130,10 +139,18 @@ class Gateway:
         return f"Gateway({self.connection.name!r}, {self.in_flight} in flight)"
 
     async def aclose(self) -> None:
-        """Give unspent points back and close the connections."""
-        if self.ledger is not None:
-            await self.ledger.give_back()
+        """Give unspent points back and close the connections; a forked child leaves both to its parent."""
+        if self.wire.inherited:
+            return
+        await self.give_back()
         await self.wire.aclose()
+
+    async def give_back(self) -> None:
+        """Give unspent points back to the ledger."""
+        if self.ledger is not None:
+            # Where the store does not answer they lie idle until the hour ends: no reason to lose what was read.
+            with suppress(StoreError):
+                await self.ledger.give_back()
 
     # -- what callers use ----------------------------------------------------------------------------------------------
 
@@ -254,6 +271,7 @@ class Gateway:
         refreshed = False
         tally = operation.tally
         while True:
+            self.wire.check_open()
             operation.check()
             if patience.holding:
                 await patience.wait(endpoint, operation)

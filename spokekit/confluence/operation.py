@@ -63,6 +63,7 @@ class Operation:
         self._cancel = cancel
         self._ends = None if deadline is None else time.monotonic() + deadline
         self._deadline = deadline
+        self._late = False
         self._grace = grace
         self.under_way = False
         self.doubtful: Exception | None = None
@@ -80,14 +81,13 @@ class Operation:
         return self._fault is not None or (self._cancel is not None and self._cancel.is_set())
 
     def check(self) -> None:
-        """Raise when the action was cancelled or its time is over."""
+        """Raise `Cancelled` when the action was cancelled or its time is over; `run` tells the two apart."""
         if self._cancelled():
             raise Cancelled(f"{self.action} was cancelled.")
         if self._ends is not None and time.monotonic() > self._ends:
-            raise TransportError(
-                f"{self.action} did not end within {self._deadline:g} seconds.",
-                hint="Try again, or allow more time.",
-            )
+            # Not yet the error of `run`: one list among many would take it for its own, and be called incomplete.
+            self._late = True
+            raise Cancelled(f"{self.action} did not end in time.")
 
     def advance(self, steps: int = 1, *, force: bool = False) -> None:
         """Add to what is done and tell the listener, if its turn has come."""
@@ -131,13 +131,18 @@ class Operation:
     async def run(self, function: Callable[[], Awaitable[T]]) -> T:
         """Await ``function()``; stop it within a tenth of a second when cancelled, and at the deadline.
 
-        What the listener raised ends the action and is raised here.
+        What the listener raised ends the action and is raised here. Past the deadline it raises `TransportError`.
         """
         try:
             result = await self._run(function)
         except Cancelled:
             if self._fault is not None:
                 raise self._fault from None
+            if self._late and not self._cancelled():
+                raise TransportError(
+                    f"{self.action} did not end within {self._deadline:g} seconds.",
+                    hint="Try again, or allow more time.",
+                ) from None
             raise
         if self._fault is not None:
             raise self._fault

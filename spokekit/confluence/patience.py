@@ -57,7 +57,11 @@ class Patience:
         """Hold requests as a 429 asks, and return until when; None when that is longer than the policy's patience."""
         now = self._clock()
         asked = wait_asked(headers, now)
-        wait = self.policy.delay(attempt) if asked is None else asked
+        if asked is None:
+            wait = self.policy.delay(attempt)
+        else:
+            # Whoever waited as asked and is refused again backs off, whatever is asked: it may be nothing at all.
+            wait = max(asked, self.policy.delay(attempt - 1)) if attempt else asked
         if wait > self.policy.patience:
             return None
         until = now + timedelta(seconds=wait)

@@ -94,6 +94,7 @@ class Ledger:
         self._out = 0
         self._served = 0
         self._remaining: int | None = None
+        self._limit_heard = False
         self._left_in_store: int | None = None
         self._spent_until: datetime | None = None
         self._settled = anyio.Event()
@@ -107,18 +108,20 @@ class Ledger:
         """Set ``points`` aside for one request, waiting for the next hour if this one is spent."""
         while True:
             self._roll()
-            if self._spent_until is None and self._allowed(points):
-                if self._balance >= points:
+            # What not even a whole hour holds is asked for when the hour is untouched: it may cost less in the end.
+            needed = min(points, self.limit)
+            if self._spent_until is None and self._allowed(needed):
+                if self._balance >= needed:
                     self._balance -= points
                     self._out += points
                     return self._turn
                 async with self._lock:
-                    if self._balance < points:
+                    if self._balance < needed:
                         turn = self._turn
-                        got = await anyio.to_thread.run_sync(self._draw, max(self.block, points))
+                        got = await anyio.to_thread.run_sync(self._draw, max(self.block, needed))
                         if turn == self._turn:
                             self._balance += got
-                if self._balance >= points:
+                if self._balance >= min(points, self.limit):
                     continue
             if self._out > 0 and self._spent_until is None:
                 # Requests under way usually cost less than was set aside for them: what they leave may do.
@@ -145,14 +148,14 @@ class Ledger:
             return
         self._roll()
         if seen.limit is not None:
-            self.limit = seen.limit
+            self.limit, self._limit_heard = seen.limit, True
         if seen.remaining is not None:
             self._remaining = seen.remaining if self._remaining is None else min(self._remaining, seen.remaining)
             self._served = max(self._served, self.limit - seen.remaining)
 
     def exhausted(self, until: datetime | None) -> None:
-        """The service says that the hour is spent, whatever the ledger holds."""
-        self._spent_until = until or self._hour + _HOUR
+        """The service says that the hour is spent, whatever the ledger holds; it never is for longer than an hour."""
+        self._spent_until = min(until or self._hour + _HOUR, self._clock() + _HOUR)
 
     async def give_back(self) -> None:
         """Return what was drawn and not spent, so that another kernel can use it."""
@@ -238,7 +241,11 @@ class Ledger:
             self._hour, self._turn = hour, self._turn + 1
             self._balance = self._out = self._served = 0
             self._remaining = self._left_in_store = None
-        if self._spent_until is not None and self._clock() >= self._spent_until:
+            self._limit_heard = False
+        # Later than an hour from now means that the clock was set back.
+        if self._spent_until is not None and not timedelta(0) < self._spent_until - self._clock() <= _HOUR + timedelta(
+            minutes=1
+        ):
             self._spent_until = None
             self._remaining = None
 
@@ -270,7 +277,7 @@ class Ledger:
                 taken = served = 0
             else:
                 taken, served = row.taken, row.served
-                if self._remaining is None:
+                if not self._limit_heard:
                     self.limit = row.hour_limit
             served = max(served, self._served)
             # What was drawn and is not spent yet is not in the service's count, and is not free either.
@@ -290,8 +297,10 @@ class Ledger:
             self._left_in_store += points
 
 
-_ENTRY = re.compile(r'"([^"]+)"((?:\s*;\s*\w+\s*=\s*\d+)*)')
-_PAIR = re.compile(r"(\w+)\s*=\s*(\d+)")
+_ENTRY = re.compile(r'"([^"]+)"((?:\s*;\s*\w+\s*=\s*[0-9]+)*)')
+# A number that no quota has is none: it would not fit into the store.
+_PAIR = re.compile(r"(\w+)\s*=\s*([0-9]{1,9})(?![0-9])")
+_NUMBER = re.compile(r"\s*([0-9]{1,9})\s*")
 
 
 def observed(headers: Any) -> Observed | None:
@@ -313,16 +322,18 @@ def observed(headers: Any) -> Observed | None:
             if name.endswith("quota") and "r" in values:
                 rest.append(int(values["r"]))
     for prefix in ("x-ratelimit", "x-beta-ratelimit", "beta-x-ratelimit"):
-        remaining = headers.get(f"{prefix}-remaining")
-        if remaining is None or not remaining.strip().isdigit():
+        remaining = _NUMBER.fullmatch(headers.get(f"{prefix}-remaining") or "")
+        if remaining is None:
             continue
         reset = reset_time(headers)
         if reset is None or (reset.minute, reset.second) != (0, 0):
             continue
-        rest.append(int(remaining))
-        total = headers.get(f"{prefix}-limit") or ""
-        if limit is None and total.strip().isdigit():
-            limit = int(total)
+        rest.append(int(remaining[1]))
+        total = _NUMBER.fullmatch(headers.get(f"{prefix}-limit") or "")
+        if limit is None and total is not None:
+            limit = int(total[1])
+    # An hour of no points at all is not a limit: with it, nothing would ever be asked again that could correct it.
+    limit = limit or None
     if limit is None and not rest:
         return None
     return Observed(limit, min(rest, default=None))

@@ -39,7 +39,7 @@ def message_of(body: bytes) -> str:
         return ""
     try:
         data: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     text = data.get("message") or data.get("error_description") or data.get("error")
     errors = data.get("errors")

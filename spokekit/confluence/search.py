@@ -14,6 +14,7 @@ from spokekit.confluence.shapes import SEARCH, Found
 from spokekit.confluence.spaces import page_size
 from spokekit.confluence.streams import moments, texts
 from spokekit.confluence.walk import Partial, counts, finish
+from spokekit.confluence.wire import sendable
 from spokekit.errors import Cancelled, InputError, SpokekitError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def quoted(value: str) -> str:
     """
     if not isinstance(value, str):
         raise InputError(f"{value!r} is not a text to search for.", field="cql")
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value):
-        raise InputError("A text to search for holds a control character.", field="cql")
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value) or not sendable(value):
+        raise InputError("A text to search for holds a control character, or half a one.", field="cql")
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -61,10 +62,12 @@ def make_cql(
                 raise InputError(f"No value is given for {field}.", field=field)
             parts.append(f"{field} in ({', '.join(quoted(value) for value in values)})")
     if modified_since is not None:
+        if not isinstance(modified_since, date) or modified_since != modified_since:
+            raise InputError(f"{modified_since!r} is not a day.", field="modified_since", hint="Give a datetime.date.")
         parts.append(f'lastmodified >= "{modified_since:%Y-%m-%d}"')
     if cql is not None:
-        if not isinstance(cql, str) or not cql.strip():
-            raise InputError("The CQL is empty.", field="cql")
+        if not isinstance(cql, str) or not cql.strip() or not sendable(cql):
+            raise InputError("The CQL is empty, or no text that can be sent.", field="cql")
         parts.append(f"({cql})" if parts else cql)
     if not parts:
         raise InputError("Nothing to search for.", field="text", hint="Give a text, a condition or CQL.")
@@ -76,8 +79,9 @@ async def search(
 ) -> pd.DataFrame:
     """Read results until there are no more, or ``most`` of them."""
     started = datetime.now(UTC)
-    if most is not None and most < 1:
-        raise InputError(f"At most {most} results is not possible.", field="most")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        raise InputError(f"At most {most!r} results is not possible.", field="most", hint="Give a whole number.")
+    size = page_size(size, SEARCH_MOST)
     pages = CursorPages(
         gateway,
         operation,
@@ -85,7 +89,7 @@ async def search(
         SEARCH,
         each=CORE_POINTS,
         query=[("cql", cql), ("excerpt", "indexed")],
-        limit=page_size(min(size, most or size), SEARCH_MOST),
+        limit=min(size, most or size),
         key=_what,
     )
     found: list[Found] = []

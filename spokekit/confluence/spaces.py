@@ -25,6 +25,7 @@ from spokekit.confluence.shapes import (
 )
 from spokekit.confluence.streams import AsyncFrames, moments, texts
 from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, finish
+from spokekit.confluence.wire import sendable
 from spokekit.errors import InputError, NotPermitted, NotThere, ScopeMissing, ServiceError, SpokekitError
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def filters(query: Filter, known: tuple[str, ...]) -> list[tuple[str, str | int]
                 f"This action cannot be narrowed by {name!r}.", field="query", hint=f"Choose among {', '.join(known)}."
             )
         several = [value] if isinstance(value, str | int) or not isinstance(value, Iterable) else list(value)
-        clean.append((name, ",".join(str(one) for one in several)))
+        words = [str(one).lower() if isinstance(one, bool) else one for one in several]
+        if not words or not all(isinstance(one, str | int) and sendable(str(one)) for one in words):
+            raise InputError(f"{name} cannot be {value!r}.", field="query", hint="Give texts or whole numbers.")
+        clean.append((name, ",".join(str(one) for one in words)))
     return clean
 
 

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
+
 from spokekit import _portal
 from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.walk import counts, incomplete
-from spokekit.errors import Cancelled, SpokekitError
+from spokekit.errors import Cancelled, IncompleteResult, InputError, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +32,8 @@ class Pages(Protocol):
 class AsyncFrames:
     """An asynchronous iterator of frames, one for each page that the service sends.
 
-    ``report`` is the completeness report so far; it is complete once the last frame came. ``await all()`` reads to the
-    end and returns one frame.
+    ``report`` is the completeness report so far; it is complete once the last frame came. ``await all()``, of a list
+    from which no frame was taken yet, reads to the end and returns one frame.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class AsyncFrames:
     ) -> None:
         self._operation, self._pages, self._to_frame, self._site = operation, pages, to_frame, site
         self._run: Runner = Operation.run
+        self._one_at_a_time = anyio.Lock()
+        self._begun = False
         self._rows = 0
         self._started = datetime.now(UTC)
 
@@ -72,8 +76,9 @@ class AsyncFrames:
 
     async def next(self) -> pd.DataFrame | None:
         """Return the next frame, or None after the last; raises `IncompleteResult` when it ends before its end."""
+        self._begun = True
         try:
-            rows = await self._run(self._operation, self._pages.next)
+            rows = await self._run(self._operation, self._next_page)
         except Cancelled:
             raise
         except SpokekitError as error:
@@ -96,12 +101,23 @@ class AsyncFrames:
         self._operation.advance(len(rows))
         return stamp(self._to_frame(rows), self.report, self._site, self._started)
 
+    async def _next_page(self) -> list[Any] | None:
+        # Two who take from one list at once would both ask for the same page.
+        async with self._one_at_a_time:
+            return await self._pages.next()
+
     async def all(self) -> pd.DataFrame:
-        """Read to the end and return one frame; an `IncompleteResult` carries what came."""
+        """Read from the beginning to the end and return one frame; an `IncompleteResult` carries what came.
+
+        Raises `InputError` when frames were taken before: the one frame would lack their rows, and say nothing.
+        """
         import pandas as pd
 
-        from spokekit.errors import IncompleteResult
-
+        if self._begun:
+            raise InputError(
+                "Frames were already taken from this list: one frame of the others would not be all.",
+                hint="Look the list up again and call all() at once.",
+            )
         frames: list[pd.DataFrame] = []
         try:
             async for frame in self:
@@ -134,7 +150,7 @@ class Frames:
         return frame
 
     def all(self) -> pd.DataFrame:
-        """Read to the end and return one frame."""
+        """Read from the beginning to the end and return one frame; see `AsyncFrames.all`."""
         return _portal.call(self._aio.all)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,10 +12,11 @@ import httpx2
 import msgspec
 
 from spokekit._secret import Secret, guard_logs, scrub
-from spokekit.errors import NotConfigured, TransportError, UnexpectedAnswer
+from spokekit.errors import InputError, NotConfigured, TransportError, UnexpectedAnswer
 
 T = TypeVar("T")
 
+LONGEST_URL = 60_000
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -63,6 +65,7 @@ class Wire:
             )
         self.host = (place.scheme, place.host, place.port)
         self.origin = f"{place.scheme}://{place.netloc.decode('ascii')}"
+        self._process = os.getpid()
         self.timeouts = timeouts
         self.max_bytes = max_bytes
         self._client = httpx2.AsyncClient(
@@ -75,6 +78,17 @@ class Wire:
             headers={"Accept": "application/json", "User-Agent": "spokekit"},
         )
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child: the connections are its parent's, and so are the answers that come there."""
+        return os.getpid() != self._process
+
+    def check_open(self) -> None:
+        """Raise `InputError` when nothing can be sent any more, or not from this process."""
+        if self._client.is_closed or self.inherited:
+            why = "belongs to the process that this one was forked from" if self.inherited else "was closed"
+            raise InputError(f"This spoke {why}; nothing was sent.", hint="Open another one: spokekit.connect().")
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
@@ -83,6 +97,11 @@ class Wire:
         self, method: str, target: str, endpoint: str, token: Secret, body: Any, headers: Mapping[str, str] | None
     ) -> Raw:
         """Send one request with the token and return its answer, whatever its status."""
+        if len(target) > LONGEST_URL:
+            raise InputError(
+                f"{endpoint} was not sent: with so much in one query, its address is {len(target):,} characters long.",
+                hint="Ask for fewer things at a time.",
+            )
         sent = httpx2.URL(target)
         if not self._is_own(sent):
             raise UnexpectedAnswer(
@@ -194,6 +213,15 @@ def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
             ) from None
         what = "empty" if not raw.body.strip() else "cut off or damaged"
         raise UnexpectedAnswer(f"The answer of {endpoint} is {what}.", hint="Try again.", **more) from None
+
+
+def sendable(text: str) -> bool:
+    """Tell whether a request can carry the text: half of a surrogate pair is no character of any encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def changed(raw: Raw, endpoint: str) -> tuple[None, int]:

@@ -112,6 +112,11 @@ def test_a_token_that_a_refresh_does_not_mend_is_rejected(fake: Fake) -> None:
         "https://api.atlassian.com.evil.example/rest/api/group?start=200",
         "/rest/api/user?start=200",
         "../../../../oauth/token",
+        "https://someone@api.atlassian.com/wiki/rest/api/group?start=200",
+        "https://api.atlassian.com:8443/wiki/rest/api/group?start=200",
+        "https://[api.atlassian.com/wiki/rest/api/group?start=200",
+        "https://api\u2100.example/wiki/rest/api/group?start=200",
+        "",
     ],
 )
 def test_a_next_link_to_another_place_is_not_asked(fake: Fake, link: str) -> None:
@@ -206,6 +211,15 @@ def test_backoff_doubles_with_jitter_up_to_its_end_and_then_gives_up(fake: Fake,
     for attempt, middle in enumerate((5, 10, 20, 30, 30)):
         waits = [policy.delay(attempt) for _ in range(50)]
         assert 0.7 * middle <= min(waits) < max(waits) <= 1.3 * middle
+
+
+@pytest.mark.parametrize("asked", ["0", format_datetime(datetime(2026, 11, 2, 10, 14, tzinfo=UTC), usegmt=True)])
+def test_whoever_waited_as_asked_and_is_refused_again_backs_off(fake: Fake, time: Time, asked: str) -> None:
+    fake.script = first(*[limited(Retry_After=asked)] * 4)
+    begin = time.now
+    with fake.spoke(clock=time, sleep=time.sleep, retry=RetryPolicy()) as spoke:
+        assert len(spoke.look_up_groups(with_access=False)) == 40
+    assert (time.now - begin).total_seconds() >= 0.7 * 35
 
 
 def test_nobody_waits_longer_than_the_patience_allows(fake: Fake, time: Time) -> None:
@@ -427,6 +441,13 @@ def test_statuses_have_errors_of_their_own_and_no_error_shows_the_token(fake: Fa
         assert "\x00" not in str(caught.value)
 
 
+def test_an_error_whose_text_is_no_utf8_is_told_all_the_same(fake: Fake) -> None:
+    fake.script = lambda *_: httpx2.Response(400, content=b'{"message": "caf\xe9"}')
+    with fake.spoke() as spoke, pytest.raises(ServiceError, match="400") as caught:
+        spoke.look_up_members_by_group_id("g1")
+    assert caught.value.endpoint == "GET /wiki/rest/api/group/g1/membersByGroupId"
+
+
 def test_an_unknown_group_is_told_from_an_empty_one_by_400_as_well(fake: Fake) -> None:
     fake.script = lambda request, _: httpx2.Response(400, json={}) if "by-id" in request.url.path else None
     with fake.spoke() as spoke, pytest.raises(NotThere, match="no group with the id nope"):
@@ -479,16 +500,27 @@ def test_an_action_ends_at_its_deadline(fake: Fake) -> None:
 
 
 def test_what_was_passed_in_is_checked_before_anything_is_sent(fake: Fake) -> None:
+    import pandas as pd
+
     with fake.spoke() as spoke:
         for bad in (
             lambda: spoke.look_up_groups("everybody"),  # type: ignore[arg-type]
             lambda: spoke.look_up_members_by_group_id(""),
             lambda: spoke.look_up_members_by_group_id(["g1", None]),  # type: ignore[list-item]
+            lambda: spoke.look_up_members_by_group_id(None),  # type: ignore[arg-type]
+            lambda: spoke.look_up_members_by_group_id(pd.DataFrame({"group_id": ["g1"]})),
+            lambda: spoke.look_up_users("half a pair: \ud83d"),
             lambda: spoke.look_up_spaces(page_size=0),
             lambda: spoke.look_up_spaces(query="cursor=1"),
             lambda: spoke.look_up_pages(query="nonsense"),
             lambda: spoke.search_content(),
+            lambda: spoke.look_up_spaces(query={"status": None}),
             lambda: spoke.search_content(cql=" "),
+            lambda: spoke.search_content("x" * 70_000),
+            lambda: spoke.search_content("half a pair: \ud83d"),
+            lambda: spoke.search_content("a", most="5"),  # type: ignore[arg-type]
+            lambda: spoke.search_content("a", modified_since="2026-01-01"),  # type: ignore[arg-type]
+            lambda: spoke.search_content("a", modified_since=pd.NaT),  # type: ignore[arg-type]
             lambda: spoke.report_personal_data({}),
             lambda: spoke.report_personal_data({"a": datetime(2026, 1, 1)}),  # noqa: DTZ001
         ):

@@ -55,12 +55,17 @@ def store(tmp_path: Path) -> Store:
             {"RateLimit": '"global-app-quota";r=9000;t=6, "tenant-app-quota";r=700;t=6', "RateLimit-Policy": "?"},
             Observed(None, 700),
         ),
+        # What is no number of points, and an hour of none, which would end all asking, are not said.
+        ({**HOURLY, "x-ratelimit-remaining": "\u00b2"}, None),
+        ({**HOURLY, "x-ratelimit-limit": "9" * 30}, Observed(None, 11_000)),
+        ({"RateLimit-Policy": f'"global-app-quota";q={"9" * 5000};w=3600'}, None),
+        ({**HOURLY, "x-ratelimit-limit": "0", "x-ratelimit-remaining": "0"}, Observed(None, 0)),
     ],
 )
 def test_every_documented_form_of_the_headers_is_read(headers: dict[str, str], seen: Observed | None) -> None:
     import httpx2
 
-    assert observed(httpx2.Headers(headers)) == seen
+    assert observed(httpx2.Headers(headers, encoding="latin-1")) == seen
 
 
 def test_points_are_drawn_in_blocks_and_what_is_left_goes_back(store: Store) -> None:
@@ -235,6 +240,43 @@ def test_a_pause_for_the_hour_can_be_cancelled_and_meets_the_deadline(store: Sto
         anyio.run(work, Operation("test", cancel=cancel))
     with pytest.raises(TransportError):
         anyio.run(work, Operation("test", deadline=0.2))
+
+
+def test_no_hour_is_spent_for_longer_than_an_hour(store: Store) -> None:
+    time = Time(START)
+    ledger = Ledger(store, "app", clock=time, sleep=time.sleep)
+    ledger.exhausted(datetime(2099, 1, 1, tzinfo=UTC))
+    anyio.run(ledger.take, 10, Operation("test"))
+    assert time.now - START <= timedelta(hours=1, minutes=1)
+    # A clock that is set back does not make the wait longer.
+    ledger.exhausted(None)
+    time.now -= timedelta(days=2)
+    begin = time.now
+    anyio.run(ledger.take, 10, Operation("test"))
+    assert time.now - begin <= timedelta(hours=1)
+
+
+def test_a_request_dearer_than_a_whole_hour_is_sent_all_the_same(store: Store) -> None:
+    time = Time(START)
+    ledger = Ledger(store, "app", limit=300, clock=time, sleep=time.sleep)
+    turn = anyio.run(ledger.take, 401, Operation("test"))
+    ledger.settle(turn, 401, 21)
+    assert (time.now, ledger.left()) == (START, 279)
+
+
+def test_a_limit_that_only_the_policy_tells_is_kept(store: Store) -> None:
+    time = Time(START)
+    ledger = Ledger(store, "app", clock=time, sleep=time.sleep)
+
+    async def work() -> None:
+        for _ in range(2):
+            turn = await ledger.take(10, Operation("test"))
+            ledger.observe({"ratelimit-policy": '"global-app-quota";q=40000;w=3600'})
+            ledger.settle(turn, 10, 10)
+            await ledger.give_back()
+
+    anyio.run(work)
+    assert ledger.left() == Ledger(store, "app", clock=time).left() == 40_000 - 20
 
 
 def test_points_that_another_kernel_gives_back_end_the_pause(store: Store) -> None:
