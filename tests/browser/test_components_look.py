@@ -135,6 +135,8 @@ def test_in_a_narrow_window_nothing_leaves_its_component(gallery: NotebookPage, 
                 gallery.screenshot(f"{name.lower().replace(' ', '-')}-{width}", component)
                 needed, there = component.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
                 assert needed <= there, f"{name} at {width}"
+                values = component.locator("dl.sk dd:visible").evaluate_all("(all) => all.map((e) => e.clientWidth)")
+                assert all(value > 150 for value in values), f"{name} at {width}"
                 assert not [found for found in component.evaluate(AUDIT) if found.startswith("cut")], (
                     f"{name} at {width}"
                 )
