@@ -82,13 +82,16 @@ def get_token(
         Client id or secret are missing, a sealed secret does not open, Atlassian gives no usable answer.
     """
     say = tell or (lambda words: None)
+    reason = ""
     if receiver is None:
         receiver, reason = choose_receiver(connection.redirect_uri)
-        say(reason)
     elif not isinstance(receiver, Receiver):
         receiver = make_receiver(receiver, connection.redirect_uri)
     try:
         attempt = Attempt.start(connection, workspace.tokens, receiver)
+        if reason:
+            # Not before: an attempt that does not begin waits for nothing.
+            say(reason)
         if show_address is not None:
             show_address(attempt.link)
         if open_browser is not None:

@@ -253,6 +253,13 @@ def test_a_terminal_that_lacks_letters_gets_escapes_and_a_file_gets_the_letters(
         assert "日本" in listed(encoding, "--format", "csv").decode("utf-8")
 
 
+def test_a_token_that_cannot_be_asked_for_promises_no_listener(run: Run, workspace: Workspace) -> None:
+    workspace.connections.save(ConnectionDraft(client_id="an-app"))
+    code, _, error = run("token", "get")
+    assert code == 1
+    assert error.splitlines()[0] == "The connection “Confluence Cloud Spoke Connection” has no client secret."
+
+
 def test_help_is_broken_by_the_terminal_not_by_the_source() -> None:
     def texts(command: Any) -> Iterator[str]:
         yield command.help or ""
