@@ -43,9 +43,7 @@ class WalkPlan:
 
 
 def _short(estimate: Estimate) -> str:
-    minutes = max(1, round(estimate.seconds / 60))
-    span = "1 minute" if minutes == 1 else f"{minutes:,} minutes"
-    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {span}"
+    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {estimate.span}"
 
 
 def plan(

@@ -95,7 +95,7 @@ for _name, (_, _help) in COMMANDS.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage) or 3 (incomplete)."""
+    """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage), 3 (incomplete) or 130."""
     from spokekit._secret import scrub
     from spokekit.cli._output import FAILED, guarded, say, show_whatever_comes
 

@@ -1,6 +1,6 @@
 """What every command shares: lists as table, CSV or JSON, one clear message on an error, exit codes.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage (by the option parser), 3 the result is incomplete.
+Exit codes: 0 done, 1 failed, 2 wrong usage (by the option parser), 3 the result is incomplete, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+_CODES = {IncompleteResult: INCOMPLETE, Cancelled: INTERRUPTED}
 _OBEYED = frozenset(("Cc", "Cf", "Cs"))
 """Control characters, direction marks and halves of characters: what a terminal obeys or cannot show."""
 
@@ -274,7 +275,8 @@ def guarded() -> Iterator[None]:
         yield
     except SpokekitError as error:
         say(describe(error))
-        raise typer.Exit(INCOMPLETE if isinstance(error, IncompleteResult) else FAILED) from None
+        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), FAILED)
+        raise typer.Exit(code) from None
     except KeyboardInterrupt:
         # On a line of its own: a question or a line of progress may stand there unfinished.
         say("\nInterrupted.")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
@@ -14,17 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit.cli._output import (
-    INTERRUPTED,
     ConnectionOption,
     Format,
     FormatOption,
-    describe,
     emit,
     guarded,
     pauses,
     say,
 )
-from spokekit.errors import Cancelled, InputError
+from spokekit.cli._signals import interruptible, obeyed
+from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +68,7 @@ def walk(
     if all_ and match:
         raise typer.BadParameter("--all and --match exclude each other.")
     work = workspace()
-    with work.spoke(connection, in_flight=in_flight) as spoke, _interruptible() as cancel:
+    with work.spoke(connection, in_flight=in_flight) as spoke, interruptible() as cancel:
         this = Walk(
             spoke,
             groups="all" if all_ else match or "registered",
@@ -85,7 +82,7 @@ def walk(
         if not yes:
             if not sys.stdin.isatty():
                 raise InputError("Nobody is here to agree to the walk.", hint="Give --yes to start it.", field="yes")
-            with _obeyed():
+            with obeyed():
                 typer.confirm("Start?", abort=True, err=True)
         with _tell() as progress:
             snapshot = this.run(progress=progress, cancel=cancel)
@@ -259,45 +256,6 @@ def export(
     else:
         raise InputError(f"{path.name} has no known ending.", hint="Use .csv, .parquet, .xlsx or .html.", field="path")
     say(f"Written: {path}")
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the walk when what is under way has come in and is kept; a second one ends at once."""
-    cancel = threading.Event()
-
-    def stop(_signal: int, _frame: Any) -> None:
-        if cancel.is_set():
-            raise KeyboardInterrupt
-        cancel.set()
-        # On a line of its own, after the line of progress.
-        say("\nStopping … Ctrl-C once more ends at once.")
-
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may listen to signals; called from another one, the caller decides when to stop.
-        yield cancel
-        return
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield cancel
-    except Cancelled as error:
-        say(describe(error))
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _obeyed() -> Iterator[None]:
-    """Let Ctrl-C end a question at once: nothing is under way then."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

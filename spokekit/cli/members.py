@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
+from spokekit.cli._signals import interruptible
 
 if TYPE_CHECKING:
     from spokekit.confluence.models import Progress
@@ -135,7 +134,7 @@ def resume(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Go on with an apply that was killed, cancelled or stopped; outcomes not known are read from the site first."""
-    with _open(connection) as members, _interruptible() as cancel:
+    with _open(connection) as members, interruptible("; spokekit members resume then settles it") as cancel:
         _finish(members.resume(apply_id, progress=_listener(), cancel=cancel), format)
 
 
@@ -228,7 +227,7 @@ def _apply(
             raise typer.Exit(1)
         return
     typed = preview.confirmation if yes else _typed(preview.confirmation)
-    with _interruptible() as cancel:
+    with interruptible("; spokekit members resume then settles it") as cancel:
         _finish(members.apply(preview, confirm=typed, progress=_listener(), cancel=cancel), format)
 
 
@@ -246,29 +245,6 @@ def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the c
         say(f"In the journal as {result.apply_id}. Undo: spokekit members undo {result.apply_id[:8]}")
     if result.stopped or not result.finished or "failed" in result.counts():
         raise typer.Exit(INCOMPLETE)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the apply in an orderly way; a second one ends at once, for `resume` to settle."""
-    cancel = threading.Event()
-
-    def stop(_signal: int, _frame: Any) -> None:
-        if cancel.is_set():
-            raise KeyboardInterrupt
-        cancel.set()
-        # On a line of its own, after the line of progress.
-        say("\nStopping … Ctrl-C once more ends at once; spokekit members resume then settles it.")
-
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may listen to signals; called from another one, the caller decides when to stop.
-        yield cancel
-        return
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield cancel
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _listener() -> Any:

@@ -41,12 +41,16 @@ quota_hours = sa.Table(
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a walk will cost: requests, points, seconds (waiting for new hours included), and the same in words."""
+    """What a walk will cost: requests, points, seconds (waiting for new hours included), and the same in words.
+
+    ``span`` are those of the words that name the time.
+    """
 
     requests: int
     points: int
     seconds: float
     words: str
+    span: str
 
 
 @dataclass(frozen=True)
@@ -224,11 +228,12 @@ class Ledger:
             to_next = (self._this_hour() + _HOUR - self._clock()).total_seconds()
             last = (points - left) - (hours - 1) * self.limit
             seconds = to_next + (hours - 1) * 3600 + seconds * last / points
-        words = f"About {requests:,} requests and {points:,} points; this hour has {left:,} of {self.limit:,} left. "
+        asked, cost = _many(requests, "request"), _many(points, "point")
+        words = f"About {asked} and {cost}; this hour has {left:,} of {self.limit:,} left. "
         words += f"It takes about {_span(seconds)}."
         if hours:
             words = words[:-1] + f", with {hours} pause{'s' if hours > 1 else ''} for a new hour."
-        return Estimate(requests, points, seconds, words)
+        return Estimate(requests, points, seconds, words, _span(seconds))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -352,10 +357,13 @@ def _pages(lists: int, rows: int, page: int) -> int:
     return lists + rows // (2 * page) if lists else 0
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _span(seconds: float) -> str:
     if seconds < 90:
-        whole = max(1, round(seconds))
-        return f"{whole} second{'' if whole == 1 else 's'}"
+        return _many(max(1, round(seconds)), "second")
     if seconds < 5400:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours"

@@ -288,7 +288,8 @@ def _wishes(
             f"{called} has no column {' and no column '.join(missing)}; "
             f"its first line says: {', '.join(cell.strip()[:40] for cell in header[:12]) or 'nothing'}.",
             field="file",
-            hint="The first line needs group_id (or group) and account_id (or email), separated by commas.",
+            hint="The first line needs group_id (or group) and account_id (or email), separated by commas. A list for "
+            "one group can do without the first: name the group beside it (--group, group=).",
         )
     doubled = {
         name for name in names if name and names.count(name) > 1 and name in (*_GROUP_COLUMNS, *_ACCOUNT_COLUMNS)

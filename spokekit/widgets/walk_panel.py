@@ -62,8 +62,6 @@ class WalkPanel(Component):
             "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"
         )
         self.spaces = check("Spaces and their grants too")
-        self.spaces.indent = True
-        self.spaces.style.description_width = "0"
         self.remember(scope=self.scope, spaces=self.spaces)
         self.estimate = button("What will it cost?", kind="primary")
         self.start = button("Start the walk", disabled=True)
@@ -134,7 +132,7 @@ class WalkPanel(Component):
         rows.append(("All groups of the site", plan.listed, plan.everything))
         table = html_table(
             ("", "groups", "requests", "points", "time"),
-            [(what, f"{n:,}", f"{e.requests:,}", f"{e.points:,}", _time(e)) for what, n, e in rows],
+            [(what, f"{n:,}", f"{e.requests:,}", f"{e.points:,}", e.span) for what, n, e in rows],
             label="What the walk will cost",
             numbers=(1, 2, 3),
         )
@@ -368,13 +366,6 @@ def _word(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _time(estimate: Estimate) -> str:
-    minutes = estimate.seconds / 60
-    if minutes < 1:
-        return "under a minute"
-    return f"{minutes:,.0f} minutes" if minutes < 90 else f"{minutes / 60:,.1f} hours"
 
 
 def _hours(estimate: Estimate) -> bool:

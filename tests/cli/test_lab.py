@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -95,6 +95,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _kernels(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Return the kernels; other programs that the server starts for a moment may be gone again when looked at."""
+    found = []
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            if "ipykernel" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def _all_gone(family: list[psutil.Process], seconds: float = 15) -> bool:
     _, alive = psutil.wait_procs(family, timeout=seconds)
     return not alive
@@ -123,7 +133,7 @@ def test_a_day_of_practice_and_the_next(
     assert httpx2.get(f"{kept['url']}console", trust_env=False).status_code == 200
     family = first.family()
     assert len(family) >= 2, "a practice site and a kernel"
-    kernels = [p for p in family if "ipykernel" in " ".join(p.cmdline())]
+    kernels = _kernels(family)
     told = kernels[0].environ()
     site = json.loads(told["SPOKEKIT_PRACTICE"])
     assert told["SPOKEKIT_HOME"] == str(home / "practice")
@@ -178,7 +188,7 @@ def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_
     assert not (home / "practice").exists()
     assert own.api("POST", "kernels").status_code == 201
     family = own.family()
-    (kernel,) = [p for p in family if "ipykernel" in " ".join(p.cmdline())]
+    (kernel,) = _kernels(family)
     assert "SPOKEKIT_PRACTICE" not in kernel.environ()
     assert kernel.environ()["SPOKEKIT_HOME"] == str(home)
 

@@ -117,7 +117,7 @@ def test_a_short_frame_is_written_and_then_called_incomplete(capsys: pytest.Capt
             3,
             ["Rows are missing.", "The site stopped answering."],
         ),
-        (Cancelled("You stopped it."), 1, ["Cancelled: You stopped it."]),
+        (Cancelled("You stopped it."), 130, ["Cancelled: You stopped it."]),
         (
             GuardRefused("Bearer abcdefghijkl was sent to https://x/?code=abcdefgh\x1b[31m"),
             1,
