@@ -27,9 +27,15 @@ class Answer:
     """The fault that damaged the answer."""
 
 
+def encoded(text: str) -> bytes:
+    """Return a text as UTF-8."""
+    # JSON lets a name hold half a surrogate pair, UTF-8 does not: it goes out as the escape that JSON has for it.
+    return text.encode("utf-8", "backslashreplace")
+
+
 def json_answer(status: int, value: Any, *, points: int = 1) -> Answer:
     """Answer with a value as JSON."""
-    return Answer(status, json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), points=points)
+    return Answer(status, encoded(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), points=points)
 
 
 def v1_error(status: int, message: str, *, kind: str = "") -> Answer:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from spokekit.errors import InputError
-from spokekit.practice._wire import HTML, Answer
+from spokekit.practice._wire import HTML, Answer, encoded
 from spokekit.practice.limits import Limits
 
 #: Name to what it does. ``N`` counts the requests that the fault concerns: every N-th is hit.
@@ -104,6 +105,11 @@ class Fault:
         self.every = self.every or _EVERY.get(self.name, 5)
         if self.value is None:
             self.value = _VALUES.get(self.name)
+        if isinstance(self.value, str) and not (self.value.isascii() and self.value.isprintable()):
+            # It is written into a header.
+            raise InputError(f"The fault {self.name} takes an address, not {self.value!r}.", field="fault")
+        if isinstance(self.value, float) and not 0 <= self.value < math.inf:
+            raise InputError(f"The fault {self.name} takes a number, not {self.value!r}.", field="fault")
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -147,13 +153,30 @@ class Faults:
     off, twice at most. The same goes over HTTP: ``POST /practice/faults`` with ``{"clear": true, "add": [...]}``.
     """
 
-    def __init__(self, texts: Iterable[str | Fault] = ()) -> None:
+    def __init__(self, texts: Iterable[str | Fault] = (), operations: Collection[str] = ()) -> None:
         self.active: list[Fault] = []
+        self._operations = operations
         self.add(*texts)
 
     def add(self, *faults: str | Fault) -> None:
-        """Add faults, as `Fault` or as text for `Fault.parse`; raises `InputError` when the menu lacks one."""
-        self.active += [Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults]
+        """Add faults, as `Fault` or as text for `Fault.parse`.
+
+        Raises `InputError` when the menu lacks one, or the site has no operation of the name that one is meant for.
+        """
+        self.active += [self._checked(fault) for fault in faults]
+
+    def _checked(self, order: str | Fault) -> Fault:
+        if not isinstance(order, str | Fault):
+            raise InputError(f"{order!r} is no fault.", field="fault", hint="Write it as text, for example 429:3.")
+        fault = Fault.parse(order) if isinstance(order, str) else order
+        # A fault on a misspelt operation would never strike, and a test with it could not fail.
+        if fault.on and self._operations and fault.on not in self._operations:
+            raise InputError(
+                f"The practice site has no operation {fault.on!r}.",
+                field="fault",
+                hint=f"Choose from {', '.join(sorted(self._operations))}.",
+            )
+        return fault
 
     def clear(self, *names: str) -> None:
         """Remove the faults with these names, or all."""
@@ -286,9 +309,12 @@ _DELIVERY = {
 
 def _changed(change: Callable[[Fault, Any], None]) -> Callable[[Fault, bytes], bytes]:
     def apply(fault: Fault, body: bytes) -> bytes:
-        value = json.loads(body)
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return body  # another fault has made it unreadable already
         change(fault, value)
-        return json.dumps(value, ensure_ascii=False).encode()
+        return encoded(json.dumps(value, ensure_ascii=False))
 
     return apply
 
@@ -301,8 +327,9 @@ def _foreign(fault: Fault, value: Any) -> None:
 
 def _set_null(_: Fault, value: Any) -> None:
     for row in value.get("results", [value]):
-        if "accountId" in row:
-            row.update(displayName=None, email=None, timeZone=None)
+        person = row.get("user", row) if isinstance(row, dict) else {}
+        if "accountId" in person:
+            person.update(displayName=None, email=None, timeZone=None)
 
 
 def _number_ids(_: Fault, value: Any) -> None:
@@ -313,7 +340,8 @@ def _number_ids(_: Fault, value: Any) -> None:
 
 
 def _drop_id(_: Fault, value: Any) -> None:
-    for row in value["results"][:1]:
+    rows = value["results"]
+    for row in rows[:1] if isinstance(rows, list) else ():
         row.pop("id", None)
         row.pop("accountId", None)
 

@@ -167,7 +167,7 @@ class PracticeSite:
                 TICKED_SCOPES,
             ),
         ]
-        self.faults = Faults(faults)
+        self.faults = Faults(faults, OPERATIONS)
         self.limits = Limits(self.switches, self.clock)
         self.auth = AuthServer(tuple(self.worlds.values()), self.apps, self.switches, self.clock)
         self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, faults=self.faults)

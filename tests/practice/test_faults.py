@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -211,8 +212,9 @@ def _(api: Api) -> None:
 
 @check("null-fields")
 def _(api: Api) -> None:
-    row = members(api).json()["results"][0]
-    assert row["displayName"] is row["email"] is row["timeZone"] is None and row["accountId"]
+    found = api.v1("/search/user", cql="type=user").json()["results"][0]["user"]
+    for row in (members(api).json()["results"][0], found):
+        assert row["displayName"] is row["email"] is row["timeZone"] is None and row["accountId"]
 
 
 @check("null-links")
@@ -329,17 +331,57 @@ def test_faults_are_switched_over_http_while_the_site_runs(serve: Callable[..., 
     assert api.v1("/group").status_code == 200
     assert api.http.post(url, json={"clear": True}).json()["active"] == []
     assert set(api.http.get(url).json()["menu"]) == set(FAULTS)
-    for bad in (b"junk", b"[]", b'{"add": 5}', b'{"add": ["nonsense"]}'):
+    for bad in (b"junk", b"[]", b'{"add": 5}', b'{"add": ["nonsense"]}', b'{"add": [5]}'):
         assert api.http.post(url, content=bad, headers={"Content-Type": "application/json"}).status_code == 400
     # What a form on another page can send is not taken.
     assert api.http.post(url, content=b'{"add": ["503:1"]}', headers={"Content-Type": "text/plain"}).status_code == 415
     assert api.site.faults.active == []
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "429:soon", "slow-drip:x", "429@", "429 5", "x3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "429:soon",
+        "slow-drip:x",
+        "429@",
+        "429 5",
+        "x3",
+        "stall:nan",
+        "stall:-1",
+        "redirect:http://中",
+        5,
+    ],
+)
 def test_what_is_not_on_the_menu_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         Faults([text])
+
+
+def test_a_fault_on_an_operation_that_there_is_not_is_refused(serve: Callable[..., Api]) -> None:
+    site = serve(faults=["429@members"]).site
+    with pytest.raises(InputError, match="no operation 'membres'"):
+        site.faults.add("429@membres")
+    answer = httpx2.post(f"{site.url}practice/faults", json={"add": ["429@membres"]})
+    assert answer.status_code == 400 and "membres" in answer.json()["message"]
+
+
+DAMAGE = [name for name in FAULTS if name not in ("huge", "stall", "slow-drip") and not name.startswith("token-")]
+
+
+@pytest.mark.parametrize("first", DAMAGE)
+def test_any_two_faults_can_be_ordered_together(serve: Callable[..., Api], first: str) -> None:
+    api = serve()
+    own_argument = ("foreign-next", "redirect", "short-pages", "401-after")
+    orders = {name: name if name in own_argument else f"{name}:1" for name in DAMAGE}
+    for second in DAMAGE:
+        api.site.faults.clear()
+        api.site.faults.add(orders[first], orders[second])
+        for path in ("/group?limit=3&start=3", "/search/user?cql=type=user&limit=2"):
+            with contextlib.suppress(httpx2.HTTPError):
+                api("GET", f"/rest/api{path}")
+        assert api.site.defects == [], second
 
 
 def test_a_fault_reads_as_it_is_written() -> None:
