@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from spokekit.errors import InputError
 from spokekit.practice import pages
-from spokekit.practice._wire import Answer, Exchange, RequestRecord, gateway_error, json_answer
+from spokekit.practice._wire import Answer, Exchange, Query, RequestRecord, gateway_error, json_answer
 from spokekit.practice.faults import FAULTS
 from spokekit.practice.oauth import Refusal, callback_address
 from spokekit.practice.personal_data import report_accounts
@@ -137,7 +137,7 @@ class Front:
         route, _ = site.gateway.find(request.method, path)
         name = route.name if route else ""
         if name in ("add", "remove"):
-            group_id = dict(parse_qsl(_query(request))).get("groupId", "")
+            group_id = Query(parse_qsl(_query(request))).first("groupId")
             site.writes[group_id] = site.writes.get(group_id, 0) + 1
         broken = site.faults.instead(name, True, site.limits, site.auth.kill_access)
         if broken is not None:
@@ -289,7 +289,7 @@ async def _body(request: Request) -> bytes:
         # What is longer than any request of this API is read to its end, so that an answer can be heard, and dropped.
         if size <= _BODY_LIMIT:
             parts.append(part)
-    return b"".join(parts)
+    return b"".join(parts) if size <= _BODY_LIMIT else b""
 
 
 def _go_to(address: str) -> Answer:

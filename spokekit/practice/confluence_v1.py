@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from spokekit.practice._wire import Answer, json_answer, v1_error
+from spokekit.practice._wire import Answer, encoded, json_answer, v1_error
 from spokekit.practice.paging import Call, start_and_limit, v1_links, v1_page, window
 from spokekit.practice.world import ADMIN, SITE_ADMIN, USER, Person
 
@@ -71,7 +71,7 @@ def group_by_id(call: Call) -> Answer:
     row = call.world.group_row(call.query.first("id"))
     if row is None:
         return v1_error(call.switches.unknown_group_status, "No group with this id.", kind="NotFoundException")
-    return Answer(200, group_json(call, row).encode(), points=3)
+    return Answer(200, encoded(group_json(call, row)), points=3)
 
 
 def group_members(call: Call) -> Answer:
@@ -166,7 +166,7 @@ def create_group(call: Call) -> Answer:
         return v1_error(400, "A group of this name exists.", kind="BadRequestException")
     group_id = call.world.create_group(name)
     row = call.world.group_row(group_id)
-    return Answer(201, group_json(call, row if row is not None else 0).encode())
+    return Answer(201, encoded(group_json(call, row if row is not None else 0)))
 
 
 def delete_group(call: Call) -> Answer:
@@ -231,12 +231,12 @@ def one_user(call: Call) -> Answer:
     row = call.world.user_row(account_id)
     if row is None:
         return v1_error(404, "No user with this account id.", kind="NotFoundException")
-    return Answer(200, user_json(call, row, call.query.all("expand")).encode(), points=3)
+    return Answer(200, encoded(user_json(call, row, call.query.all("expand"))), points=3)
 
 
 def current_user(call: Call) -> Answer:
     """GET /user/current."""
-    return Answer(200, user_json(call, call.account_row, call.query.all("expand")).encode(), points=3)
+    return Answer(200, encoded(user_json(call, call.account_row, call.query.all("expand"))), points=3)
 
 
 def bulk_users(call: Call) -> Answer:

@@ -219,8 +219,7 @@ class AuthServer:
             return oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
         kind = fields.get("grant_type", "")
         app = self.app(fields.get("client_id", ""))
-        secret = fields.get("client_secret", "").encode()
-        if app is None or not hmac.compare_digest(app.client_secret.encode(), secret):
+        if app is None or not _same(app.client_secret, fields.get("client_secret", "")):
             return oauth_error(401, "access_denied", "Unauthorized")
         if kind == "authorization_code":
             return self._exchange(app, fields)
@@ -305,10 +304,10 @@ class AuthServer:
         if app is None:
             raise InputError("There is no such app.", field="client_id")
         for uri in uris:
-            parts = urlsplit(uri)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            host = _host(uri)
+            if not host:
                 raise InputError(f"{uri} is not an http or https address.", field="redirect_uris")
-            if self.switches.loopback_ip == "refused" and parts.hostname == "127.0.0.1":
+            if self.switches.loopback_ip == "refused" and host == "127.0.0.1":
                 raise InputError("Callback URLs on 127.0.0.1 are not taken.", field="redirect_uris")
         most = self.switches.callback_urls
         if most is not None and len(set(uris)) > most:
@@ -374,6 +373,17 @@ class AuthServer:
         )
 
 
+def _host(uri: str) -> str:
+    """Return the host of an http or https address that can stand in a header as it is; empty for anything else."""
+    try:
+        parts = urlsplit(uri)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        return ""
+    fits = parts.scheme in ("http", "https") and uri.isascii() and uri.isprintable() and " " not in uri
+    return (parts.hostname or "") if fits else ""
+
+
 def _is_site_admin(world: World, account_id: str) -> bool:
     row = world.user_row(account_id)
     return row is not None and bool(world.site_admins[row])
@@ -401,5 +411,11 @@ def _fields(body: bytes, content_type: str) -> dict[str, str] | None:
 def _verified(challenge: str, verifier: str) -> bool:
     if not challenge:
         return True
-    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    return hmac.compare_digest(digest, challenge)
+    sent = verifier.encode("utf-8", "surrogatepass")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(sent).digest()).rstrip(b"=").decode()
+    return _same(digest, challenge)
+
+
+def _same(one: str, other: str) -> bool:
+    # What a stranger sends may hold anything that JSON can, half a surrogate pair included.
+    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
-from spokekit.practice._wire import HTML, Answer
+from spokekit.practice._wire import HTML, Answer, encoded
 from spokekit.practice.apps import App
 from spokekit.practice.oauth import Pending
 from spokekit.practice.world import World
@@ -52,7 +52,7 @@ def _page(title: str, body: str, *, status: int = 200, wide: bool = False) -> An
         ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
         MARK,
     ]
-    return Answer(status, text.encode(), HTML, headers, points=0)
+    return Answer(status, encoded(text), HTML, headers, points=0)
 
 
 _PRACTICE = '<p class="note">This is a practice site. Nothing here reaches Atlassian.</p>'

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from spokekit.practice._wire import Answer, Query, json_answer, v1_error, v2_error
+from spokekit.practice._wire import Answer, Query, encoded, json_answer, v1_error, v2_error
 from spokekit.practice.faults import Faults
 from spokekit.practice.switches import Switches
 
@@ -97,7 +97,7 @@ def v1_page(results: list[str], start: int, limit: int, links: str, total: int |
     size = "" if total is None else f',"totalSize":{total}'
     rows = ",".join(results)
     text = f'{{"results":[{rows}],"start":{start},"limit":{limit},"size":{len(results)}{size},"_links":{links}}}'
-    return Answer(200, text.encode(), points=points)
+    return Answer(200, encoded(text), points=points)
 
 
 # -- v2: opaque cursor --------------------------------------------------------------------------------------
@@ -136,6 +136,6 @@ def read_cursor(text: str, name: str) -> int | None:
     """Return the place that a cursor of this list names, or None."""
     try:
         start, made_for = json.loads(base64.urlsafe_b64decode(text.encode()))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return start if made_for == name and isinstance(start, int) and start >= 0 else None

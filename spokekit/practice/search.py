@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from spokekit.practice._wire import Answer, json_answer, v1_error
+from spokekit.practice._wire import Answer, encoded, json_answer, v1_error
 from spokekit.practice.confluence_v1 import user_json
 from spokekit.practice.contents import Page, pages_of, remembered, visible_spaces
 from spokekit.practice.paging import Call, make_cursor, read_cursor, start_and_limit, v1_links, window
@@ -29,6 +29,9 @@ _CONTENT_FIELDS = (
 )
 
 
+_DEEPEST = 100
+
+
 class CqlError(ValueError):
     """The query is not CQL, or asks for a field that this endpoint does not have."""
 
@@ -44,6 +47,7 @@ class _Parser:
     fields: tuple[str, ...]
     tokens: list[tuple[str, bool]] = field(default_factory=list)
     place: int = 0
+    depth: int = 0
 
     def parse(self) -> Test:
         position, text = 0, self.text.strip()
@@ -87,6 +91,15 @@ class _Parser:
         return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
 
     def _one(self) -> Test:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise CqlError(self.text)
+        try:
+            return self._inner()
+        finally:
+            self.depth -= 1
+
+    def _inner(self) -> Test:
         if self._word() == "not":
             self.place += 1
             inner = self._one()
@@ -258,7 +271,7 @@ def search_users(call: Call) -> Answer:
         f'{{"results":[{hits}],"start":{start},"limit":{count},"size":{len(shown)},"totalSize":{total},'
         f'"cqlQuery":{json_text(call.query.first("cql"))},"searchDuration":9,"_links":{links}}}'
     )
-    return Answer(200, text.encode(), points=1 + 2 * len(shown))
+    return Answer(200, encoded(text), points=1 + 2 * len(shown))
 
 
 def _person_hit(call: Call, row: int) -> str:

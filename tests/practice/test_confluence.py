@@ -222,6 +222,9 @@ def test_refused_writes(serve) -> None:
     assert someone not in world.member_ids("marketing")
     # Refused ones are counted too: a test that allows no write at all must see them.
     assert api.site.writes[group] == 6
+    # A parameter that comes twice: what is written to is what is counted.
+    twice = api("DELETE", f"{write}?groupId={group}&groupId={unknown}&accountId={someone}")
+    assert twice.status_code == 204 and api.site.writes[group] == 7
 
 
 def test_a_full_licence_is_a_500_for_access_groups_only(serve) -> None:

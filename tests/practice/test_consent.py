@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from spokekit.errors import ConsentError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
+from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
 from spokekit.practice import PracticeSite
 from tests.practice.support import authorize_url, exchange, values_of
 
@@ -185,6 +185,11 @@ def test_the_console_changes_callback_urls_and_keeps_what_could_not_be_saved(sit
         and "ftp://nowhere is not an http" in bad.text
         and ">ftp://nowhere</textarea>" in bad.text
     )
+    for odd in ("http://[x", "http://localhost:99999/", "http://localhost:9/\u4e2d", "http://localhost:9/\x01"):
+        refused = httpx2.post(console, data={"client_id": site.client_id, "redirect_uris": odd})
+        assert refused.status_code == 400 and "is not an http" in refused.text
+        with pytest.raises(InputError):
+            site.allow_redirect(odd)
     assert site.redirect_uris == ("http://localhost:9/a", "https://h.example/b")
 
 

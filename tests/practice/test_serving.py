@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import socket
@@ -11,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import httpx2
 import pytest
 
 from spokekit.errors import InputError
 from spokekit.practice import FAULTS, PracticeSite
-from tests.practice.support import Api
+from tests.practice.support import Api, authorize_url
 
 COMMAND = [sys.executable, "-c", "from spokekit.cli import main; main()", "practice"]
 
@@ -174,11 +176,37 @@ def test_what_is_not_there_is_json_and_bodies_are_bounded(serve: Callable[..., A
     assert api.http.get(f"{api.site.url}oauth/token").status_code == 404
     huge = api.http.post(f"{api.site.url}oauth/token", content=b"x" * 5_000_000)
     assert huge.status_code == 400
+    # Nothing of what is too long counts, its beginning neither.
+    form = urlencode({"client_id": api.site.client_id, "redirect_uris": "http://localhost:9/"}).encode()
+    assert api.http.post(f"{api.site.url}console", content=form + b"&x=" + b"x" * 3_000_000).status_code == 400
+    assert api.site.redirect_uris == ("http://localhost:8751/callback",)
     deep = b"[" * 200_000
     as_json = {"Content-Type": "application/json", **api.headers}
     for url in (f"{api.site.url}oauth/token", f"{api.site.url}app/report-accounts/", f"{api.site.url}practice/faults"):
         assert api.http.post(url, content=deep, headers=as_json).status_code == 400
     assert api("POST", "/api/v2/users-bulk", content=deep).status_code == 400
+    assert api.v2("/spaces", cursor=base64.urlsafe_b64encode(deep[:40_000]).decode()).status_code == 400
+    for cql in ("(" * 20_000, "not " * 10_000 + "type=page"):
+        assert api.v1("/search", cql=cql).status_code == 400
+
+
+def test_half_a_surrogate_pair_is_answered_and_shown(serve: Callable[..., Api]) -> None:
+    api = serve()
+    half = "half \ud800 pair"
+    made = api("POST", "/rest/api/group", content=json.dumps({"name": half}).encode())
+    assert made.status_code == 201 and json.loads(made.content)["name"] == half
+    api.site.world.rename_person(api.site.account_id, half)
+    group = api.site.world.find_group("site-admins").group_id
+    bulk = api("POST", "/api/v2/users-bulk", json={"accountIds": [api.site.account_id]})
+    me = api.http.get(f"{api.site.url}me", headers=api.headers)
+    for answer in (api.v1(f"/group/{group}/membersByGroupId"), api.v1("/user/current"), bulk, me):
+        assert answer.status_code == 200 and r"half \ud800 pair" in answer.text
+        json.loads(answer.content)
+    assert httpx2.get(authorize_url(api.site)).status_code == 200
+    for field in ("client_id", "client_secret"):
+        body = {"grant_type": "refresh_token", "client_id": api.site.client_id, "client_secret": "x", field: half}
+        refused = httpx2.post(f"{api.site.auth_url}oauth/token", content=json.dumps(body).encode())
+        assert (refused.status_code, refused.json()["error"]) == (401, "access_denied")
 
 
 @pytest.mark.parametrize("host", ["practice.example", "127.0.0.1.practice.example:80", "10.0.0.1", "", "[x"])

@@ -98,6 +98,8 @@ def pkce(serve: Callable[..., Api]) -> None:
         400,
         200,
     ]
+    odd = authorize_url(enforced, code_challenge="\u4e2d")
+    assert exchange(enforced, values_of(enforced.play_browser(odd))["code"], code_verifier="x").status_code == 400
     refused = serve(pkce="refused").site
     assert httpx2.get(authorize_url(refused, code_challenge=challenge)).status_code == 400
 
