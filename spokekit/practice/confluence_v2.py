@@ -94,6 +94,9 @@ def list_spaces(call: Call) -> Answer:
         and (not status or space.status == status)
         and (not ids or space.space_id in ids)
         and (not keys or space.key in keys)
+        # No space of the world has a label, and nobody has marked one.
+        and not query.has("labels")
+        and not query.has("favorited-by")
     ]
     if sort != "id":
         by = {"id": lambda s: int(s.space_id), "key": lambda s: s.key, "name": lambda s: s.name.casefold()}
@@ -177,14 +180,14 @@ def role_assignments(call: Call) -> Answer:
     space = _seen(call)
     if space is None or call.switches.space_role_mode == "PRE_ROLES":
         return not_found()
-    kind = call.query.first("principal-type")
-    if kind and kind not in _PRINCIPALS.values():
-        return v2_error(400, _BAD, "principal-type is not valid.")
-    role_id, principal = call.query.first("role-id"), call.query.first("principal-id")
+    kind, role_id, principal = map(call.query.first, ("principal-type", "role-id", "principal-id"))
+    if (kind and kind not in _PRINCIPALS.values()) or bool(kind) != bool(principal):
+        return v2_error(400, _BAD, "principal-type and principal-id have to be valid and belong together.")
     grants = [
         grant
         for grant in call.world.space_roles_given(space)
-        if (not role_id or SPACE_ROLES[grant.role][0] == role_id)
+        if call.query.first("role-type", "SYSTEM") == "SYSTEM"
+        and (not role_id or SPACE_ROLES[grant.role][0] == role_id)
         and (not kind or _PRINCIPALS[grant.principal_type] == kind)
         and (not principal or grant.principal_id == principal)
     ]
@@ -242,8 +245,9 @@ def list_pages(call: Call) -> Answer:
         or sort.removeprefix("-") not in ("id", "created-date", "modified-date", "title")
         or query.first("body-format", "storage") not in ("storage", "atlas_doc_format")
         or query.first("subtype", "page") not in ("page", "live")
+        or query.first("depth", "all") not in ("all", "root")
     ):
-        return v2_error(400, _BAD, "One of id, space-id, status, sort, subtype and body-format is not valid.")
+        return v2_error(400, _BAD, "One of id, space-id, status, sort, subtype, depth and body-format is not valid.")
 
     def matching() -> list[Page]:
         found = [
@@ -253,6 +257,8 @@ def list_pages(call: Call) -> Answer:
             for page in pages_of(space)
             if page.status in status and (not ids or str(page.page_id) in ids) and (not title or page.title == title)
         ]
+        if query.first("subtype") == "live":
+            found = []
         if query.first("depth") == "root":
             found = [page for page in found if not page.parent_id]
         if sort != "id":

@@ -23,7 +23,11 @@ _V2 = "/wiki/api/v2"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of Confluence: its scopes are one classic scope, or all of the granular ones."""
+    """One operation of Confluence: its scopes are one classic scope, or all of the granular ones.
+
+    ``query`` holds the parameters that the practice site can take. A documented filter that it has not got is missing
+    there: strict mode refuses it, where rows that it should have kept out would be taken for the answer.
+    """
 
     name: str
     method: str
@@ -77,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
     Route("users-bulk", "POST", f"{_V2}/users-bulk", v2.users_bulk, "", _granular("read:user")),
     Route(
         "search", "GET", f"{_V1}/search", search.search, "search:confluence", _DETAILS,
-        (*_PAGING, "cql", "cqlcontext", "cursor", "prev", "includeArchivedSpaces", "excludeCurrentSpaces", "excerpt",
+        (*_PAGING, "cql", "cursor", "prev", "includeArchivedSpaces", "excludeCurrentSpaces", "excerpt",
          "sitePermissionTypeFilter", "expand"),
     ),
     Route(
@@ -104,7 +108,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "space-roles", "GET", f"{_V2}/space-roles", v2.list_roles, "", _granular("read:space.permission"),
-        (*_CURSOR, "space-id", "role-type", "principal-id", "principal-type"),
+        (*_CURSOR, "role-type"),
     ),
     Route("space-role", "GET", f"{_V2}/space-roles/{{id}}", v2.one_role, "", _granular("read:space.permission")),
     Route("space-role-mode", "GET", f"{_V2}/space-role-mode", v2.role_mode, "", _granular("read:configuration")),
@@ -172,7 +176,8 @@ class Gateway:
             return gateway_error(403, "The app is not installed on this instance")
         if route is not None and not route.allowed(self.auth.scopes_on(access, cloud_id)):
             # A scope that the consent gave and the site withdrew reads differently from one never given.
-            if route.allowed(frozenset(access.scopes)):
+            withdrawn = route.allowed(frozenset(access.scopes))
+            if withdrawn or (route.classic == _WRITE and self.switches.write_without_scope == "not_installed"):
                 return gateway_error(403, "The app is not installed on this instance")
             return gateway_error(401, "Unauthorized; scope does not match")
         return None
@@ -182,9 +187,7 @@ class Gateway:
         route, parts = self.find(method, path)
         second = path.startswith(_V2)
         if route is None:
-            if _BY_NAME.match(path):
-                return v1_error(self.switches.by_name_status, "This endpoint was removed.", kind="GoneException")
-            return v2.not_found() if second else v1_error(404, "No such endpoint.", kind="NotFoundException")
+            return self._no_operation(method, path)
         world = self.worlds[cloud_id]
         row = world.user_row(access.grant.account_id)
         if row is None or not world.licensed[row]:
@@ -196,3 +199,14 @@ class Gateway:
             words = f"The practice site is strict: unknown query parameter {', '.join(unknown)}"
             return v2_error(400, "INVALID_REQUEST_PARAMETER", words) if second else v1_error(400, words)
         return route.handler(Call(world, self.switches, row, asked, parts, body, faults=self.faults, name=route.name))
+
+    def _no_operation(self, method: str, path: str) -> Answer:
+        """Answer a call of what is removed, what another method has, or what was never there."""
+        if path.startswith(_V2):
+            return v2.not_found()
+        others = any(self.find(other, path)[0] for other in ("GET", "POST", "DELETE"))
+        if (method, path) == ("DELETE", f"{_V1}/group") or (_BY_NAME.match(path) and not others):
+            return v1_error(self.switches.by_name_status, "This endpoint was removed.", kind="GoneException")
+        if others:
+            return v1_error(405, f"There is no {method} here.")
+        return v1_error(404, "No such endpoint.", kind="NotFoundException")

@@ -282,6 +282,8 @@ class AuthServer:
         if self.switches.access_dies_on_refresh:
             for key in [key for key, access in self._access.items() if access.family is family]:
                 self._access.pop(key, None)
+        if self.switches.earlier_consent == "replaced":
+            family.scopes = family.grant.scopes
         return json_answer(200, self._pair(family))
 
     def end_families(self, account_id: str | None = None, *, access_too: bool = False) -> None:

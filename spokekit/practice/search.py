@@ -29,6 +29,7 @@ _CONTENT_FIELDS = (
 )
 
 
+_ARCHIVED = ("includeArchivedSpaces", "excludeCurrentSpaces")
 _DEEPEST = 100
 
 
@@ -183,15 +184,18 @@ def search(call: Call) -> Answer:
     if isinstance(test, Answer):
         return test
     limit = call.query.number("limit", 25)
-    if limit is None or not 1 <= limit <= 250:
-        return v1_error(400, "limit has to be between 1 and 250.", kind="BadRequestException")
+    if limit is None or limit < 1:
+        return v1_error(400, "limit has to be a whole number above 0.", kind="BadRequestException")
+    limit = min(limit, 250)
     start = 0
     if call.query.first("cursor"):
         found = read_cursor(call.query.first("cursor"), "search")
         if found is None:
             return v1_error(400, "The cursor is not valid.", kind="BadRequestException")
         start = found
-    spaces, matches = visible_spaces(call), test
+    statuses = {"archived"} if call.query.flag("includeArchivedSpaces") else set()
+    statuses |= {"archived"} if call.query.flag("excludeCurrentSpaces") else {"current"}
+    spaces, matches = [space for space in visible_spaces(call) if space.status in statuses], test
     pages = remembered(
         call, lambda: [p for s in spaces for p in pages_of(s) if p.status == "current" and matches(_row(p))]
     )
@@ -199,7 +203,9 @@ def search(call: Call) -> Answer:
     shown, ahead, total = window(call, pages, start, limit - 1 if short else limit, cursor=True)
     links = {"base": call.base, "context": "/wiki", "self": f"{call.base}/rest/api/search"}
     if ahead < total:
-        kept = {"cql": call.query.first("cql"), "limit": limit, "cursor": make_cursor(ahead, "search"), "next": "true"}
+        # Which list the cursor is a place of is kept; how its rows are shown is forgotten.
+        kept = {key: call.query.first(key) for key in ("cql", *_ARCHIVED) if call.query.has(key)}
+        kept |= {"limit": str(limit), "cursor": make_cursor(ahead, "search"), "next": "true"}
         links["next"] = "/rest/api/search?" + urlencode(kept)
     return json_answer(
         200,
@@ -250,7 +256,7 @@ def search_users(call: Call) -> Answer:
     if isinstance(test, Answer):
         return test
     kind = call.query.first("sitePermissionTypeFilter", "none")
-    page = start_and_limit(call, default=25)
+    page = start_and_limit(call, over="cap", default=25)
     if isinstance(page, Answer) or kind not in ("none", "all", "externalCollaborator"):
         return page if isinstance(page, Answer) else v1_error(400, "Unknown sitePermissionTypeFilter.")
     start, count, _ = page

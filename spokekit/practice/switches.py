@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from spokekit.errors import InputError
 
@@ -50,6 +51,11 @@ class Switches:
     grant_level: Literal["account", "resource"] = "account"
     """Whether a consent covers all sites or the chosen one. Documented: chosen when the app is made."""
 
+    earlier_consent: Literal["kept", "replaced"] = "kept"
+    """Which scopes a refresh gives after a later consent of the same person to the same app: those of its own consent,
+    or those of the later one. Documented: there is one grant, and a new consent's scopes override it; what becomes of
+    refresh tokens given before is unknown."""
+
     refusal: Literal["redirect", "page"] = "page"
     """How a scope that the app lacks, or an admin's block, is told: on a page, or by ``error=`` on the callback.
     Reported: the consent page says "Something went wrong" and the app hears nothing (atlassian-mcp-server 199)."""
@@ -65,6 +71,10 @@ class Switches:
 
     expired_token_message: str = "Unauthorized"  # noqa: S105 - a message, not a password
     """``message`` of the 401 for an expired or unknown access token. Inferred."""
+
+    write_without_scope: Literal["mismatch", "not_installed"] = "mismatch"
+    """What a write to a group is told when its scope is missing: 401 as everywhere (measured), or 403 "The app is not
+    installed on this instance". The second is reported where only scopes to read were granted."""
 
     wrong_cloud_id_status: int = 404
     """Status for a cloud id that does not exist. Unknown."""
@@ -155,9 +165,27 @@ class Switches:
     """Body of a 429. Unknown."""
 
     def update(self, **values: Any) -> None:
-        """Set switches by name; raises `InputError` for a name that is none."""
-        known = {field.name for field in fields(self)}
+        """Set switches by name; raises `InputError` for a name that is none, or a value that the switch cannot have."""
+        kinds = get_type_hints(Switches)
         for name, value in values.items():
-            if name not in known:
+            if name not in kinds:
                 raise InputError(f"The practice site has no switch {name!r}.", field=name)
+            # A word that is none of a switch's words would leave it as it was, and nobody would see it.
+            if not _fits(value, kinds[name]):
+                words = ", ".join(map(repr, get_args(kinds[name]))) if get_origin(kinds[name]) is Literal else ""
+                raise InputError(
+                    f"The switch {name} cannot be {value!r}.",
+                    field=name,
+                    hint=f"Choose from {words}." if words else None,
+                )
             setattr(self, name, value)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, one) for one in get_args(kind))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)

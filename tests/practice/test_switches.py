@@ -119,6 +119,24 @@ def expired_token_message(serve: Callable[..., Api]) -> None:
 
 
 @check
+def earlier_consent(serve: Callable[..., Api]) -> None:
+    for what, scopes in (("kept", "read:me offline_access"), ("replaced", "read:confluence-groups offline_access")):
+        site = serve(earlier_consent=what).site
+        first = site.issue_token(["read:me", "offline_access"])
+        site.issue_token(["read:confluence-groups", "offline_access"])
+        assert refresh(site, first["refresh_token"]).json()["scope"] == scopes
+
+
+@check
+def write_without_scope(serve: Callable[..., Api]) -> None:
+    for what, status in (("mismatch", 401), ("not_installed", 403)):
+        api = serve(write_without_scope=what, scopes=["read:confluence-groups"])
+        answer = api.add("marketing", api.site.account_id)
+        assert answer.status_code == status and ("not installed" in answer.text) == (status == 403)
+        assert api.v1("/user/current").status_code == 401 and api.v1("/group").status_code == 200
+
+
+@check
 def wrong_cloud_id_status(serve: Callable[..., Api]) -> None:
     assert serve(wrong_cloud_id_status=403)("GET", "/rest/api/group", cloud_id="none").status_code == 403
 
@@ -227,6 +245,10 @@ def test_every_switch_is_exercised_here_or_there_and_says_where_it_comes_from() 
 def test_a_switch_that_there_is_not_is_refused() -> None:
     with pytest.raises(InputError, match="no switch 'page_kap'"):
         PracticeSite(page_kap=3)
+    for name, value in (("pkce", "enforce"), ("quota", None), ("page_cap", "9"), ("burst", True), ("no_resources", 1)):
+        with pytest.raises(InputError, match=f"switch {name} cannot be"):
+            PracticeSite(**{name: value})
+    PracticeSite(refresh_absolute=5, seats=None, pkce="refused")
     with pytest.raises(InputError, match="the role 'boss'"):
         PracticeSite(signed_in="boss")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="at least one site"):
