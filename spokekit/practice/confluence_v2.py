@@ -237,7 +237,8 @@ def list_pages(call: Call) -> Answer:
             return not_found()
         spaces, path = [space], f"/spaces/{space.space_id}/pages"
     ids, space_ids = set(query.all("id")), set(query.all("space-id"))
-    status, title, sort = set(query.all("status")) or {"current"}, query.first("title"), query.first("sort", "id")
+    status, title, sort = set(query.all("status")), query.first("title"), query.first("sort", "id")
+    status = status or {"current", "archived"}
     if (
         not all(i.isdigit() for i in ids | space_ids)
         or max(len(ids), len(space_ids)) > 250

@@ -411,7 +411,10 @@ def test_a_site_has_permissions_or_roles(serve) -> None:
 
 
 def test_pages_page_and_filter(reading: Api) -> None:
-    pages = walk_v2(reading, "/pages?limit=9&body-format=storage")
+    both = [p["status"] for p in walk_v2(reading, "/pages")]
+    assert both.count("archived") > 1 and len(both) == both.count("current") + both.count("archived")
+    assert len(walk_v2(reading, "/pages?status=current&status=archived")) == len(both)
+    pages = walk_v2(reading, "/pages?limit=9&body-format=storage&status=current")
     ids = [int(p["id"]) for p in pages]
     assert ids == sorted(set(ids)) and len(ids) > 40
     assert all(p["status"] == "current" and p["body"]["storage"]["value"].startswith("<p>") for p in pages)
