@@ -106,6 +106,10 @@ def error_for(
             **more,
         )
     if status == 403 and ("not installed" in said.lower() or "app is not" in said.lower()):
+        lacks = scope_error(action, granted, **more)
+        # Reported: a write without its scope is refused in these words too (facts: one report).
+        if lacks.scopes:
+            return lacks
         return AppNotInstalled(
             f"The OAuth app is not installed on this site ({endpoint}).{quoted}",
             likely="The consent was given for another site, or a scope was taken away from the app.",

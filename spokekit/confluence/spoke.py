@@ -365,8 +365,8 @@ class Spoke:
         page_size:
             Rows a page of the list, 1 to 250.
         query:
-            As in `look_up_spaces`, for example ``"status=archived"``. Names: id, space-id, sort, status, title,
-            body-format, subtype.
+            As in `look_up_spaces`, for example ``"status=current"``; without a status the archived ones come too.
+            Names: id, space-id, sort, status, title, body-format, subtype.
         progress, cancel:
             See the module.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -190,11 +191,28 @@ class Wire:
         return str(where)
 
 
+# Each escape sequence of JSON, so that a backslash that is escaped itself begins none.
+_HALVES = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|u[dD][89a-fA-F]\w\w|.)", re.DOTALL)
+
+
+def _mend(found: re.Match[bytes]) -> bytes:
+    # Half of a surrogate pair is legal in JSON and no character: one odd name shall not cost a page of people.
+    return rb"\ufffd" if len(found[0]) == len(rb"\ud800") else found[0]
+
+
 def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
     """Return the body as the shape that the endpoint documents, or raise `UnexpectedAnswer` saying what is wrong."""
     more: dict[str, Any] = {"status": raw.status, "endpoint": endpoint}
     try:
-        return decoder.decode(raw.body)
+        try:
+            return decoder.decode(raw.body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            mended = _HALVES.sub(_mend, raw.body)
+            if mended == raw.body:
+                raise
+            return decoder.decode(mended)
     except RecursionError:
         raise UnexpectedAnswer(f"The answer of {endpoint} is nested too deeply.", **more) from None
     except msgspec.ValidationError as error:

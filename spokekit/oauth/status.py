@@ -9,6 +9,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from spokekit.connections.connection import Connection, credentials
+from spokekit.connections.scopes import APP_ONLY, without_unpublished
 from spokekit.errors import VaultError
 from spokekit.oauth.grants import open_grant
 from spokekit.oauth.vault import Vault
@@ -22,6 +23,7 @@ IDLE_LIMIT = timedelta(days=90)
 # The whole family of tokens that one consent began (documented in older text, and still seen).
 FAMILY_LIMIT = timedelta(days=365)
 _SOON = timedelta(days=14)
+_NAMED = 3
 _CLOCK_TURNED_BACK = timedelta(minutes=5)
 
 
@@ -129,6 +131,8 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
             f"A renewal that began at {clock(record.refresh_started_at)} was not confirmed; it is tried again at the "
             f"next use, best before {clock(record.refresh_started_at + LEEWAY)}."
         )
+    if lacks := _not_covered(connection, scopes):
+        parts.append(f"The consent does not cover {lacks}: press Get OAuth Token to consent again.")
     if consent_by is not None and grant.refresh_token is None:
         parts.append("It cannot be renewed: the scope offline_access was not granted.")
     elif consent_by is not None:
@@ -136,6 +140,17 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
         near = f", in {left} days" if consent_by - now <= _SOON else ""
         parts.append(f"Consent again by {day(consent_by)}{near}.")
     return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason)
+
+
+def _not_covered(connection: Connection, granted: tuple[str, ...]) -> str:
+    """Name scopes that the connection lists and the token lacks: added since, or taken away by a later consent.
+
+    Those that a token of this kind never shows, and the one for renewals, which has words of its own, do not count.
+    """
+    known = {*granted, *APP_ONLY, "offline_access"}
+    lacks = [name for name in without_unpublished(connection.scopes) if name not in known] if granted else []
+    more = f" and {len(lacks) - _NAMED:,} more of its scopes" if len(lacks) > _NAMED else ""
+    return ", ".join(lacks[:_NAMED]) + more
 
 
 def _consent_by(record: Record, *, renewable: bool) -> datetime | None:

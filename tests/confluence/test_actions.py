@@ -150,8 +150,10 @@ def test_writes_name_their_scope_too_and_reach_the_world(shared: PracticeSite, s
     assert len(spoke.look_up_members_by_group_id(group["group_id"])) == group["members"]
     with spoke_on(shared, scopes=("read:confluence-groups",), guard=Anything()) as reader:
         for change in (reader.add_member_to_group_by_group_id, reader.remove_member_from_group_by_group_id):
-            with pytest.raises(ScopeMissing, match="write:confluence-groups"):
-                change(group["group_id"], outsider)
+            for words in ("not_installed", "mismatch"):
+                shared.switches.write_without_scope = words
+                with pytest.raises(ScopeMissing, match="write:confluence-groups"):
+                    change(group["group_id"], outsider)
 
 
 def test_what_does_not_exist_is_told(spoke: Spoke, shared: PracticeSite) -> None:

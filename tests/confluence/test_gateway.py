@@ -441,6 +441,25 @@ def test_statuses_have_errors_of_their_own_and_no_error_shows_the_token(fake: Fa
         assert "\x00" not in str(caught.value)
 
 
+def test_half_a_character_in_one_name_costs_no_row(fake: Fake) -> None:
+    names = [r"\ud83d", r"a\uDE00b", r"\ud83d\ude00", r"\\ud83d", r"\ud800\ud800\udc00", r"\u00e9"]
+    rows = ",".join(
+        f'{{"accountId": "{number}", "displayName": "{name}", "operations": []}}' for number, name in enumerate(names)
+    )
+    body = f'{{"results": [{rows}], "start": 0, "limit": 200, "size": {len(names)}, "_links": {{}}}}'
+    fake.script = lambda *_: httpx2.Response(200, content=body.encode())
+    with fake.spoke() as spoke:
+        frame = spoke.look_up_members_by_group_id("g1")
+    assert frame["display_name"].tolist() == [
+        "\ufffd",
+        "a\ufffdb",
+        "\U0001f600",
+        "\\ud83d",
+        "\ufffd\U00010000",
+        "\u00e9",
+    ]
+
+
 def test_an_error_whose_text_is_no_utf8_is_told_all_the_same(fake: Fake) -> None:
     fake.script = lambda *_: httpx2.Response(400, content=b'{"message": "caf\xe9"}')
     with fake.spoke() as spoke, pytest.raises(ServiceError, match="400") as caught:

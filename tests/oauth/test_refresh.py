@@ -469,6 +469,24 @@ else:
     assert site.count("refresh") == 1 and place.tokens._record(connection).refresh_started_at is None
 
 
+def test_scopes_that_a_later_consent_took_away_are_named(place: Place, site: PracticeSite) -> None:
+    site.switches.earlier_consent = "replaced"
+    wide = granted(place, site)
+    assert "does not cover" not in place.tokens.status(wide).words
+    narrow = ("read:confluence-groups", "read:me", "offline_access")
+    site.issue_token(scopes=narrow)
+    site.advance(3600)
+    place.tokens.access_token(wide)
+    status = place.tokens.status(wide)
+    assert (status.state, set(status.scopes)) == ("valid", set(narrow))
+    assert (
+        "The consent does not cover read:page:confluence, search:confluence, write:confluence-groups and 2 more of its "
+        "scopes: press Get OAuth Token" in status.words
+    )
+    few = place.connections.edit(wide.connection_id, scopes="read:confluence-groups read:account offline_access")
+    assert "The consent does not cover read:account: press" in place.tokens.status(few).words
+
+
 def test_the_words_for_each_stage_of_a_connection(place: Place, site: PracticeSite) -> None:
     connection = configured(place, site)
     place.tokens.set_client_secret(connection, None)
