@@ -303,9 +303,10 @@ class Ledger:
 
 
 _ENTRY = re.compile(r'"([^"]+)"((?:\s*;\s*\w+\s*=\s*[0-9]+)*)')
-# A number that no quota has is none: it would not fit into the store.
-_PAIR = re.compile(r"(\w+)\s*=\s*([0-9]{1,9})(?![0-9])")
-_NUMBER = re.compile(r"\s*([0-9]{1,9})\s*")
+_PAIR = re.compile(r"(\w+)\s*=\s*([0-9]{1,18})(?![0-9])")
+_NUMBER = re.compile(r"\s*([0-9]{1,18})\s*")
+# No quota is so large, and what is larger would not fit into every store.
+_MOST = 10**9
 
 
 def observed(headers: Any) -> Observed | None:
@@ -320,12 +321,12 @@ def observed(headers: Any) -> Observed | None:
         for name, text in _ENTRY.findall(policy or ""):
             values = dict(_PAIR.findall(text))
             if name.endswith("quota") and values.get("w", "3600") == "3600" and "q" in values:
-                limit = int(values["q"]) if limit is None else min(limit, int(values["q"]))
+                limit = min(_MOST if limit is None else limit, int(values["q"]))
         state = headers.get(f"{prefix}ratelimit")
         for name, text in _ENTRY.findall(state or ""):
             values = dict(_PAIR.findall(text))
             if name.endswith("quota") and "r" in values:
-                rest.append(int(values["r"]))
+                rest.append(min(_MOST, int(values["r"])))
     for prefix in ("x-ratelimit", "x-beta-ratelimit", "beta-x-ratelimit"):
         remaining = _NUMBER.fullmatch(headers.get(f"{prefix}-remaining") or "")
         if remaining is None:
@@ -333,10 +334,10 @@ def observed(headers: Any) -> Observed | None:
         reset = reset_time(headers)
         if reset is None or (reset.minute, reset.second) != (0, 0):
             continue
-        rest.append(int(remaining[1]))
+        rest.append(min(_MOST, int(remaining[1])))
         total = _NUMBER.fullmatch(headers.get(f"{prefix}-limit") or "")
         if limit is None and total is not None:
-            limit = int(total[1])
+            limit = min(_MOST, int(total[1]))
     # An hour of no points at all is not a limit: with it, nothing would ever be asked again that could correct it.
     limit = limit or None
     if limit is None and not rest:

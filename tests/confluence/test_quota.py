@@ -40,6 +40,13 @@ def store(tmp_path: Path) -> Store:
         ({f"X-Beta-RateLimit-{key.split('-')[2]}": value for key, value in HOURLY.items()}, Observed(40_000, 11_000)),
         ({f"beta-{key}": value for key, value in HOURLY.items()}, Observed(40_000, 11_000)),
         ({**HOURLY, "x-ratelimit-reset": "2026-11-02T11:00Z"}, Observed(40_000, 11_000)),
+        # Large, as for a site to measure on; larger than any store could hold.
+        (
+            {**HOURLY, "x-ratelimit-limit": "1000000000", "x-ratelimit-remaining": "999999998"},
+            Observed(10**9, 999_999_998),
+        ),
+        ({**HOURLY, "x-ratelimit-limit": "9" * 17, "x-ratelimit-remaining": "9" * 18}, Observed(10**9, 10**9)),
+        ({"RateLimit-Policy": '"global-app-quota";q=1000000000;w=3600'}, Observed(10**9, None)),
         # A burst limit ends within seconds: it is not the hour's.
         ({**HOURLY, "x-ratelimit-reset": "2026-11-02T10:50:07Z"}, None),
         ({"x-ratelimit-remaining": "many", "x-ratelimit-reset": "2026-11-02T11:00:00Z"}, None),
