@@ -1,0 +1,48 @@
+"""The commands behind the README's figures run and count right, at the smallest size; speed is not asserted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "-m tests.bench.walk --size 20x30 --latency-ms 2",
+            [
+                r"\| \*\*spokekit\*\*, 8 in flight \| 20 \| 600 of 600 \|",
+                r"\| \*\*spokekit\*\*, 16 in flight \| 20 \| 600 of 600 \|",
+                r"its helpers \| 20 \| 600 of 600 \|",
+                r"paged by hand \| 20 \| 600 of 600 \|",
+                r"spent 1,26[12] .* and asked for 0 pages twice",
+            ],
+        ),
+        (
+            "-m tests.bench.audit_resume --size class --kills 1",
+            [r"26 groups, at one go \| 968 \| 34 \|", r"and continued \| [\d,]+ \| \d+ \|"],
+        ),
+        (
+            "-m tests.bench.membership --rows 40",
+            [r"apply without a pace \| \d+ changes/s", r"apply at the default pace \| (\d|10)\.\d changes/s"],
+        ),
+        (
+            "tests/bench/audit.py --sizes S --repeat 1",
+            [r"diff S stored \| [\d.]+ s .* 50 rows", r"one person's spaces"],
+        ),
+    ],
+)
+def test_it_runs_and_counts_right(home: Path, command: str, said: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for words in said:
+        assert re.search(words, done.stdout), (words, done.stdout)
