@@ -281,12 +281,14 @@ class Applier:
         for position, verdict in verdicts.items():
             if verdict is None:
                 continue
-            rows[position] = _from_reading(rows[position], verdict, position in sent)
-            left.remove(position)
+            row = _from_reading(rows[position], verdict, position in sent)
             try:
-                write(ROW_ENDED, position=position, row=rows[position])
+                write(ROW_ENDED, position=position, row=row)
             except StoreError as error:
+                # It stays open, as it does in the journal, so that a resume comes back to it.
                 return f"Stopped: an outcome could not be noted in the journal. {error.message}", "stopped"
+            rows[position] = row
+            left.remove(position)
         return "", "stopped"
 
     def _one(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> tuple[Row, str | None]:

@@ -13,7 +13,9 @@ from spokekit.confluence.gateway import RetryPolicy
 from spokekit.confluence.models import Progress
 from spokekit.confluence.quota import Ledger
 from spokekit.confluence.spoke import Spoke
+from spokekit.errors import StoreError
 from spokekit.groups import waiting
+from spokekit.groups.journal import Journal
 from spokekit.groups.membership import Membership
 from spokekit.groups.registry import Registry
 from tests.groups.test_membership import outsiders
@@ -168,6 +170,30 @@ def test_a_site_that_cannot_be_read_after_the_pause_ends_the_apply(site: Practic
     assert not result.finished
     site.faults.clear()
     assert members.resume(result.apply_id).counts() == {"done": 3}
+
+
+def test_what_was_read_and_could_not_be_noted_stays_open(
+    site: PracticeSite, members: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = outsiders(site, "marketing", 2)
+    preview = members.preview(members.plan(people, "add", group="marketing"))
+    site.faults.add("429:2@add")
+    write = Journal.write
+
+    def full_for_a_moment(self: Journal, *arguments: Any, row: Any = None, **more: Any) -> None:
+        if row is not None and row.reason == "member":
+            raise StoreError("The disk is full.")
+        write(self, *arguments, row=row, **more)
+
+    monkeypatch.setattr(Journal, "write", full_for_a_moment)
+    others = once_in_the_pause(lambda: site.world.add_member("marketing", people[1]), [])
+    result = members.apply(preview, progress=others)
+    assert [(row.status, row.reason) for row in result.rows] == [("done", ""), ("not done", "stopped")]
+    assert "could not be noted in the journal. The disk is full." in result.stopped
+    assert not result.finished
+    monkeypatch.setattr(Journal, "write", write)
+    rest = members.resume()
+    assert [(row.status, row.reason) for row in rest.rows] == [("done", ""), ("already so", "member")]
 
 
 @pytest.mark.parametrize("fault", ["429:2@add", "503:2@add"])
