@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +24,8 @@ app = typer.Typer(add_completion=False)
 
 PRACTICE_PORT = 8750
 PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"
+# Language servers and a terminal's notebooks are of no use here, and cost a part of the start.
+_EXTENSIONS = {"spokekit.server_extension": True, "spokekit.cli._lab_server": True, "jupyter_lsp": False}
 
 
 @app.command()
@@ -40,6 +45,9 @@ def lab(
     Everything that this command starts stops with it. Your notebooks stay, and what you did on the practice site is
     kept apart from the records of your own site.
     """
+    # JupyterLab takes a second to load, as long as the practice site takes to start: both at the same time.
+    loading = threading.Thread(target=_load_jupyterlab, daemon=True)
+    loading.start()
     folder = folder.expanduser().resolve()
     copied = copy_notebooks(folder)
     say(f"Notebooks:     {folder}")
@@ -57,6 +65,7 @@ def lab(
             say(f"Practice site: {site['url']}  (stands in for Atlassian; nothing leaves this machine)")
             say(f"Records:       {os.environ['SPOKEKIT_HOME']}  (for practice only)")
         say("Stop all of it with Ctrl-C here, or with File > Shut Down in JupyterLab.")
+        loading.join()
         _run_jupyterlab(folder, port=port, browser=not no_browser)
 
 
@@ -156,24 +165,48 @@ def _without_news() -> None:
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
 
 
+def _load_jupyterlab() -> None:
+    # jsonschema builds a grammar for international addresses at its import, a second's work for a check that no
+    # message of the server uses; without that package it leaves the check out.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    # What is wrong with it is met again, and told, where it is used.
+    with contextlib.suppress(Exception):
+        import jupyterlab.labapp  # noqa: F401
+
+
+def _encryption() -> list[str]:
+    """Return what makes server and kernels encrypt what they say to each other, where their versions can."""
+    import zmq
+    from jupyter_client.manager import KernelManager
+
+    if zmq.has("curve") and KernelManager.class_traits().get("transport_encryption") is not None:
+        return ["--KernelManager.transport_encryption=auto"]
+    return []
+
+
 def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
     """Run JupyterLab in this process, so that it and its kernels end with it."""
     from jupyterlab.labapp import LabApp
 
     _without_news()
+    # Warnings are other packages' advice to those who program with them, and one of them resets the filters; what goes
+    # wrong here is an error, and told.
+    warnings.showwarning = lambda *_, **__: None
     arguments = [
         f"--ServerApp.root_dir={folder}",
         f"--ServerApp.port={port}",
-        f"--LabApp.default_url=/lab/tree/{FIRST}",
-        "--ServerApp.jpserver_extensions={'spokekit.server_extension': True}",
+        # One document at a time, with the side bars folded: the notebook has the page to itself.
+        f"--LabApp.default_url=/doc/tree/{FIRST}",
+        f"--ServerApp.jpserver_extensions={_EXTENSIONS}",
         # Ctrl-C means stop: a question that waits in the terminal would leave everything running.
         "--ServerApp.answer_yes=True",
         f"--ServerApp.open_browser={browser}",
         # Nothing is asked of anybody but Atlassian: no news, no look for updates, no catalogue of extensions.
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
-        # The address to open is written whatever the level; the rest of the server's talk is not for a newcomer.
-        "--Application.log_level=WARN",
+        *_encryption(),
+        # The server's talk is not for a newcomer; its errors are.
+        "--Application.log_level=ERROR",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         say("You are root (a container?): JupyterLab is told to run all the same.")

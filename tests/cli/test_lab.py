@@ -31,7 +31,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[str], said: Path) -> None:
         self.process = process
         self._said = said
-        address = self._wait_for(r"(http://localhost:\d+)/lab/tree/00-start-here\.ipynb\?token=(\w+)")
+        address = self._wait_for(r"(http://localhost:\d+)/doc/tree/00-start-here\.ipynb\?token=(\w+)")
         self.url, self._token = address.groups()
 
     @property
@@ -188,9 +188,10 @@ def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_
     assert not (home / "practice").exists()
     assert own.api("POST", "kernels").status_code == 201
     family = own.family()
-    (kernel,) = _kernels(family)
-    assert "SPOKEKIT_PRACTICE" not in kernel.environ()
-    assert kernel.environ()["SPOKEKIT_HOME"] == str(home)
+    assert len(_kernels(family)) == 2, "the first notebook's and the one that was asked for"
+    for kernel in _kernels(family):
+        assert "SPOKEKIT_PRACTICE" not in kernel.environ()
+        assert kernel.environ()["SPOKEKIT_HOME"] == str(home)
 
     practising = start()
     with pytest.raises(AssertionError, match="Another `spokekit lab` with a practice site is running"):
@@ -200,3 +201,30 @@ def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_
     os.kill(own.process.pid, signal.SIGINT)
     own.process.wait(15)
     assert _all_gone(family)
+
+
+def test_the_first_notebook_has_its_kernel_before_anybody_opens_it(start: Start, tmp_path: Path) -> None:
+    running = start("--own-site")
+    deadline = time.monotonic() + 20
+    while not (sessions := running.api("GET", "sessions").json()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (session,) = sessions
+    assert (session["path"], session["kernel"]["name"]) == ("00-start-here.ipynb", "python3")
+
+
+def test_a_terminal_says_what_is_opened_and_nothing_of_others(start: Start) -> None:
+    running = start()
+    running.api("POST", "kernels")
+    os.kill(running.process.pid, signal.SIGINT)
+    running.process.wait(15)
+    begun = (
+        "Notebooks:",
+        "Copied",
+        "Practice site:",
+        "Records:",
+        "Stop all of it",
+        "You are root",
+        "Open this address",
+    )
+    for line in filter(None, map(str.strip, running.said.splitlines())):
+        assert line.startswith(begun) or re.fullmatch(r"http://localhost:\d+/doc/tree/00\S+token=\w+", line), line

@@ -26,6 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
             ],
         ),
         (
+            "-m tests.bench.first_minute --runs 1",
+            [r"\| `spokekit lab` \| \d+\.\d s \|", r"\| plain JupyterLab with one button \| \d+\.\d s \|"],
+        ),
+        (
             "-m tests.bench.audit_resume --size class --kills 1",
             [r"26 groups, at one go \| 968 \| 34 \|", r"and continued \| [\d,]+ \| \d+ \|"],
         ),
