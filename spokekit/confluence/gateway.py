@@ -20,12 +20,13 @@ import anyio.to_thread
 import httpx2
 import msgspec
 
+from spokekit._http import retry_after
 from spokekit._secret import Secret
 from spokekit.confluence import refusals
 from spokekit.confluence.models import Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
-from spokekit.confluence.wire import NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there
+from spokekit.confluence.wire import HEAVY, NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there, too_heavy
 from spokekit.errors import (
     Cancelled,
     GuardRefused,
@@ -166,11 +167,14 @@ class Gateway:
         body: Any = None,
         at_root: bool = False,
         empty: T | None = None,
+        too_heavy: int = 0,
     ) -> Answer[T]:
         """Read from ``path`` (below the site, or below the host with ``at_root``) and decode the answer.
 
         ``points`` counts what the answer cost, ``worst`` is the most that it can cost; ``empty`` stands for a 204.
-        With a ``body`` the request is a POST, allowed for the few endpoints that read by POST.
+        With a ``body`` the request is a POST, allowed for the few endpoints that read by POST. ``too_heavy`` is after
+        how many answers of a service that cannot bring so much (`wire.too_heavy`) a caller who can ask for less wants
+        to hear of it; 0 for a caller who cannot.
         """
         if body is not None and path not in READS_BY_POST:
             raise GuardRefused(f"POST {path} is not among the reads that spokekit sends.")
@@ -185,7 +189,16 @@ class Gateway:
             return value, points(value)
 
         return await self._send(
-            method, url, endpoint, understand, operation=operation, worst=worst, query=query, body=body, idempotent=True
+            method,
+            url,
+            endpoint,
+            understand,
+            operation=operation,
+            worst=worst,
+            query=query,
+            body=body,
+            idempotent=True,
+            heavy_most=too_heavy,
         )
 
     async def change_membership(
@@ -264,10 +277,11 @@ class Gateway:
         idempotent: bool,
         headers: Mapping[str, str] | None = None,
         allowed: Callable[[], Awaitable[None]] | None = None,
+        heavy_most: int = 0,
     ) -> Answer[T]:
         target = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
         patience, retries = self._patience, self._patience.policy.retries
-        attempt = redirects = quota_waits = 0
+        attempt = redirects = quota_waits = heavy = 0
         refreshed = False
         tally = operation.tally
         while True:
@@ -300,7 +314,8 @@ class Gateway:
             except TransportError as error:
                 never_sent = isinstance(error, NeverSent)
                 spent = 0 if never_sent else spent
-                if not (idempotent or never_sent) or attempt >= retries:
+                heavy += too_heavy(error)
+                if not (idempotent or never_sent) or attempt >= retries or 0 < heavy_most <= heavy:
                     raise
                 if never_sent and not self._heard and attempt + 1 >= _TRIES_UNHEARD:
                     raise nobody_there(self.wire, endpoint, attempt + 1) from None
@@ -314,6 +329,10 @@ class Gateway:
 
             operation.under_way = False
             tally.retries += 1
+            if raw is not None and raw.status in HEAVY:
+                heavy += 1
+                if 0 < heavy_most <= heavy:
+                    raise self._error(raw, endpoint, operation)
             if raw is None:
                 await patience.rest(attempt, None, operation, f"{self.wire.host[1]} does not answer")
                 attempt += 1
@@ -329,15 +348,17 @@ class Gateway:
                 if until is None:
                     raise self._error(raw, endpoint, operation)
                 if quota and self.ledger is not None:
-                    self.ledger.exhausted(refusals.reset_time(raw.headers) or until)
+                    # When to come back is the service's to say; only where that was too soon, the hour's end counts.
+                    told = retry_after(raw.headers, self._clock()) is not None and not quota_waits
+                    self.ledger.exhausted(until if told else refusals.reset_time(raw.headers) or until)
                 quota_waits, attempt = quota_waits + quota, attempt + (not quota)
             elif (
                 # Who says when to come back may be taken at the word, even for a change: repeated, it ends the same.
-                raw.status in _COME_BACK
+                (raw.status in _COME_BACK or (heavy_most and raw.status == 500))
                 and attempt < retries
                 and (idempotent or (raw.status == 503 and "retry-after" in raw.headers))
             ):
-                asked = refusals.wait_asked(raw.headers, self._clock()) if "retry-after" in raw.headers else None
+                asked = retry_after(raw.headers, self._clock())
                 if asked is not None and asked > patience.policy.patience:
                     raise self._error(raw, endpoint, operation)
                 if allowed is not None:
@@ -373,7 +394,7 @@ class Gateway:
             endpoint=endpoint,
             action=operation.action,
             granted=self.connection.scopes,
-            retry_after=asked,
+            asked=asked,
         )
 
 

@@ -17,10 +17,11 @@ import msgspec
 
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.shapes import Page
+from spokekit.confluence.wire import too_heavy
 from spokekit.errors import InputError, SpokekitError, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from spokekit.confluence.gateway import Gateway, Query
+    from spokekit.confluence.gateway import Answer, Gateway, Query
 
 R = TypeVar("R")
 
@@ -86,6 +87,25 @@ def _endless(path: str) -> UnexpectedAnswer:
         hint="Try again; if it stays, report it with this message.",
         endpoint=f"GET {path}",
     )
+
+
+class _Lighter:
+    """The rows to ask for in one page: half as many each time that the service cannot bring them.
+
+    A page that is too heavy ends in a 500, a 504 or no answer, however often it is asked for. The full page gets two
+    such answers, since one may be a passing fault; each smaller one is asked for once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.tries = 2
+
+    def after(self, error: SpokekitError) -> int:
+        """Return how many rows to ask for after `error`, or raise it when fewer rows would not help."""
+        if self.limit <= 1 or not too_heavy(error):
+            raise error
+        self.limit, self.tries = self.limit // 2, 1
+        return self.limit
 
 
 class OffsetPages(Generic[R]):
@@ -160,8 +180,7 @@ class OffsetPages(Generic[R]):
                 self._error = page
                 break
             if self.ended:
-                # Asked ahead, past the end: rows here mean that the list grew while it was read.
-                self.moved = self.moved or bool(page.results)
+                self.moved = self.moved or self._grew(start, page.results)
             elif start == self.start:
                 try:
                     fresh += self._take(page)
@@ -171,6 +190,13 @@ class OffsetPages(Generic[R]):
         if self._error is not None and not fresh:
             raise self._error
         return fresh
+
+    def _grew(self, start: int, rows: list[R]) -> bool:
+        """Tell whether a page that was asked ahead, and begins at or past the end, brought anything but that end.
+
+        With overlapping pages it may begin at the last row of the list, and brings that row again.
+        """
+        return len(rows) != max(0, self.start - start) or any(self.key(row) not in self._seen for row in rows)
 
     def _window(self) -> int:
         """How many pages to ask for at once: one at first, more the longer the list proves to be."""
@@ -186,19 +212,25 @@ class OffsetPages(Generic[R]):
             got[number] = error
 
     async def _fetch(self, start: int, limit: int) -> Page[R]:
-        query = [*self.query, ("start", start), ("limit", limit)]
-        if self.count and self.pages == 1:
-            query.append(("shouldReturnTotalSize", "true"))
-        answer = await self.gateway.read(
-            self.path,
-            self.decoder,
-            operation=self.operation,
-            query=query,
-            worst=1 + self.each * limit,
-            points=self._points,
-        )
-        self.operation.tally.pages += 1
-        return answer.value
+        count = [("shouldReturnTotalSize", "true")] if self.count and self.pages == 1 else []
+        lighter = _Lighter(min(limit, self.limit))
+        while True:
+            try:
+                answer = await self.gateway.read(
+                    self.path,
+                    self.decoder,
+                    operation=self.operation,
+                    query=[*self.query, ("start", start), ("limit", lighter.limit), *count],
+                    worst=1 + self.each * lighter.limit,
+                    points=self._points,
+                    too_heavy=lighter.tries,
+                )
+            except SpokekitError as error:
+                # The rest of the list is likely to be as heavy.
+                self.limit = min(self.limit, lighter.after(error))
+                continue
+            self.operation.tally.pages += 1
+            return answer.value
 
     def _points(self, page: Page[R]) -> int:
         return 1 + self.each * len(page.results)
@@ -284,17 +316,7 @@ class CursorPages(Generic[R]):
         """Return the rows of the next page that did not come before, or None after the last page."""
         if self.ended:
             return None
-        query = [*self.query, ("limit", self.limit)]
-        if self._cursor:
-            query.append(("cursor", self._cursor))
-        answer = await self.gateway.read(
-            self.path,
-            self.decoder,
-            operation=self.operation,
-            query=query,
-            worst=1 + self.each * self.limit,
-            points=lambda page: 1 + self.each * len(page.results),
-        )
+        answer = await self._fetch()
         page = answer.value
         check_whole(page, self.path)
         self.operation.tally.pages += 1
@@ -319,6 +341,23 @@ class CursorPages(Generic[R]):
         self._last = page.results
         self.rows += len(rows)
         return rows
+
+    async def _fetch(self) -> Answer[Page[R]]:
+        cursor = [("cursor", self._cursor)] if self._cursor else []
+        lighter = _Lighter(self.limit)
+        while True:
+            try:
+                return await self.gateway.read(
+                    self.path,
+                    self.decoder,
+                    operation=self.operation,
+                    query=[*self.query, ("limit", lighter.limit), *cursor],
+                    worst=1 + self.each * lighter.limit,
+                    points=lambda page: 1 + self.each * len(page.results),
+                    too_heavy=lighter.tries,
+                )
+            except SpokekitError as error:
+                self.limit = lighter.after(error)
 
     def _go_on(self, link: str) -> None:
         cursor = check_next(self.gateway, link, self.path).get("cursor", [""])[0]

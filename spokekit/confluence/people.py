@@ -13,6 +13,7 @@ from spokekit.confluence.paging import USER_POINTS
 from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
 from spokekit.confluence.streams import texts
 from spokekit.confluence.walk import STOPS, Partial, Walk, finish
+from spokekit.confluence.wire import too_heavy
 from spokekit.errors import InputError, ScopeMissing, SpokekitError
 
 if TYPE_CHECKING:
@@ -126,24 +127,36 @@ async def _chunk(gateway: Gateway, operation: Operation, ids: list[str], by_v2: 
         return 1 + USER_POINTS * len(page.results)
 
     worst = 1 + USER_POINTS * len(ids)
-    if by_v2:
-        answer = await gateway.read(
-            "/wiki/api/v2/users-bulk",
-            BULK_USERS,
-            operation=operation,
-            worst=worst,
-            points=points,
-            body={"accountIds": ids},
-        )
-    else:
-        answer = await gateway.read(
-            "/wiki/rest/api/user/bulk",
-            BULK_USERS,
-            operation=operation,
-            worst=worst,
-            points=points,
-            query=[("accountId", account) for account in ids],
-        )
+    # Accounts that are too many for one answer are asked for in halves.
+    heavy = (2 if len(ids) in (V1_USERS, V2_USERS) else 1) if len(ids) > 1 else 0
+    try:
+        if by_v2:
+            answer = await gateway.read(
+                "/wiki/api/v2/users-bulk",
+                BULK_USERS,
+                operation=operation,
+                worst=worst,
+                points=points,
+                body={"accountIds": ids},
+                too_heavy=heavy,
+            )
+        else:
+            answer = await gateway.read(
+                "/wiki/rest/api/user/bulk",
+                BULK_USERS,
+                operation=operation,
+                worst=worst,
+                points=points,
+                query=[("accountId", account) for account in ids],
+                too_heavy=heavy,
+            )
+    except SpokekitError as error:
+        if not heavy or not too_heavy(error):
+            raise
+        half = len(ids) // 2
+        first = await _chunk(gateway, operation, ids[:half], by_v2)
+        second = await _chunk(gateway, operation, ids[half:], by_v2)
+        return Page([*first.results, *second.results])
     operation.tally.pages += 1
     return answer.value
 

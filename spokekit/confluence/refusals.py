@@ -6,15 +6,12 @@ its public issues, and measurements that third-party clients published); everyth
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-import msgspec
-
-from spokekit._secret import scrub
+from spokekit._http import clean, json_of, retry_after
+from spokekit._words import later
 from spokekit.errors import (
     AppNotInstalled,
     LicenceFull,
@@ -27,28 +24,20 @@ from spokekit.errors import (
 )
 
 _SHORT = 200
-# Control characters, direction marks and what has no width: a terminal obeys them, and they turn a sentence round.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\s]+")
 _SCOPE_WORDS = "scope does not match"
 _LICENCE_WORDS = ("AddUserToGroupsIdentityPlatformCommand", "License Limit Exceeded", "licence limit", "license limit")
 
 
 def message_of(body: bytes) -> str:
     """Return the service's own message, short, in one line and without anything that looks like a secret."""
-    if body.lstrip()[:1] != b"{":
-        return ""
-    try:
-        data: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    data = json_of(body)
+    if not isinstance(data, dict):
         return ""
     text = data.get("message") or data.get("error_description") or data.get("error")
     errors = data.get("errors")
     if not text and isinstance(errors, list) and errors and isinstance(errors[0], dict):
         text = " ".join(str(errors[0][key]) for key in ("title", "detail") if errors[0].get(key))
-    if not isinstance(text, str):
-        return ""
-    clean = _UNSEEN.sub(" ", scrub(text)).strip()
-    return clean if len(clean) <= _SHORT else clean[: _SHORT - 1] + "…"
+    return clean(text, _SHORT) if isinstance(text, str) else ""
 
 
 def scope_is_missing(status: int, body: bytes) -> bool:
@@ -59,21 +48,13 @@ def scope_is_missing(status: int, body: bytes) -> bool:
 def wait_asked(headers: Any, now: datetime) -> float | None:
     """Return for how many seconds the answer asks us to stay away, or None when it does not say.
 
-    ``Retry-After`` comes in seconds or as an HTTP date; before enforcement its name starts with ``Beta-``. The
-    gateway was seen to send ``X-RateLimit-Reset`` alone.
+    ``Retry-After`` counts before ``X-RateLimit-Reset``, which the gateway was seen to send alone.
     """
-    for name in ("retry-after", "beta-retry-after"):
-        text = (headers.get(name) or "").strip()
-        if not text:
-            continue
-        if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-            return float(text)
-        try:
-            return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-        except (TypeError, ValueError):
-            continue
+    asked = retry_after(headers, now)
     reset = reset_time(headers)
-    return None if reset is None else max(0.0, (reset - now).total_seconds())
+    if asked is not None or reset is None:
+        return asked
+    return max(0.0, (reset - now).total_seconds())
 
 
 def reset_time(headers: Any) -> datetime | None:
@@ -90,7 +71,7 @@ def reset_time(headers: Any) -> datetime | None:
 
 
 def error_for(
-    status: int, body: bytes, *, endpoint: str, action: str, granted: Sequence[str], retry_after: float | None = None
+    status: int, body: bytes, *, endpoint: str, action: str, granted: Sequence[str], asked: float | None = None
 ) -> ServiceError:
     """Return the error that stands for this answer."""
     said = message_of(body)
@@ -136,9 +117,9 @@ def error_for(
         return RateLimited(
             f"Confluence asks to slow down ({endpoint}) and went on asking.{quoted}",
             hint="Wait and try again, with fewer requests in flight."
-            if retry_after is None
-            else _come_back(retry_after),
-            retry_after=retry_after,
+            if asked is None
+            else f"Try again {later(asked)}.",
+            retry_after=asked,
             **more,
         )
     if (status == 500 or status == 409) and any(
@@ -187,8 +168,3 @@ def scope_error(action: str, granted: Sequence[str], **more: Any) -> ScopeMissin
         )
         hint = "Enable the scope on the app, then press Get OAuth Token to consent again."
     return ScopeMissing(message, likely=likely, hint=hint, scopes=missing, action=action, **more)
-
-
-def _come_back(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"Try again in {minutes} minutes." if minutes > 1 else f"Try again in {max(1, round(seconds))} seconds."

@@ -12,13 +12,22 @@ import anyio
 import httpx2
 import msgspec
 
+from spokekit._http import is_web_page, page_words, without_mark
 from spokekit._secret import Secret, guard_logs, scrub
-from spokekit.errors import InputError, NotConfigured, TransportError, UnexpectedAnswer
+from spokekit.errors import InputError, NotConfigured, ServiceError, TransportError, UnexpectedAnswer
 
 T = TypeVar("T")
 
 LONGEST_URL = 60_000
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+HEAVY = frozenset({500, 504})
+"""Statuses of a service that could not bring so much in one answer; see `too_heavy`."""
+
+
+class NotInTime(TransportError):
+    """The request was sent, and its answer did not come in time."""
 
 
 class NeverSent(TransportError):
@@ -124,7 +133,7 @@ class Wire:
                 finally:
                     await answer.aclose()
         except TimeoutError:
-            failure: TransportError | UnexpectedAnswer = TransportError(
+            failure: TransportError | UnexpectedAnswer = NotInTime(
                 f"{endpoint} was not answered within {self.timeouts.request:g} seconds.",
                 likely="The connection is slow, or Confluence is busy.",
                 hint="Try again.",
@@ -141,7 +150,8 @@ class Wire:
             )
         except httpx2.TransportError as error:
             never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
-            failure = (NeverSent if never_sent else TransportError)(
+            late = isinstance(error, httpx2.ReadTimeout)
+            failure = (NeverSent if never_sent else NotInTime if late else TransportError)(
                 f"{endpoint} brought no usable answer: {_plain(error)}.",
                 likely="The network, a proxy or Confluence dropped the connection.",
                 hint="Check the connection to the network and try again.",
@@ -191,6 +201,11 @@ class Wire:
         return str(where)
 
 
+def too_heavy(error: Exception) -> bool:
+    """Tell whether less in one answer might have come through: 500, 504, or no answer in time."""
+    return isinstance(error, NotInTime) or (isinstance(error, ServiceError) and error.status in HEAVY)
+
+
 # Each escape sequence of JSON, so that a backslash that is escaped itself begins none.
 _HALVES = re.compile(rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|u[dD][89a-fA-F]\w\w|.)", re.DOTALL)
 
@@ -209,7 +224,7 @@ def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            mended = _HALVES.sub(_mend, raw.body)
+            mended = _HALVES.sub(_mend, without_mark(raw.body))
             if mended == raw.body:
                 raise
             return decoder.decode(mended)
@@ -222,9 +237,10 @@ def decode(raw: Raw, decoder: msgspec.json.Decoder[T], endpoint: str) -> T:
             **more,
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        if raw.body.lstrip()[:1] == b"<":
+        if is_web_page(raw.body):
+            title = page_words(raw.body)
             raise UnexpectedAnswer(
-                f"{endpoint} answered with a web page instead of data.",
+                f"{endpoint} answered with a web page{f' (“{title}”)' if title else ''} instead of data.",
                 likely="A proxy, a sign-in page or a maintenance page stands between this computer and Confluence.",
                 hint="Check the connection URL and the proxy settings, and try again.",
                 **more,
@@ -244,7 +260,7 @@ def sendable(text: str) -> bool:
 
 def changed(raw: Raw, endpoint: str) -> tuple[None, int]:
     """Take an answer without content, or with data, for a change; a web page with 200 comes from somebody between."""
-    if raw.body.lstrip()[:1] == b"<":
+    if is_web_page(raw.body):
         decode(raw, msgspec.json.Decoder(dict), endpoint)
     return None, 1
 

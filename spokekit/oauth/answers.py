@@ -7,14 +7,13 @@ client secret is wrong. A consent does not cure the second, so the two never sha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from spokekit._secret import Secret, scrub
+from spokekit._http import clean
+from spokekit._secret import Secret
+from spokekit._words import later
 from spokekit.errors import (
     ClientSecretRefused,
     CodeRefused,
@@ -76,23 +75,6 @@ class Refusal:
     description: str = ""
     is_json: bool = True
     retry_after: float | None = None
-
-
-def clean(text: object, limit: int = 200) -> str:
-    """Return foreign text fit for a sentence: one line, short, nothing that looks like a secret."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\s]+", " ", scrub(str(text))).strip()
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def seconds_to_wait(header: str | None) -> float | None:
-    """Return the seconds in a ``Retry-After`` header (a number or an HTTP date), or None."""
-    text = (header or "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
@@ -162,7 +144,7 @@ def _rate_limited(refusal: Refusal) -> RateLimited:
     wait = refusal.retry_after
     return RateLimited(
         "Atlassian's sign-in service asks to slow down.",
-        hint=f"Try again in {int(wait)} seconds." if wait else "Wait a minute and try again; the saved token is kept.",
+        hint=f"Try again {later(wait) if wait else 'in a minute'}; the saved token is kept.",
         status=429,
         endpoint=TOKEN_ENDPOINT,
         retry_after=wait,

@@ -16,9 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from spokekit._http import clean
 from spokekit._secret import Secret, guard_logs
 from spokekit.errors import CallbackRefused, ConsentError, SpokekitError
-from spokekit.oauth.answers import clean, explain_callback
+from spokekit.oauth.answers import explain_callback
 from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES
 from spokekit.oauth.page import Kind, answer_page
 

@@ -6,19 +6,20 @@ has a local variable that holds a secret while an error leaves it: a traceback m
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
+from spokekit._http import clean, json_of, retry_after
 from spokekit._secret import Secret, guard_logs
 from spokekit.connections.connection import Connection
 from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
-from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, clean, explain, seconds_to_wait
+from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, explain
 from spokekit.oauth.environment import LOOPBACK_NAMES
 
 # Together well below the 60 s that another writer waits for the store. The last one is for the whole answer, since a
@@ -72,10 +73,7 @@ class _Reply:
 
     def json(self) -> Any:
         """Return the decoded body, or None when it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        return json_of(self.body)
 
 
 class Endpoint:
@@ -234,7 +232,7 @@ def _wants_a_form(reply: _Reply) -> bool:
 
 def _read_token(reply: _Reply) -> TokenAnswer | Refusal:
     """Return the token, or what is left of the answer; never raises, since its locals hold tokens."""
-    wait = seconds_to_wait(reply.headers.get("retry-after"))
+    wait = retry_after(reply.headers, datetime.now(UTC))
     data = reply.json()
     if not isinstance(data, dict):
         return Refusal(reply.status, is_json=False, retry_after=wait)
@@ -275,7 +273,7 @@ def _get_failure(reply: _Reply, path: str) -> SpokekitError:
             status=status,
             endpoint=endpoint,
         )
-    refusal = Refusal(status, is_json=True, retry_after=seconds_to_wait(reply.headers.get("retry-after")))
+    refusal = Refusal(status, is_json=True, retry_after=retry_after(reply.headers, datetime.now(UTC)))
     if status == 429 or status >= 500:
         return explain(refusal, "code")
     return _unexpected(path.rsplit("/", 1)[-1], status)

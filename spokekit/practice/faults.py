@@ -29,6 +29,9 @@ FAULTS: dict[str, str] = {
     "duplicates": "from the second page on, one row more stands before the list: a row comes twice (lists by position)",
     "vanishing": "from the second page on, the first row is gone: a row is never shown (lists paged by position)",
     "empty-page": "every N-th page is empty and still has a `next` (N: 3)",
+    "too-heavy": "a page with more rows than so many ends in 504, however often it is asked for (rows: 60)",
+    "too-heavy-500": "a page with more rows than so many ends in 500, however often it is asked for (rows: 60)",
+    "byte-order-mark": "every body begins with the byte order mark of UTF-8",
     "401-after": "after so many calls the access tokens given until then are dead; a refresh helps (calls: 10)",
     "401-always": "every call is refused with 401, whatever the token",
     "licence-full": "nobody more can be added to a group that gives access: 500",
@@ -57,12 +60,14 @@ FAULTS: dict[str, str] = {
 _EVERY = {"empty-page": 3, "write-lost": 2, "write-500": 2, "slow-drip": 1, "stall": 1, "short-pages": 1}
 _EVERY |= {name: 1 for name in FAULTS if name.startswith("token-")}
 _EVERY |= dict.fromkeys(("foreign-next", "duplicates", "vanishing", "401-after", "401-always", "licence-full"), 1)
-_EVERY |= {"null-fields": 1}
+_EVERY |= dict.fromkeys(("null-fields", "too-heavy", "too-heavy-500", "byte-order-mark"), 1)
 _VALUES: dict[str, Any] = {
     "slow-drip": 1.0,
     "stall": 5.0,
     "short-pages": 7,
     "foreign-next": "http://127.0.0.2:9",
+    "too-heavy": 60,
+    "too-heavy-500": 60,
     "401-after": 10,
     "huge": 80,
     "redirect": "http://127.0.0.2:9",
@@ -228,6 +233,10 @@ class Faults:
                 if (fault.name != "write-lost" or operation in _WRITES) and fault.strikes(operation):
                     answer.delivery, answer.seconds = _DELIVERY[fault.name], float(fault.value or 0)
                     answer.broken = fault.name
+            elif confluence and fault.name in _TOO_HEAVY and answer.status == 200:
+                if _rows(answer.body) > int(fault.value) and fault.strikes(operation):
+                    answer.status, answer.points, answer.broken = _TOO_HEAVY[fault.name], 0, fault.name
+                    answer.body, answer.content_type = b"upstream request timeout", "text/plain"
             elif confluence and fault.name in _SPOIL and answer.status == 200:
                 if fault.name in _OF_LISTS and b'"results"' not in answer.body[:20]:
                     continue
@@ -346,8 +355,18 @@ def _drop_id(_: Fault, value: Any) -> None:
         row.pop("accountId", None)
 
 
+def _rows(body: bytes) -> int:
+    try:
+        rows = json.loads(body).get("results")
+    except (ValueError, RecursionError, AttributeError):
+        return 0  # another fault has made it unreadable already
+    return len(rows) if isinstance(rows, list) else 0
+
+
+_TOO_HEAVY = {"too-heavy": 504, "too-heavy-500": 500}
 _OF_LISTS = ("wrong-types", "wrong-ids", "null-links", "missing-ids", "missing-results")
 _SPOIL: dict[str, Callable[[Fault, bytes], bytes]] = {
+    "byte-order-mark": lambda _, body: b"\xef\xbb\xbf" + body,
     "foreign-next": _changed(_foreign),
     "truncated-json": lambda _, body: body[: len(body) // 2],
     "not-utf8": lambda _, body: body.replace(b'"', b'"\xff\xfe', 3),

@@ -48,6 +48,9 @@ HARMLESS = {
     "401-after",
     "html-502",
     "null-fields",
+    "too-heavy",
+    "too-heavy-500",
+    "byte-order-mark",
 }
 
 

@@ -243,6 +243,21 @@ def _(api: Api) -> None:
     assert [len(members(api).content) > 3_000_000 for _ in range(5)] == [False] * 4 + [True]
 
 
+@check("too-heavy", "too-heavy:10")
+def _(api: Api) -> None:
+    assert [members(api, limit=limit).status_code for limit in (20, 11, 10)] == [504, 504, 200]
+
+
+@check("too-heavy-500", "too-heavy-500:10")
+def _(api: Api) -> None:
+    assert [members(api, limit=limit).status_code for limit in (20, 11, 10)] == [500, 500, 200]
+
+
+@check("byte-order-mark")
+def _(api: Api) -> None:
+    assert members(api).content.startswith(b'\xef\xbb\xbf{"results"')
+
+
 @check("redirect", "redirect:http://127.0.0.3:8")
 def _(api: Api) -> None:
     answer = [members(api) for _ in range(5)][-1]
