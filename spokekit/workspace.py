@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from spokekit.connections.connection import Connection, Connections
     from spokekit.connections.store import Store
     from spokekit.groups.registry import Registry
-    from spokekit.oauth.status import TokenStatus
     from spokekit.oauth.tokens import Tokens
     from spokekit.oauth.vault import Vault
 
@@ -157,8 +156,7 @@ class Workspace:
                 found.append(RowStatus(row.alias, row.connection, row.state, row.words))
                 continue
             status = self.tokens.status(row.connection)
-            words = status.words + _not_granted(row.connection, status)
-            found.append(RowStatus(row.alias, row.connection, status.state, words, status.expires_at))
+            found.append(RowStatus(row.alias, row.connection, status.state, status.words, status.expires_at))
         return tuple(found)
 
     def check(self, name: str | None = None, **options: Any) -> pd.DataFrame:
@@ -170,18 +168,6 @@ class Workspace:
     def close(self) -> None:
         """Close the store's connections of this process."""
         self.store.close()
-
-
-def _not_granted(connection: Connection, status: TokenStatus) -> str:
-    """Say which scopes were added to the connection after its consent: they do nothing before the next one."""
-    from spokekit.connections.scopes import scope
-
-    if status.state not in ("valid", "expired") or not status.scopes:
-        return ""
-    lacks = [
-        name for name in connection.scopes if name not in status.scopes and scope(name).kind in ("classic", "granular")
-    ]
-    return f" Not granted yet: {', '.join(lacks)}; consent again to get it." if lacks else ""
 
 
 _open: dict[tuple[int, int], Workspace] = {}

@@ -231,7 +231,7 @@ class Walk:
             if not ids:
                 raise InputError(
                     "No group is registered yet.",
-                    hint="Register groups first (notebook 03, spokekit groups add), or walk all groups.",
+                    hint="Register groups first (notebook 04, spokekit groups add), or walk all groups.",
                     field="groups",
                 )
             return ids

@@ -384,6 +384,11 @@ class Gateway:
             self._token_since = time.monotonic()
             return self._token
 
+    def _granted(self) -> Sequence[str]:
+        """Return the scopes that the consent covers; where it does not say, those that the connection asks for."""
+        granted = getattr(self._tokens, "granted", None)
+        return (granted() if granted is not None else ()) or self.connection.scopes
+
     def _error(self, raw: Raw, endpoint: str, operation: Operation) -> Exception:
         asked = refusals.wait_asked(raw.headers, self._clock()) if raw.status == 429 else None
         if raw.status < 400:
@@ -393,7 +398,8 @@ class Gateway:
             raw.body,
             endpoint=endpoint,
             action=operation.action,
-            granted=self.connection.scopes,
+            granted=self._granted(),
+            listed=self.connection.scopes,
             asked=asked,
         )
 

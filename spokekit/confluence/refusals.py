@@ -71,14 +71,21 @@ def reset_time(headers: Any) -> datetime | None:
 
 
 def error_for(
-    status: int, body: bytes, *, endpoint: str, action: str, granted: Sequence[str], asked: float | None = None
+    status: int,
+    body: bytes,
+    *,
+    endpoint: str,
+    action: str,
+    granted: Sequence[str],
+    listed: Sequence[str] = (),
+    asked: float | None = None,
 ) -> ServiceError:
     """Return the error that stands for this answer."""
     said = message_of(body)
     quoted = f' It said: "{said}".' if said else ""
     more: dict[str, Any] = {"status": status, "endpoint": endpoint}
     if scope_is_missing(status, body):
-        return scope_error(action, granted, **more)
+        return scope_error(action, granted, listed, **more)
     if status == 401:
         return TokenRejected(
             f"Confluence does not accept the access token ({endpoint}), and a fresh one did not help.",
@@ -87,7 +94,7 @@ def error_for(
             **more,
         )
     if status == 403 and ("not installed" in said.lower() or "app is not" in said.lower()):
-        lacks = scope_error(action, granted, **more)
+        lacks = scope_error(action, granted, listed, **more)
         # Reported: a write without its scope is refused in these words too (facts: one report).
         if lacks.scopes:
             return lacks
@@ -147,8 +154,12 @@ def error_for(
     )
 
 
-def scope_error(action: str, granted: Sequence[str], **more: Any) -> ScopeMissing:
-    """Return the error for a missing scope: which, for which action, and the press that mends it."""
+def scope_error(action: str, granted: Sequence[str], listed: Sequence[str] = (), **more: Any) -> ScopeMissing:
+    """Return the error for a missing scope: which, for which action, and the press that mends it.
+
+    ``granted`` are the scopes that the token holds, as far as it is known, ``listed`` those of the connection: one that
+    is listed and not granted needs a new consent and no change of the connection.
+    """
     from spokekit.connections.scopes import missing_for
 
     try:
@@ -159,8 +170,12 @@ def scope_error(action: str, granted: Sequence[str], **more: Any) -> ScopeMissin
         names = " and ".join(missing)
         noun = "scope" if len(missing) == 1 else "scopes"
         message = f"The token lacks the {noun} {names}, which {action} needs."
-        hint = f"Add {names} to the app and to the connection's scopes, then press Save and Get OAuth Token."
-        likely = None
+        if set(missing) <= set(listed):
+            likely = "The connection lists it, and the consent does not cover it."
+            hint = f"Enable {names} on the app, then press Get OAuth Token to consent again."
+        else:
+            likely = None
+            hint = f"Add {names} to the app and to the connection's scopes, then press Save and Get OAuth Token."
     else:
         message = f"The token lacks a scope that {action} needs."
         likely = (

@@ -144,7 +144,7 @@ def _rate_limited(refusal: Refusal) -> RateLimited:
     wait = refusal.retry_after
     return RateLimited(
         "Atlassian's sign-in service asks to slow down.",
-        hint=f"Try again {later(wait) if wait else 'in a minute'}; the saved token is kept.",
+        hint=f"{f'Try again {later(wait)}' if wait else 'Wait a minute and try again'}; the saved token is kept.",
         status=429,
         endpoint=TOKEN_ENDPOINT,
         retry_after=wait,

@@ -52,6 +52,30 @@ class TokenSource(Protocol):
     async def __call__(self, *, rejected: Secret | None = None) -> Secret: ...
 
 
+class _Source:
+    """The token source of one connection, which also knows what the consent covers."""
+
+    def __init__(self, tokens: Tokens, connection: Connection) -> None:
+        self._tokens, self._connection = tokens, connection
+
+    async def __call__(self, *, rejected: Secret | None = None) -> Secret:
+        tokens, connection = self._tokens, self._connection
+        usable = partial(tokens._usable, connection, rejected)
+        while True:
+            token = await anyio.to_thread.run_sync(usable, abandon_on_cancel=True)
+            if token is None:
+                token = await awaited(tokens._join(connection, rejected))
+            if rejected is None or token != rejected:
+                return token
+
+    def granted(self) -> tuple[str, ...]:
+        """Return the scopes that the consent covers; empty where that is not known."""
+        try:
+            return self._tokens.status(self._connection).scopes or ()
+        except SpokekitError:
+            return ()
+
+
 class Tokens:
     """The tokens and client secrets of all connections of `store`, sealed by `vault`. Safe to share between threads.
 
@@ -188,17 +212,7 @@ class Tokens:
 
     def source(self, connection: Connection) -> TokenSource:
         """Return what the gateway takes: `access_token` for tasks. Cancelling a task never cancels a refresh."""
-
-        async def source(*, rejected: Secret | None = None) -> Secret:
-            usable = partial(self._usable, connection, rejected)
-            while True:
-                token = await anyio.to_thread.run_sync(usable, abandon_on_cancel=True)
-                if token is None:
-                    token = await awaited(self._join(connection, rejected))
-                if rejected is None or token != rejected:
-                    return token
-
-        return source
+        return _Source(self, connection)
 
     def _join(self, connection: Connection, rejected: Secret | None) -> Future[Secret]:
         """Return the refresh that runs in this process, or start one."""

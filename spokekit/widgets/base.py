@@ -31,6 +31,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._secret import Secret, scrub
+from spokekit.confluence.models import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets.controls import (
@@ -222,7 +223,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._progress.layout.display = ""
         self.say(f"{task.words} …", "busy")
 
-    def show_progress(self, progress: Any) -> None:
+    def show_progress(self, progress: Progress | str) -> None:
         """Called by the runner, at most 20 times a second."""
         if not self.busy:
             return

@@ -16,6 +16,7 @@ from spokekit import _portal
 from spokekit.errors import Cancelled, ConsentCancelled, SpokekitError
 
 if TYPE_CHECKING:
+    from spokekit.confluence.models import Progress
     from spokekit.widgets.base import Component
 
 INTERVAL = 0.05  # 20 updates a second; JupyterLab drops updates beyond 1,000 messages a second (measured)
@@ -77,7 +78,7 @@ class Task:
     ``progress=`` expects; ``cancelled`` is a `threading.Event`, for their ``cancel=``.
     """
 
-    def __init__(self, words: str, show: Callable[[Any], None]) -> None:
+    def __init__(self, words: str, show: Callable[[Progress | str], None]) -> None:
         self.words = words
         self.cancelled = threading.Event()
         self.started = time.monotonic()

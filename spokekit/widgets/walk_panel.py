@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from spokekit.audit.registry import Param
     from spokekit.audit.walk import Walk
     from spokekit.audit.walk_plan import WalkPlan
+    from spokekit.confluence.models import Progress
     from spokekit.confluence.quota import Estimate
     from spokekit.workspace import Workspace
 
@@ -176,9 +178,9 @@ class WalkPanel(Component):
         def work(task: Task) -> Audit:
             from spokekit.audit.audit import Audit
 
-            def progress(now: Any) -> None:
+            def progress(now: Progress) -> None:
                 left = f" · {now.points_left:,} points left this hour" if now.points_left is not None else ""
-                task.progress(_Told(now.done, now.total, f"{now.words}{left}"))
+                task.progress(replace(now, words=f"{now.words}{left}"))
 
             with self._workspace.spoke(self._name) as spoke:
                 snapshot = self._walk(spoke, groups, spaces).run(progress=progress, cancel=task.cancelled)
@@ -341,13 +343,6 @@ class QuestionPanel(Component):
             self.params[name].value = value
         self.ask()
         self.settled()
-
-
-class _Told:
-    """Progress in the words of the panel."""
-
-    def __init__(self, done: int, total: int | None, words: str) -> None:
-        self.done, self.total, self.words = done, total, words
 
 
 def _field(param: Param, typed: Any) -> ipw.Widget:

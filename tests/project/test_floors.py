@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "spokekit"
 
-GROUND = {"errors", "_secret", "_home", "_portal", "_csv"}
+GROUND = {"errors", "_secret", "_home", "_portal", "_csv", "_words", "_http"}
 SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
 
 # What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "errors": set(),
     "_secret": set(),
     "_csv": set(),
+    "_words": set(),
+    "_http": {"_secret"},
     "_home": {"errors"},
     "_portal": {"errors"},
     "practice": {"errors"},
