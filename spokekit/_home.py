@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from spokekit._surroundings import expanded
 from spokekit.errors import StoreError
 
 
@@ -27,11 +28,11 @@ def home() -> Path:
     chosen = os.environ.get("SPOKEKIT_HOME")
     if chosen:
         # Kernels and the command line start in different folders, and must find the same one.
-        path = Path(chosen).expanduser().absolute()
+        path = expanded(chosen, "SPOKEKIT_HOME").absolute()
     else:
         import platformdirs
 
-        path = Path(platformdirs.user_data_path("spokekit", appauthor=False))
+        path = expanded(str(platformdirs.user_data_path("spokekit", appauthor=False)), "SPOKEKIT_HOME")
     return private_folder(path)
 
 
@@ -68,7 +69,13 @@ def _of_this_process() -> Path:
     mine = os.getpid()
     with _passing_lock:
         if mine not in _passing:
-            _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
+            try:
+                _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
+            except OSError as error:
+                raise StoreError(
+                    f"No temporary folder can be made: {error.strerror or error}.",
+                    hint="Set TMPDIR to a folder that may be written, or free some space.",
+                ) from None
             atexit.register(_remove, mine)
         return _passing[mine]
 

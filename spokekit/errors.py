@@ -10,6 +10,7 @@ can act on. No error ever holds a token, a code or a secret.
     ├── InputError (ValueError)        something typed or passed in cannot be used
     ├── NotFound (LookupError)         no such alias, connection, group, plan, snapshot ...
     ├── Conflict                       a rule of the store would be broken (names, one active connection)
+    ├── SetupError                     a setting of this computer cannot be used: proxy, certificates, home
     ├── NotConfigured                  the connection lacks something: client id, secret, token, site
     ├── StoreError                     the store on disk cannot be read or written
     │   └── VaultError                 a sealed secret cannot be opened
@@ -61,6 +62,7 @@ NextStep = Literal[
     "choose_site",
     "register_group",
     "preview_again",
+    "fix_computer",
 ]
 
 
@@ -120,6 +122,16 @@ class Conflict(SpokekitError):
     """The change would break a rule of the store, for example two connections of one name."""
 
     next_step: NextStep = "fix_input"
+
+
+class SetupError(SpokekitError):
+    """A setting of this computer cannot be used; ``setting`` names the variable, where it is one."""
+
+    next_step: NextStep = "fix_computer"
+
+    def __init__(self, message: str, *, setting: str = "", **more: Any) -> None:
+        self.setting = setting
+        super().__init__(message, **more)
 
 
 class NotConfigured(SpokekitError):
@@ -207,12 +219,16 @@ class SiteChoiceNeeded(ConsentError):
 
 
 class TransportError(SpokekitError):
-    """No usable answer came; ``endpoint`` names the request (method and path, never the query)."""
+    """No usable answer came; ``endpoint`` names the request (method and path, never the query).
+
+    ``lasting`` is True where the same try would end the same: a certificate, a proxy that refuses.
+    """
 
     next_step: NextStep = "retry"
 
-    def __init__(self, message: str, *, endpoint: str = "", **more: Any) -> None:
+    def __init__(self, message: str, *, endpoint: str = "", lasting: bool = False, **more: Any) -> None:
         self.endpoint = endpoint
+        self.lasting = lasting
         super().__init__(message, **more)
 
 

@@ -97,7 +97,8 @@ for _name, (_, _help) in COMMANDS.items():
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with exit code 0, 1 (failed), 2 (usage), 3 (incomplete) or 130."""
     from spokekit._secret import scrub
-    from spokekit.cli._output import FAILED, guarded, say, show_whatever_comes
+    from spokekit._surroundings import of_this_computer
+    from spokekit.cli._output import FAILED, describe, guarded, say, show_whatever_comes
 
     show_whatever_comes()
     try:
@@ -108,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as fault:  # a traceback may carry what an answer or a request held; the person gets a sentence
         if os.environ.get("SPOKEKIT_DEBUG"):
             raise
+        if (own := of_this_computer(fault)) is not None:
+            say(describe(own))
+            sys.exit(FAILED)
         say(f"A fault in spokekit: {type(fault).__name__}: {scrub(str(fault))}")
         say("Next: please report it, with the output of spokekit doctor. With SPOKEKIT_DEBUG=1 the place is shown.")
         sys.exit(FAILED)

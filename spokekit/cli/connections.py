@@ -267,7 +267,8 @@ def _scopes(scopes: Any, without: bool) -> Any:
 
 
 def _moves(saved: Connection, url: str) -> bool:
-    from spokekit.connections.fields import host_of, is_loopback
+    from spokekit._surroundings import is_loopback
+    from spokekit.connections.fields import host_of
 
     return url != saved.url and (is_loopback(host_of(url)) or replace(saved, url=url).is_practice != saved.is_practice)
 

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from spokekit._secret import scrub
+from spokekit._surroundings import of_this_computer
 from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, out, say
 from spokekit.errors import SpokekitError
 
@@ -69,7 +71,12 @@ def examine() -> Iterator[Finding]:
     for name, check in CHECKS.items():
         try:
             yield from check()
-        except SpokekitError as error:
+        except Exception as fault:  # noqa: BLE001 - whatever a check meets, the others go on
+            error = fault if isinstance(fault, SpokekitError) else of_this_computer(fault)
+            if error is None:
+                words = f"this check ended in {type(fault).__name__}: {scrub(str(fault))[:200]}"
+                yield Finding(name, "trouble", words, "Please report it, with this output.")
+                continue
             words = describe(SpokekitError(error.message, likely=error.likely))
             first = told.setdefault(words, name)
             if first == name:
@@ -147,14 +154,41 @@ def _vault() -> Iterator[Finding]:
 
 
 def _keyring() -> Iterator[Finding]:
-    from spokekit.oauth.keys import trusted_backend
+    from spokekit.oauth.keys import keyring_trouble, trusted_backend
 
     backend = trusted_backend()
-    if backend is None:
+    if trouble := keyring_trouble():
+        hint = "Correct it, or take it away; until then the key is kept in a private file."
+        yield Finding("keyring", "trouble", trouble, hint)
+    elif backend is None:
         words = "no keyring of the operating system that can be trusted; the key is kept in a private file"
         yield Finding("keyring", "note", words)
     else:
         yield Finding("keyring", "ok", f"{type(backend).__module__}.{type(backend).__name__}")
+
+
+def _proxy() -> Iterator[Finding]:
+    from spokekit._surroundings import proxy_for
+    from spokekit.workspace import workspace
+
+    usual = {"https://api.atlassian.com/", "https://auth.atlassian.com/"}
+    try:
+        usual |= {address for c in workspace().connections.list() for address in (c.url, c.auth_url)}
+    except SpokekitError:
+        # What is wrong with the store is told under its own name.
+        usual = set(usual)
+    ways = {address: proxy_for(address) for address in sorted(usual)}
+    through = {f"{proxy.place} ({proxy.variable})" for proxy in ways.values() if proxy is not None}
+    yield Finding("proxy", "ok", f"requests go through {', '.join(sorted(through))}" if through else "none is used")
+
+
+def _certificates() -> Iterator[Finding]:
+    from spokekit._surroundings import tls, trusted
+
+    tls()
+    chosen = trusted()
+    words = f"those in {chosen[1]} ({chosen[0]}) are trusted" if chosen else "those of the operating system are trusted"
+    yield Finding("certificates", "ok", words)
 
 
 def _connections() -> Iterator[Finding]:
@@ -230,6 +264,8 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "store": _store,
     "vault": _vault,
     "keyring": _keyring,
+    "proxy": _proxy,
+    "certificates": _certificates,
     "connections": _connections,
     "callback": _callback,
     "points": _quota,

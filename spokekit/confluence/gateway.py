@@ -315,10 +315,10 @@ class Gateway:
                 never_sent = isinstance(error, NeverSent)
                 spent = 0 if never_sent else spent
                 heavy += too_heavy(error)
-                if not (idempotent or never_sent) or attempt >= retries or 0 < heavy_most <= heavy:
+                if error.lasting or not (idempotent or never_sent) or attempt >= retries or 0 < heavy_most <= heavy:
                     raise
                 if never_sent and not self._heard and attempt + 1 >= _TRIES_UNHEARD:
-                    raise nobody_there(self.wire, endpoint, attempt + 1) from None
+                    raise nobody_there(error, attempt + 1) from None
                 raw = None
                 if allowed is not None and not never_sent:
                     operation.doubtful = error.with_traceback(None)

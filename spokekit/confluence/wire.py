@@ -12,14 +12,14 @@ import anyio
 import httpx2
 import msgspec
 
-from spokekit._http import is_web_page, page_words, without_mark
+from spokekit._http import async_client, is_web_page, page_words, unreachable, without_mark
 from spokekit._secret import Secret, guard_logs, scrub
+from spokekit._surroundings import is_loopback
 from spokekit.errors import InputError, NotConfigured, ServiceError, TransportError, UnexpectedAnswer
 
 T = TypeVar("T")
 
 LONGEST_URL = 60_000
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 HEAVY = frozenset({500, 504})
@@ -69,7 +69,7 @@ class Wire:
     ) -> None:
         guard_logs()
         place = httpx2.URL(url)
-        if place.scheme != "https" and place.host not in LOOPBACK:
+        if place.scheme != "https" and not is_loopback(place.host):
             raise NotConfigured(
                 "A token is only sent over https.", hint="Edit the connection and give its URL with https://."
             )
@@ -78,9 +78,9 @@ class Wire:
         self._process = os.getpid()
         self.timeouts = timeouts
         self.max_bytes = max_bytes
-        self._client = httpx2.AsyncClient(
+        self._client = async_client(
+            self.origin,
             transport=transport,
-            trust_env=place.host not in LOOPBACK,
             timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect, pool=None),
             limits=httpx2.Limits(
                 max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0
@@ -149,13 +149,17 @@ class Wire:
                 endpoint=endpoint,
             )
         except httpx2.TransportError as error:
-            never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
             late = isinstance(error, httpx2.ReadTimeout)
+            why = unreachable(error, self.origin, endpoint) if never_sent else None
+            if why is None:
+                why = TransportError(
+                    f"{endpoint} brought no usable answer: {_plain(error)}.",
+                    likely="The network, a proxy or Confluence dropped the connection.",
+                    hint="Check the connection to the network and try again.",
+                )
             failure = (NeverSent if never_sent else NotInTime if late else TransportError)(
-                f"{endpoint} brought no usable answer: {_plain(error)}.",
-                likely="The network, a proxy or Confluence dropped the connection.",
-                hint="Check the connection to the network and try again.",
-                endpoint=endpoint,
+                why.message, likely=why.likely, hint=why.hint, endpoint=endpoint, lasting=why.lasting
             )
         except httpx2.DecodingError:
             failure = UnexpectedAnswer(
@@ -265,18 +269,13 @@ def changed(raw: Raw, endpoint: str) -> tuple[None, int]:
     return None, 1
 
 
-def nobody_there(wire: Wire, endpoint: str, tries: int) -> NeverSent:
+def nobody_there(error: TransportError, tries: int) -> NeverSent:
     """Return the error for a host that no connection could be made to, not even once."""
-    here = wire.host[1] in LOOPBACK
     return NeverSent(
-        f"{wire.origin} does not answer: no connection in {tries} tries.",
-        likely="The practice site is not running, or runs on another port."
-        if here
-        else "There is no network, a proxy or firewall stands between, or the connection URL is wrong.",
-        hint="Start it again (spokekit practice), or correct the connection URL."
-        if here
-        else "Check the network and the connection URL, then try again.",
-        endpoint=endpoint,
+        f"{error.message.rstrip('.')}: no connection in {tries} tries.",
+        likely=error.likely,
+        hint=error.hint,
+        endpoint=error.endpoint,
     )
 
 

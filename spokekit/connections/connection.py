@@ -14,9 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from spokekit._surroundings import is_loopback
 from spokekit.connections._tables import PARENT_ALIAS_ID, aliases_table, connections_table, credentials, key
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
-from spokekit.connections.fields import check_client_secret, host_of, is_loopback, origin, refuse
+from spokekit.connections.fields import check_client_secret, host_of, origin, refuse
 from spokekit.connections.records import (
     DEFAULT_AUTH_URL,
     DEFAULT_NAME,

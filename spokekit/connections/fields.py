@@ -7,13 +7,13 @@ trailing space in a client id is as wrong at Atlassian's end as a wrong letter, 
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import unicodedata
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from spokekit._secret import Secret
+from spokekit._surroundings import is_loopback
 from spokekit.errors import InputError
 
 LABELS = {
@@ -157,18 +157,6 @@ def _words(field: str, value: Any, example: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------- addresses
-
-
-def is_loopback(host: str | None) -> bool:
-    """True for an address of this computer, which plain http never leaves."""
-    if host is None:
-        return False
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(url: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from spokekit._surroundings import is_loopback
 from spokekit.connections.aliases import Alias
 from spokekit.connections.fields import (
     AUTH_HOST,
@@ -18,7 +19,6 @@ from spokekit.connections.fields import (
     check_redirect_uri,
     check_url,
     host_of,
-    is_loopback,
     refuse,
 )
 from spokekit.connections.scopes import DEFAULT_SCOPES, advice, parse_scopes

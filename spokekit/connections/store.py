@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 from spokekit._home import home, nothing_kept
+from spokekit.connections import store_address
 from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
@@ -79,16 +80,12 @@ class Store:
     """
 
     def __init__(self, url: str | sa.URL, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+        self.url = store_address.parse(url)
         try:
-            self.url = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            raise InputError(
-                "The address of the store is not one that SQLAlchemy understands.",
-                field="SPOKEKIT_STORE_URL",
-                hint="Example: postgresql+psycopg://user@host/database, or leave it unset.",
-            ) from None
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.in_memory = self.is_sqlite and not self.url.database
+            self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        except (ModuleNotFoundError, sa.exc.SQLAlchemyError):
+            raise store_address.driver_missing(self.url) from None
+        self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
         options: dict[str, Any] = {"hide_parameters": True}
         if self.in_memory:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
@@ -96,16 +93,23 @@ class Store:
             options |= {"connect_args": {"timeout": lock_timeout}}
         try:
             self.engine = sa.create_engine(self.url, **options)
-        except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
-            raise StoreError(
-                f"The store's database needs a driver that is not installed: {error}.",
-                hint="Install it with pip, for example psycopg[binary] for PostgreSQL.",
+        except (ImportError, sa.exc.NoSuchModuleError):
+            raise store_address.driver_missing(self.url) from None
+        except (sa.exc.ArgumentError, TypeError, ValueError):
+            # Their own words quote the address.
+            raise InputError(
+                "SPOKEKIT_STORE_URL holds a setting that its database does not take.",
+                field=store_address.FIELD,
+                hint=f"Write it as {store_address.EXAMPLE}.",
             ) from None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         # One connection serves all threads of an in-memory store, so its transactions take turns.
         self._turn = threading.RLock()
+        if self.is_sqlite and not self.in_memory and self.url.database and not self.url.database.startswith("file:"):
+            # SQLite itself would make it readable for everybody; its journals get the mode of the file.
+            _make_private(Path(self.url.database))
         self._made: set[str] = set()
         self._making = threading.Lock()
 
@@ -118,7 +122,7 @@ class Store:
             return "in memory only; gone when the kernel stops"
         if self.is_sqlite:
             return f"the file {self.url.database}"
-        return f"the database {self.url.render_as_string(hide_password=True)}"
+        return f"the database {store_address.describe(self.url)}"
 
     def ensure(self, *tables: sa.Table) -> None:
         """Make those of `tables` that are not there yet, and the ones that they refer to.
@@ -184,7 +188,7 @@ class Store:
             raise self._explain(error) from None
 
     def _explain(self, error: sa.exc.DBAPIError) -> StoreError:
-        said = " ".join(str(error.orig).split())
+        said = store_address.without_password(" ".join(str(error.orig).split()), self.url)
         for words, message, likely, hint in _TROUBLE:
             if any(word in said.lower() for word in words):
                 return StoreError(message.format(where=self.describe()), likely=likely, hint=hint)
@@ -318,6 +322,12 @@ def default_store() -> Store:
         if key not in _open:
             _open[key] = Store(url)
         return _open[key]
+
+
+def _make_private(path: Path) -> None:
+    with suppress(OSError):
+        # Where it cannot be made, the first look at it says why.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _private_file(path: Path) -> bool:

@@ -18,9 +18,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from spokekit._http import clean
 from spokekit._secret import Secret, guard_logs
+from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import CallbackRefused, ConsentError, SpokekitError
 from spokekit.oauth.answers import explain_callback
-from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES
+from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
 
 ReceiverName = Literal["loopback", "paste", "extension"]

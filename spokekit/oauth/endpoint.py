@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from spokekit._http import clean, json_of, retry_after
+from spokekit._http import clean, client, json_of, retry_after, unreachable
 from spokekit._secret import Secret, guard_logs
 from spokekit.connections.connection import Connection
 from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
 from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, explain
-from spokekit.oauth.environment import LOOPBACK_NAMES
 
 # Together well below the 60 s that another writer waits for the store. The last one is for the whole answer, since a
 # server that sends a byte now and then never runs into the one between two bytes.
@@ -87,14 +86,13 @@ class Endpoint:
         self._transport = transport
 
     def _client(self) -> httpx2.Client:
-        hosts = {urlsplit(address).hostname or "" for address in (self._auth, self._api)}
-        return httpx2.Client(
+        return client(
+            self._auth,
+            self._api,
             transport=self._transport,
             timeout=TIMEOUTS,
             follow_redirects=False,
             headers={"Accept": "application/json"},
-            # A company's proxy does not know this computer's practice site.
-            trust_env=not hosts <= LOOPBACK_NAMES,
         )
 
     # -------------------------------------------------------------- tokens
@@ -120,10 +118,10 @@ class Endpoint:
 
     def _token(self, purpose: Purpose, fields: Mapping[str, str | Secret], secret: Secret) -> TokenAnswer:
         fields = {**fields, "client_id": self._client_id, "client_secret": secret}
-        with self._client() as client:
-            reply = self._post(client, "json", fields)
+        with self._client() as http:
+            reply = self._post(http, "json", fields)
             if isinstance(reply, _Reply) and _wants_a_form(reply):
-                reply = self._post(client, "data", fields)
+                reply = self._post(http, "data", fields)
         if not isinstance(reply, _Reply):
             raise reply
         found = _read_token(reply)
@@ -131,10 +129,10 @@ class Endpoint:
             raise explain(found, purpose)
         return found
 
-    def _post(self, client: httpx2.Client, encoding: str, fields: Mapping[str, str | Secret]) -> _Reply | SpokekitError:
+    def _post(self, http: httpx2.Client, encoding: str, fields: Mapping[str, str | Secret]) -> _Reply | SpokekitError:
         try:
             return _fetch(
-                client,
+                http,
                 "POST",
                 f"{self._auth}/oauth/token",
                 **{encoding: {k: v.reveal() if isinstance(v, Secret) else v for k, v in fields.items()}},
@@ -173,8 +171,8 @@ class Endpoint:
     def _get(self, path: str, token: Secret) -> Any:
         failure: SpokekitError
         try:
-            with self._client() as client:
-                reply = _fetch(client, "GET", self._api + path, headers={"Authorization": f"Bearer {token.reveal()}"})
+            with self._client() as http:
+                reply = _fetch(http, "GET", self._api + path, headers={"Authorization": f"Bearer {token.reveal()}"})
             if reply.status == 200:
                 return reply.json()
             failure = _get_failure(reply, path)
@@ -198,8 +196,8 @@ class Endpoint:
             return False
         for name in ("oauth-authorization-server", "openid-configuration"):
             try:
-                with self._client() as client:
-                    reply = _fetch(client, "GET", f"{self._auth}/.well-known/{name}", timeout=3.0)
+                with self._client() as http:
+                    reply = _fetch(http, "GET", f"{self._auth}/.well-known/{name}", timeout=3.0)
             except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
                 continue
             about = reply.json() if reply.status == 200 else None
@@ -209,11 +207,11 @@ class Endpoint:
         return False
 
 
-def _fetch(client: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:
+def _fetch(http: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:
     """Send a request and read the answer, no longer and no further than is sensible; raises httpx2's errors."""
     ends = time.monotonic() + DEADLINE
     body = bytearray()
-    with client.stream(method, address, **more) as response:
+    with http.stream(method, address, **more) as response:
         for part in response.iter_bytes():
             body += part
             if time.monotonic() > ends:
@@ -289,8 +287,17 @@ def _unexpected(what: str, status: int = 200) -> UnexpectedAnswer:
     )
 
 
+def _may_have_arrived(error: Exception) -> bool:
+    # An error after the connection was made: the request may have been carried out, whatever it is called.
+    return not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
+
+
 def _transport_error(error: Exception, address: str, endpoint: str) -> TransportError:
     host = urlsplit(address).netloc
+    told = unreachable(error, address, endpoint)
+    if told is not None and not _may_have_arrived(error):
+        told.hint = f"{(told.hint or 'Try again').rstrip('.')}; the saved token is kept."
+        return told
     if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
         return TransportError(
             f"{host} cannot be reached.",

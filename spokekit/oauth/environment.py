@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spokekit._home import on_binder, under_voila
+from spokekit._surroundings import LOOPBACK_NAMES
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 CALLBACK_PATH = "spokekit/oauth/callback"
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from spokekit._secret import Secret
+from spokekit._surroundings import is_loopback
 from spokekit.connections.connection import Connection
-from spokekit.connections.fields import host_of, is_loopback, origin
+from spokekit.connections.fields import host_of, origin
 from spokekit.errors import VaultError
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.keys import WAY_OUT

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 
 from spokekit._home import write_private
 from spokekit._secret import Secret
+from spokekit._surroundings import expanded
 from spokekit.errors import InputError, StoreError, VaultError
 
 Place = Literal["keyring", "file", "memory"]
@@ -215,18 +216,40 @@ def _ring(keys: Iterable[Key]) -> bytes:
 
 def trusted_backend() -> Any | None:
     """Return the keyring of the operating system, or None where there is none that can be trusted."""
-    import keyring
-    import keyring.errors
-
-    try:
-        active = keyring.get_keyring()
-    except (RuntimeError, keyring.errors.KeyringError):
+    active, _ = _active_keyring()
+    if active is None:
         return None
     candidates = getattr(active, "backends", None) or [active]
     for backend in candidates:
         if type(backend).__module__.startswith(TRUSTED_BACKENDS):
             return backend
     return None
+
+
+def keyring_trouble() -> str:
+    """Say in a sentence why a setting of this computer leaves no keyring, naming it; empty where none does."""
+    _, trouble = _active_keyring()
+    return trouble
+
+
+def _active_keyring() -> tuple[Any | None, str]:
+    try:
+        import keyring
+
+        return keyring.get_keyring(), ""
+    except Exception as error:  # noqa: BLE001 - a setting may name any module, which raises what it likes at its import
+        what = type(error).__name__
+    chosen = os.environ.get("PYTHON_KEYRING_BACKEND", "")
+    if chosen:
+        return None, f"PYTHON_KEYRING_BACKEND names {chosen[:80]}, which cannot be used ({what})."
+    try:
+        from keyring.util import platform_ as places
+
+        config = Path(places.config_root()) / "keyringrc.cfg"
+        named = f"the file {config}" if config.exists() else "this computer's keyring"
+    except Exception:  # noqa: BLE001 - without a home folder there is no such file
+        named = "this computer's keyring"
+    return None, f"{named[0].upper()}{named[1:]} cannot be used ({what})."
 
 
 def best_place() -> Place:
@@ -323,7 +346,7 @@ def wanted_place(environ: Mapping[str, str]) -> Place | None:
 
 def ring_path(environ: Mapping[str, str]) -> Path:
     """Return the key ring that ``SPOKEKIT_VAULT_FILE`` names, for a team whose machines share a store."""
-    path = Path(environ["SPOKEKIT_VAULT_FILE"].strip()).expanduser()
+    path = expanded(environ["SPOKEKIT_VAULT_FILE"].strip(), "SPOKEKIT_VAULT_FILE")
     if path.is_dir():
         raise StoreError(f"SPOKEKIT_VAULT_FILE names a folder: {path}.")
     return path

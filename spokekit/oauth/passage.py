@@ -15,8 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spokekit._home import private_folder, write_private
+from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import StoreError
-from spokekit.oauth.environment import LOOPBACK_NAMES, browser_is_elsewhere, handover_folder, this_server
+from spokekit.oauth.environment import browser_is_elsewhere, handover_folder, this_server
 
 PAGES_PATH = "spokekit/practice"
 PAGES = ("authorize", "console")

@@ -20,7 +20,17 @@ from spokekit._home import home, memory_only
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, VaultError
-from spokekit.oauth.keys import WAY_OUT, Key, KeyRing, MemoryKeys, Place, StoredKeys, ring_path, wanted_place
+from spokekit.oauth.keys import (
+    WAY_OUT,
+    Key,
+    KeyRing,
+    MemoryKeys,
+    Place,
+    StoredKeys,
+    keyring_trouble,
+    ring_path,
+    wanted_place,
+)
 
 _FORM = b"sk1"
 _SEALED_COLUMNS = (credentials.c.client_secret, credentials.c.sealed_grant)
@@ -121,6 +131,8 @@ class Vault:
             "file": f"The key is in the file {self._ring.where}, which only you can read.",
             "memory": "The key and all secrets are in memory only: they are gone when this process ends.",
         }[first.place]
+        if first.place == "file" and (trouble := keyring_trouble()):
+            words += f" There it is because the keyring fails: {trouble}"
         if len(keys) > 1:
             words += f" Older keys are kept ({len(keys) - 1}), since something is still sealed by them: rotate again."
         return VaultStatus(first.place, words, _PROTECTS[first.place], len(keys), first.id, first.made_at)

@@ -10,10 +10,11 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 
 from spokekit._secret import Secret
+from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import SpokekitError
 from spokekit.oauth import handover
 from spokekit.oauth.callbacks import Callback, from_query, verdict
-from spokekit.oauth.environment import CALLBACK_PATH, LOOPBACK_NAMES
+from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
 
 

@@ -31,6 +31,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._secret import Secret, scrub
+from spokekit._surroundings import of_this_computer
 from spokekit.confluence.models import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
@@ -75,6 +76,7 @@ _NEXT: dict[str, str] = {
     "choose_site": "Choose the site.",
     "register_group": "Register the group first (notebook 4).",
     "preview_again": "Make a new preview.",
+    "fix_computer": "Correct that setting of this computer, then try again.",
 }
 
 _memory: dict[tuple[str, str], dict[str, Any]] = {}
@@ -328,6 +330,8 @@ def explain(error: BaseException) -> tuple[str, str, str]:
         return scrub(error.message), scrub(error.likely or ""), scrub(hint)
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted.", "", "Start it again when you like."
+    if (own := of_this_computer(error)) is not None:
+        return scrub(own.message), scrub(own.likely or ""), scrub(own.hint or "")
     detail = scrub(str(error)).strip()
     return (
         f"spokekit met a fault of its own: {type(error).__name__}{': ' + detail if detail else ''}.",

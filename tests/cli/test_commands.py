@@ -231,7 +231,7 @@ def test_the_doctor_gives_one_reason_once(run: Run, home: Path) -> None:
     assert [name for name, row in rows.items() if row["state"] == "trouble"] == ["home"]
     assert "a file of that name is there" in rows["home"]["words"]
     assert rows["store"]["words"] == "not looked at, for the reason given under home"
-    assert error == "1 of 11 checks found trouble: home.\n"
+    assert error == "1 of 13 checks found trouble: home.\n"
 
 
 def test_a_terminal_that_lacks_letters_gets_escapes_and_a_file_gets_the_letters(workspace: Workspace) -> None:

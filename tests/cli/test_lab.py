@@ -214,7 +214,13 @@ def test_the_first_notebook_has_its_kernel_before_anybody_opens_it(start: Start,
 
 def test_a_terminal_says_what_is_opened_and_nothing_of_others(start: Start) -> None:
     running = start()
-    running.api("POST", "kernels")
+    deadline = time.monotonic() + 20
+    while not running.api("GET", "kernels").json() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while {k["execution_state"] for k in running.api("GET", "kernels").json()} != {
+        "idle"
+    } and time.monotonic() < deadline:
+        time.sleep(0.05)
     os.kill(running.process.pid, signal.SIGINT)
     running.process.wait(15)
     begun = (

@@ -209,7 +209,7 @@ def test_a_site_that_does_not_answer(workspace: Workspace) -> None:
         connect(workspace, site)
     found = check_connection(workspace)
     assert row(found, "Site")["state"] == "failed"
-    assert "network" in row(found, "Site")["fix"]
+    assert "Start it again (spokekit practice)" in row(found, "Site")["fix"]
 
 
 def test_an_html_page_instead_of_an_answer_proves_nothing(connected: Workspace, site: PracticeSite) -> None:

@@ -134,7 +134,7 @@ def test_the_layout_is_noted_once(tmp_path: Path) -> None:
 
 
 def test_addresses_that_are_none() -> None:
-    with pytest.raises(InputError, match="not one that SQLAlchemy understands"):
+    with pytest.raises(InputError, match="does not begin with the kind of database"):
         Store("nonsense")
     with pytest.raises(StoreError, match="driver that is not installed"):
         Store("mysql+pymysql_missing://localhost/x")

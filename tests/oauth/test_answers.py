@@ -79,8 +79,10 @@ REFRESH = [
      errors.TransportError, "retry", "expired", "cut off"),
     ("half an answer, twice", answer(0, httpx2.RemoteProtocolError("peer closed connection")),
      errors.TransportError, "retry", "expired", "cut off"),
-    ("no network", answer(0, httpx2.ConnectError("refused")), errors.TransportError, "retry", "expired", "be reached"),
-    ("a proxy that refuses", answer(0, httpx2.ProxyError("403")), errors.TransportError, "retry", "expired", "cut off"),
+    ("no network", answer(0, httpx2.ConnectError("refused")),
+     errors.TransportError, "retry", "expired", "does not answer"),
+    ("a proxy that refuses", answer(0, httpx2.ProxyError("403")),
+     errors.TransportError, "retry", "expired", "does not let anything through"),
 ]  # fmt: skip
 
 
