@@ -33,6 +33,7 @@ can act on. No error ever holds a token, a code or a secret.
     │   ├── TokenRejected              the access token is not accepted and a refresh did not help
     │   ├── AppNotInstalled            403: the app is not installed on this site
     │   ├── NotPermitted               403: the person may not do this
+    │   ├── SiteRefuses                the site lets nobody in: suspended, unpaid, an IP allow list
     │   ├── NotThere                   404/410
     │   ├── RateLimited                429 that outlasted the patience allowed
     │   ├── LicenceFull                no seat left for the user
@@ -266,6 +267,12 @@ class AppNotInstalled(ServiceError):
 
 class NotPermitted(ServiceError):
     """403: the signed-in person may not do this."""
+
+    next_step: NextStep = "ask_site_admin"
+
+
+class SiteRefuses(ServiceError):
+    """The site lets nobody in from here, whoever asks: suspended, unpaid, closed, or an IP allow list."""
 
     next_step: NextStep = "ask_site_admin"
 

@@ -14,8 +14,10 @@ from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
     NotPermitted,
+    NotThere,
     ScopeMissing,
     ServiceError,
+    SiteRefuses,
     SpokekitError,
     TokenRejected,
     TransportError,
@@ -184,7 +186,11 @@ class Check:
         """The person may use Confluence at all; a scope that is missing is told by its own line."""
         try:
             await self.read(f"{V1}/user/current")
-        except AppNotInstalled as error:
+        except (AppNotInstalled, NotThere, UnexpectedAnswer) as error:
+            self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
+        except SiteRefuses as error:
+            # Nothing of what follows could be told from it.
+            self.stopped = error
             self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
         except NotPermitted:
             self.note(
@@ -208,7 +214,7 @@ class Check:
         for name in self.connection.scopes:
             try:
                 await self._scope(name)
-            except TokenRejected as error:
+            except (TokenRejected, SiteRefuses) as error:
                 self.stop(error)
                 return
 
@@ -238,7 +244,7 @@ class Check:
                 await self.read(probe.path, probe.query, probe.body)
         except (ScopeMissing, AppNotInstalled) as error:
             return False, error
-        except (TokenRejected, Cancelled):
+        except (TokenRejected, SiteRefuses, Cancelled):
             raise
         except UnexpectedAnswer as error:
             return None, error

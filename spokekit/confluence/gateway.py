@@ -336,7 +336,7 @@ class Gateway:
             if raw is None:
                 await patience.rest(attempt, None, operation, f"{self.wire.host[1]} does not answer")
                 attempt += 1
-            elif raw.status == 401 and not refreshed and not refusals.scope_is_missing(401, raw.body):
+            elif raw.status == 401 and not refreshed and refusals.is_about_the_token(raw.body):
                 refreshed = True
                 await self._access_token(rejected=token)
             elif raw.status in _REDIRECTS and redirects < _REDIRECTS_MOST:

@@ -6,11 +6,12 @@ its public issues, and measurements that third-party clients published); everyth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from spokekit._http import clean, json_of, retry_after
+from spokekit._http import clean, is_web_page, json_of, page_words, retry_after
 from spokekit._words import later
 from spokekit.errors import (
     AppNotInstalled,
@@ -20,29 +21,74 @@ from spokekit.errors import (
     RateLimited,
     ScopeMissing,
     ServiceError,
+    SiteRefuses,
     TokenRejected,
+    UnexpectedAnswer,
 )
 
 _SHORT = 200
 _SCOPE_WORDS = "scope does not match"
+# What the words of an answer are about, whatever its status; a person's account is not the site.
+_OF_NETWORK = re.compile(r"\bip\b.{0,40}(allow|block|restrict|permit|white)|(allow|white).?list", re.IGNORECASE)
+_SITE = r"(site|tenant|instance|cloud ?id|product|subscription|organi[sz]ation|workspace|confluence)"
+_STATE = (
+    r"(suspend|deactivat|disabled|closed|deleted|archived|expired|unavailable|not available|unpaid|cancell?ed|past due)"
+)
+_OF_SITE = re.compile(
+    rf"{_SITE}\b.{{0,60}}\b{_STATE}|{_STATE}\w*\b.{{0,30}}\b{_SITE}\b|payment required", re.IGNORECASE
+)
+_OF_PERSON = re.compile(r"\b(user|account|person|group|page|space)\b", re.IGNORECASE)
+_LISTS = frozenset(
+    {
+        "/wiki/rest/api/group",
+        "/wiki/rest/api/search",
+        "/wiki/rest/api/search/user",
+        "/wiki/rest/api/user/current",
+        "/wiki/rest/api/user/bulk",
+        "/wiki/api/v2/spaces",
+        "/wiki/api/v2/pages",
+        "/wiki/api/v2/space-roles",
+        "/wiki/api/v2/users-bulk",
+    }
+)
+"""Lists and calls without an id: a 404 of one of them is about the whole site."""
 _LICENCE_WORDS = ("AddUserToGroupsIdentityPlatformCommand", "License Limit Exceeded", "licence limit", "license limit")
 
 
 def message_of(body: bytes) -> str:
-    """Return the service's own message, short, in one line and without anything that looks like a secret."""
+    """Return the service's own message, short, in one line and without anything that looks like a secret.
+
+    The text is where v1, v2, the gateway or a proxy in between puts it; plain text counts as it is.
+    """
     data = json_of(body)
+    if data is None:
+        plain = body[:2000].decode("utf-8", "replace")
+        return "" if is_web_page(body) or "\ufffd" in plain or plain.lstrip()[:1] in "{[" else clean(plain, _SHORT)
+    return clean(_text_in(data), _SHORT)
+
+
+def _text_in(data: Any) -> str:
+    if isinstance(data, str):
+        return data
+    if isinstance(data, list):
+        return next((text for one in data[:20] if (text := _text_in(one))), "")
     if not isinstance(data, dict):
         return ""
-    text = data.get("message") or data.get("error_description") or data.get("error")
-    errors = data.get("errors")
-    if not text and isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        text = " ".join(str(errors[0][key]) for key in ("title", "detail") if errors[0].get(key))
-    return clean(text, _SHORT) if isinstance(text, str) else ""
+    for key in ("message", "errorMessage", "error_description", "error", "errors", "reason", "errorMessages"):
+        if text := _text_in(data.get(key)):
+            return text
+    return " ".join(str(data[key]) for key in ("title", "detail") if data.get(key))
 
 
 def scope_is_missing(status: int, body: bytes) -> bool:
     """Tell the 401 of a missing scope, which no refresh cures, from the 401 of a stale token."""
     return status == 401 and _SCOPE_WORDS in message_of(body).lower()
+
+
+def is_about_the_token(body: bytes) -> bool:
+    """Tell whether a 401 may be of a stale token: not of a scope, of the site, or of somebody in between."""
+    said = message_of(body)
+    return not (is_web_page(body) or scope_is_missing(401, body) or _OF_NETWORK.search(said) or _of_site(said))
 
 
 def wait_asked(headers: Any, now: datetime) -> float | None:
@@ -82,13 +128,16 @@ def error_for(
 ) -> ServiceError:
     """Return the error that stands for this answer."""
     said = message_of(body)
-    quoted = f' It said: "{said}".' if said else ""
+    quoted = _quoted(said)
     more: dict[str, Any] = {"status": status, "endpoint": endpoint}
+    between = _between(status, body, quoted, more) or _whole_site(status, said, quoted, more)
+    if between is not None:
+        return between
     if scope_is_missing(status, body):
         return scope_error(action, granted, listed, **more)
     if status == 401:
         return TokenRejected(
-            f"Confluence does not accept the access token ({endpoint}), and a fresh one did not help.",
+            f"Confluence does not accept the access token ({endpoint}), and a fresh one did not help.{quoted}",
             likely="The consent was withdrawn, or the app lost access to the site.",
             hint="Press Get OAuth Token on the connection to consent again.",
             **more,
@@ -105,21 +154,17 @@ def error_for(
             **more,
         )
     if status == 403:
+        writes = endpoint.startswith(("POST /wiki/rest/api/group", "DELETE /wiki/rest/api/group"))
         return NotPermitted(
             f"The signed-in person may not do this ({endpoint}).{quoted}",
-            likely="It needs a site administrator, or access to Confluence itself.",
+            likely="Only a site administrator may change who is in a group."
+            if writes
+            else "It needs access to Confluence itself, or the rights of a site administrator.",
             hint="Sign in as a site administrator and press Get OAuth Token, or ask one.",
             **more,
         )
     if status in (404, 410):
-        gone = "is no longer offered" if status == 410 else "found nothing"
-        return NotThere(
-            f"{endpoint} {gone}.{quoted}",
-            likely="The id is wrong, the thing was deleted, or the signed-in person may not see it.",
-            hint="Look the list up again and take the id from there.",
-            next_step="fix_input",
-            **more,
-        )
+        return _not_there(status, quoted, more)
     if status == 429:
         return RateLimited(
             f"Confluence asks to slow down ({endpoint}) and went on asking.{quoted}",
@@ -139,8 +184,9 @@ def error_for(
             **more,
         )
     if status >= 500:
+        title = page_words(body) if is_web_page(body) else ""
         return ServiceError(
-            f"Confluence failed with {status} ({endpoint}).{quoted}",
+            f"Confluence failed with {status} ({endpoint}).{quoted or _quoted(title)}",
             likely="It is trouble on Atlassian's side.",
             hint="Look at status.atlassian.com and try again later.",
             next_step="retry",
@@ -149,6 +195,99 @@ def error_for(
     return ServiceError(
         f"Confluence refused the request with {status} ({endpoint}).{quoted}",
         likely="A value in it is not one that Confluence takes.",
+        next_step="fix_input",
+        **more,
+    )
+
+
+def _quoted(said: str) -> str:
+    return f' It said: "{said}".' if said else ""
+
+
+def _between(status: int, body: bytes, quoted: str, more: dict[str, Any]) -> ServiceError | None:
+    """Return the error for an answer that came from somebody between this computer and Confluence, or None."""
+    endpoint = more["endpoint"]
+    if status == 407:
+        return UnexpectedAnswer(
+            f"A proxy between this computer and Confluence wants a name and a password (407, {endpoint}).{quoted}",
+            hint="Write HTTPS_PROXY as http://NAME:PASSWORD@HOST:PORT, with signs percent-encoded.",
+            next_step="fix_computer",
+            **more,
+        )
+    if status == 511 or (status < 500 and is_web_page(body)):
+        title = page_words(body)
+        return UnexpectedAnswer(
+            f"{endpoint} answered with a web page{f' (“{title}”)' if title else ''} (status {status}) instead of data.",
+            likely="A proxy, a sign-in page of the network or a filter answered in Confluence's place, or the "
+            "connection URL is the address of the site and not of Atlassian's gateway.",
+            hint="Sign in to the network, check the proxy settings and the connection URL, then try again.",
+            next_step="fix_computer",
+            **more,
+        )
+    if status == 451:
+        return SiteRefuses(
+            f"{endpoint} is not delivered here for legal reasons (451).{quoted}",
+            likely="A filter of the network or the country forbids the address.",
+            hint="Ask whoever runs the network.",
+            **more,
+        )
+    return None
+
+
+def _of_site(said: str) -> bool:
+    return bool(_OF_SITE.search(said)) and not _OF_PERSON.search(said)
+
+
+def _whole_site(status: int, said: str, quoted: str, more: dict[str, Any]) -> ServiceError | None:
+    """Return the error for a site that lets nobody in from here, whoever asks, or None."""
+    endpoint = more["endpoint"]
+    if status in (401, 403, 404) and _OF_NETWORK.search(said):
+        return SiteRefuses(
+            f"The site takes no requests from this computer's network address ({endpoint}).{quoted}",
+            likely="Its organization has an IP allow list, and this address is not on it.",
+            hint="Work from the company's network or VPN, or ask an organization admin to add the address "
+            "(admin.atlassian.com, Security, IP allowlists). A new consent does not help.",
+            **more,
+        )
+    if status == 402:
+        return SiteRefuses(
+            f"The site's subscription does not allow it ({endpoint}, 402).{quoted}",
+            likely="It is not paid, or has ended, or the plan does not have this.",
+            hint="Ask whoever pays for the site (admin.atlassian.com, Billing). A new consent does not help.",
+            **more,
+        )
+    if status in (401, 403, 404, 410, 423, 503) and _of_site(said):
+        return SiteRefuses(
+            f"The site is not in use at the moment ({endpoint}, {status}).{quoted}",
+            likely="It was suspended, deactivated or closed.",
+            hint="Ask an organization admin about the site's state (admin.atlassian.com). A new consent does not help.",
+            **more,
+        )
+    return None
+
+
+def _not_there(status: int, quoted: str, more: dict[str, Any]) -> NotThere:
+    endpoint = more["endpoint"]
+    if status == 404 and endpoint.partition(" ")[2] in _LISTS:
+        return NotThere(
+            f"The site has no Confluence at the connection's address: {endpoint} found nothing.{quoted}",
+            likely="The site was closed, moved or renamed, or the connection belongs to another site (cloud id).",
+            hint="Open the site in a browser; if it is there, press Get OAuth Token and choose it again.",
+            next_step="choose_site",
+            **more,
+        )
+    if status == 410:
+        return NotThere(
+            f"{endpoint} is no longer offered.{quoted}",
+            likely="Atlassian took this call away.",
+            hint="Update spokekit with pip.",
+            next_step="none",
+            **more,
+        )
+    return NotThere(
+        f"{endpoint} found nothing.{quoted}",
+        likely="The id is wrong, the thing was deleted, or the signed-in person may not see it.",
+        hint="Look the list up again and take the id from there.",
         next_step="fix_input",
         **more,
     )

@@ -18,6 +18,7 @@ from spokekit.errors import (
     NotPermitted,
     RateLimited,
     ScopeMissing,
+    SiteRefuses,
     SpokekitError,
     StoreError,
     TokenRejected,
@@ -38,6 +39,7 @@ STOPS = (
     NotPermitted,
     RateLimited,
     ScopeMissing,
+    SiteRefuses,
     StoreError,
     TokenRejected,
 )

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from spokekit._http import clean, client, json_of, retry_after, unreachable
+from spokekit._http import clean, client, is_web_page, json_of, page_words, retry_after, unreachable
 from spokekit._secret import Secret, guard_logs
 from spokekit.connections.connection import Connection
 from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
@@ -233,7 +233,8 @@ def _read_token(reply: _Reply) -> TokenAnswer | Refusal:
     wait = retry_after(reply.headers, datetime.now(UTC))
     data = reply.json()
     if not isinstance(data, dict):
-        return Refusal(reply.status, is_json=False, retry_after=wait)
+        title = page_words(reply.body) if is_web_page(reply.body) else ""
+        return Refusal(reply.status, "", title, is_json=False, retry_after=wait)
     if reply.status == 200:
         token = TokenAnswer.of(data)
         if token is not None:
@@ -264,9 +265,23 @@ def _read_sites(data: Any) -> tuple[Site, ...] | None:
 
 def _get_failure(reply: _Reply, path: str) -> SpokekitError:
     status, endpoint = reply.status, f"GET {path}"
+    if is_web_page(reply.body) and status < 500:
+        title = page_words(reply.body)
+        return UnexpectedAnswer(
+            f"{endpoint} answered with a web page{f' (“{title}”)' if title else ''} and status {status}.",
+            likely="A proxy or a sign-in page of the network stands between, or the connection URL does not lead to "
+            "Atlassian's gateway.",
+            hint="Check the network, a VPN, HTTPS_PROXY and the connection URL, then try again; the token is kept.",
+            next_step="fix_computer",
+            status=status,
+            endpoint=endpoint,
+        )
     if status in (401, 403):
+        data = reply.json()
+        said = clean(str(data.get("message") or ""), 120) if isinstance(data, dict) else ""
+        quoted = f' It said: "{said}".' if said else ""
         return TokenRejected(
-            f"Atlassian does not accept the new token (status {status}).",
+            f"Atlassian does not accept the new token (status {status}).{quoted}",
             hint="Get the token again; if it stays so, check the connection URL.",
             status=status,
             endpoint=endpoint,

@@ -96,7 +96,7 @@ def test_a_missing_scope_is_named_and_no_refresh_is_tried(fake: Fake) -> None:
 
 
 def test_a_token_that_a_refresh_does_not_mend_is_rejected(fake: Fake) -> None:
-    fake.script = lambda *_: httpx2.Response(401, text="<html>sign in</html>")
+    fake.script = lambda *_: httpx2.Response(401, json={"message": "Unauthorized"})
     tokens = FakeTokens()
     with fake.spoke(tokens=tokens) as spoke, pytest.raises(TokenRejected, match="Get OAuth Token"):
         spoke.look_up_groups(with_access=False)
