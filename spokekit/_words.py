@@ -1,7 +1,9 @@
-"""How spokekit says numbers and times: counts, spans, and when to come back by the clock on the person's wall."""
+"""How spokekit says numbers and times, and when two names that people type are the same."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 
@@ -41,3 +43,61 @@ def later(seconds: float, now: datetime | None = None) -> str:
     except OverflowError:
         # Ten thousand years on there is no calendar.
         return f"in {span(seconds)}"
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def comparable(name: str) -> str:
+    """Return the form in which two names are the same: Unicode form, upper and lower case and blanks do not count.
+
+    A Mac writes ``ö`` as two characters, a web page a no-break space; neither makes another name. Signs that only look
+    alike stay apart: see `look_alike`.
+    """
+    if name.isascii():
+        # Nearly every name is, and that is ten times as fast.
+        return " ".join(name.lower().split())
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    return " ".join(folded.split())
+
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d"
+_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u00b4\u0060\uff07"
+_UNSEEN = ("Cf", "Cc")
+# Letters of other alphabets that nobody tells from Latin ones (Unicode's confusables, those of whole words).
+_LETTERS = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u03bf\u03b1\u03c1\u03bd\u03b9\u043a\u043c\u0442\u043d\u0432",
+    "aeopcyxijshdqwoapvikmthb",
+)
+
+
+def _skeletons(name: str) -> set[str]:
+    # A soft hyphen stands for a dash, or for nothing at all.
+    return {_skeleton(name), _skeleton(name.replace("\u00ad", "-"))}
+
+
+def _skeleton(name: str) -> str:
+    plain = "".join(
+        "-" if c in _DASHES else "'" if c in _QUOTES else "" if unicodedata.category(c) in _UNSEEN else c for c in name
+    )
+    return comparable(unicodedata.normalize("NFKC", plain)).translate(_LETTERS).replace("--", "-")
+
+
+def look_alike(typed: str, names: Iterable[str]) -> tuple[str, str] | None:
+    """Return the name that `typed` looks like and is not, and in which sign they differ; None where there is none."""
+    ours, wanted = comparable(typed), _skeletons(typed)
+    for name in names:
+        if comparable(name) == ours or not wanted & _skeletons(name):
+            continue
+        here, there = unicodedata.normalize("NFC", typed), unicodedata.normalize("NFC", name)
+        odd = [(c, "what was typed") for c in here if c not in there] + [
+            (c, "its name") for c in there if c not in here
+        ]
+        # Of two signs that look alike, the one of no plain keyboard is the surprise.
+        odd.sort(key=lambda pair: pair[0].isascii())
+        if odd:
+            sign, whose = odd[0]
+            called = unicodedata.name(sign, "sign without a name").lower()
+            return name, f"there is a {called} (U+{ord(sign):04X}) in {whose}"
+        return name, "the same signs stand in another order"
+    return None

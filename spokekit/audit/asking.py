@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from spokekit._ids import account_id, group_id
+from spokekit._words import comparable, look_alike
 from spokekit.audit.frames import Site, as_kind
 from spokekit.audit.registry import Param, Question, Registry, nothing
 from spokekit.errors import InputError, NotFound
@@ -22,6 +24,8 @@ _LOOK_UP = {
 }
 
 
+# So many names are compared in Python at most, where SQL finds none.
+_MOST_COMPARED = 1_000_000
 # What every engine takes for a number.
 _LARGEST = 2**31 - 1
 
@@ -188,6 +192,7 @@ class Asking:
         table, history, number, key, columns = _LOOK_UP[kind]
         # Half a character, as a mistyped argument of a command line may hold, is in no name and stops every engine.
         text = text.encode(errors="replace").decode()
+        text = {"group": group_id, "person": account_id}.get(kind, str.strip)(text)
         by_name = " OR ".join(f"{column} = $text" for column in columns)
         loosely = " OR ".join(f"LOWER({column}) = LOWER($text)" for column in columns)
         for source in dict.fromkeys((table, history)):
@@ -204,11 +209,36 @@ class Asking:
                     )
                 if found:
                     return int(found[0][0])
-        close = difflib.get_close_matches(text, self.near(table, columns[0], text), 3, 0.5)
+            alike = self._in_another_form(source, number, key, columns, text, kind)
+            if alike is not None:
+                return alike
+        near = self.near(table, columns[0], text)
+        close = difflib.get_close_matches(text, near, 3, 0.5)
+        looks = look_alike(text, near)
         raise NotFound(
             f"There is no {kind} {text!r} in this snapshot.",
+            likely=f"It looks like {looks[0]}, but {looks[1]}." if looks else None,
             hint=f"Did you mean {' or '.join(close)}?" if close else None,
         )
+
+    def _in_another_form(
+        self, source: str, number: str, key: str, columns: tuple[str, ...], text: str, kind: str
+    ) -> int | None:
+        """Return the number of the one that has the name as names are compared, which no engine's SQL can do."""
+        if text.isascii() and text.split(" ") == text.split():
+            found: list[tuple[Any, ...]] = []
+        else:
+            listed = ", ".join(columns)
+            rows = self.run_rows(f"SELECT DISTINCT {number}, {key}, {listed} FROM {source} LIMIT {_MOST_COMPARED}", {})
+            wanted = comparable(text)
+            found = [row for row in rows if wanted in {comparable(str(name)) for name in row[2:] if name}]
+        if len({row[1] for row in found}) > 1:
+            raise InputError(
+                f"Several have the name {text!r}: {', '.join(sorted({row[1] for row in found})[:6])}.",
+                hint="Ask by id.",
+                field=kind,
+            )
+        return int(found[0][0]) if found else None
 
     def near(self, table: str, column: str, text: str) -> list[str]:
         """Return some names of `table` that could have been meant."""

@@ -91,16 +91,25 @@ def list_(
 @guarded()
 def plan(
     mode: Annotated[Mode, typer.Option("--mode", help="add, remove, or sync: make each group equal to the list.")],
-    file: Annotated[Path, typer.Option("--file", help="A CSV with group_id,account_id (or names and e-mails).")],
+    file: Annotated[Path, typer.Option("--file", help="A CSV or .xlsx with group_id,account_id (or names, e-mails).")],
     out_: Annotated[Path, typer.Option("--out", help="Where the previewed plan is written.")],
     only: Annotated[Only | None, typer.Option("--only", help="With sync: remove nobody, or add nobody.")] = None,
     group: Annotated[str, typer.Option("--group", help="The group, for a list without a group column.")] = "",
+    account_column: Annotated[
+        str, typer.Option("--account-column", help="The column that says who, where its name is not known here.")
+    ] = "",
+    group_column: Annotated[
+        str, typer.Option("--group-column", help="The column that says which group, where its name is not known here.")
+    ] = "",
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
+    from spokekit.groups.csvfile import read_csv
+
     with _open(connection) as members:
-        made = members.plan(file, mode.value, group=group, only=only.value if only else "", progress=_listener())
+        wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
+        made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=_listener())
         preview = members.preview(made, progress=_listener())
         members.save(preview, out_)
         emit(preview.frame, format)

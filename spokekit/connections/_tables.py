@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from spokekit._words import comparable
 from spokekit.connections.store import UtcDateTime, metadata
 
 PARENT_ALIAS_ID = "sn_conflunce_spoke.Confluence_Cloud"
@@ -130,8 +131,8 @@ _refuse(aliases_table, "default_stays", "DELETE", "OLD.parent_id IS NULL", "The 
 
 
 def key(name: str) -> str:
-    """Return what makes a name the same as another: upper and lower case and runs of spaces do not count."""
-    return " ".join(name.casefold().split())
+    """Return what makes a name the same as another; see `spokekit._words.comparable`."""
+    return comparable(name)
 
 
 @event.listens_for(aliases_table, "after_create")

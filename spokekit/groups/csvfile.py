@@ -2,7 +2,8 @@
 
 Files come from many hands: Excel in a German office writes semicolons and Windows-1252, another tool a byte-order
 mark, a third a formula. What can be read without guessing is read, and every liberty taken is said in a note; a
-line that cannot be used is kept with the reason, so that it shows up in the plan instead of vanishing.
+line that cannot be used is kept with the reason, so that it shows up in the plan instead of vanishing. An id is the
+key of a line; an address, a name of a group or of a person beside it is a check, which the plan makes against the site.
 """
 
 from __future__ import annotations
@@ -11,29 +12,26 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
 from spokekit._home import write_private
+from spokekit._ids import account_id, group_id, is_account_id
+from spokekit._words import comparable
 from spokekit.connections.store import storable
 from spokekit.errors import InputError, StoreError
+from spokekit.groups.columns import ACCOUNT, ACCOUNT_ID, MAIL, Columns, column_key, find, known
+from spokekit.groups.listfile import MAX_ROWS, rows_of, too_many
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_ROWS = 100_000
-MAX_BYTES = 64_000_000
-
-_GROUP_COLUMNS = ("group_id", "groupid", "group", "group_name", "groupname")
-_ACCOUNT_COLUMNS = ("account_id", "accountid", "account", "email", "e_mail", "email_address", "user", "user_id")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_DELIMITERS = (",", ";", "\t", "|")
-_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_HEADER = 10_000
 _LONGEST = 320
+_LOOKED_AT = 2_000
 # What web pages leave at the ends of what is copied from them, and is no part of an id or a name.
 _BLANK = " \u00a0\u200b\u2060\ufeff"
 _UNKEPT = frozenset(("Cc", "Cs"))
@@ -45,9 +43,10 @@ _MAIL = re.compile(r"[^\s<>,;|\"']+@[^\s<>,;|\"']+")
 class Wish:
     """One line of a list: put this account into that group, or take it out.
 
-    ``group`` is a group's id or name, ``account`` an account id or an e-mail address, both as written. ``line``
-    counts from 1 as an editor does, 0 when there is none. ``action`` is the line's own word, if it has one.
-    ``problem`` says why the line cannot be used; empty when it can.
+    ``group`` is a group's id or name, ``account`` an account id or an e-mail address. ``line`` counts from 1 as an
+    editor does, 0 when there is none. ``action`` is what the line itself says: add, remove, keep, or nothing.
+    ``problem`` says why the line cannot be used; empty when it can. ``group_name``, ``mail`` and ``person`` stand
+    beside an id in the same line, and are checks.
     """
 
     group: str
@@ -55,19 +54,28 @@ class Wish:
     line: int = 0
     action: str = ""
     problem: str = ""
+    group_name: str = ""
+    mail: str = ""
+    person: str = ""
 
 
 @dataclass(frozen=True)
 class WishList:
-    """What was read: the wishes in their order, and a sentence for each liberty that was taken in reading."""
+    """What was read: the wishes in their order, and a sentence for each liberty that was taken in reading.
+
+    ``unused`` are some cells of each column that was not used: where they name groups, the list is refused.
+    """
 
     wishes: tuple[Wish, ...]
     notes: tuple[str, ...] = ()
     source: str = ""
+    unused: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def read_csv(source: str | Path | bytes, *, group: str = "", name: str = "") -> WishList:
-    """Read a CSV file, or the bytes of one.
+def read_csv(
+    source: str | Path | bytes, *, group: str = "", name: str = "", account_column: str = "", group_column: str = ""
+) -> WishList:
+    """Read a CSV file or an Excel workbook, or the bytes of one.
 
     Parameters
     ----------
@@ -77,6 +85,8 @@ def read_csv(source: str | Path | bytes, *, group: str = "", name: str = "") -> 
         The group for a file without a group column.
     name:
         How messages call the file; by default its own name.
+    account_column, group_column:
+        The columns of a file whose names are not known here, as its header writes them.
 
     Raises
     ------
@@ -84,24 +94,10 @@ def read_csv(source: str | Path | bytes, *, group: str = "", name: str = "") -> 
         When the file as a whole cannot be used: missing, not text, no header with the columns needed, an unclosed
         quote, more than `MAX_ROWS` lines. A single bad line is no error: it becomes a `Wish` with a problem.
     """
-    if isinstance(source, bytes):
-        data, called = source, name or "The file"
-    else:
-        path = Path(source)
-        called = name or path.name
-        data = _content(path, called)
-    if len(data) > MAX_BYTES:
-        raise InputError(
-            f"{called} has more than {MAX_BYTES / 1e6:,.0f} MB.",
-            field="file",
-            likely="Probably it holds more than a list of groups and accounts.",
-            hint="Keep the columns group_id and account_id alone, or split the file.",
-        )
+    called = name or ("The file" if isinstance(source, bytes) else Path(source).name)
     notes: list[str] = []
-    text = _decode(data, called, notes)
-    delimiter, text, skipped = _delimiter(text, notes)
-    rows = _parse(text, delimiter, skipped, called)
-    return _wishes(rows, called, group, notes)
+    rows = rows_of(source, called, known, notes)
+    return _wishes(rows, called, group, notes, account_column=account_column, group_column=group_column)
 
 
 def from_frame(frame: pd.DataFrame, *, group: str = "", name: str = "The frame") -> WishList:
@@ -109,7 +105,7 @@ def from_frame(frame: pd.DataFrame, *, group: str = "", name: str = "The frame")
     header = [str(column) for column in frame.columns]
     body = frame.astype(object).where(frame.notna(), "").itertuples(index=False, name=None)
     rows = [(0, header), *((number, [str(cell) for cell in row]) for number, row in enumerate(body, start=1))]
-    return _wishes(rows, name, group, [], unit="Row")
+    return _wishes(rows, name, group, [], unit="Row", titles=False)
 
 
 def from_pasted(text: str, group: str) -> WishList:
@@ -123,14 +119,14 @@ def from_pasted(text: str, group: str) -> WishList:
         words = mails if mails and "<" in line else re.split(r"[\s,;|]+", line)
         for word in words:
             account = word.strip(f"{_BLANK}\"'<>")
-            if account and account.casefold() not in _ACCOUNT_COLUMNS:
+            if account and column_key(account) not in (*ACCOUNT_ID, *MAIL, *ACCOUNT):
                 wishes.append(_wish(group, account, number, ""))
     if not wishes:
         raise InputError(
             "The pasted list names nobody.", field="paste", hint="Paste account ids or e-mail addresses, one a line."
         )
     if len(wishes) > MAX_ROWS:
-        raise _too_many("The pasted list", len(wishes), "paste")
+        raise too_many("The pasted list", len(wishes), "paste")
     return WishList(tuple(wishes), (), "a pasted list")
 
 
@@ -188,164 +184,108 @@ def _cell(value: Any) -> Any:
     return value.isoformat(timespec="seconds") if hasattr(value, "isoformat") else value
 
 
-def _content(path: Path, called: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # One more than is allowed: what is longer, or never ends, is not read to its end to find that out.
-            return file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}.", field="file", hint="Check the name and the folder.") from None
-    except OSError as error:
-        raise InputError(f"{called} cannot be read: {error.strerror or error}.", field="file") from None
+_SAID = {
+    "add": "add added adding create created grant granted invite insert join + hinzufugen hinzugefugt aufnehmen "
+    "ajouter ajoute anadir agregar aggiungere adicionar incluir toevoegen",
+    "remove": "remove removed removing delete deleted revoke revoked drop leave - entfernen entfernt loschen "
+    "geloscht supprimer retirer supprime eliminar quitar rimuovere remover excluir verwijderen",
+    "keep": "keep kept noop no_op none nothing unchanged stay leave_alone already_so behalten bleibt garder "
+    "conserver mantener mantenere manter behouden",
+}
+ACTIONS = {word: action for action, words in _SAID.items() for word in words.split()}
+"""Words that a column of actions may hold, without accents, and what they mean."""
 
 
-def _decode(data: bytes, called: str, notes: list[str]) -> str:
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise InputError(
-            f"{called} is an Excel workbook, not a CSV.",
-            field="file",
-            hint='In Excel choose "Save as", "CSV UTF-8", and take that file.',
-        )
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            try:
-                text = data.decode(encoding)
-            except UnicodeDecodeError:
-                data = data.removeprefix(_BOMS[0][0])
-                break
-            if "\0" not in text:
-                return text
-    if b"\0" in data:
-        raise InputError(f"{called} is not a text file.", field="file", hint="A CSV is needed.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{called} is neither UTF-8 nor Windows-1252.", field="file", hint='Save it as "CSV UTF-8".'
-        ) from None
-    notes.append(f"{called} is not UTF-8 and was read as Windows-1252; check names with accents.")
-    return text
-
-
-def _delimiter(text: str, notes: list[str]) -> tuple[str, str, int]:
-    """Choose the separator that makes the header known; returns it, the text to parse, and the lines cut off."""
-    skipped = 0
-    first, _, rest = text.partition("\n")
-    told = re.fullmatch(r"sep=(.)\r?", first, re.IGNORECASE)
-    if told:
-        return told.group(1), rest, 1
-    lines = text.splitlines()
-    header = next((line for line in lines if line.strip(' \t\r,;|"')), "")
-    best, most = ",", (-1, -1)
-    for delimiter in _DELIMITERS:
-        cells = [_column(cell) for cell in next(csv.reader([header[:_HEADER]], delimiter=delimiter), [])]
-        known = sum(cell in _GROUP_COLUMNS or cell in _ACCOUNT_COLUMNS for cell in cells)
-        if (known, len(cells)) > most and (len(cells) > 1 or known):
-            best, most = delimiter, (known, len(cells))
-    if best != ",":
-        word = {";": "semicolons", "\t": "tabs", "|": "bars"}[best]
-        notes.append(f"The cells are separated by {word}.")
-    return best, text, skipped
-
-
-def _parse(text: str, delimiter: str, skipped: int, called: str) -> list[tuple[int, list[str]]]:
-    rows: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    before = 0
-    try:
-        for cells in reader:
-            line, before = before + 1 + skipped, reader.line_num
-            rows.append((line, cells))
-            if len(rows) > MAX_ROWS * 2 + 1:
-                break
-    except csv.Error as error:
-        raise InputError(
-            f"{called} breaks off in the record that starts at line {before + 1 + skipped}: {error}.",
-            field="file",
-            likely="Probably a quotation mark is opened there and never closed.",
-            hint='Close it, or double a quotation mark that belongs to a name ("").',
-        ) from None
-    return rows
+def _action(cell: str) -> str | None:
+    """Return add, remove, keep, or nothing for an empty cell; None for a word that is not known."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", cell.casefold()) if not unicodedata.combining(c)).strip()
+    if not plain or plain in "+-":
+        return ACTIONS.get(plain, "")
+    return ACTIONS.get(re.sub(r"[^a-z]+", "_", plain.replace("ß", "ss")).strip("_"))
 
 
 def _wishes(
-    rows: Sequence[tuple[int, list[str]]], called: str, group: str, notes: list[str], *, unit: str = "Line"
+    rows: Sequence[tuple[int, list[str]]],
+    called: str,
+    group: str,
+    notes: list[str],
+    *,
+    unit: str = "Line",
+    titles: bool = True,
+    account_column: str = "",
+    group_column: str = "",
 ) -> WishList:
     filled = [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
     if not filled:
         raise InputError(f"{called} is empty.", field="file", hint="It needs a header line and a line per membership.")
-    header, body = filled[0][1], filled[1:]
-    names = [_column(cell) for cell in header]
-    groups = [names.index(name) for name in _GROUP_COLUMNS if name in names]
-    accounts = [names.index(name) for name in _ACCOUNT_COLUMNS if name in names]
-    missing = [word for word, found in (("group_id", groups or group), ("account_id", accounts)) if not found]
-    if missing:
-        raise InputError(
-            f"{called} has no column {' and no column '.join(missing)}; "
-            f"its first line says: {', '.join(cell.strip()[:40] for cell in header[:12]) or 'nothing'}.",
-            field="file",
-            hint="The first line needs group_id (or group) and account_id (or email), separated by commas. A list for "
-            "one group can do without the first: name the group beside it (--group, group=).",
-        )
-    doubled = {
-        name for name in names if name and names.count(name) > 1 and name in (*_GROUP_COLUMNS, *_ACCOUNT_COLUMNS)
-    }
-    if doubled:
-        raise InputError(
-            f"{called} has the column {', '.join(sorted(doubled))} twice.", field="file", hint="Remove one of them."
-        )
+    columns = find(
+        filled, called, group, notes, account_column=account_column, group_column=group_column, titles=titles
+    )
+    body = filled[columns.header + 1 :]
     if len(body) > MAX_ROWS:
-        raise _too_many(called, len(body), "file")
+        raise too_many(called, len(body), "file")
     if not body:
         raise InputError(f"{called} has a header and no line below it.", field="file", hint="Add the memberships.")
     empty = len(rows) - len(filled)
     if empty:
         notes.append(f"{empty:,} empty line{'s were' if empty > 1 else ' was'} skipped.")
-    action = names.index("action") if "action" in names else None
-    wishes = tuple(_line(line, cells, len(names), groups, accounts, action, group, unit) for line, cells in body)
-    return WishList(wishes, tuple(notes), called)
+    wishes = tuple(_line(line, cells, columns, group, unit) for line, cells in body)
+    unused = {
+        columns.names[at]: frozenset(cells[at].strip() for _, cells in body[:_LOOKED_AT] if at < len(cells)) - {""}
+        for at in columns.unused
+    }
+    return WishList(wishes, tuple(notes), called, unused)
 
 
-def _line(
-    line: int,
-    cells: Sequence[str],
-    width: int,
-    groups: Sequence[int],
-    accounts: Sequence[int],
-    action: int | None,
-    group: str,
-    unit: str,
-) -> Wish:
-    def first(columns: Sequence[int]) -> str:
-        for column in columns:
-            if column < len(cells) and (text := _unguard(cells[column])):
-                return text
-        return ""
+def _line(line: int, cells: Sequence[str], columns: Columns, group: str, unit: str) -> Wish:
+    def cell(at: int | None) -> str:
+        return _unguard(cells[at]) if at is not None and at < len(cells) else ""
 
-    wanted, account = (first(groups) if groups else "") or group, first(accounts)
-    said = cells[action].strip().casefold() if action is not None and action < len(cells) else ""
     problem = ""
-    if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+    width = len(columns.names)
+    if len(cells) > width and any(one.strip() for one in cells[width:]):
         problem = (
             f"{unit} {line} has {len(cells)} cells, the header {width}: probably a separator stands in a name "
             "without quotation marks."
         )
-    elif not wanted:
-        problem = f"{unit} {line} names no group."
-    return _wish(wanted, account, line, said, unit, problem)
+    action = _action(cell(columns.action))
+    if action is None:
+        problem = problem or (
+            f"{unit} {line} says “{cell(columns.action)[:40]}” where an action belongs; add, remove and keep are known."
+        )
+    by_id, by_name = cell(columns.group_id), cell(columns.group)
+    where = by_id or by_name or group
+    if not where:
+        problem = problem or f"{unit} {line} names no group."
+    ids = [one for one in (cell(columns.account_id), cell(columns.account)) if one and "@" not in account_id(one)]
+    mails = [one for at in (columns.account_id, columns.mail, columns.account) if "@" in account_id(one := cell(at))]
+    if columns.mail is not None and (said := cell(columns.mail)) and "@" not in said and not ids:
+        # An id in the column for addresses is an id all the same.
+        ids = [said]
+    several = {comparable(one) for one in mails}
+    if len(several) > 1:
+        problem = (
+            problem or f"{unit} {line} names two addresses, {mails[0][:60]} and {mails[1][:60]}: which one is meant?"
+        )
+    account = ids[0] if ids else mails[0] if mails else ""
+    wish = _wish(where, account, line, action or "", unit, problem)
+    return replace(
+        wish,
+        group_name=by_name if by_id and by_name else "",
+        mail=account_id(mails[0]) if ids and mails else "",
+        person=cell(columns.person) if columns.person != columns.account else "",
+    )
 
 
 def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", problem: str = "") -> Wish:
     """Make the wish of a line; one that can never be fulfilled gets its problem, cut to what can be shown and kept."""
+    written, account = account, account_id(account)
+    group = group_id(group)
     if problem:
         pass
     elif not account:
         problem = f"{unit} {line} names no account."
-    elif account.startswith(_FORMULA):
+    elif written.startswith(_FORMULA) and not is_account_id(account):
         problem = f"{unit} {line} has a formula where an account belongs; it was not run."
     elif len(account) > _LONGEST or _odd(account, _UNSEEN):
         problem = f"{unit} {line} has an account that cannot be one: too long, or with characters that nobody sees."
@@ -369,14 +309,36 @@ def _unguard(cell: str) -> str:
     return text
 
 
-def _column(cell: str) -> str:
-    return re.sub(r"[\s_-]+", "_", cell.strip(f"{_BLANK}\t\r\"'").casefold())
+def with_groups(wishes: WishList, registered: Iterable[str]) -> WishList:
+    """Look at a list with the ids and names of the registered groups beside it.
 
+    A cell that names several of them becomes a line for each. Raises `InputError` when a column that is not used names
+    one: it says the group of each line, and the list would be taken for something else.
+    """
+    known = {comparable(name) for name in registered if name}
 
-def _too_many(called: str, rows: int, field: str) -> InputError:
-    return InputError(
-        f"{called} has more than {MAX_ROWS:,} lines ({rows:,}).",
-        field=field,
-        likely="One app may spend 65,000 points an hour, and each change costs one.",
-        hint="Split the file and apply the parts one after the other.",
-    )
+    def is_known(text: str) -> bool:
+        return comparable(group_id(text)) in known
+
+    for column, cells in wishes.unused.items():
+        named = next((cell for cell in sorted(cells) if is_known(cell)), None)
+        if named is not None:
+            raise InputError(
+                f"The column “{column[:60]}” is not used, and it names registered groups ({named[:60]}).",
+                field="--group-column",
+                likely="It says the group of each line, under a name that is not known here.",
+                hint="Call it group in the file (or name it: --group-column), or take the column out.",
+            )
+    found: list[Wish] = []
+    parted = 0
+    for wish in wishes.wishes:
+        parts = [part.strip() for part in re.split(r"[;,|\n]", wish.group) if part.strip()]
+        if len(parts) > 1 and not wish.problem and not is_known(wish.group) and all(map(is_known, parts)):
+            parted += 1
+            found += [replace(wish, group=group_id(part), group_name="") for part in dict.fromkeys(parts)]
+        else:
+            found.append(wish)
+    if not parted:
+        return wishes
+    note = f"{parted:,} line{'s name' if parted > 1 else ' names'} several groups, each registered; each counts."
+    return replace(wishes, wishes=tuple(found), notes=(*wishes.notes, note))

@@ -19,12 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spokekit._ids import group_id as group_id_in
 from spokekit.confluence.models import Cancel, ProgressCallback
-from spokekit.errors import Cancelled, InputError, NotFound, PlanError
+from spokekit.errors import Cancelled, InputError, NotFound, NotThere, PlanError
 from spokekit.groups import applies, planfile
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Look, Result
-from spokekit.groups.csvfile import Wish, WishList, from_pasted, wishes_from
+from spokekit.groups.csvfile import Wish, WishList, from_pasted, wishes_from, with_groups
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.plan import ALREADY, COLUMNS, DONE, PLANNED, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
 from spokekit.groups.present import Difference, Present
@@ -41,6 +42,7 @@ from spokekit.groups.preview import (
     seats,
 )
 from spokekit.groups.reading import Site
+from spokekit.groups.registry import is_name
 from spokekit.groups.rejudging import changes, judged_again
 from spokekit.groups.rules import REASONS, Verdict
 from spokekit.groups.waiting import Either, only_pauses
@@ -133,9 +135,24 @@ class Membership:
 
         `options` are those of the spoke's action (progress, cancel). The completeness report stays in ``attrs``.
         """
-        frame = self.site.spoke.look_up_members_by_group_id(group_id, **options)
+        wanted = group_id_in(group_id)
+        try:
+            frame = self.site.spoke.look_up_members_by_group_id(wanted, **options)
+        except NotThere:
+            self._explain_name(wanted)
+            raise
         order = frame["display_name"].astype(object).str.casefold().argsort(kind="stable")
         return frame.iloc[order.to_numpy()].reset_index(drop=True)
+
+    def _explain_name(self, text: str) -> None:
+        """Raise `NotFound` with the id where the text is the name of a group, or looks like one."""
+        frame = self.registry.frame()
+        known = dict(zip(frame["group_id"], frame["current_name"], strict=True))
+        if not is_name(text, known):
+            frame = self.site.spoke.look_up_groups(with_access=False, partial="keep")
+            known = dict(zip(frame["group_id"], frame["name"], strict=True))
+        if words := is_name(text, known):
+            raise NotFound(f"The site has no group with the id {text}.", likely=words, hint="Use that id.")
 
     # -- planning ------------------------------------------------------------------------------------------------------
 
@@ -170,7 +187,7 @@ class Membership:
         """
         if mode not in ("add", "remove", "sync"):
             raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
-        wishes = wishes_from(source, group)
+        wishes = self._whole(wishes_from(source, group))
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
             {wish.account for wish in wishes.wishes if wish.account and not wish.problem},
@@ -179,6 +196,10 @@ class Membership:
             cancel=cancel,
         )
         return build(wishes, mode, only, present)
+
+    def _whole(self, wishes: WishList) -> WishList:
+        frame = self.registry.frame()
+        return with_groups(wishes, [*frame["group_id"], *frame["name"], *frame["current_name"]])
 
     def plan_undo(
         self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None

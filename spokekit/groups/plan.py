@@ -151,17 +151,18 @@ def build(
             "Add-only and remove-only go with the mode sync alone.", field="only", hint="Leave it out, or use sync."
         )
     judge = Judge(present)
+    torn = _torn(wishes, judge, mode)
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
     listed: dict[str, set[str]] = {}
     broken: Counter[str] = Counter()
     doubled = 0
-    kept_out = 0
+    kept_out = kept_in = 0
     for wish in wishes.wishes:
         group, trouble = judge.group(wish)
         account, puzzled = judge.account(wish)
         group_id = group.group_id if group else wish.group
-        if group is not None:
+        if group is not None and (wish.action != "remove" or mode != "sync" or wish.problem):
             listed.setdefault(group_id, set()).add(account)
         pair = (group_id, account or wish.account)
         if pair in seen and not wish.problem:
@@ -169,9 +170,14 @@ def build(
             continue
         seen.add(pair)
         action, decided = _action(wish, mode, pair, fixed)
+        if pair in torn and not wish.problem:
+            decided = Verdict(REFUSED, "contradiction", f"The list says {torn[pair]} of this membership: which one?")
         if not trouble and not puzzled and not decided and group is not None:
-            if only == "remove-only" and account not in group.members:
+            if only == "remove-only" and action == "add" and account not in group.members:
                 kept_out += 1
+                continue
+            if only == "add-only" and action == "remove":
+                kept_in += 1
                 continue
             decided = judge.row(group, account, action)
         # A mistyped id may mean a member, who must not be removed for the slip of somebody's pen.
@@ -180,7 +186,8 @@ def build(
         rows.append(_row(wish, group, account, action, trouble or puzzled or decided, present))
     if mode == "sync" and only != "add-only":
         for group_id in sorted(g for g in listed if judge.group_verdict(present.groups[g]) is None):
-            rows.extend(_leavers(present.groups[group_id], listed[group_id], broken[group_id], judge, present))
+            named = listed[group_id] | {account for place, account in seen if place == group_id}
+            rows.extend(_leavers(present.groups[group_id], named, broken[group_id], judge, present))
     notes = list(wishes.notes)
     if doubled:
         notes.append(
@@ -188,6 +195,8 @@ def build(
         )
     if kept_out:
         notes.append(f"{kept_out:,} on the list are not in their group; remove-only leaves them out.")
+    if kept_in:
+        notes.append(f"{kept_in:,} line{'s say' if kept_in > 1 else ' says'} remove; add-only leaves them in.")
     ground = {group_id: Footing.of(group) for group_id, group in present.groups.items() if group.registered}
     touched = {row.group_id for row in rows}
     return Plan(
@@ -213,12 +222,33 @@ def _action(
     if fixed is not None:
         return fixed[pair]
     action = "remove" if mode == "remove" else "add"
+    if mode == "sync":
+        # The list says who is to be in the group; a line of it that says remove means somebody who is not to be.
+        return ("remove" if wish.action == "remove" else "add"), None
     # A plan or result that was exported and is used again as a list may say the opposite of the mode.
-    if wish.action in ("add", "remove") and wish.action != action and mode != "sync":
+    if wish.action == "keep":
+        return action, Verdict(REFUSED, "kept", f"Line {wish.line} says keep, so nothing is done here.")
+    if wish.action in ("add", "remove") and wish.action != action:
         return action, Verdict(
             REFUSED, "contradiction", f"Line {wish.line} says {wish.action}, but the plan is to {action}."
         )
     return action, None
+
+
+def _torn(wishes: WishList, judge: Judge, mode: Mode) -> dict[tuple[str, str], str]:
+    """Return the memberships of which the list says two things, and what it says."""
+    if not any(wish.action for wish in wishes.wishes):
+        return {}
+    said: dict[tuple[str, str], set[str]] = {}
+    for wish in wishes.wishes:
+        group, _ = judge.group(wish)
+        account, _ = judge.account(wish)
+        usual = "remove" if mode == "remove" else "keep" if mode == "sync" else "add"
+        word = wish.action or usual
+        if mode == "sync" and word in ("add", "keep"):
+            word = "keep or add"
+        said.setdefault((group.group_id if group else wish.group, account or wish.account), set()).add(word)
+    return {pair: " and ".join(sorted(words)) for pair, words in said.items() if len(words) > 1}
 
 
 def _row(

@@ -31,13 +31,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is known of an account; ``status`` is active, inactive, closed or unknown."""
+    """What is known of an account; ``status`` is active, inactive, closed or unknown, ``email`` empty when hidden."""
 
     account_id: str
     display_name: str = ""
     account_type: str = "atlassian"
     status: str = "active"
     is_guest: bool = False
+    email: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ class GroupNow:
 class Present:
     """One reading of the site.
 
-    ``names`` maps the folded name of each registered group to the ids that have it; ``mails`` a folded address to the
-    accounts that show it; ``admins`` each group of site admins to its active members (read only when a plan takes
-    people out of such a group); ``site_admin`` whether who is signed in is in one, None when that is not known.
-    ``licensing`` are the ids of all groups of the site whose members have a seat.
+    ``names`` maps the name of each registered group, as names are compared, to the ids that have it, and ``called`` has
+    these names as they are written; ``mails`` maps an address, as compared, to the accounts that show it; ``admins``
+    each group of site admins to its active members (read only when a plan takes people out of such a group);
+    ``site_admin`` whether who is signed in is in one, None when that is not known. ``licensing`` are the ids of all
+    groups of the site whose members have a seat.
     """
 
     place: Place
@@ -89,6 +91,7 @@ class Present:
     admins: Mapping[str, frozenset[str]] = field(default_factory=dict)
     licensing: frozenset[str] = frozenset()
     site_admin: bool | None = None
+    called: tuple[str, ...] = ()
 
     def person(self, account_id: str) -> Person | None:
         """Return what is known of the account, or None."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spokekit import _portal
+from spokekit._words import comparable
 from spokekit.confluence.groups import ACCESS, confirm
 from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.confluence.operation import Operation
@@ -103,11 +104,11 @@ class Site:
         registered = self._registered()
         names: dict[str, list[str]] = {}
         for group_id, both in registered.items():
-            for name in set(both) - {""}:
-                names.setdefault(name.casefold(), []).append(group_id)
+            for name in {comparable(name) for name in both} - {""}:
+                names.setdefault(name, []).append(group_id)
         wanted: dict[str, None] = {}
         for text in groups:
-            ids = [text] if text in registered else names.get(text.casefold(), [text])
+            ids = [text] if text in registered else names.get(comparable(text), [text])
             wanted.update(dict.fromkeys(ids))
         aside = only_pauses(progress)
         access = self._access(aside, cancel)
@@ -125,7 +126,7 @@ class Site:
         people = members.people
         by_mail = members.mails
         known = {account for account in accounts if "@" not in account}
-        known |= {found_id for mail in mails for found_id in by_mail.get(mail.casefold(), ())}
+        known |= {found_id for mail in mails for found_id in by_mail.get(comparable(mail), ())}
         in_all = frozenset.intersection(*(members.of(group_id) for group_id in reading)) if reading else frozenset()
         ask = known - in_all
         if with_admins:
@@ -140,7 +141,8 @@ class Site:
                 if group_id in found
             },
             people=people,
-            names={name: tuple(called) for name, called in names.items()},
+            names={name: tuple(ids) for name, ids in names.items()},
+            called=tuple(dict.fromkeys(name for both in registered.values() for name in both if name)),
             mails=by_mail,
             admins={
                 group_id: frozenset(a for a in members.of(group_id) if _is_active_person(people.get(a)))
@@ -307,9 +309,9 @@ class Site:
         if not account_ids:
             return {}
         frame = self.spoke.look_up_users(account_ids, progress=progress, cancel=cancel)
-        columns = ("account_id", "display_name", "account_type", "account_status", "is_guest")
+        columns = ("account_id", "display_name", "account_type", "account_status", "is_guest", "email")
         rows = zip(*(frame[name].tolist() for name in columns), strict=True)
-        return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4])) for row in rows}
+        return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4]), row[5]) for row in rows}
 
 
 class _Members:
@@ -327,9 +329,9 @@ class _Members:
         columns = ("account_id", "display_name", "account_type", "is_guest", "email")
         by_mail: dict[str, set[str]] = {}
         for account, name, kind, guest, mail in zip(*(once[c].tolist() for c in columns), strict=True):
-            self.people[account] = Person(account, name, kind or "atlassian", "unknown", bool(guest))
+            self.people[account] = Person(account, name, kind or "atlassian", "unknown", bool(guest), mail)
             if mail:
-                by_mail.setdefault(mail.casefold(), set()).add(account)
+                by_mail.setdefault(comparable(mail), set()).add(account)
         self.mails = {mail: tuple(sorted(accounts)) for mail, accounts in by_mail.items()}
 
     def of(self, group_id: str) -> frozenset[str]:

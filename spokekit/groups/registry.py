@@ -6,12 +6,14 @@ and taken by another group. `Registry` is the guard that the gateway asks before
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from spokekit._ids import group_id as group_id_in
+from spokekit._words import comparable, look_alike
 from spokekit.connections._tables import aliases_table
 from spokekit.connections.connection import Connection
 from spokekit.connections.store import Store, UtcDateTime, metadata, storable
@@ -276,15 +278,26 @@ class Registry:
         strange = [group_id for group_id in wanted if group_id not in details]
         if not strange:
             return
-        by_name: dict[str, list[str]] = {}
-        for group_id, known in details.items():
-            by_name.setdefault(known["name"], []).append(group_id)
-        named = by_name.get(strange[0], [])
         raise NotFound(
             f"The site has no group with the id {_listed(strange)}; nothing was registered.",
-            likely=f"“{strange[0]}” is the name of the group {_listed(named)}." if named else None,
+            likely=is_name(strange[0], {group_id: known["name"] for group_id, known in details.items()}) or None,
             hint="Look up the groups and take the ids from there; groups are registered by id.",
         )
+
+
+def is_name(text: str, names: Mapping[str, str]) -> str:
+    """Say in a sentence which group's name `text` is, or looks like, by its id; empty where it is none.
+
+    ``names`` maps ids to names.
+    """
+    named = [group_id for group_id, name in names.items() if comparable(name) == comparable(text)]
+    if named:
+        return f"“{text}” is the name of the group {_listed(named)}."
+    alike = look_alike(text, names.values())
+    if alike is None:
+        return ""
+    ids = [group_id for group_id, name in names.items() if name == alike[0]]
+    return f"“{text}” looks like “{alike[0]}”, the name of the group {_listed(ids)}, but {alike[1]}."
 
 
 def _ids(group_ids: str | Iterable[str]) -> tuple[str, ...]:
@@ -299,7 +312,7 @@ def _ids(group_ids: str | Iterable[str]) -> tuple[str, ...]:
             raise InputError("A group id is a text, and something else was given.", field="group_ids", hint=hint)
         if len(group_id) > ID_MOST or storable(group_id) != group_id:
             raise InputError("This cannot be a group id: it is too long or damaged.", field="group_ids", hint=hint)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(group_id_in(text) for text in found))
 
 
 def _listed(names: Iterable[str]) -> str:

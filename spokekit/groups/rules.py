@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from spokekit._words import comparable, look_alike
 from spokekit.groups.csvfile import Wish
 from spokekit.groups.present import EXTERNAL, SITE_ADMIN, GroupNow, Person, Present
 
 _ALREADY = "already so"
 _REFUSED = "refused"
+_WORD = re.compile(r"\w+")
 
 REASONS = {
     "": "nothing to say",
     "bad_line": "the line of the list cannot be used",
-    "contradiction": "the line says the opposite of the plan",
+    "contradiction": "the line contradicts itself, another line, or the plan",
+    "kept": "the line says that it stays as it is",
     "not_registered": "the group is not among the registered groups",
     "other_site": "the group id belongs to another site",
     "ambiguous_group": "several registered groups have this name",
@@ -74,7 +78,7 @@ class Judge:
         now = self._now
         group = now.groups.get(wish.group)
         if group is None and wish.group:
-            found = now.names.get(wish.group.casefold(), ())
+            found = now.names.get(comparable(wish.group), ())
             if len(found) > 1:
                 exact = [group_id for group_id in found if now.groups[group_id].name == wish.group]
                 if len(exact) != 1:
@@ -88,10 +92,21 @@ class Judge:
             return group, _no("bad_line", wish.problem)
         if group is None:
             formula = " The cell would be a formula in a spreadsheet." if wish.group.startswith(tuple("=+-@")) else ""
+            alike = look_alike(wish.group, now.called)
+            near = f" It looks like {alike[0]}, but {alike[1]}." if alike else ""
             return None, _no(
                 "not_registered",
-                f"{wish.group} is not the name or id of a registered group, so it is not changed.{formula}",
+                f"{wish.group} is not the name or id of a registered group, so it is not changed.{near}{formula}",
             )
+        if wish.group_name:
+            names = {group.name, group.registered_name}
+            # A cell beside the id may repeat the id.
+            if comparable(wish.group_name) not in {comparable(name) for name in (*names, group.group_id)}:
+                return group, _no(
+                    "contradiction",
+                    f"Line {wish.line} names the group {group.group_id}, which is called {group.name}, and beside it "
+                    f"{wish.group_name}: which one is meant?",
+                )
         return group, self.group_verdict(group)
 
     def group_verdict(self, group: GroupNow) -> Verdict | None:
@@ -128,8 +143,8 @@ class Judge:
         if wish.problem or not text:
             return "", None
         if "@" not in text:
-            return text, None
-        found = now.mails.get(text.casefold(), ())
+            return text, self._checked(wish)
+        found = now.mails.get(comparable(text), ())
         if len(found) == 1:
             return found[0], None
         if found:
@@ -141,6 +156,33 @@ class Judge:
             "hidden_mail",
             f"Nobody in sight of this connection shows the address {text}; it may be hidden. Use the account id.",
         )
+
+    def _checked(self, wish: Wish) -> Verdict | None:
+        """Say where the address or the name beside an account id is another person's, as far as that can be seen."""
+        person = self._now.person(wish.account)
+        line = f"Line {wish.line} names the account {wish.account}"
+        if wish.mail:
+            owners = self._now.mails.get(comparable(wish.mail), ())
+            if owners and wish.account not in owners:
+                others = ", ".join(self._named(owner) for owner in owners)
+                words = f"{line} and the address {wish.mail}, which is that of {others}: who is meant?"
+                return _no("contradiction", words)
+            if person is not None and person.email and comparable(person.email) != comparable(wish.mail):
+                return _no(
+                    "contradiction",
+                    f"{line} ({person.display_name}, {person.email}) and another address, {wish.mail}: who is meant?",
+                )
+        if wish.person and person is not None and person.display_name:
+            ours, theirs = (set(_WORD.findall(comparable(one))) for one in (wish.person, person.display_name))
+            # People are called by more than one name: only a name without a single word in common is another's.
+            if ours and theirs and not ours & theirs and comparable(wish.person) != comparable(wish.mail):
+                words = f"{line}, who is called {person.display_name}, and beside it {wish.person}: who is meant?"
+                return _no("contradiction", words)
+        return None
+
+    def _named(self, account: str) -> str:
+        person = self._now.person(account)
+        return f"{person.display_name} ({account})" if person and person.display_name else account
 
     def row(self, group: GroupNow, account_id: str, action: str) -> Verdict | None:
         """Judge one change; None means that it is planned."""

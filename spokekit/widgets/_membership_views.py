@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from spokekit._ids import account_id
+from spokekit._words import comparable
 from spokekit.widgets.base import html_table
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class MemberLines:
         names = [row["display_name"] for row in self.rows.values()]
         twins = {name for name in names if names.count(name) > 1} if len(names) <= SHOWN else set()
         self.labels = {account: _label(row, twins) for account, row in self.rows.items()}
-        self._folded = {account: f"{label} {account}".casefold() for account, label in self.labels.items()}
+        self._folded = {account: comparable(f"{label} {account}") for account, label in self.labels.items()}
         self.marked: dict[str, None] = {}
         self.words = ""
         self._found: tuple[str, list[str]] | None = None
@@ -36,7 +38,7 @@ class MemberLines:
     def matches(self) -> list[str]:
         """Accounts whose line has every word of the filter."""
         if self._found is None or self._found[0] != self.words:
-            words = self.words.casefold().split()
+            words = comparable(account_id(self.words)).split()
             fit = [account for account, line in self._folded.items() if all(word in line for word in words)]
             self._found = (self.words, fit)
         return self._found[1]

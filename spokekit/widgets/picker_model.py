@@ -6,8 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from spokekit._ids import group_id as group_id_in
+from spokekit._words import comparable
+
 if TYPE_CHECKING:
     import pandas as pd
+
 
 Side = Literal["available", "selected"]
 
@@ -98,7 +102,7 @@ class PickerModel:
             labels[group_id] = " · ".join(parts)
         self._revision += 1
         # Folded once, so that a filter over 100,000 groups answers while somebody types.
-        self._folded = {group_id: label.casefold() for group_id, label in labels.items()}
+        self._folded = {group_id: comparable(label) for group_id, label in labels.items()}
         return labels
 
     def label(self, group_id: str) -> str:
@@ -138,10 +142,11 @@ class PickerModel:
 
     def _find(self, side: Side, wanted: str) -> list[str]:
         candidates = self.side(side)
-        if wanted in self.lines:
-            return [i for i in candidates if i == wanted]
+        pasted = group_id_in(wanted)
+        if pasted in self.lines:
+            return [i for i in candidates if i == pasted]
         folded = self._folded
-        for word in wanted.casefold().split():
+        for word in comparable(wanted).split():
             candidates = [i for i in candidates if word in folded[i]]
         return candidates
 

@@ -195,7 +195,7 @@ def test_no_connection_is_not_called_unknown(registered: Workspace, site: Practi
     members.site.add = gone  # type: ignore[method-assign]
     result = members.apply(preview)
     assert [(row.status, row.reason) for row in result.rows] == [("failed", "not_sent"), ("not done", "stopped")]
-    assert "does not answer" in result.stopped or "no usable answer" in result.stopped
+    assert "Nobody listens" in result.stopped or "no usable answer" in result.stopped
     assert members.journal.state(result.apply_id).sent == frozenset()
 
 

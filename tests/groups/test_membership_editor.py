@@ -199,7 +199,7 @@ def test_a_large_file_is_refused_in_a_sentence_and_the_editor_goes_on(
 ) -> None:
     editor.action.value = "add"
     for content, sentence in (
-        (b"x" * 10_000_000, "breaks off in the record"),
+        (b"x" * 10_000_000, "has a line of 10,000,000 characters"),
         (b"<html>" + b"<br>\n" * 100, "no column account_id"),
         (b"account_id\n" + b"712020:a\n" * 100_001, "more than 100,000 lines"),
     ):
