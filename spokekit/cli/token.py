@@ -20,6 +20,9 @@ app = typer.Typer(
     add_completion=False, help="Get a token for a connection, or look at the one there is.", no_args_is_help=True
 )
 
+_PASTED_WITHIN = 0.05
+_MOST_PASTED = 200_000
+
 STATUS_COLUMNS = ("connection", "state", "expires_at", "consent_by", "scopes", "words")
 
 
@@ -97,7 +100,13 @@ def _asker(timeout: float) -> Callable[[str], str | None]:
             if not more:
                 break
             held.extend(more)
-        line, end, rest = held.partition(b"\n")
+        # What was pasted as several lines is one answer: an address with a break in it, or with words around it.
+        while b"\n" in held and select.select([number], [], [], _PASTED_WITHIN)[0]:
+            more = os.read(number, 65_536)
+            if not more or len(held) > _MOST_PASTED:
+                break
+            held.extend(more)
+        line, end, rest = held.rpartition(b"\n") if b"\n" in held else (bytes(held), b"", b"")
         held[:] = rest
         return (line + end).decode(errors="replace") or None
 

@@ -8,7 +8,7 @@ client secret is wrong. A consent does not cure the second, so the two never sha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from spokekit._http import clean
@@ -71,8 +71,9 @@ class Refusal:
     """What is left of an answer that is no token: status, the two error fields, shortened and without secrets."""
 
     status: int
-    error: str = ""
-    description: str = ""
+    error: str = field(default="", repr=False)
+    # Never shown by a traceback: a page or a server may send back what it was sent.
+    description: str = field(default="", repr=False)
     is_json: bool = True
     retry_after: float | None = None
 

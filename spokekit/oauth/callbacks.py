@@ -23,10 +23,12 @@ from spokekit.errors import CallbackRefused, ConsentError, SpokekitError
 from spokekit.oauth.answers import explain_callback
 from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
+from spokekit.oauth.pasted import found_in
 
 ReceiverName = Literal["loopback", "paste", "extension"]
 
 _LONGEST = 16_384
+_LONGEST_TEXT = 200_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def parse_callback(text: str | Secret, *, expected_redirect: str) -> Callback:
     Parameters
     ----------
     text:
-        The whole address of the page that did not load. Spaces and line breaks around and inside are dropped.
+        Any text with the whole address of the page that did not load: words around it, marks of HTML, markdown, JSON
+        or a shell, and line breaks inside it are no matter, nor is a scheme that the browser does not show.
     expected_redirect:
         The redirect URI that was sent; the address has to begin with it.
 
@@ -72,22 +75,37 @@ def parse_callback(text: str | Secret, *, expected_redirect: str) -> Callback:
 
 def _parse(text: str | Secret, expected: str) -> tuple[ConsentError | None, Callback | None]:
     """Return a problem or a callback; never raises, since its locals hold the code."""
-    text = re.sub(r"\s+", "", text.reveal() if isinstance(text, Secret) else text).strip("\"'<>`")
-    if not text:
+    text = text.reveal() if isinstance(text, Secret) else text
+    if not text.strip():
         return _refused("Nothing was pasted."), None
+    if len(text) > _LONGEST_TEXT:
+        return _refused("What was pasted is too long for an address."), None
+    found = found_in(text)
+    if not found:
+        return (
+            _refused(
+                "This is a bare code, or not an address at all.",
+                "Without the state beside it nothing shows that it answers this attempt.",
+            ),
+            None,
+        )
+    read = [_read_address(one, expected) for one in found]
+    callbacks = list(dict.fromkeys(callback for _, callback in read if callback is not None))
+    if len(callbacks) > 1:
+        return _refused(
+            "The text holds several addresses with different answers.", "One of them belongs to an earlier attempt."
+        ), None
+    return (None, callbacks[0]) if callbacks else read[0]
+
+
+def _read_address(text: str, expected: str) -> tuple[ConsentError | None, Callback | None]:
+    """Return what one address, or a query alone, holds."""
     if len(text) > _LONGEST:
         return _refused("What was pasted is too long for an address."), None
-    if "://" not in text:
-        query = text.lstrip("?&#")
-        if "code=" not in query and "error=" not in query:
-            return (
-                _refused(
-                    "This is a bare code, or not an address at all.",
-                    "Without the state beside it nothing shows that it answers this attempt.",
-                ),
-                None,
-            )
-        return from_query(query)
+    where, mark, query = text.partition("?")
+    if "/" not in where and not (mark and where):
+        return from_query(query or text.lstrip("&#"))
+    text = _with_scheme(where, expected) + mark + query
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -110,6 +128,16 @@ def _parse(text: str | Secret, expected: str) -> tuple[ConsentError | None, Call
     return from_query(parts.query)
 
 
+def _with_scheme(where: str, expected: str) -> str:
+    """Return an address with a whole scheme; a browser may hide it, and copying may cut it."""
+    here = urlsplit(expected)
+    scheme, slashes, rest = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*:(?=/))?(/{0,3})(.*)", where).groups()  # type: ignore[union-attr]
+    if slashes == "/" and not scheme:
+        rest = f"{here.netloc}/{rest}"
+    named = re.search(rf"(?i)(?:^|[:=,;])({re.escape(here.netloc)}/?{re.escape(here.path.strip('/'))}/?)$", rest)
+    return f"{scheme or here.scheme + ':'}//{named[1] if named and not scheme else rest}"
+
+
 def from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
     pairs = parse_qsl(query, keep_blank_values=True)
     names = [name for name, _ in pairs]
@@ -129,7 +157,8 @@ def from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
 def _same_place(address: str, expected: str) -> bool:
     def place(url: str) -> tuple[str, int | None, str]:
         parts = urlsplit(url)
-        return (parts.hostname or "").lower(), parts.port, parts.path.rstrip("/")
+        usual = {"http": 80, "https": 443}.get(urlsplit(expected).scheme)
+        return (parts.hostname or "").lower(), parts.port or usual, parts.path.rstrip("/")
 
     if place(address) == place(expected):
         return True

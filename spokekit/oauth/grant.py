@@ -21,6 +21,9 @@ from spokekit.oauth.tokens import Tokens
 
 __all__ = ["Attempt", "Granted", "get_token", "get_token_async", "pick_site"]
 
+# How much of what was pasted before may belong to the line that comes now.
+_HELD = 20_000
+
 ChooseSite = Callable[[Sequence[Site]], "Site | str | None"]
 
 
@@ -117,6 +120,7 @@ def _await(
 ) -> Callback:
     ends = time.monotonic() + timeout
     asked = "Paste the whole address of the page after the consent: "
+    earlier = Secret("")
     while True:
         if cancel is not None and cancel.is_set():
             attempt.cancel()
@@ -132,14 +136,32 @@ def _await(
                 raise ConsentCancelled(
                     "The input ended before an address was pasted.", hint="Run it again in a terminal, or use a widget."
                 )
-            try:
-                receiver.deliver(pasted)
-            except CallbackRefused as error:
-                say(str(error))
+            earlier = Secret(f"{earlier.reveal()}\n{pasted.reveal()}"[-_HELD:])
+            refused = _deliver(receiver, pasted, earlier)
+            if refused is not None:
+                say(str(refused))
                 continue
         callback = receiver.wait(min(left, 0.2))
         if callback is not None:
             return callback
+
+
+def _deliver(receiver: Receiver, pasted: Secret, with_earlier: Secret) -> CallbackRefused | None:
+    """Deliver a pasted line, or it with the lines before: a terminal gives an address with a break in it line by line.
+
+    Returns why the line was refused.
+    """
+    try:
+        receiver.deliver(pasted)
+    except CallbackRefused as error:
+        refused = error.with_traceback(None)
+    else:
+        return None
+    try:
+        receiver.deliver(with_earlier)
+    except CallbackRefused:
+        return refused
+    return None
 
 
 def _sealed(text: str | None) -> Secret | None:
