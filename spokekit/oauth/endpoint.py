@@ -6,8 +6,11 @@ has a local variable that holds a secret while an error leaves it: a traceback m
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -208,7 +211,27 @@ class Endpoint:
 
 
 def _fetch(http: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:
-    """Send a request and read the answer, no longer and no further than is sensible; raises httpx2's errors."""
+    """Send a request and read the answer, no longer and no further than is sensible; raises httpx2's errors.
+
+    The deadline is for all of it, headers included. The library only knows one between two bytes, so the exchange has
+    a thread of its own, which is left behind with its connection where a server sends and never ends.
+    """
+    outcome: Future[_Reply] = Future()
+
+    def exchange() -> None:
+        try:
+            outcome.set_result(_exchange(http, method, address, **more))
+        except BaseException as error:  # noqa: BLE001 - carried over to who waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=exchange, name="spokekit-sign-in", daemon=True).start()
+    try:
+        return outcome.result(DEADLINE)
+    except FutureTimeout:
+        raise httpx2.ReadTimeout("The answer takes too long.") from None
+
+
+def _exchange(http: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:
     ends = time.monotonic() + DEADLINE
     body = bytearray()
     with http.stream(method, address, **more) as response:
