@@ -93,8 +93,7 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
         )
     if not refusal.is_json:
         return UnexpectedAnswer(
-            f"The token endpoint answered with something that is not JSON (status {refusal.status})"
-            f"{f': a web page, “{refusal.description}”' if refusal.description else ''}.",
+            f"The token endpoint answered with something that is not JSON (status {refusal.status}).",
             likely="A proxy or a sign-in page of your network stands between this computer and Atlassian.",
             hint="Check the network, a VPN and HTTPS_PROXY, then try again; the saved token is kept.",
             status=refusal.status,

@@ -256,8 +256,8 @@ def _read_token(reply: _Reply) -> TokenAnswer | Refusal:
     wait = retry_after(reply.headers, datetime.now(UTC))
     data = reply.json()
     if not isinstance(data, dict):
-        title = page_words(reply.body) if is_web_page(reply.body) else ""
-        return Refusal(reply.status, "", title, is_json=False, retry_after=wait)
+        # What such a page says is not quoted: it may hold what was sent, and that was the secret.
+        return Refusal(reply.status, is_json=False, retry_after=wait)
     if reply.status == 200:
         token = TokenAnswer.of(data)
         if token is not None:
