@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 
 from spokekit import _portal
+from spokekit._words import comparable
 from spokekit.audit._members import GroupReader
 from spokekit.audit.assemble import assemble
 from spokekit.audit.beside import read_accounts, read_spaces
@@ -235,7 +236,7 @@ class Walk:
                     field="groups",
                 )
             return ids
-        found = [i for i, name in groups.items() if fnmatch.fnmatchcase(name.lower(), self.groups.lower())]
+        found = [i for i, name in groups.items() if fnmatch.fnmatchcase(comparable(name), comparable(self.groups))]
         if not found:
             raise InputError(f"No group of this site is named like {self.groups!r}.", field="groups")
         return found

@@ -32,12 +32,14 @@ _SCOPE_WORDS = "scope does not match"
 _OF_NETWORK = re.compile(r"\bip\b.{0,40}(allow|block|restrict|permit|white)|(allow|white).?list", re.IGNORECASE)
 _SITE = r"(site|tenant|instance|cloud ?id|product|subscription|organi[sz]ation|workspace|confluence)"
 _STATE = (
-    r"(suspend|deactivat|disabled|closed|deleted|archived|expired|unavailable|not available|unpaid|cancell?ed|past due)"
+    r"(suspend|deactivat|disabled|closed|deleted|archived|expired|unavailable|not available|unpaid|cancell?ed|past due"
+    r"|locked|migrat|read.?only|maintenance)"
 )
 _OF_SITE = re.compile(
     rf"{_SITE}\b.{{0,60}}\b{_STATE}|{_STATE}\w*\b.{{0,30}}\b{_SITE}\b|payment required", re.IGNORECASE
 )
 _OF_PERSON = re.compile(r"\b(user|account|person|group|page|space)\b", re.IGNORECASE)
+_ACCOUNT_OFF = re.compile(r"\b(user|account)\b.{0,40}\b(deactivat|inactive|suspend|disabled|closed)", re.IGNORECASE)
 _LISTS = frozenset(
     {
         "/wiki/rest/api/group",
@@ -154,6 +156,13 @@ def error_for(
             **more,
         )
     if status == 403:
+        if _ACCOUNT_OFF.search(said):
+            return NotPermitted(
+                f"The account that consented may not be used any more ({endpoint}).{quoted}",
+                likely="It was deactivated or suspended.",
+                hint="Press Get OAuth Token and sign in as somebody else, or have an admin restore the account.",
+                **more,
+            )
         writes = endpoint.startswith(("POST /wiki/rest/api/group", "DELETE /wiki/rest/api/group"))
         return NotPermitted(
             f"The signed-in person may not do this ({endpoint}).{quoted}",

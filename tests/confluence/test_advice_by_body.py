@@ -58,7 +58,9 @@ CASES: list[tuple[int, Any, str, type[SpokekitError], str, str]] = [
     (503, {"message": "Site is deactivated"}, LIST, SiteRefuses, "was suspended, deactivated", "Atlassian's side"),
     (404, {"errorMessage": "Subscription expired for this product"}, LIST, SiteRefuses, "not in use", "id is wrong"),
     (401, {"message": "This site is currently unavailable"}, LIST, SiteRefuses, "not in use", "consent was withdrawn"),
-    (403, {"message": "User is deactivated"}, LIST, NotPermitted, "User is deactivated", "suspended"),
+    (403, {"message": "User is deactivated"}, LIST, NotPermitted, "sign in as somebody else", "The site is"),
+    (423, {"message": "Site locked for migration"}, LIST, SiteRefuses, "not in use", "value in it"),
+    (503, {"message": "The site is in maintenance mode"}, LIST, SiteRefuses, "not in use", "id is wrong"),
     (403, {"message": "The app is not installed on this instance"}, LIST, AppNotInstalled, "choose the site", "VPN"),
     (401, {"message": "Unauthorized"}, LIST, TokenRejected, "consent again", "IP allow list"),
     (
