@@ -31,7 +31,8 @@ class RowStatus:
     """The status of one row of the list of connections.
 
     ``state`` is ``not_configured``, ``no_token``, ``valid``, ``expired``, ``consent_needed`` or ``inactive``;
-    ``words`` is the sentence for people; ``needs_consent`` tells whether **Get OAuth Token** is to be offered.
+    ``words`` is the sentence for people; ``needs_consent`` tells whether **Get OAuth Token** is to be offered, and
+    ``needs_site`` that a token is there and one of its sites is to be chosen.
     """
 
     alias: Alias
@@ -39,6 +40,7 @@ class RowStatus:
     state: str
     words: str
     expires_at: datetime | None = None
+    needs_site: bool = False
 
     @property
     def needs_consent(self) -> bool:
@@ -110,6 +112,16 @@ class Workspace:
         """Return a connection by name, id or alias; without a name, the default alias's (`Connections.get`)."""
         return self.connections.get(name)
 
+    def sited(self, name: str | None = None) -> Connection:
+        """Return a connection that has a site; raises `NotConfigured` with what is missing where it has none."""
+        from spokekit.oauth.status import without_site
+
+        connection = self.connection(name)
+        if not connection.cloud_id and self.tokens.status(connection).needs_site:
+            raise without_site(connection)
+        _ = connection.api_base
+        return connection
+
     def registry(self, name: str | None = None) -> Registry:
         """Return the registered groups of a connection."""
         from spokekit.groups.registry import Registry
@@ -156,7 +168,9 @@ class Workspace:
                 found.append(RowStatus(row.alias, row.connection, row.state, row.words))
                 continue
             status = self.tokens.status(row.connection)
-            found.append(RowStatus(row.alias, row.connection, status.state, status.words, status.expires_at))
+            found.append(
+                RowStatus(row.alias, row.connection, status.state, status.words, status.expires_at, status.needs_site)
+            )
         return tuple(found)
 
     def check(self, name: str | None = None, **options: Any) -> pd.DataFrame:

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
-from spokekit.check.answers import Check, Found, next_of
+from spokekit.check.answers import Check, Found
 from spokekit.check.probes import NoRealGroup
-from spokekit.errors import Cancelled, NotConfigured, SpokekitError
+from spokekit.errors import Cancelled, SpokekitError
+from spokekit.oauth.status import NO_SITE, to_choose_a_site
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,10 +132,7 @@ def _before(connection: Connection, status: TokenStatus) -> list[Found]:
         fix = fix or "Press Save and Get OAuth Token, or run: spokekit token get."
         return [Found("connection", "Token", "failed", status.words, fix)]
     if not connection.cloud_id:
-        try:
-            _ = connection.api_base
-        except NotConfigured as error:
-            return [Found("connection", "Site", "failed", error.message, next_of(error))]
+        return [Found("connection", "Site", "failed", NO_SITE, to_choose_a_site(connection))]
     return []
 
 

@@ -279,12 +279,10 @@ def _tell() -> Iterator[Any]:
 def _snapshots(connection: str | None) -> Snapshots:
     from spokekit.audit.frames import Site
     from spokekit.audit.snapshots import Snapshots
-    from spokekit.errors import NotConfigured
     from spokekit.workspace import workspace
 
-    found = workspace().connection(connection)
-    if not found.cloud_id:
-        raise NotConfigured("The connection has no site yet.", hint="Get a token first: spokekit token get.")
+    found = workspace().sited(connection)
+    assert found.cloud_id is not None  # noqa: S101 - that is what was asked for
     return Snapshots(Site(found.cloud_id, found.site_name or "", found.site_url or ""))
 
 

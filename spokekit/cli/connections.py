@@ -49,6 +49,10 @@ ScopesOption = Annotated[str | None, typer.Option("--scopes", help="Scopes, with
 UnpublishedOption = Annotated[
     bool, typer.Option("--without-unpublished", help="Leave out ace:confluence, which Atlassian does not publish.")
 ]
+SiteOption = Annotated[
+    str | None,
+    typer.Option("--site", help="Address, name or cloud id of one of the sites that the saved token reaches."),
+]
 PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send a PKCE challenge; off for Atlassian.")]
 
 
@@ -124,6 +128,7 @@ def edit(
     redirect_uri: RedirectOption = None,
     scopes: ScopesOption = None,
     pkce: PkceOption = None,
+    site: SiteOption = None,
     without_unpublished: UnpublishedOption = False,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
@@ -152,6 +157,8 @@ def edit(
         # A connection that moves between a practice site and Atlassian needs the other authorisation server as well.
         there = ConnectionDraft(url=url, auth_url="", client_id="unused").values()
         changes |= {"auth_url": there["auth_url"]} if _moves(saved, there["url"]) else {}
+    if site is not None:
+        _choose_site(work, saved, site, changes)
     secret = _secret(client_secret_file)
     had_secret = work.tokens.has_client_secret(saved)
     changed = work.connections.edit(saved.connection_id, **changes)
@@ -264,6 +271,19 @@ def _scopes(scopes: Any, without: bool) -> Any:
     from spokekit.connections.scopes import parse_scopes, without_unpublished
 
     return without_unpublished(parse_scopes(scopes)) if without else scopes
+
+
+def _choose_site(work: Workspace, saved: Connection, site: str, changes: dict[str, Any]) -> None:
+    from spokekit.errors import InputError
+    from spokekit.oauth.grant import choose_site
+
+    if other := {"url", "auth_url", "client_id"} & changes.keys():
+        raise InputError(
+            f"--site cannot be given together with --{min(other).replace('_', '-')}, which needs a new token.",
+            field="site",
+            hint=f"Change that first, then run: spokekit token get --connection {quote(saved.name)} --site SITE",
+        )
+    choose_site(work, saved, site)
 
 
 def _moves(saved: Connection, url: str) -> bool:

@@ -202,6 +202,8 @@ def _connections() -> Iterator[Finding]:
             hint = "Configure it in notebook 02, or run: spokekit connections add"
         elif row.needs_consent:
             hint = f'Run: spokekit token get --connection "{name}"'
+        elif row.needs_site:
+            state = "trouble"
         yield Finding(f"connection: {name}", state, row.words, hint)
 
 

@@ -7,14 +7,17 @@ import select
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, out, say
 
 if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection
     from spokekit.oauth.endpoint import Site
+    from spokekit.oauth.status import TokenStatus
+    from spokekit.workspace import Workspace
 
 app = typer.Typer(
     add_completion=False, help="Get a token for a connection, or look at the one there is.", no_args_is_help=True
@@ -23,7 +26,17 @@ app = typer.Typer(
 _PASTED_WITHIN = 0.05
 _MOST_PASTED = 200_000
 
-STATUS_COLUMNS = ("connection", "state", "expires_at", "consent_by", "scopes", "words")
+STATUS_COLUMNS = (
+    "connection",
+    "state",
+    "expires_at",
+    "consent_by",
+    "scopes",
+    "site",
+    "account",
+    "account_before",
+    "words",
+)
 
 
 @app.command()
@@ -39,12 +52,13 @@ def get(
     ] = False,
     site: Annotated[
         str | None,
-        typer.Option("--site", help="Name, address or cloud id of the site, when the consent reaches several."),
+        typer.Option("--site", help="Address, name or cloud id of the site. A saved token that reaches it is used."),
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to wait for the consent.")] = 600,
 ) -> None:
     """Consent in the browser, and keep the token.
 
+    With --site, a token that is saved already is used: the site is chosen without another consent.
     Without --paste a listener waits on the port of the connection's redirect URI; where it cannot, the address of the
     page after the consent is asked for.
     """
@@ -53,6 +67,9 @@ def get(
 
     here = workspace()
     chosen = here.connection(connection)
+    if site is not None and (found := choose_saved(here, chosen, site)) is not None:
+        say(found.words)
+        return
     # The default would ask the desktop for a browser; on a line of its own the address can also be piped.
     opener = None if no_browser else _open_browser
     status = get_token(
@@ -61,12 +78,29 @@ def get(
         receiver="paste" if paste else None,
         open_browser=opener,
         show_address=out if no_browser or paste else _show,
-        choose_site=_chooser(site),
+        choose_site=_choose,
+        site=site,
         timeout=timeout,
         paste=_asker(timeout),
         tell=say,
     )
     say(status.words)
+
+
+def choose_saved(here: Workspace, connection: Connection, site: str) -> TokenStatus | None:
+    """Choose the site with the token that is saved; None where there is none that can be used."""
+    from spokekit.errors import ConsentNeeded
+    from spokekit.oauth.grant import choose_site
+    from spokekit.oauth.sites import check_wanted
+
+    check_wanted(site)
+    if here.tokens.status(connection).state not in ("valid", "expired"):
+        return None
+    try:
+        return choose_site(here, connection, site)
+    except ConsentNeeded as error:
+        say(str(error))
+        return None
 
 
 def _show(address: str) -> None:
@@ -123,20 +157,15 @@ def _waitable() -> int | None:
     return number
 
 
-def _chooser(wanted: str | None) -> Any:
-    def choose(sites: Sequence[Site]) -> str | None:
-        if wanted is not None:
-            return wanted
-        if not sys.stdin.isatty():
-            return None
-        for number, found in enumerate(sites, 1):
-            say(f"{number}  {found.name}  {found.url}")
-        sys.stderr.write("Which site? Number: ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline().strip()
-        return sites[int(answer) - 1].cloud_id if answer.isdigit() and 0 < int(answer) <= len(sites) else None
-
-    return choose
+def _choose(sites: Sequence[Site]) -> str | None:
+    if not sys.stdin.isatty():
+        return None
+    for number, found in enumerate(sites, 1):
+        say(f"{number}  {found.name}  {found.url}")
+    sys.stderr.write("Which site? Number or address: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline().strip()
+    return sites[int(answer) - 1].cloud_id if answer.isdigit() and 0 < int(answer) <= len(sites) else answer or None
 
 
 @app.command()
@@ -160,6 +189,9 @@ def status(
                 "expires_at": found.expires_at,
                 "consent_by": found.consent_by,
                 "scopes": list(found.scopes),
+                "site": found.site,
+                "account": found.account,
+                "account_before": found.account_before,
                 "words": found.words,
             }
         )

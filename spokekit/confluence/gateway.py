@@ -180,7 +180,7 @@ class Gateway:
             raise GuardRefused(f"POST {path} is not among the reads that spokekit sends.")
         method = "GET" if body is None else "POST"
         endpoint = f"{method} {path}"
-        url = (self.wire.origin if at_root else self.connection.api_base) + path
+        url = (self.wire.origin if at_root else self._site()) + path
 
         def understand(raw: Raw) -> tuple[T, int]:
             if raw.status == 204 and empty is not None:
@@ -226,7 +226,7 @@ class Gateway:
         try:
             return await self._send(
                 method,
-                self.connection.api_base + path,
+                self._site() + path,
                 f"{method} {path}",
                 bind(changed, endpoint=f"{method} {path}"),
                 operation=operation,
@@ -383,6 +383,13 @@ class Gateway:
             self._token = await (self._tokens() if rejected is None else self._tokens(rejected=rejected))
             self._token_since = time.monotonic()
             return self._token
+
+    def _site(self) -> str:
+        """Return the address of the site; raises `NotConfigured` with what is known of why there is none."""
+        ask = getattr(self._tokens, "without_site", None)
+        if not self.connection.cloud_id and ask is not None and (error := ask()) is not None:
+            raise error
+        return self.connection.api_base
 
     def _granted(self) -> Sequence[str]:
         """Return the scopes that the consent covers; where it does not say, those that the connection asks for."""

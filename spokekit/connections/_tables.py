@@ -88,6 +88,15 @@ credentials = sa.Table(
     sa.CheckConstraint("state IN ('none', 'valid', 'consent_needed')", name="known_state"),
 )
 
+# Who spoke through a connection before the present account, until the same account consents again.
+account_changes = sa.Table(
+    "account_changes",
+    metadata,
+    sa.Column("connection_id", sa.ForeignKey("connections.connection_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("account_name", sa.Text, nullable=True),
+)
+
 _RULES = (
     (aliases_table, "alias_fixed", "UPDATE OF alias_id, parent_id", "The id and the parent of an alias never change."),
     (connections_table, "alias_fixed", "UPDATE OF alias_id", "A connection stays with its alias."),

@@ -15,7 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from spokekit._surroundings import is_loopback
-from spokekit.connections._tables import PARENT_ALIAS_ID, aliases_table, connections_table, credentials, key
+from spokekit.connections._tables import (
+    PARENT_ALIAS_ID,
+    account_changes,
+    aliases_table,
+    connections_table,
+    credentials,
+    key,
+)
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
 from spokekit.connections.fields import check_client_secret, host_of, origin, refuse
 from spokekit.connections.records import (
@@ -40,6 +47,7 @@ __all__ = [
     "ConnectionDraft",
     "ConnectionRow",
     "Connections",
+    "account_changes",
     "check_client_secret",
     "connections_table",
     "credentials",
@@ -54,7 +62,7 @@ class Connections:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.aliases = Aliases(store)
-        store.ensure(aliases_table, connections_table, credentials)
+        store.ensure(aliases_table, connections_table, credentials, account_changes)
 
     def __repr__(self) -> str:
         return f"Connections({self.store.describe()})"
@@ -234,7 +242,8 @@ class Connections:
         saved = self.get(connection_id)
         with self.store.write() as connection:
             own = connections_table.c.connection_id == saved.connection_id
-            connection.execute(credentials.delete().where(credentials.c.connection_id == saved.connection_id))
+            for table in (credentials, account_changes):
+                connection.execute(table.delete().where(table.c.connection_id == saved.connection_id))
             connection.execute(connections_table.delete().where(own))
             others = sa.select(connections_table.c.connection_id).where(connections_table.c.alias_id == saved.alias_id)
             if not keep_alias and saved.alias_id != PARENT_ALIAS_ID and connection.execute(others).first() is None:
@@ -254,9 +263,27 @@ class Connections:
         return self._note(connection_id, cloud_id=cloud_id, site_name=storable(name), site_url=storable(url))
 
     def set_account(self, connection_id: str, account_id: str | None, account_name: str | None) -> Connection:
-        """Note who signed in; None for both when it is not known any more."""
+        """Note who signed in; None for both when it is not known any more.
+
+        Who it was before stays known until the same account signs in again: the change may be told.
+        """
         known = {"account_id": account_id, "account_name": account_name}
-        return self._note(connection_id, **{field: text and storable(text) for field, text in known.items()})
+        values = {field: text and storable(text) for field, text in known.items()}
+        saved = self.get(connection_id)
+        with self.store.write() as connection:
+            before = _load(connection, saved.connection_id)
+            if before.account_id is not None:
+                own = account_changes.c.connection_id == saved.connection_id
+                connection.execute(account_changes.delete().where(own))
+                if before.account_id != values["account_id"]:
+                    connection.execute(
+                        account_changes.insert().values(
+                            connection_id=saved.connection_id,
+                            account_id=before.account_id,
+                            account_name=before.account_name,
+                        )
+                    )
+            return self._apply(connection, saved.connection_id, values)
 
     # ------------------------------------------------------------------------------------------- inside
 

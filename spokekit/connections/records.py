@@ -67,7 +67,7 @@ class Connection:
         if not self.cloud_id:
             raise NotConfigured(
                 f"The connection “{self.name}” has no site yet.",
-                likely="Nobody has consented with it.",
+                likely="Nobody has consented with it, or none of the sites that the consent reaches was chosen.",
                 hint="Press Save and Get OAuth Token, or run: spokekit token get.",
                 next_step="consent",
             )

@@ -175,14 +175,23 @@ class Attempt:
         self._tokens.save_grant(self.connection, answer)
         scopes = self.connection.scopes if answer.scopes is None else answer.scopes
         sites = self._endpoint.sites(answer.access_token)
-        account = self._endpoint.account(answer.access_token) if "read:me" in scopes else None
-        return Granted(sites, account, scopes)
+        return Granted(sites, who_consented(self._endpoint, answer.access_token, scopes, sites), scopes)
 
     def cancel(self) -> None:
         """End the attempt; a callback that comes later is refused."""
         with self._lock:
             self._cancelled = True
         self._receiver.close()
+
+
+def who_consented(
+    endpoint: Endpoint, token: Secret, scopes: tuple[str, ...], sites: tuple[Site, ...]
+) -> Account | None:
+    """Return who a token speaks for: from the identity API, else from Confluence, else None."""
+    account = endpoint.account(token) if "read:me" in scopes else None
+    if account is None and sites:
+        account = endpoint.person(token, sites[0].cloud_id)
+    return account
 
 
 def cancelled() -> ConsentCancelled:

@@ -171,6 +171,16 @@ class Endpoint:
             return None
         return Account(data["account_id"], clean(data.get("name") or data.get("nickname") or "", 120))
 
+    def person(self, token: Secret, cloud_id: str) -> Account | None:
+        """Return who consented as Confluence says it, for an app that may not ask ``/me``; None when it does not."""
+        try:
+            data = self._get(f"/ex/confluence/{cloud_id}/wiki/rest/api/user/current", token)
+        except SpokekitError:
+            return None
+        if not isinstance(data, dict) or not isinstance(data.get("accountId"), str):
+            return None
+        return Account(data["accountId"], clean(data.get("displayName") or data.get("publicName") or "", 120))
+
     def _get(self, path: str, token: Secret) -> Any:
         failure: SpokekitError
         try:

@@ -11,15 +11,16 @@ from typing import Protocol
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, Connections
-from spokekit.errors import CallbackRefused, ConsentCancelled, NoSite, SiteChoiceNeeded
-from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, timed_out
+from spokekit.errors import CallbackRefused, ConsentCancelled, NoSite, SiteChoiceNeeded, TokenRejected
+from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, timed_out, who_consented
 from spokekit.oauth.callbacks import Callback, Receiver
-from spokekit.oauth.endpoint import Site
+from spokekit.oauth.endpoint import Account, Site
 from spokekit.oauth.receivers import ReceiverName, choose_receiver, make_receiver
-from spokekit.oauth.status import TokenStatus
+from spokekit.oauth.sites import check_wanted, find_site, listed
+from spokekit.oauth.status import TokenStatus, to_choose_a_site
 from spokekit.oauth.tokens import Tokens
 
-__all__ = ["Attempt", "Granted", "get_token", "get_token_async", "pick_site"]
+__all__ = ["Attempt", "Granted", "choose_site", "get_token", "get_token_async", "pick_site", "reachable_sites"]
 
 # How much of what was pasted before may belong to the line that comes now.
 _HELD = 20_000
@@ -43,6 +44,44 @@ class Cancel(Protocol):
     def is_set(self) -> bool: ...
 
 
+def choose_site(
+    workspace: Place, connection: Connection, site: str | None, *, choose: ChooseSite | None = None
+) -> TokenStatus:
+    """Choose the site of a connection whose token is there already: no new consent is needed.
+
+    Parameters
+    ----------
+    site:
+        Address, host, name or cloud id (`spokekit.oauth.sites.find_site`); without it, `choose` is asked.
+
+    Raises
+    ------
+    ConsentNeeded
+        There is no token that can be used.
+    InputError, SiteChoiceNeeded, NoSite
+        `site` can be none, fits none or several of the token's sites; or the token reaches none.
+    """
+    found = reachable_sites(workspace, connection)
+    chosen = pick_site(connection, found, choose, site=site)
+    workspace.connections.set_site(connection.connection_id, chosen.cloud_id, chosen.name, chosen.url)
+    return workspace.tokens.status(connection)
+
+
+def reachable_sites(workspace: Place, connection: Connection) -> tuple[Site, ...]:
+    """Return the sites that the saved token reaches; who consented is noted, where that was not known."""
+    tokens, endpoint = workspace.tokens, workspace.tokens.endpoint(connection)
+    token = tokens.access_token(connection)
+    try:
+        sites = endpoint.sites(token)
+    except TokenRejected:
+        token = tokens.access_token(connection, rejected=token)
+        sites = endpoint.sites(token)
+    status = tokens.status(connection)
+    if not status.account:
+        _note_account(workspace, connection, who_consented(endpoint, token, status.scopes, sites))
+    return sites
+
+
 def get_token(
     workspace: Place,
     connection: Connection,
@@ -51,6 +90,7 @@ def get_token(
     open_browser: Callable[[str], object] | None = None,
     show_address: Callable[[str], object] | None = None,
     choose_site: ChooseSite | None = None,
+    site: str | None = None,
     timeout: float = LIFETIME,
     paste: Callable[[str], str | None] | None = None,
     cancel: Cancel | None = None,
@@ -67,6 +107,9 @@ def get_token(
         Called with the address to open.
     choose_site:
         Called with the sites when the grant reaches several; returns one of them or its cloud id.
+    site:
+        The site that the token is for: address, host, name or cloud id. Without it, the connection's site, the only
+        one, or what `choose_site` says.
     timeout:
         How long to wait for the person, in seconds; at most ten minutes.
     paste:
@@ -85,6 +128,9 @@ def get_token(
         Client id or secret are missing, a sealed secret does not open, Atlassian gives no usable answer.
     """
     say = tell or (lambda words: None)
+    if site is not None:
+        # Before the consent, as far as that goes: the sites are known only after it.
+        check_wanted(site)
     reason = ""
     if receiver is None:
         receiver, reason = choose_receiver(connection.redirect_uri)
@@ -107,7 +153,7 @@ def get_token(
         granted = _to_the_end(partial(attempt.complete, callback))
     finally:
         receiver.close()
-    return _settle(workspace, connection, granted, choose_site, say)
+    return _settle(workspace, connection, granted, partial(pick_site, choose=choose_site, site=site), say)
 
 
 def _await(
@@ -186,22 +232,37 @@ def _settle(
     workspace: Place,
     connection: Connection,
     granted: Granted,
-    choose_site: ChooseSite | None,
+    pick: Callable[[Connection, Sequence[Site]], Site],
     say: Callable[[str], object],
 ) -> TokenStatus:
-    site = pick_site(connection, granted.sites, choose_site)
+    # First of all, since it holds whichever site is chosen: what the connection may do is what this person may.
+    _note_account(workspace, connection, granted.account)
+    status = workspace.tokens.status(connection)
+    if status.account_before:
+        now = f"{status.account} consented" if status.account else "Who consented is not known"
+        say(f"{now} (before: {status.account_before}). The connection may do what this account may.")
+    elif not status.account:
+        say("Who consented is not known: add the scope read:me to the app and the connection.")
+    site = pick(connection, granted.sites)
     workspace.connections.set_site(connection.connection_id, site.cloud_id, site.name, site.url)
-    if granted.account is not None:
-        workspace.connections.set_account(connection.connection_id, granted.account.account_id, granted.account.name)
-    say(f"Connected to {site.name}.")
+    say(f"Connected to {site.name}{f' as {status.account}' if status.account else ''}.")
     return workspace.tokens.status(connection)
 
 
-def pick_site(connection: Connection, sites: Sequence[Site], choose: ChooseSite | None = None) -> Site:
-    """Return the site of the connection: the only one, or the one chosen; never a guess.
+def _note_account(workspace: Place, connection: Connection, account: Account | None) -> None:
+    known = (None, None) if account is None else (account.account_id, account.name)
+    workspace.connections.set_account(connection.connection_id, *known)
+
+
+def pick_site(
+    connection: Connection, sites: Sequence[Site], choose: ChooseSite | None = None, *, site: str | None = None
+) -> Site:
+    """Return the site of the connection: `site`, the one that it is for, the only one, or the one chosen; no guess.
 
     Raises
     ------
+    InputError
+        `site` can be no site.
     NoSite
         The grant reaches no site with Confluence.
     SiteChoiceNeeded
@@ -213,24 +274,24 @@ def pick_site(connection: Connection, sites: Sequence[Site], choose: ChooseSite 
             likely="The account has no Confluence, or a site without Confluence was chosen on the consent page.",
             hint="Sign in with an account that uses Confluence, or ask a site admin for access, then try again.",
         )
+    if site is not None:
+        return find_site(site, sites, connection)
     known = next((site for site in sites if site.cloud_id == connection.cloud_id), None)
     if known is not None:
         return known
     if len(sites) == 1 and not connection.cloud_id:
         return sites[0]
     chosen = choose(tuple(sites)) if choose is not None else None
-    wanted = chosen.cloud_id if isinstance(chosen, Site) else chosen
-    for site in sites:
-        if wanted is not None and wanted in (site.cloud_id, site.url, site.url.rstrip("/"), site.name):
-            return site
-    names = ", ".join(f"{site.name} ({site.url})" for site in sites)
+    if chosen is not None:
+        return find_site(chosen.cloud_id if isinstance(chosen, Site) else chosen, sites, connection)
+    names = listed(sites)
     if connection.cloud_id:
         what = f"The connection was for {connection.site_name or connection.cloud_id}; this consent reaches: {names}."
     else:
         what = f"The consent reaches several sites: {names}."
     raise SiteChoiceNeeded(
         what,
-        hint="Choose one of them. The token is saved; no new consent is needed for that.",
+        hint=f"The token is saved. {to_choose_a_site(connection)}",
         sites=tuple((site.cloud_id, site.name, site.url) for site in sites),
     )
 

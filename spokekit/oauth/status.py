@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Literal
 
 import sqlalchemy as sa
 
-from spokekit.connections.connection import Connection, credentials
+from spokekit.connections.connection import Connection, account_changes, connections_table, credentials
 from spokekit.connections.scopes import APP_ONLY, without_unpublished
-from spokekit.errors import VaultError
+from spokekit.errors import NotConfigured, VaultError
 from spokekit.oauth.grants import open_grant
 from spokekit.oauth.vault import Vault
 
@@ -53,6 +54,40 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Where a token leads and for whom it speaks, as noted at the consent; ``before`` is who it spoke for earlier."""
+
+    site: str = ""
+    account: str = ""
+    before: str = ""
+
+    @classmethod
+    def read(cls, db: sa.Connection, connection: Connection) -> Reach:
+        """Return what stands in the store now, which may be newer than `connection`."""
+        own, earlier = connections_table.c, account_changes.c
+        row = db.execute(
+            sa.select(
+                own.cloud_id, own.site_name, own.account_id, own.account_name, earlier.account_id, earlier.account_name
+            )
+            .join_from(connections_table, account_changes, earlier.connection_id == own.connection_id, isouter=True)
+            .where(own.connection_id == connection.connection_id)
+        ).first()
+        if row is None:
+            return cls()
+        cloud_id, site, account_id, account, before_id, before = row
+        return cls(site or cloud_id or "", account or account_id or "", before or before_id or "")
+
+    @property
+    def words(self) -> str:
+        """To which site the connection leads, as whom, and as whom before; without a site, that it is to be chosen."""
+        who = f" as {self.account}" if self.account else ""
+        before = f" (before: {self.before})" if self.before else ""
+        if self.site:
+            return f"Connected to {self.site}{who}{before}."
+        return f"Consent given{who}{before}." if who or before else ""
+
+
+@dataclass(frozen=True)
 class TokenStatus:
     """How the token of a connection stands.
 
@@ -71,6 +106,10 @@ class TokenStatus:
         What was granted.
     reason:
         Why the last renewal failed, or why consent is needed; empty when all is well.
+    site, account, account_before:
+        The site's name, who consented, and who did before if that was another one; each empty when not known.
+    needs_site:
+        A token is there, but none of the sites that it reaches was chosen.
     """
 
     state: State
@@ -79,6 +118,30 @@ class TokenStatus:
     consent_by: datetime | None = None
     scopes: tuple[str, ...] = ()
     reason: str = ""
+    site: str = ""
+    account: str = ""
+    account_before: str = ""
+    needs_site: bool = False
+
+
+NO_SITE = "The token is there, but no site is chosen yet."
+
+
+def to_choose_a_site(connection: Connection) -> str:
+    """Return how a site is chosen for a connection that has a token."""
+    return (
+        "Choose it under Get OAuth Token, or run: "
+        f"spokekit token get --connection {quote(connection.name)} --site SITE (no new consent is needed)."
+    )
+
+
+def without_site(connection: Connection) -> NotConfigured:
+    """Return the error for a connection that has a token and no site."""
+    return NotConfigured(
+        NO_SITE,
+        hint=to_choose_a_site(connection),
+        next_step="choose_site",
+    )
 
 
 def clock(moment: datetime) -> str:
@@ -91,8 +154,20 @@ def day(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d")
 
 
-def describe(connection: Connection, record: Record, vault: Vault, now: datetime) -> TokenStatus:
-    """Return how the token stands at `now`."""
+def describe(connection: Connection, record: Record, vault: Vault, now: datetime, reach: Reach) -> TokenStatus:
+    """Return how the token stands at `now`, and where it leads."""
+    status = _describe(connection, record, vault, now, reach)
+    usable = status.state in ("valid", "expired")
+    return replace(
+        status,
+        site=reach.site,
+        account=reach.account,
+        account_before=reach.before if usable else "",
+        needs_site=usable and not reach.site,
+    )
+
+
+def _describe(connection: Connection, record: Record, vault: Vault, now: datetime, reach: Reach) -> TokenStatus:
     scopes = tuple(record.scopes.split())
     if not connection.client_id or (record.client_secret is None and record.sealed_grant is None):
         missing = "client secret" if connection.client_id else "OAuth client id"
@@ -120,6 +195,9 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
         if state == "valid" and expires_at is not None
         else "The token has expired and is renewed by itself at the next use."
     ]
+    parts += [reach.words] if reach.words else []
+    if not reach.site:
+        parts.append(f"{NO_SITE} {to_choose_a_site(connection)}")
     if record.refreshed_at is not None and record.refreshed_at - now > _CLOCK_TURNED_BACK:
         parts.append(
             f"This computer's clock stands before {clock(record.refreshed_at)}, when the token was given. Set it right."

@@ -23,7 +23,7 @@ import anyio.to_thread
 import sqlalchemy as sa
 
 from spokekit._secret import Secret
-from spokekit.connections.connection import Connection, credentials
+from spokekit.connections.connection import Connection, account_changes, credentials
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
@@ -37,7 +37,7 @@ from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.endpoint import Endpoint, answer_is_lost
 from spokekit.oauth.flights import awaited, flights, wait_for
 from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_grant, seal_secret
-from spokekit.oauth.status import LEEWAY, Record, TokenStatus, clock, describe
+from spokekit.oauth.status import LEEWAY, Reach, Record, TokenStatus, clock, describe, without_site
 from spokekit.oauth.vault import Vault
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class _Source:
             return self._tokens.status(self._connection).scopes or ()
         except SpokekitError:
             return ()
+
+    def without_site(self) -> SpokekitError | None:
+        """Return why there is no site although a token is there; None when that is not so."""
+        return without_site(self._connection) if self._tokens.status(self._connection).needs_site else None
 
 
 class Tokens:
@@ -182,7 +186,10 @@ class Tokens:
 
     def status(self, connection: Connection) -> TokenStatus:
         """Say how the token stands, in words and as a state; asks nobody and raises nothing."""
-        return describe(connection, self._record(connection), self.vault, self._now())
+        self._ready()
+        with self.store.read() as db:
+            record, reach = Record.read(db, connection), Reach.read(db, connection)
+        return describe(connection, record, self.vault, self._now(), reach)
 
     # -------------------------------------------------------------- the access token
 
@@ -325,7 +332,7 @@ class Tokens:
             return Record.read(db, connection)
 
     def _ready(self) -> None:
-        self.store.ensure(credentials)
+        self.store.ensure(credentials, account_changes)
 
     def _locked(self, db: sa.Connection, connection: Connection) -> Record:
         return Record.read(db, connection, lock=True)

@@ -112,6 +112,8 @@ class ConnectionsPanel(Component):
         actions: list[tuple[str, Callable[[], object]]] = [("Edit", partial(self.open_form, saved.connection_id))]
         if line.needs_consent:
             actions.append(("Get OAuth Token", partial(self.open_token, saved)))
+        if line.needs_site:
+            actions.append(("Choose the site", partial(self.open_token, saved)))
         if line.state in ("valid", "expired"):
             actions.append(("Check the connection", partial(self.open_check, saved)))
         actions.append(("Remove", partial(self._ask_remove, saved, sure)))

@@ -104,6 +104,8 @@ class TokenButton(Component):
         self.paste_fold = Fold("Did the page not come back? Paste its address", paste_help, self.pasted)
         self.sites = dropdown("Site", [])
         self.use_site = button("Use this site", kind="primary")
+        self.find_sites = button("Choose the site")
+        self.find_sites.layout.display = "none"
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
         self._waiting_box.add_class("sk-waiting")
         self._site_box = ipw.VBox(
@@ -116,12 +118,13 @@ class TokenButton(Component):
         # An embedding form has the button itself, and shows the way among its own fields.
         self._start_row = row(self.start, css="sk-actions")
         own = [self._redirect_row, self.way, self.reason, self._start_row]
-        self.body = [*([] if self._embedded else own), self._waiting_box, self._site_box]
+        self.body = [*([] if self._embedded else own), self.find_sites, self._waiting_box, self._site_box]
+        self.on_click(self.find_sites, self.look_up_sites)
         self.on_click(self.start, lambda: self.get(open_page=True))
         self.on_click(self.use_site, self._use_site)
         self.on_change(self.way, lambda _: self._show_connection())
         self.pasted.on_entered(self.guarded(self._deliver))
-        self.disable_while_busy(self.start, self.way)
+        self.disable_while_busy(self.start, self.way, self.find_sites)
 
     # --- showing -------------------------------------------------------------------------------------------------
     def _show_connection(self) -> None:
@@ -137,16 +140,13 @@ class TokenButton(Component):
         if not self.busy:
             status = self._workspace.tokens.status(connection)
             self.token_status = status
+            self._offer_sites(status)
             if not self._embedded:
                 self._say_status(status)
 
     def _say_status(self, status: TokenStatus) -> None:
-        connection: Connection = self.connection
-        words = status.words
-        if status.state in ("valid", "expired") and connection.site_name:
-            who = f" as {connection.account_name}" if connection.account_name else ""
-            words = f"Connected to {connection.site_name}{who}. {words}"
-        self.say(words, "ok" if status.state in ("valid", "expired") else "plain")
+        usable = status.state in ("valid", "expired") and not status.needs_site
+        self.say(status.words, "ok" if usable else "plain")
 
     def _choose(self, connection: Connection) -> tuple[Receiver, str]:
         from spokekit.oauth.receivers import choose_receiver, make_receiver
@@ -225,6 +225,7 @@ class TokenButton(Component):
         self._ended()
         self.connection = self._workspace.connection(self.connection.connection_id)
         self._say_status(status)
+        self._offer_sites(status)
         self.token_status = status
 
     def _failed(self, error: BaseException) -> bool:
@@ -246,6 +247,26 @@ class TokenButton(Component):
             self.show_error(error)
 
     # --- several sites -------------------------------------------------------------------------------------------
+    def _offer_sites(self, status: TokenStatus) -> None:
+        self.find_sites.layout.display = "" if status.needs_site else "none"
+
+    def look_up_sites(self) -> None:
+        """Offer the sites that the saved token reaches; no new consent is needed."""
+        from spokekit.oauth.grant import reachable_sites
+
+        if self.runner.running:
+            return
+        connection = self._workspace.connection(self.connection.connection_id)
+        self.run(
+            lambda task: reachable_sites(self._workspace, connection),
+            words="Looking up the sites of the consent",
+            done=self._offer_found,
+        )
+
+    def _offer_found(self, sites: Sequence[Site]) -> None:
+        self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
+        self.say("Choose the site." if sites else "The consent reaches no site with Confluence.", "plain")
+
     def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
         self.sites.options = options
         self.sites.index = None
@@ -280,4 +301,7 @@ class TokenButton(Component):
         connection_id = self.connection.connection_id
         self.connection = self._workspace.connections.set_site(connection_id, *self.sites.value)
         self._site_box.layout.display = "none"
-        self._say_status(self._workspace.tokens.status(self.connection))
+        status = self._workspace.tokens.status(self.connection)
+        self._offer_sites(status)
+        self._say_status(status)
+        self.token_status = status

@@ -144,7 +144,8 @@ def test_status_forget_and_vault(place: Place, site: PracticeSite, run: Run) -> 
     connection = granted(place, site)
     listed = json.loads(run("token", "status", "--format", "json")[1])
     assert [(row["connection"], row["state"]) for row in listed] == [(connection.name, "valid")]
-    assert set(listed[0]) == {"connection", "state", "expires_at", "consent_by", "scopes", "words"}
+    columns = {"connection", "state", "expires_at", "consent_by", "scopes", "words"}
+    assert set(listed[0]) == columns | {"site", "account", "account_before"}
     before = json.loads(run("vault", "status", "--format", "json")[1])[0]
     assert before["kind"] == "file"
     code, _, told = run("vault", "rotate")

@@ -52,7 +52,7 @@ def test_one_consent_gives_token_site_and_account(place: Place, site: PracticeSi
         f"A listener waits on port {urlsplit(redirect).port} of this computer; nothing is to be copied.",
         "Waiting for your consent in the browser.",
         "Consent received. Getting the token.",
-        f"Connected to {site.sites[0].name}.",
+        f"Connected to {site.sites[0].name} as {saved.account_name}.",
     ]
     me = httpx2.get(site.url + "me", headers={"Authorization": f"Bearer {place.tokens.access_token(saved).reveal()}"})
     assert me.status_code == 200

@@ -11,6 +11,7 @@ import pytest
 
 from spokekit._secret import Secret
 from spokekit.errors import CodeRefused, ConsentCancelled, ConsentDeclined, ConsentTimedOut, SiteChoiceNeeded
+from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
 from spokekit.widgets.rehearsal import play_browser
 from spokekit.widgets.token_button import TokenButton
@@ -175,3 +176,39 @@ def test_a_site_can_be_chosen_after_the_question_was_cancelled(workspace: Worksp
     assert workspace.connection().cloud_id == two_sites.sites[0].cloud_id
     assert token.status_kind == "ok"
     assert two_sites.count("exchange") == 1
+
+
+def test_a_saved_token_is_enough_to_choose_the_site_later(workspace: Workspace, two_sites: PracticeSite) -> None:
+    first = fresh(workspace, two_sites, free_redirect(two_sites))
+    play_browser(begin(first), site="")
+    until(lambda: first.sites.options)
+    first._cancel.click()
+    with pytest.raises(SiteChoiceNeeded):
+        first.settled(10)
+    # The notebook was closed, and the next one shows how things stand.
+    token = TokenButton(workspace=workspace)
+    assert NO_SITE in token.status and token.status_kind != "ok"
+    assert token.find_sites.layout.display == ""
+    token.find_sites.click()
+    token.settled(10)
+    assert {value[0] for _, value in token.sites.options} == {site.cloud_id for site in two_sites.sites}
+    token.choose_site(two_sites.sites[1].cloud_id)
+    assert workspace.connection().cloud_id == two_sites.sites[1].cloud_id
+    assert two_sites.sites[1].name in token.status and token.status_kind == "ok"
+    assert token.find_sites.layout.display == "none"
+    assert two_sites.count("exchange") == 1
+
+
+def test_a_change_of_account_is_told(workspace: Workspace, site: PracticeSite) -> None:
+    redirect = free_redirect(site)
+    first = fresh(workspace, site, redirect)
+    play_browser(begin(first))
+    first.settled(10)
+    before = first.token_status.account
+    assert f"as {before}." in first.status
+    site.signed_in = "member"
+    again = TokenButton(workspace=workspace)
+    play_browser(begin(again))
+    again.settled(10)
+    assert again.token_status.account != before
+    assert f"as {again.token_status.account} (before: {before})" in again.status
