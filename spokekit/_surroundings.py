@@ -23,6 +23,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _PROXY_SCHEMES = {"http": "http", "https": "https", "socks5": "socks5", "socks5h": "socks5h", "socks": "socks5"}
 # The first that is set decides: OpenSSL's own two, then those of the libraries that people's other programs use.
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_EXAMPLE_PROXY = "http://proxy.example.com:3128"
 _SOCKS_EXTRA = 'python3 -m pip install "spokekit[socks]" (or "httpx2[socks]")'
 
 
@@ -47,7 +48,18 @@ class Proxy(NamedTuple):
     def place(self) -> str:
         """Host and port, without name and password."""
         parts = urlsplit(self.address)
-        return f"{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}{f':{parts.port}' if parts.port else ''}"
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return urlsplit(self.address).hostname or ""
+
+    @property
+    def scheme(self) -> str:
+        """How it is spoken to: http, https or socks5."""
+        return urlsplit(self.address).scheme
 
 
 def proxy_for(address: str) -> Proxy | None:
@@ -84,20 +96,30 @@ def _variable(scheme: str) -> str:
 
 def _usable_proxy(said: str, variable: str) -> Proxy:
     with_scheme = said if "://" in said else f"http://{said}"
-    example = "http://proxy.example.com:3128"
     try:
         parts = urlsplit(with_scheme)
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
     scheme = _PROXY_SCHEMES.get(parts.scheme.lower())
-    if scheme is None or not parts.hostname or any(c.isspace() for c in with_scheme):
-        kind = f"of the kind {parts.scheme}://" if parts.scheme and parts.hostname else "that cannot be read"
+    if scheme is not None and parts.path.lower().endswith((".pac", ".dat")):
+        raise SetupError(
+            f"{variable} names a script that finds proxies ({parts.path[-40:]}), which spokekit does not run.",
+            setting=variable,
+            hint=f"Look into the script for the proxy, and write that: {_EXAMPLE_PROXY}.",
+        )
+    if scheme is None or not parts.hostname or parts.path.startswith("//") or not _sendable(with_scheme):
+        kind = (
+            f"of the kind {parts.scheme}://"
+            if parts.scheme and parts.hostname and scheme is None
+            else "that cannot be read"
+        )
         raise SetupError(
             f"{variable} names a proxy {kind}.",
             setting=variable,
             likely="http, https, socks5 and socks5h proxies can be used.",
-            hint=f"Write it as {example}, or take the variable away where no proxy is needed.",
+            hint=f"Write it as {_EXAMPLE_PROXY}, with signs of a password percent-encoded (%40 for @, %2F for /), or "
+            "take the variable away where no proxy is needed.",
         )
     if scheme.startswith("socks") and not _has("socksio"):
         raise SetupError(
@@ -106,6 +128,18 @@ def _usable_proxy(said: str, variable: str) -> Proxy:
             hint=f"Install it with: {_SOCKS_EXTRA}. Or set HTTPS_PROXY to an http:// proxy.",
         )
     return Proxy(f"{scheme}://{with_scheme.partition('://')[2]}", variable)
+
+
+def _sendable(address: str) -> bool:
+    """Tell whether the HTTP library takes an address for that of a proxy."""
+    import httpx2
+
+    if any(c.isspace() for c in address):
+        return False
+    try:
+        return bool(httpx2.URL(address).host and address.encode())
+    except (httpx2.InvalidURL, UnicodeError, ValueError):
+        return False
 
 
 def _has(package: str) -> bool:

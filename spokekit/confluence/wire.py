@@ -12,9 +12,10 @@ import anyio
 import httpx2
 import msgspec
 
-from spokekit._http import async_client, is_web_page, page_words, unreachable, without_mark
+from spokekit._http import async_client, is_web_page, page_words, without_mark
 from spokekit._secret import Secret, guard_logs, scrub
 from spokekit._surroundings import is_loopback
+from spokekit._unreachable import failures, never_sent, unreachable
 from spokekit.errors import InputError, NotConfigured, ServiceError, TransportError, UnexpectedAnswer
 
 T = TypeVar("T")
@@ -148,17 +149,17 @@ class Wire:
                 next_step="consent",
                 endpoint=endpoint,
             )
-        except httpx2.TransportError as error:
-            never_sent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
+        except failures() as error:
+            nothing_sent = never_sent(error)
             late = isinstance(error, httpx2.ReadTimeout)
-            why = unreachable(error, self.origin, endpoint) if never_sent else None
+            why = unreachable(error, self.origin, endpoint)
             if why is None:
                 why = TransportError(
                     f"{endpoint} brought no usable answer: {_plain(error)}.",
                     likely="The network, a proxy or Confluence dropped the connection.",
                     hint="Check the connection to the network and try again.",
                 )
-            failure = (NeverSent if never_sent else NotInTime if late else TransportError)(
+            failure = (NeverSent if nothing_sent else NotInTime if late else TransportError)(
                 why.message, likely=why.likely, hint=why.hint, endpoint=endpoint, lasting=why.lasting
             )
         except httpx2.DecodingError:

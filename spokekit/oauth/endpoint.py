@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from spokekit._http import clean, client, is_web_page, json_of, page_words, retry_after, unreachable
+from spokekit._http import clean, client, is_web_page, json_of, page_words, retry_after
 from spokekit._secret import Secret, guard_logs
+from spokekit._unreachable import failures, never_sent, unreachable
 from spokekit.connections.connection import Connection
 from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
 from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, explain
@@ -147,7 +148,7 @@ class Endpoint:
                 field="client_secret",
                 hint="Copy it again from the app's Settings page.",
             )
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        except _failures() as error:
             # The library's error holds the request, and that the secret: only its kind goes on.
             return _transport_error(error, self._auth, TOKEN_ENDPOINT)
 
@@ -192,7 +193,7 @@ class Endpoint:
         except (UnicodeError, httpx2.LocalProtocolError):
             # Their own texts quote the header that cannot be sent, and that is the token.
             failure = _unexpected("the token endpoint")
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        except _failures() as error:
             failure = _transport_error(error, self._api, f"GET {path}")
         raise failure
 
@@ -211,7 +212,7 @@ class Endpoint:
             try:
                 with self._client() as http:
                     reply = _fetch(http, "GET", f"{self._auth}/.well-known/{name}", timeout=3.0)
-            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
+            except _failures():
                 continue
             about = reply.json() if reply.status == 200 else None
             methods = about.get("code_challenge_methods_supported") if isinstance(about, dict) else None
@@ -335,22 +336,23 @@ def _unexpected(what: str, status: int = 200) -> UnexpectedAnswer:
     )
 
 
-def _may_have_arrived(error: Exception) -> bool:
-    # An error after the connection was made: the request may have been carried out, whatever it is called.
-    return not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
+def _failures() -> tuple[type[Exception], ...]:
+    return (*failures(), httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
 
 
 def _transport_error(error: Exception, address: str, endpoint: str) -> TransportError:
     host = urlsplit(address).netloc
     told = unreachable(error, address, endpoint)
-    if told is not None and not _may_have_arrived(error):
+    if told is not None:
         told.hint = f"{(told.hint or 'Try again').rstrip('.')}; the saved token is kept."
-        return told
-    if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        if never_sent(error) or told.lasting:
+            return told
+        return AnswerLost(told.message, likely=told.likely, hint=told.hint, endpoint=endpoint)
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
         return TransportError(
             f"{host} cannot be reached.",
-            likely="There is no network, a proxy or firewall stands between, or the address is wrong.",
-            hint="Check the network and the connection's URLs, then try again; the saved token is kept.",
+            likely="The address is wrong.",
+            hint="Check the connection's URLs, then try again; the saved token is kept.",
             endpoint=endpoint,
         )
     if isinstance(error, httpx2.TimeoutException):

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "spokekit"
 
-GROUND = {"errors", "_secret", "_home", "_portal", "_csv", "_words", "_ids", "_http", "_surroundings"}
+GROUND = {"errors", "_secret", "_home", "_portal", "_csv", "_words", "_ids", "_http", "_surroundings", "_unreachable"}
 SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
 
 # What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "_words": set(),
     "_ids": set(),
     "_surroundings": {"errors"},
-    "_http": {"errors", "_secret", "_surroundings", "_words"},
+    "_http": {"errors", "_secret", "_surroundings"},
+    "_unreachable": {"errors", "_http", "_surroundings", "_words"},
     "_home": {"errors", "_surroundings"},
     "_portal": {"errors"},
     "practice": {"errors"},
