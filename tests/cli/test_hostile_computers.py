@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,21 @@ BAD_WORDS = ("A fault in spokekit", "fault of its own", "Traceback", "please rep
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what this machine itself sets, and what keyring remembers of an earlier look."""
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take away what this machine itself sets, and what keyring remembers of an earlier look.
+
+    Commands that serve answer signals in their own way, and here the process goes on after them.
+    """
     import keyring.core
+
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    yield
+    for one, handler in handlers.items():
+        signal.signal(one, handler)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
