@@ -23,6 +23,7 @@ import pytest
 
 # Holds every exchange with a practice site, in every test, against Atlassian's own documents.
 from tests.contract.judge import judged  # noqa: F401
+from tests.recording_proxy import EVERY_VARIABLE
 
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
@@ -33,6 +34,11 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 # Settings of the person or the place that would change what is tested; those of the second kind are for the run itself.
 _PERSONAL = ("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_", "SERVER_SOFTWARE")
 _FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_SCREENSHOTS", "SPOKEKIT_UPDATE_SCREENSHOT"}
+
+# A proxy of this machine's is not for loopback, and that is where all of the tests' own requests go. What is tested
+# gets its proxies from the test.
+for _name in EVERY_VARIABLE:
+    os.environ.pop(_name, None)
 
 _LOCAL = ("127.", "::1", "localhost", "0.0.0.0")
 

@@ -24,6 +24,7 @@ from spokekit.errors import InputError, SpokekitError
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
 from tests.conftest import connect
+from tests.recording_proxy import recording_proxy
 
 BAD_WORDS = ("A fault in spokekit", "fault of its own", "Traceback", "please report")
 
@@ -365,12 +366,39 @@ def test_no_temporary_folder(tmp_path: Path) -> None:
         fine(*_process(command, env))
 
 
-def test_the_tour_runs_behind_a_proxy_that_knows_no_loopback(tmp_path: Path) -> None:
-    env = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
-    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:9")
-    code, said = _process(["tour"], env | proxies | {"SPOKEKIT_HOME": str(tmp_path / "h")})
-    assert code == 0, said
-    assert "Compared with the practice site's own books" in said
+# What a program on a practice site does: consent, token, groups, members, spaces; with the names that loopback has.
+_PROGRAM = """
+import json, os
+from urllib.parse import urlsplit
+from spokekit._secret import Secret
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.widgets import TokenButton
+from spokekit.widgets.rehearsal import rehearse
+from spokekit.workspace import workspace
+site, work = json.loads(os.environ["SPOKEKIT_PRACTICE"]), workspace()
+port = urlsplit(site["url"]).port
+url = f"http://127.0.0.1:{port}/"
+saved = work.connections.save(ConnectionDraft(name="practice", url=url, auth_url=url, client_id=site["client_id"],
+                                              redirect_uri=site["redirect_uris"][0]))
+work.tokens.set_client_secret(saved, Secret(site["client_secret"]))
+rehearse(TokenButton(workspace=work), site)
+for host in ("127.0.0.1", "localhost"):
+    work.connections.edit(saved.connection_id, url=f"http://{host}:{port}/")
+    assert work.check()["state"].eq("ok").any()
+    with work.spoke() as spoke:
+        assert len(spoke.look_up_groups())
+"""
+
+
+def test_nothing_on_this_machine_goes_through_a_proxy(tmp_path: Path) -> None:
+    with recording_proxy() as proxy:
+        env = proxy.environment(dict(os.environ)) | {"SPOKEKIT_HOME": str(tmp_path / "h")}
+        code, said = _process(["tour"], env)
+        assert code == 0, said
+        assert "Compared with the practice site's own books" in said
+        code, said = _process(["practice", "--", sys.executable, "-c", _PROGRAM], env)
+        assert code == 0, said
+    assert proxy.seen == []
 
 
 # -- components --------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import Store
 from spokekit.workspace import Workspace
+from tests.recording_proxy import RecordingProxy, recording_proxy
 
 
 class Running:
@@ -67,10 +68,19 @@ Start = Callable[..., Running]
 
 
 @pytest.fixture
-def start(tmp_path: Path, home: Path) -> Iterator[Start]:
-    """Start ``spokekit lab`` in folders of its own; what is left of it is killed after the test."""
+def proxy() -> Iterator[RecordingProxy]:
+    """Give a proxy that nobody may come to: lab, its practice site and its kernels talk on this machine alone."""
+    with recording_proxy() as made:
+        yield made
+    assert made.seen == []
+
+
+@pytest.fixture
+def start(tmp_path: Path, home: Path, proxy: RecordingProxy) -> Iterator[Start]:
+    """Start ``spokekit lab`` in folders of its own, behind a proxy; what is left of it is killed after the test."""
     begun: list[tuple[subprocess.Popen[str], IO[str]]] = []
-    env = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env = proxy.environment(dict(os.environ))
+    env |= {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     env |= {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
 
     def starter(*arguments: str, **more: str) -> Running:

@@ -8,7 +8,7 @@ import pytest
 
 from spokekit.connections.store import Store, default_store
 from spokekit.practice import PracticeSite
-from tests.oauth.jupyter_server import running, server  # noqa: F401
+from tests.oauth.jupyter_server import proxy, running, server  # noqa: F401
 from tests.oauth.support import Place
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from spokekit.oauth.environment import CALLBACK_PATH
 from tests.oauth.support import free_port
+from tests.recording_proxy import RecordingProxy, recording_proxy
 
 BASE = "/user/someone/"
 TOKEN = "the-token-of-the-jupyter-server"
@@ -41,7 +42,15 @@ class Server:
 
 
 @pytest.fixture(scope="package")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def proxy() -> Iterator[RecordingProxy]:
+    """Give a proxy that nobody may come to: the pages of a practice site are fetched from this machine."""
+    with recording_proxy() as made:
+        yield made
+    assert made.seen == []
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory, proxy: RecordingProxy) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     port, log = free_port(), folder / "log"
     env = {
@@ -53,7 +62,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command += [f"--port={port}", f"--ServerApp.base_url={BASE}", "--ServerApp.port_retries=0"]
     command += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}"]
     with log.open("wb") as out:
-        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(command, env=proxy.environment(env), stdout=out, stderr=out, cwd=folder)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -84,6 +84,19 @@ def test_rooms_import_only_rooms_below_them() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_client_is_made_without_the_proxies_that_it_would_find_itself() -> None:
+    made = ("Client", "AsyncClient", "get", "post", "put", "patch", "delete", "head", "request", "stream")
+    for path in _modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            of = node.func.value
+            if isinstance(of, ast.Name) and of.id == "httpx2" and node.func.attr in made:
+                said = {keyword.arg: keyword.value for keyword in node.keywords}
+                trust = said.get("trust_env")
+                assert isinstance(trust, ast.Constant) and trust.value is False, f"{path}:{node.lineno}"
+
+
 def test_nothing_imports_the_abandoned_httpx() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE.parent)}:{line}"
