@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -209,6 +208,7 @@ def _connections() -> Iterator[Finding]:
 
 def _callback() -> Iterator[Finding]:
     from spokekit.connections.connection import DEFAULT_REDIRECT_URI
+    from spokekit.oauth.callbacks import port_in_use
     from spokekit.workspace import workspace
 
     addresses = {DEFAULT_REDIRECT_URI, *(c.redirect_uri for c in workspace().connections.list())}
@@ -218,17 +218,11 @@ def _callback() -> Iterator[Finding]:
             yield Finding("callback", "note", f"{address} is answered by a Jupyter server, not from here")
             continue
         port = parts.port or 80
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                hint = "Stop the program that uses it, or paste the address instead: spokekit token get --paste"
-                words = f"port {port} of {address} cannot be used: {error.strerror or error}"
-                yield Finding("callback", "trouble", words, hint)
-            else:
-                yield Finding("callback", "ok", f"port {port} of {address} is free")
+        if trouble := port_in_use(port, parts.hostname or "localhost"):
+            hint = "Stop the program that uses it, or paste the address instead: spokekit token get --paste"
+            yield Finding("callback", "trouble", f"port {port} of {address} cannot be used: {trouble}", hint)
+        else:
+            yield Finding("callback", "ok", f"port {port} of {address} is free")
 
 
 def _quota() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Every receiver takes a pasted address too (`Receiver.deliver`), so that "it did 
 
 from __future__ import annotations
 
+import errno
 import queue
 import re
 import socket
@@ -246,15 +247,35 @@ def _not_waiting() -> CallbackRefused:
     )
 
 
+# This computer has no IPv6, so nobody can listen there, and no browser goes there.
+_NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOPROTOOPT})
+
+
+def loopback_hosts(hostname: str) -> tuple[str, ...]:
+    """Return the addresses at which a browser may look for a loopback name: both families for ``localhost``."""
+    return {"localhost": ("127.0.0.1", "::1"), "::1": ("::1",), "[::1]": ("::1",)}.get(hostname.lower(), ("127.0.0.1",))
+
+
+def port_in_use(port: int, hostname: str = "localhost") -> str:
+    """Return why the loopback listener could not have the port now, or "" when it could."""
+    for host in loopback_hosts(hostname):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(sys.platform != "win32"))
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((host, port))
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno in _NO_SUCH_FAMILY:
+                continue
+            return f"{host}: {error.strerror or error}"
+    return ""
+
+
 def port_is_free(port: int) -> bool:
     """Tell whether the loopback listener could have the port now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(sys.platform != "win32"))
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    return not port_in_use(port)
 
 
 class LoopbackReceiver(Receiver):
@@ -273,22 +294,25 @@ class LoopbackReceiver(Receiver):
             )
         self._port = parts.port or 80
         self._path = parts.path or "/"
-        self._hosts = ["127.0.0.1", *(["::1"] if parts.hostname in ("localhost", "::1") else [])]
+        self._hosts = loopback_hosts(parts.hostname or "")
         self._servers: list[ThreadingHTTPServer] = []
 
     def open(self, judge: Judge, authorize_url: Callable[[], str], state: Secret, seconds: float) -> None:
         guard_logs()
         super().open(judge, authorize_url, state, seconds)
-        for number, host in enumerate(self._hosts):
+        for host in self._hosts:
             try:
                 self._servers.append(_Server((host, self._port), self._path, self._answer))
             except OSError as error:
-                if number:
-                    # A browser that tries ::1 first falls back to 127.0.0.1.
+                if ":" in host and len(self._hosts) > 1 and error.errno in _NO_SUCH_FAMILY:
                     continue
+                # Both or none: a browser may go to either, and whoever listens at the other one would get the code.
+                for server in self._servers:
+                    server.server_close()
+                self._servers.clear()
                 self.close()
                 raise ConsentError(
-                    f"Port {self._port}, on which the redirect would come back, cannot be used: "
+                    f"Port {self._port} at {host}, on which the redirect would come back, cannot be used: "
                     f"{error.strerror or error}.",
                     likely="Another notebook or program is waiting on it.",
                     hint="Close the other attempt, or paste the address of the page after the consent instead.",
