@@ -71,33 +71,59 @@ _LETTERS = str.maketrans(
 )
 
 
+def plain(text: str) -> str:
+    """Return a text with the signs of a plain keyboard for those that only look like them, and without unseen ones."""
+    if text.isascii() and text.isprintable():
+        return text.replace("`", "'")
+    seen = "".join(
+        "-" if c in _DASHES else "'" if c in _QUOTES else "" if unicodedata.category(c) in _UNSEEN else c for c in text
+    )
+    return unicodedata.normalize("NFKC", seen)
+
+
 def _skeletons(name: str) -> set[str]:
     # A soft hyphen stands for a dash, or for nothing at all.
-    return {_skeleton(name), _skeleton(name.replace("\u00ad", "-"))}
+    return {_skeleton(name), _skeleton(name.replace("\u00ad", "-"))} if "\u00ad" in name else {_skeleton(name)}
 
 
 def _skeleton(name: str) -> str:
-    plain = "".join(
-        "-" if c in _DASHES else "'" if c in _QUOTES else "" if unicodedata.category(c) in _UNSEEN else c for c in name
-    )
-    return comparable(unicodedata.normalize("NFKC", plain)).translate(_LETTERS).replace("--", "-")
+    folded = comparable(plain(name))
+    return (folded if folded.isascii() else folded.translate(_LETTERS)).replace("--", "-")
+
+
+def sign(character: str) -> str:
+    """Return what a sign is called: ``en dash (U+2013)``."""
+    return f"{unicodedata.name(character, 'sign without a name').lower()} (U+{ord(character):04X})"
+
+
+class LookAlikes:
+    """Names by what they look like, so that one that was nearly meant is found among very many."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: dict[str, dict[str, None]] = {}
+        for name in names:
+            for skeleton in _skeletons(name):
+                self._names.setdefault(skeleton, {})[name] = None
+
+    def find(self, typed: str) -> tuple[str, str] | None:
+        """Return the name that `typed` looks like and is not, and in which sign they differ; None if there is none."""
+        ours = comparable(typed)
+        for skeleton in sorted(_skeletons(typed)):
+            for name in self._names.get(skeleton, ()):
+                if comparable(name) != ours:
+                    return name, _difference(typed, name)
+        return None
 
 
 def look_alike(typed: str, names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the name that `typed` looks like and is not, and in which sign they differ; None where there is none."""
-    ours, wanted = comparable(typed), _skeletons(typed)
-    for name in names:
-        if comparable(name) == ours or not wanted & _skeletons(name):
-            continue
-        here, there = unicodedata.normalize("NFC", typed), unicodedata.normalize("NFC", name)
-        odd = [(c, "what was typed") for c in here if c not in there] + [
-            (c, "its name") for c in there if c not in here
-        ]
-        # Of two signs that look alike, the one of no plain keyboard is the surprise.
-        odd.sort(key=lambda pair: pair[0].isascii())
-        if odd:
-            sign, whose = odd[0]
-            called = unicodedata.name(sign, "sign without a name").lower()
-            return name, f"there is a {called} (U+{ord(sign):04X}) in {whose}"
-        return name, "the same signs stand in another order"
-    return None
+    """Return what `LookAlikes.find` does, for one text."""
+    return LookAlikes(names).find(typed)
+
+
+def _difference(typed: str, name: str) -> str:
+    here, there = unicodedata.normalize("NFC", typed), unicodedata.normalize("NFC", name)
+    odd = [(c, "what was typed") for c in here if c not in there]
+    odd += [(c, "its name") for c in there if c not in here]
+    # Of two signs that look alike, the one of no plain keyboard is the surprise.
+    odd.sort(key=lambda pair: pair[0].isascii())
+    return f"there is a {sign(odd[0][0])} in {odd[0][1]}" if odd else "the same signs stand in another order"

@@ -195,6 +195,7 @@ class Asking:
         text = {"group": group_id, "person": account_id}.get(kind, str.strip)(text)
         by_name = " OR ".join(f"{column} = $text" for column in columns)
         loosely = " OR ".join(f"LOWER({column}) = LOWER($text)" for column in columns)
+        others: list[list[tuple[Any, ...]]] = []
         for source in dict.fromkeys((table, history)):
             for condition in (f"{key} = $text", by_name, loosely):
                 found = self.run_rows(
@@ -209,36 +210,23 @@ class Asking:
                     )
                 if found:
                     return int(found[0][0])
-            alike = self._in_another_form(source, number, key, columns, text, kind)
+            others.append(self._names(source, number, key, columns))
+            alike = _in_another_form(others[-1], text, kind)
             if alike is not None:
                 return alike
-        near = self.near(table, columns[0], text)
-        close = difflib.get_close_matches(text, near, 3, 0.5)
-        looks = look_alike(text, near)
+        looks = look_alike(text, (str(name) for rows in others for row in rows for name in row[2:] if name))
+        close = difflib.get_close_matches(text, self.near(table, columns[0], text), 3, 0.5)
         raise NotFound(
             f"There is no {kind} {text!r} in this snapshot.",
             likely=f"It looks like {looks[0]}, but {looks[1]}." if looks else None,
             hint=f"Did you mean {' or '.join(close)}?" if close else None,
         )
 
-    def _in_another_form(
-        self, source: str, number: str, key: str, columns: tuple[str, ...], text: str, kind: str
-    ) -> int | None:
-        """Return the number of the one that has the name as names are compared, which no engine's SQL can do."""
-        if text.isascii() and text.split(" ") == text.split():
-            found: list[tuple[Any, ...]] = []
-        else:
-            listed = ", ".join(columns)
-            rows = self.run_rows(f"SELECT DISTINCT {number}, {key}, {listed} FROM {source} LIMIT {_MOST_COMPARED}", {})
-            wanted = comparable(text)
-            found = [row for row in rows if wanted in {comparable(str(name)) for name in row[2:] if name}]
-        if len({row[1] for row in found}) > 1:
-            raise InputError(
-                f"Several have the name {text!r}: {', '.join(sorted({row[1] for row in found})[:6])}.",
-                hint="Ask by id.",
-                field=kind,
-            )
-        return int(found[0][0]) if found else None
+    def _names(self, source: str, number: str, key: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        # No engine's SQL compares names as people mean them.
+        return self.run_rows(
+            f"SELECT DISTINCT {number}, {key}, {', '.join(columns)} FROM {source} LIMIT {_MOST_COMPARED}", {}
+        )
 
     def near(self, table: str, column: str, text: str) -> list[str]:
         """Return some names of `table` that could have been meant."""
@@ -248,6 +236,19 @@ class Asking:
             {"start": first.replace("%", "").replace("_", "") + "%"},
         )
         return [str(row[0]) for row in rows]
+
+
+def _in_another_form(rows: list[tuple[Any, ...]], text: str, kind: str) -> int | None:
+    """Return the number of the one that has the name as names are compared; `rows` are number, id and names."""
+    wanted = comparable(text)
+    found = [row for row in rows if wanted in {comparable(str(name)) for name in row[2:] if name}]
+    if len({row[1] for row in found}) > 1:
+        raise InputError(
+            f"Several have the name {text!r}: {', '.join(sorted({row[1] for row in found})[:6])}.",
+            hint="Ask by id.",
+            field=kind,
+        )
+    return int(found[0][0]) if found else None
 
 
 def used(text: str, known: Mapping[str, Any]) -> dict[str, Any]:

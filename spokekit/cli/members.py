@@ -107,7 +107,7 @@ def plan(
     """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
     from spokekit.groups.csvfile import read_csv
 
-    with _open(connection) as members:
+    with _open(connection) as members, _options_named():
         wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
         made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=_listener())
         preview = members.preview(made, progress=_listener())
@@ -196,6 +196,21 @@ def journal(
 
 
 # ------------------------------------------------------------------------------------------------- inside
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    """Name the options of this command where naming the columns would help."""
+    from spokekit.errors import InputError
+    from spokekit.groups.columns import COLUMNS
+
+    try:
+        yield
+    except InputError as error:
+        if error.field != COLUMNS:
+            raise
+        options = "Or say which column is which: --account-column NAME, --group-column NAME, and --group for the rest."
+        raise InputError(error.message, likely=error.likely, hint=f"{error.hint} {options}", field=COLUMNS) from None
 
 
 @contextmanager

@@ -27,6 +27,7 @@ Access = Literal["user", "admin", "site-admin"]
 ACCESS: tuple[Access, ...] = get_args(Access)
 
 _READS = 3
+_NAMED = 50
 
 
 @dataclass
@@ -264,6 +265,24 @@ async def confirm(gateway: Gateway, operation: Operation, group_id: str) -> Grou
             endpoint=error.endpoint,
         ) from None
     return answer.value
+
+
+async def named(gateway: Gateway, operation: Operation, text: str) -> tuple[Group, ...]:
+    """Return some groups whose name holds `text`, the service's own search; none where it cannot be asked."""
+    try:
+        answer = await gateway.read(
+            "/wiki/rest/api/group/picker",
+            GROUPS,
+            operation=operation,
+            query=[("query", text), ("limit", _NAMED)],
+            worst=1 + _NAMED * GROUP_POINTS,
+            points=lambda page: 1 + len(page.results) * GROUP_POINTS,
+        )
+    except ServiceError as error:
+        if error.status not in (400, 403, 404, 405, 410):
+            raise
+        return ()
+    return tuple(answer.value.results)
 
 
 # -- groups of one user ------------------------------------------------------------------------------------------------

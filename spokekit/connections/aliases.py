@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from spokekit._words import look_alike
 from spokekit.connections._tables import PARENT_ALIAS_ID, PARENT_LABEL, aliases_table, connections_table, key
 from spokekit.connections.fields import check_label
 from spokekit.connections.store import Store
@@ -68,8 +69,10 @@ class Aliases:
         for alias in self.list():
             if alias_id in (alias.alias_id, alias.label) or key(str(alias_id)) == key(alias.label):
                 return alias
+        alike = look_alike(str(alias_id), (alias.label for alias in self.list()))
         raise NotFound(
             f"There is no alias “{alias_id}”.",
+            likely=f"It looks like “{alike[0]}”, but {alike[1]}." if alike else None,
             hint="Known: " + ", ".join(alias.label for alias in self.list()) + ".",
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from spokekit._surroundings import is_loopback
+from spokekit._words import look_alike
 from spokekit.connections._tables import (
     PARENT_ALIAS_ID,
     account_changes,
@@ -125,7 +126,13 @@ class Connections:
                 )
         known = ", ".join(f"“{c.name}”" for c in (r.connection for r in rows) if c)
         none = "None is configured yet. Do it in notebook 02, or run: spokekit connections add."
-        raise NotFound(f"There is no connection “{wanted}”.", hint=f"Known connections: {known}." if known else none)
+        names = (name for r in rows for name in (r.alias.label, r.connection.name if r.connection else "") if name)
+        alike = look_alike(wanted, names)
+        raise NotFound(
+            f"There is no connection “{wanted}”.",
+            likely=f"It looks like “{alike[0]}”, but {alike[1]}." if alike else None,
+            hint=f"Known connections: {known}." if known else none,
+        )
 
     def propose_name(self) -> str:
         """Return `DEFAULT_NAME`, or the first free one of “… 2”, “… 3”."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from spokekit._ids import account_id, is_account_id
 from spokekit._words import comparable
@@ -22,10 +22,12 @@ GROUP = (
 )
 ACCOUNT_ID = (
     *("account_id", "accountid", "atlassian_id", "atlassian_account_id", "atlassian_accountid", "aaid"),
-    *("user_id", "userid", "konto_id", "kontoid", "benutzer_id", "benutzerid"),
+    *("user_id", "userid", "user_account_id", "member_id", "memberid", "atlassian_user_id", "konto_id", "kontoid"),
+    *("benutzer_id", "benutzerid"),
 )
 MAIL = (
     *("email", "e_mail", "email_address", "e_mail_address", "emailaddress", "mail", "mail_address", "emails"),
+    *("member_email", "user_email", "user_mail", "useremail", "contact_email", "mail_adresse", "e_mailadresse"),
     *("userprincipalname", "user_principal_name", "upn", "primary_email", "work_email", "business_email"),
     *("mailadresse", "e_mail_adresse", "emailadresse", "courriel", "adresse_e_mail", "correo", "correo_electronico"),
     *("indirizzo_email", "posta_elettronica", "endereco_de_email"),
@@ -37,38 +39,68 @@ ACCOUNT = (
 PERSON = ("display_name", "displayname", "user_name", "full_name", "fullname", "anzeigename")
 ACTION = ("action", "aktion", "operation", "vorgang", "accion", "azione", "acao")
 
+_KNOWN = frozenset((*GROUP_ID, *GROUP, *ACCOUNT_ID, *MAIL, *ACCOUNT, *PERSON, *ACTION))
+_WHO_OR_WHERE = _KNOWN - {*PERSON, *ACTION}
+_WHO = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT))
+
 _LOOKED_AT = 20
+_LONGEST_NAME = 200
 _MAIL = re.compile(r"[^\s<>,;|\"'@]+@[^\s<>,;|\"'@]+\.[^\s<>,;|\"'@]+")
 _NAMED = 12
+COLUMNS = "columns"
+"""The field of errors that naming the columns would cure."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the header stands (an index of the filled lines, -1 for none) and which column holds what."""
+    """Where the header stands (an index of the filled lines, -1 for none) and which columns hold what.
+
+    Several columns may say the same thing; each of them is an opinion.
+    """
 
     header: int
     names: tuple[str, ...]
-    group_id: int | None = None
-    group: int | None = None
-    account_id: int | None = None
-    mail: int | None = None
-    account: int | None = None
-    person: int | None = None
+    group_ids: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    account_ids: tuple[int, ...] = ()
+    mails: tuple[int, ...] = ()
+    accounts: tuple[int, ...] = ()
+    people: tuple[int, ...] = ()
     action: int | None = None
-    unused: tuple[int, ...] = field(default=())
+    unused: tuple[int, ...] = ()
+
+    @property
+    def who(self) -> tuple[int, ...]:
+        """The columns that say which account, the surest first."""
+        return (*self.account_ids, *self.mails, *self.accounts)
+
+    @property
+    def where(self) -> tuple[int, ...]:
+        """The columns that say which group, the surest first."""
+        return (*self.group_ids, *self.groups)
 
 
 def column_key(cell: str) -> str:
-    """Return the name of a column as names are compared: ``E-Mail Address`` is ``e_mail_address``."""
+    """Return the name of a column as names are compared: ``E-Mail Address`` is ``e_mail_address``.
+
+    A name that a template gives in brackets counts where it is known, as ``[memberObjectIdOrUpn]``; other words in
+    brackets (``[Required]``) do not.
+    """
+    cell = cell[:_LONGEST_NAME]
     inside = re.search(r"\[(\w+)\]", cell)
-    text = comparable((inside[1] if inside else cell).replace("\ufeff", ""))
-    return re.sub(r"[^0-9a-z\u00df-\u024f]+", "_", text).strip("_")
+    if inside and _key(inside[1]) in _KNOWN:
+        return _key(inside[1])
+    without = _key(re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", cell))
+    return without if without in _KNOWN else _key(cell)
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[\W_]+", "_", comparable(text.replace("\ufeff", ""))).strip("_")
 
 
 def known(cells: Sequence[str]) -> int:
     """Count the cells that are names of columns which say who or where."""
-    ours = frozenset((*GROUP_ID, *GROUP, *ACCOUNT_ID, *MAIL, *ACCOUNT))
-    return sum(column_key(cell) in ours for cell in cells)
+    return sum(column_key(cell) in _WHO_OR_WHERE for cell in cells)
 
 
 def find(
@@ -97,24 +129,26 @@ def find(
     InputError
         No column says who, or none says where and no group was given; or two columns say the same.
     """
-    told = (column_key(account_column), column_key(group_column))
+    told = (_key(account_column), _key(group_column))
     for number, (_, cells) in enumerate(rows[: _LOOKED_AT if titles else 1]):
         keys = [column_key(cell) for cell in cells]
-        if all(not one or one in keys for one in told) and (any(told) or known(cells)):
-            if not any(told) and not any(key in (*ACCOUNT_ID, *MAIL, *ACCOUNT) for key in keys):
+        if any(told):
+            if not all(not one or one in map(_key, cells) for one in told):
                 continue
-            found = _of_header(number, cells, keys, called, told)
-            if found.account_id is None and found.mail is None and found.account is None:
-                continue
-            if number:
-                above = ", ".join(cell.strip() for cell in rows[0][1] if cell.strip())[:60]
-                notes.append(f"{number} line{'s' if number > 1 else ''} above the header skipped (“{above}”).")
-            return _checked(found, called, group, notes)
-    for one, what in ((account_column, "account"), (group_column, "group")):
-        if one:
+        elif not any(key in _WHO for key in keys):
+            continue
+        found = _of_header(number, cells, keys, called, told)
+        if not found.who:
+            continue
+        if number:
+            above = ", ".join(cell.strip() for cell in rows[0][1] if cell.strip())[:60]
+            notes.append(f"{number} line{'s' if number > 1 else ''} above the header skipped (“{above}”).")
+        return _checked(found, called, group, notes)
+    for one, key in ((account_column, told[0]), (group_column, told[1])):
+        if one and not any(key in map(_key, cells) for _, cells in rows[:_LOOKED_AT]):
             raise InputError(
                 f"{called} has no column “{one[:60]}”; {_first_line(rows)}.",
-                field=f"--{what}-column",
+                field=COLUMNS,
                 hint="Write the name as it stands in the file's header.",
             )
     bare = _bare(rows, notes) if group else None
@@ -124,78 +158,71 @@ def find(
 
 
 def _of_header(number: int, cells: Sequence[str], keys: list[str], called: str, told: tuple[str, str]) -> Columns:
-    def place(names: Sequence[str]) -> int | None:
-        found = [i for i, key in enumerate(keys) if key in names]
-        same = [i for i in found if keys[i] == keys[found[0]]] if found else []
-        if len(same) > 1:
-            raise InputError(
-                f"{called} has the column {cells[same[0]].strip()} twice.", field="file", hint="Remove one of them."
-            )
-        return min(found, key=lambda i: names.index(keys[i])) if found else None
-
-    roles: dict[str, int | None] = {
-        "group_id": place(GROUP_ID),
-        "group": place(GROUP),
-        "account_id": place(ACCOUNT_ID),
-        "mail": place(MAIL),
-        "account": place(ACCOUNT),
-        "person": place(PERSON),
-        "action": place(ACTION),
-    }
     account, group = told
-    if account:
-        roles |= {"account": keys.index(account), "account_id": None, "mail": None}
-    if group:
-        roles |= {"group": keys.index(group), "group_id": None}
-    taken = {name: roles[name] for name in ("account", "group") if told[name == "group"]}
-    for name, at in list(roles.items()):
-        if name not in taken and at is not None and at in taken.values():
-            roles[name] = None
-    if roles["account"] is not None and not account and (roles["account_id"] is not None or roles["mail"] is not None):
-        # A name for signing in beside an id or an address says nothing more.
-        roles["account"] = None
-    used = {at for at in roles.values() if at is not None}
+    plain_keys = [_key(cell) for cell in cells]
+
+    def places(names: Sequence[str], instead: str = "") -> tuple[int, ...]:
+        """Return the columns of these names; what the person called by name stands alone."""
+        if instead:
+            return (plain_keys.index(instead),) if instead in plain_keys else ()
+        found = [i for i, key in enumerate(keys) if key in names and plain_keys[i] not in told]
+        twice = next((i for i in found if keys.index(keys[i]) != i), None)
+        if twice is not None:
+            raise InputError(f"{called} has the column {keys[twice]} twice.", field="file", hint="Remove one of them.")
+        return tuple(sorted(found, key=lambda i: names.index(keys[i])))
+
+    roles = {
+        "group_ids": () if group else places(GROUP_ID),
+        "groups": places(GROUP, group),
+        "account_ids": () if account else places(ACCOUNT_ID),
+        "mails": () if account else places(MAIL),
+        "accounts": places(ACCOUNT, account),
+        "people": places(PERSON),
+    }
+    actions = places(ACTION)
+    if len(actions) > 1:
+        both = " and ".join(f"“{cells[i].strip()[:60]}”" for i in actions[:2])
+        raise InputError(f"{called} has two columns of actions, {both}.", field="file", hint="Remove one of them.")
+    used = {at for places_ in roles.values() for at in places_} | set(actions)
     unused = tuple(i for i, cell in enumerate(cells) if i not in used and cell.strip())
-    return Columns(number, tuple(cell.strip() for cell in cells), unused=unused, **roles)
+    return Columns(
+        number,
+        tuple(cell.strip() for cell in cells),
+        action=actions[0] if actions else None,
+        unused=unused,
+        **roles,
+    )
 
 
 def _checked(found: Columns, called: str, group: str, notes: list[str]) -> Columns:
-    who = (found.account_id, found.mail, found.account)
-    where = (found.group_id, found.group)
-    missing = [
-        word
-        for word, there in (
-            ("group_id", group or any(at is not None for at in where)),
-            ("account_id", any(at is not None for at in who)),
-        )
-        if not there
-    ]
+    missing = [word for word, there in (("group_id", group or found.where), ("account_id", found.who)) if not there]
     if missing:
         listed = ", ".join(name[:40] for name in found.names[:_NAMED]) or "nothing"
         raise InputError(
             f"{called} has no column {' and no column '.join(missing)}; its first line says: {listed}.",
-            field="file",
-            hint="The first line needs group_id (or group) and account_id (or email). Name columns that are called "
-            "otherwise with --account-column and --group-column. A list for one group can do without the first: name "
-            "the group beside it (--group, group=).",
+            field=COLUMNS,
+            hint="Call the columns group_id (or group) and account_id (or email) in the first line. A list for one "
+            "group can do without the first: name the group beside it.",
         )
-    usual = {"mail": "email", "person": "display_name"}
-    words = {
-        "group_id": "the group's id",
-        "group": "the group",
-        "account_id": "the account id",
-        "mail": "the address",
-        "account": "the account",
-        "person": "the person's name (a check)",
-        "action": "the action",
-    }
+    words = (
+        ("the group's id", found.group_ids, "group_id"),
+        ("the group", found.groups, "group"),
+        ("the account id", found.account_ids, "account_id"),
+        ("the address", found.mails, "email"),
+        ("the account", found.accounts, "account"),
+        ("the person's name (a check)", found.people, "display_name"),
+        ("the action", () if found.action is None else (found.action,), "action"),
+    )
     taken = [
         f"“{found.names[at][:60]}” as {what}"
-        for role, what in words.items()
-        if (at := getattr(found, role)) is not None and found.names[at] != usual.get(role, role)
+        for what, places, usual in words
+        for at in places
+        if found.names[at] != usual
     ]
     if taken:
         notes.append(f"Taken: {', '.join(taken)}.")
+    if group and found.where:
+        notes.append("The group in each line counts, the one beside the list only where a line names none.")
     if found.unused:
         some = ", ".join(f"“{found.names[i][:40]}”" for i in found.unused[:_NAMED])
         more = f" and {len(found.unused) - _NAMED:,} more" if len(found.unused) > _NAMED else ""
@@ -223,13 +250,13 @@ def _bare(rows: Sequence[tuple[int, Sequence[str]]], notes: list[str]) -> Column
             + (f"column {at + 1} was taken as the accounts." if width > 1 else "every line was taken as an account.")
         )
         names = tuple(f"column {i + 1}" for i in range(width))
-        return Columns(-1, names, account=at, unused=tuple(i for i in range(width) if i != at))
+        return Columns(-1, names, accounts=(at,), unused=tuple(i for i in range(width) if i != at))
     names = tuple(cell.strip() for cell in some[0])
     notes.append(f"Taken: “{first[:60]}” as the account, since it holds addresses or account ids.")
     unused = tuple(i for i, name in enumerate(names) if i != at and name)
     if unused:
         notes.append(f"Not used: {', '.join(f'“{names[i][:40]}”' for i in unused[:_NAMED])}.")
-    return Columns(0, names, account=at, unused=unused)
+    return Columns(0, names, accounts=(at,), unused=unused)
 
 
 def looks_like_account(text: str) -> bool:

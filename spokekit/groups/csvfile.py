@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
 from spokekit._home import write_private
-from spokekit._ids import account_id, group_id, is_account_id
-from spokekit._words import comparable
+from spokekit._ids import account_id, group_id, is_account_id, is_group_id
+from spokekit._words import comparable, look_alike, plain, sign
 from spokekit.connections.store import storable
 from spokekit.errors import InputError, StoreError
+from spokekit.groups.bounds import MAX_ROWS, too_many
 from spokekit.groups.columns import ACCOUNT, ACCOUNT_ID, MAIL, Columns, column_key, find, known
-from spokekit.groups.listfile import MAX_ROWS, rows_of, too_many
+from spokekit.groups.listfile import DELIMITERS, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST = 320
-_LOOKED_AT = 2_000
 # What web pages leave at the ends of what is copied from them, and is no part of an id or a name.
 _BLANK = " \u00a0\u200b\u2060\ufeff"
 _UNKEPT = frozenset(("Cc", "Cs"))
@@ -45,8 +45,8 @@ class Wish:
 
     ``group`` is a group's id or name, ``account`` an account id or an e-mail address. ``line`` counts from 1 as an
     editor does, 0 when there is none. ``action`` is what the line itself says: add, remove, keep, or nothing.
-    ``problem`` says why the line cannot be used; empty when it can. ``group_name``, ``mail`` and ``person`` stand
-    beside an id in the same line, and are checks.
+    ``problem`` says why the line cannot be used; empty when it can. ``group_name`` and ``person`` stand beside an id in
+    the same line, and ``mails`` beside an id or another address of the same person; they are checks.
     """
 
     group: str
@@ -55,7 +55,7 @@ class Wish:
     action: str = ""
     problem: str = ""
     group_name: str = ""
-    mail: str = ""
+    mails: tuple[str, ...] = ()
     person: str = ""
 
 
@@ -63,7 +63,7 @@ class Wish:
 class WishList:
     """What was read: the wishes in their order, and a sentence for each liberty that was taken in reading.
 
-    ``unused`` are some cells of each column that was not used: where they name groups, the list is refused.
+    ``unused`` are the different cells of each column that was not used: where they name groups, the list is refused.
     """
 
     wishes: tuple[Wish, ...]
@@ -111,10 +111,15 @@ def from_frame(frame: pd.DataFrame, *, group: str = "", name: str = "The frame")
 def from_pasted(text: str, group: str) -> WishList:
     """Take accounts from a pasted list: ids or e-mails, by line, comma, semicolon, tab or space.
 
-    ``Ada Lovelace <ada@example.com>`` counts as the address in it.
+    ``Ada Lovelace <ada@example.com>`` counts as the address in it. A table with a header is read as a file is.
     """
+    text = text.replace("\ufeff", "")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if any(known(cells := first.split(one)) and len(cells) > 1 for one in DELIMITERS) and not _MAIL.search(first):
+        # Cells copied out of a spreadsheet, with their header.
+        return read_csv(text.encode(errors="replace"), group=group, name="The pasted list")
     wishes: list[Wish] = []
-    for number, line in enumerate(text.replace("\ufeff", "").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         mails = _MAIL.findall(line)
         words = mails if mails and "<" in line else re.split(r"[\s,;|]+", line)
         for word in words:
@@ -223,7 +228,7 @@ def _wishes(
     )
     body = filled[columns.header + 1 :]
     if len(body) > MAX_ROWS:
-        raise too_many(called, len(body), "file")
+        raise too_many(called, body[-1][0], "file")
     if not body:
         raise InputError(f"{called} has a header and no line below it.", field="file", hint="Add the memberships.")
     empty = len(rows) - len(filled)
@@ -231,9 +236,10 @@ def _wishes(
         notes.append(f"{empty:,} empty line{'s were' if empty > 1 else ' was'} skipped.")
     wishes = tuple(_line(line, cells, columns, group, unit) for line, cells in body)
     unused = {
-        columns.names[at]: frozenset(cells[at].strip() for _, cells in body[:_LOOKED_AT] if at < len(cells)) - {""}
+        f"{columns.names[at]}": frozenset(cells[at].strip() for _, cells in body if at < len(cells)) - {""}
         for at in columns.unused
     }
+    _refuse_unused_actions(unused)
     return WishList(wishes, tuple(notes), called, unused)
 
 
@@ -253,28 +259,70 @@ def _line(line: int, cells: Sequence[str], columns: Columns, group: str, unit: s
         problem = problem or (
             f"{unit} {line} says “{cell(columns.action)[:40]}” where an action belongs; add, remove and keep are known."
         )
-    by_id, by_name = cell(columns.group_id), cell(columns.group)
-    where = by_id or by_name or group
-    if not where:
-        problem = problem or f"{unit} {line} names no group."
-    ids = [one for one in (cell(columns.account_id), cell(columns.account)) if one and "@" not in account_id(one)]
-    mails = [one for at in (columns.account_id, columns.mail, columns.account) if "@" in account_id(one := cell(at))]
-    if columns.mail is not None and (said := cell(columns.mail)) and "@" not in said and not ids:
-        # An id in the column for addresses is an id all the same.
-        ids = [said]
-    several = {comparable(one) for one in mails}
-    if len(several) > 1:
-        problem = (
-            problem or f"{unit} {line} names two addresses, {mails[0][:60]} and {mails[1][:60]}: which one is meant?"
-        )
-    account = ids[0] if ids else mails[0] if mails else ""
-    wish = _wish(where, account, line, action or "", unit, problem)
-    return replace(
-        wish,
-        group_name=by_name if by_id and by_name else "",
-        mail=account_id(mails[0]) if ids and mails else "",
-        person=cell(columns.person) if columns.person != columns.account else "",
+    where, group_name, two_groups = _group([cell(at) for at in columns.where], len(columns.group_ids))
+    account, mails, two_people = _account(
+        [cell(at) for at in columns.account_ids],
+        [cell(at) for at in columns.mails],
+        [cell(at) for at in columns.accounts],
     )
+    where = where or group
+    problem = (
+        problem
+        or ("" if where else f"{unit} {line} names no group.")
+        or (f"{unit} {line} names {two}: which one is meant?" if (two := two_groups or two_people) else "")
+    )
+    wish = _wish(where, account, line, action or "", unit, problem)
+    person = next((one for at in columns.people if (one := cell(at))), "")
+    return replace(wish, group_name=group_name, mails=mails, person=person)
+
+
+def _group(cells: list[str], ids: int) -> tuple[str, str, str]:
+    """Return the group, a name beside its id, and what two groups are named; the first `ids` cells are of ids."""
+    if len(cells) == 1:
+        return cells[0], "", ""
+    keys: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for number, one in enumerate(cells):
+        if one:
+            keyed = number < ids or is_group_id(group_id(one))
+            (keys if keyed else names).setdefault(comparable(group_id(one)), one)
+    for found, what in ((list(keys.values()), "group ids"), (list(names.values()), "groups")):
+        if len(found) > 1:
+            return found[0], "", f"two {what}, {found[0][:60]} and {found[1][:60]}"
+    by_id, by_name = next(iter(keys.values()), ""), next(iter(names.values()), "")
+    return by_id or by_name, by_name if by_id else "", ""
+
+
+def _account(ids: list[str], mails: list[str], either: list[str]) -> tuple[str, tuple[str, ...], str]:
+    """Return the account, the addresses beside it, and what two accounts are named.
+
+    An id is the key wherever it stands. A word that is neither an id nor an address (a name for signing in, a word for
+    a hidden address) counts only where nothing better is there.
+    """
+    if len(said := [one for one in (*ids, *mails, *either) if one]) < 2:
+        return (said[0] if said else ""), (), ""
+    keys: dict[str, str] = {}
+    addresses: dict[str, str] = {}
+    words: list[str] = []
+    for one, sure in (*((i, True) for i in ids), *((m, False) for m in (*mails, *either))):
+        account = account_id(one)
+        if "@" in account:
+            addresses.setdefault(comparable(account), one)
+        elif one and (sure or is_account_id(account)):
+            keys.setdefault(account, one)
+        elif one:
+            words.append(one)
+    if len(keys) > 1:
+        first, second = list(keys)[:2]
+        return first, (), f"two accounts, {first[:60]} and {second[:60]}"
+    # A guest's name for signing in is made from the address, and is none itself.
+    shown = {one: written for one, written in addresses.items() if "#ext#" not in one} or addresses
+    if len({one.partition("@")[0] for one in shown}) > 1:
+        first, second = list(shown.values())[:2]
+        return first, (), f"two addresses, {first[:60]} and {second[:60]}"
+    written = [*keys.values(), *shown.values(), *words]
+    others = tuple(account_id(one) for one in shown.values())
+    return (written[0] if written else ""), (others if keys else others[1:]), ""
 
 
 def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", problem: str = "") -> Wish:
@@ -288,12 +336,21 @@ def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", 
     elif written.startswith(_FORMULA) and not is_account_id(account):
         problem = f"{unit} {line} has a formula where an account belongs; it was not run."
     elif len(account) > _LONGEST or _odd(account, _UNSEEN):
-        problem = f"{unit} {line} has an account that cannot be one: too long, or with characters that nobody sees."
+        problem = f"{unit} {line} has an account that cannot be one: too long, or with characters that nobody sees"
+        problem += f"{_unseen(account)}."
+    elif not account.isascii() and is_account_id(plain(account)):
+        _, why = look_alike(account, [plain(account)]) or ("", "it is written in another way")
+        problem = f"{unit} {line} has an account that looks like the id {plain(account)}, but {why}."
     elif len(group) > _LONGEST or _odd(group, _UNKEPT):
         problem = f"{unit} {line} has a group that cannot be one: too long, or with control characters."
     if problem:
         group, account = storable(group[:_LONGEST]), storable(account[:_LONGEST])
     return Wish(group, account, line, action, problem)
+
+
+def _unseen(text: str) -> str:
+    odd = next((c for c in text[:_LONGEST] if unicodedata.category(c) in _UNSEEN), "")
+    return f" ({sign(odd)})" if odd and unicodedata.category(odd) == "Cf" else ""
 
 
 def _odd(text: str, kinds: frozenset[str]) -> bool:
@@ -309,36 +366,13 @@ def _unguard(cell: str) -> str:
     return text
 
 
-def with_groups(wishes: WishList, registered: Iterable[str]) -> WishList:
-    """Look at a list with the ids and names of the registered groups beside it.
-
-    A cell that names several of them becomes a line for each. Raises `InputError` when a column that is not used names
-    one: it says the group of each line, and the list would be taken for something else.
-    """
-    known = {comparable(name) for name in registered if name}
-
-    def is_known(text: str) -> bool:
-        return comparable(group_id(text)) in known
-
-    for column, cells in wishes.unused.items():
-        named = next((cell for cell in sorted(cells) if is_known(cell)), None)
-        if named is not None:
+def _refuse_unused_actions(unused: Mapping[str, frozenset[str]]) -> None:
+    for column, cells in unused.items():
+        if cells and "remove" in (said := {_action(cell) for cell in cells if cell != "-"}) and said <= {*_SAID}:
+            removal = min(cell for cell in cells if _action(cell) == "remove")
             raise InputError(
-                f"The column “{column[:60]}” is not used, and it names registered groups ({named[:60]}).",
-                field="--group-column",
-                likely="It says the group of each line, under a name that is not known here.",
-                hint="Call it group in the file (or name it: --group-column), or take the column out.",
+                f"The column “{column[:60]}” is not used, and it says {removal[:40]}.",
+                field="file",
+                likely="It says what to do with each line, under a name that is not known here.",
+                hint="Call it action in the file, or take the column out.",
             )
-    found: list[Wish] = []
-    parted = 0
-    for wish in wishes.wishes:
-        parts = [part.strip() for part in re.split(r"[;,|\n]", wish.group) if part.strip()]
-        if len(parts) > 1 and not wish.problem and not is_known(wish.group) and all(map(is_known, parts)):
-            parted += 1
-            found += [replace(wish, group=group_id(part), group_name="") for part in dict.fromkeys(parts)]
-        else:
-            found.append(wish)
-    if not parted:
-        return wishes
-    note = f"{parted:,} line{'s name' if parted > 1 else ' names'} several groups, each registered; each counts."
-    return replace(wishes, wishes=tuple(found), notes=(*wishes.notes, note))

@@ -10,29 +10,32 @@ import io
 import os
 import re
 import stat
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from spokekit.errors import InputError
+from spokekit.groups.bounds import (
+    LOOKED_AT,
+    MAX_BYTES,
+    MAX_ROWS,
+    MOST_IN_ALL,
+    Known,
+    Rows,
+    check_width,
+    too_many,
+    too_much,
+)
+from spokekit.groups.workbook import rows_of_workbook
 
-MAX_ROWS = 100_000
-MAX_BYTES = 32_000_000
-MOST_CELLS = 1_000
-"""So many columns a list has at most; a header of more is of something else."""
 _MOST_IN_A_LINE = 200_000
-_MOST_UNPACKED = 400_000_000
 _MOST_COUNTED = 2_000_000_000
-_DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|")
 _WORDS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _HEADER = 10_000
-_LOOKED_AT = 20
-
-Rows = list[tuple[int, list[str]]]
-Known = Callable[[Sequence[str]], int]
-"""How many of the cells of a line are names of columns that a list can have."""
+# So much of a file is looked through for its header; empty lines before it are forgiven, but not without end.
+_MOST_TITLES = 1_000_000
 
 
 def rows_of(source: str | Path | bytes, called: str, known: Known, notes: list[str]) -> Rows:
@@ -42,9 +45,9 @@ def rows_of(source: str | Path | bytes, called: str, known: Known, notes: list[s
     """
     data = source if isinstance(source, bytes) else _content(Path(source), called)
     if len(data) > MAX_BYTES:
-        raise _too_large(called, len(data), data.count(b"\n"))
+        raise _too_large(called, len(data), data.count(b"\n") + (not data.endswith(b"\n")))
     if data.startswith(b"PK\x03\x04"):
-        return _workbook(data, called, notes)
+        return rows_of_workbook(data, called, known, notes)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise InputError(
             f"{called} is an Excel workbook of the old kind (.xls), or one with a password.",
@@ -55,19 +58,9 @@ def rows_of(source: str | Path | bytes, called: str, known: Known, notes: list[s
     if "\n" not in text:
         # Line ends of an old Mac.
         text = text.replace("\r", "\n")
-    lines = text.count("\n") + 1
+    lines = text.count("\n") + (not text.endswith("\n"))
     delimiter, text, skipped = _delimiter(text, known, notes, called)
     return _parse(text, delimiter, skipped, called, lines)
-
-
-def too_many(called: str, rows: int, field: str) -> InputError:
-    """Return the error for a list of more lines than may be planned at once."""
-    return InputError(
-        f"{called} has more than {MAX_ROWS:,} lines ({rows:,}).",
-        field=field,
-        likely="One app may spend 65,000 points an hour, and each change costs one.",
-        hint="Split the file and apply the parts one after the other.",
-    )
 
 
 def _too_large(called: str, size: int, lines: int | None) -> InputError:
@@ -89,7 +82,7 @@ def _content(path: Path, called: str) -> bytes:
             # The rest is counted piece by piece, where it has an end that is near enough.
             about = os.fstat(file.fileno())
             size = about.st_size if stat.S_ISREG(about.st_mode) else 0
-            lines = data.count(b"\n") + _count_lines(file) if 0 < size < _MOST_COUNTED else None
+            lines = _count_lines(file, data) if 0 < size < _MOST_COUNTED else None
     except FileNotFoundError:
         raise InputError(f"There is no file {path}.", field="file", hint="Check the name and the folder.") from None
     except (OSError, ValueError) as error:
@@ -98,11 +91,13 @@ def _content(path: Path, called: str) -> bytes:
     raise _too_large(called, max(size, len(data)), lines)
 
 
-def _count_lines(file: Any) -> int:
-    found = 0
-    while piece := file.read(1 << 20):
+def _count_lines(file: Any, piece: bytes) -> int:
+    found, last = 0, piece
+    while piece:
         found += piece.count(b"\n")
-    return found
+        last = piece
+        piece = file.read(1 << 20)
+    return found + (not last.endswith(b"\n"))
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -118,6 +113,9 @@ def _decode(data: bytes, called: str, notes: list[str]) -> str:
                 break
             if "\0" not in text:
                 return text
+    if b"\0" in data and (text := _wide(data)):
+        notes.append(f"{called} says nothing of its encoding and was read as UTF-16.")
+        return text
     if b"\0" in data:
         raise InputError(f"{called} is not a text file.", field="file", hint="A CSV or an Excel workbook is needed.")
     try:
@@ -134,6 +132,19 @@ def _decode(data: bytes, called: str, notes: list[str]) -> str:
     return text
 
 
+def _wide(data: bytes) -> str:
+    """Return a text in UTF-16 that lacks its mark, or nothing."""
+    some = data[:2000]
+    low, high = some[1::2].count(0), some[0::2].count(0)
+    if len(data) % 2 or max(low, high) < len(some) // 4 or min(low, high) > len(some) // 50:
+        return ""
+    try:
+        text = data.decode("utf-16-le" if low > high else "utf-16-be")
+    except UnicodeDecodeError:
+        return ""
+    return "" if "\0" in text else text
+
+
 def _delimiter(text: str, known: Known, notes: list[str], called: str) -> tuple[str, str, int]:
     """Choose the separator that makes a header known; returns it, the text to parse, and the lines cut off."""
     first, _, rest = text.partition("\n")
@@ -142,7 +153,7 @@ def _delimiter(text: str, known: Known, notes: list[str], called: str) -> tuple[
         return told.group(1), rest, 1
     best, most = ",", (0, 1)
     for line in _first_lines(text, called):
-        for delimiter in _DELIMITERS:
+        for delimiter in DELIMITERS:
             cells = next(csv.reader(io.StringIO(line[:_HEADER], newline=""), delimiter=delimiter), [])
             found = (known(cells), len(cells))
             if found > most:
@@ -154,7 +165,7 @@ def _delimiter(text: str, known: Known, notes: list[str], called: str) -> tuple[
 
 def _first_lines(text: str, called: str) -> Iterator[str]:
     at, seen = 0, 0
-    while at < len(text) and seen < _LOOKED_AT:
+    while at < min(len(text), _MOST_TITLES) and seen < LOOKED_AT:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         line = text[at : min(end, at + _MOST_IN_A_LINE + 1)]
@@ -171,26 +182,35 @@ def _first_lines(text: str, called: str) -> Iterator[str]:
             yield line
 
 
+def _lines_of(text: str) -> Iterator[str]:
+    # One line after the other, so that the text is not in memory once more.
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at) + 1 or len(text)
+        yield text[at:end]
+        at = end
+
+
 def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int) -> Rows:
     rows: Rows = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    before = filled = 0
+    reader = csv.reader(_lines_of(text), delimiter=delimiter, strict=True)
+    before = filled = held = 0
     try:
         for cells in reader:
             line, before = before + 1 + skipped, reader.line_num
             has = any(map(str.strip, cells))
-            if len(cells) > MOST_CELLS and has:
-                raise InputError(
-                    f"Line {line} of {called} has {len(cells):,} cells.",
-                    field="file",
-                    likely="It is no list of groups and accounts.",
-                    hint=f"Keep the columns that are needed; {MOST_CELLS:,} are the most.",
-                )
+            if has:
+                check_width(len(cells), line, called)
+            else:
+                cells = []
             filled += has
+            held += len(cells)
             rows.append((line, cells))
             # A header, and some lines of titles, are no memberships; empty lines are forgiven, but not without end.
-            if filled > MAX_ROWS + _LOOKED_AT or len(rows) > 4 * MAX_ROWS:
+            if filled > MAX_ROWS + LOOKED_AT or len(rows) > 4 * MAX_ROWS:
                 raise too_many(called, lines, "file")
+            if held > MOST_IN_ALL:
+                raise too_much(called, lines)
     except csv.Error as error:
         raise InputError(
             f"{called} breaks off in the record that starts at line {before + 1 + skipped}: {error}.",
@@ -199,74 +219,3 @@ def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int) -> 
             hint='Close it, or double a quotation mark that belongs to a name ("").',
         ) from None
     return rows
-
-
-# -- workbooks ---------------------------------------------------------------------------------------------------------
-
-
-def _workbook(data: bytes, called: str, notes: list[str]) -> Rows:
-    broken = InputError(
-        f"{called} is an Excel workbook that cannot be read.",
-        field="file",
-        likely="It is cut off or damaged, or no workbook at all.",
-        hint='Open it in Excel and save it again, or choose "CSV UTF-8".',
-    )
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            unpacked = sum(part.file_size for part in parts.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise broken from None
-    if unpacked > _MOST_UNPACKED:
-        raise InputError(
-            f"{called} unpacks to {unpacked / 1e6:,.0f} MB.",
-            field="file",
-            likely="It holds far more than a list of groups and accounts.",
-            hint="Keep one sheet with the columns that are needed.",
-        )
-    import warnings
-
-    try:
-        import openpyxl
-
-        with warnings.catch_warnings():
-            # About drop-down lists and the like, which a list does without.
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            sheets = book.sheetnames
-            rows = _sheet(book, called)
-            book.close()
-    except InputError:
-        raise
-    except Exception:  # noqa: BLE001 - a damaged workbook ends in whatever its parser meets
-        raise broken from None
-    if len(sheets) > 1:
-        notes.append(f"The sheet “{sheets[0][:60]}” was read, the first of {len(sheets)}.")
-    return rows
-
-
-def _sheet(book: Any, called: str) -> Rows:
-    sheet = book[book.sheetnames[0]]
-    if hasattr(sheet, "reset_dimensions"):
-        # What a workbook says of its own size is not always true.
-        sheet.reset_dimensions()
-    rows: Rows = []
-    filled = 0
-    for number, line in enumerate(sheet.iter_rows(values_only=True), start=1):
-        if len(line) > MOST_CELLS:
-            line = line[:MOST_CELLS]
-        cells = ["" if cell is None else _cell(cell) for cell in line]
-        has = any(cell.strip() for cell in cells)
-        filled += has
-        if filled > MAX_ROWS + _LOOKED_AT:
-            raise too_many(
-                called, number + sum(1 for _ in sheet.iter_rows(min_row=number + 1, values_only=True)), "file"
-            )
-        if has or len(rows) < MAX_ROWS:
-            rows.append((number, cells))
-    return rows
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -25,8 +25,9 @@ from spokekit.errors import Cancelled, InputError, NotFound, NotThere, PlanError
 from spokekit.groups import applies, planfile
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import MAX_FAILURES, PACE, Applier, Look, Result
-from spokekit.groups.csvfile import Wish, WishList, from_pasted, wishes_from, with_groups
+from spokekit.groups.csvfile import Wish, WishList, from_pasted, wishes_from
 from spokekit.groups.journal import ApplyState, Journal
+from spokekit.groups.listgroups import settle_groups
 from spokekit.groups.plan import ALREADY, COLUMNS, DONE, PLANNED, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
 from spokekit.groups.present import Difference, Present
 from spokekit.groups.preview import (
@@ -187,19 +188,20 @@ class Membership:
         """
         if mode not in ("add", "remove", "sync"):
             raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
-        wishes = self._whole(wishes_from(source, group))
+        wishes = settle_groups(wishes_from(source, group), self.site, progress, cancel)
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
-            {wish.account for wish in wishes.wishes if wish.account and not wish.problem},
+            {
+                one
+                for wish in wishes.wishes
+                if wish.account and not wish.problem
+                for one in (wish.account, *(wish.mails if "@" in wish.account else ()))
+            },
             removes=mode == "remove" or (mode == "sync" and only != "add-only"),
             progress=progress,
             cancel=cancel,
         )
         return build(wishes, mode, only, present)
-
-    def _whole(self, wishes: WishList) -> WishList:
-        frame = self.registry.frame()
-        return with_groups(wishes, [*frame["group_id"], *frame["name"], *frame["current_name"]])
 
     def plan_undo(
         self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None

@@ -172,6 +172,12 @@ def build(
         action, decided = _action(wish, mode, pair, fixed)
         if pair in torn and not wish.problem:
             decided = Verdict(REFUSED, "contradiction", f"The list says {torn[pair]} of this membership: which one?")
+        if mode == "sync" and wish.action == "keep" and group is not None and account not in group.members:
+            decided = decided or Verdict(
+                REFUSED,
+                "kept",
+                f"Line {wish.line} says keep, of somebody who is not in the group: nothing is done here.",
+            )
         if not trouble and not puzzled and not decided and group is not None:
             if only == "remove-only" and action == "add" and account not in group.members:
                 kept_out += 1

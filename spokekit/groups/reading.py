@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spokekit import _portal
+from spokekit._ids import group_id as group_id_in
+from spokekit._ids import is_group_id
 from spokekit._words import comparable
-from spokekit.confluence.groups import ACCESS, confirm
+from spokekit.confluence.groups import ACCESS, confirm, named
 from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.confluence.operation import Operation
 from spokekit.connections.connection import Connections
@@ -151,6 +153,31 @@ class Site:
             licensing=frozenset(group_id for group_id, kinds in access.items() if kinds & LICENSING),
             site_admin=self._is_admin(admin_groups, aside, cancel),
         )
+
+    def group_among(
+        self,
+        texts: Collection[str],
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> str:
+        """Return the first of `texts` that is the name or the id of a group of the site, registered or not; else ""."""
+        gateway = self.spoke.aio.gateway
+        operation = Operation("look_up_groups", unit="groups", progress=only_pauses(progress), cancel=cancel)
+        there: set[str] = set()
+
+        async def ask(text: str) -> None:
+            if is_group_id(group_id_in(text)):
+                try:
+                    await confirm(gateway, operation, group_id_in(text))
+                    there.add(text)
+                except NotThere:
+                    pass
+            elif comparable(text) in {comparable(group.name) for group in await named(gateway, operation, text)}:
+                there.add(text)
+
+        self._all(ask, texts, operation)
+        return next((text for text in texts if text in there), "")
 
     def memberships(
         self,

@@ -293,9 +293,11 @@ def is_name(text: str, names: Mapping[str, str]) -> str:
     named = [group_id for group_id, name in names.items() if comparable(name) == comparable(text)]
     if named:
         return f"“{text}” is the name of the group {_listed(named)}."
-    alike = look_alike(text, names.values())
+    alike = look_alike(text, (*names.values(), *names))
     if alike is None:
         return ""
+    if alike[0] in names:
+        return f"“{text}” looks like {alike[0]}, the id of the group “{names[alike[0]]}”, but {alike[1]}."
     ids = [group_id for group_id, name in names.items() if name == alike[0]]
     return f"“{text}” looks like “{alike[0]}”, the name of the group {_listed(ids)}, but {alike[1]}."
 

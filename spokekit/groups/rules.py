@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
-from spokekit._words import comparable, look_alike
+from spokekit._words import LookAlikes, comparable
 from spokekit.groups.csvfile import Wish
 from spokekit.groups.present import EXTERNAL, SITE_ADMIN, GroupNow, Person, Present
 
@@ -92,7 +93,7 @@ class Judge:
             return group, _no("bad_line", wish.problem)
         if group is None:
             formula = " The cell would be a formula in a spreadsheet." if wish.group.startswith(tuple("=+-@")) else ""
-            alike = look_alike(wish.group, now.called)
+            alike = self._groups.find(wish.group)
             near = f" It looks like {alike[0]}, but {alike[1]}." if alike else ""
             return None, _no(
                 "not_registered",
@@ -145,40 +146,58 @@ class Judge:
         if "@" not in text:
             return text, self._checked(wish)
         found = now.mails.get(comparable(text), ())
+        for other in wish.mails:
+            theirs = now.mails.get(comparable(other), ())
+            if found and theirs and not set(found) & set(theirs):
+                both = " and ".join(f"{mail} ({self._named(who[0])})" for mail, who in ((text, found), (other, theirs)))
+                return "", _no("contradiction", f"Line {wish.line} names two people, {both}: who is meant?")
+            found = found or theirs
         if len(found) == 1:
-            return found[0], None
+            return found[0], self._checked(wish, found[0])
         if found:
             return "", _no(
                 "ambiguous_account",
                 f"{len(found)} accounts show the address {text}; name the right one by its account id.",
             )
+        alike = self._addresses.find(text)
+        near = f" It looks like {alike[0]}, but {alike[1]}." if alike else ""
         return "", _no(
             "hidden_mail",
-            f"Nobody in sight of this connection shows the address {text}; it may be hidden. Use the account id.",
+            f"Nobody in sight of this connection shows the address {text}; it may be hidden. Use the account id.{near}",
         )
 
-    def _checked(self, wish: Wish) -> Verdict | None:
-        """Say where the address or the name beside an account id is another person's, as far as that can be seen."""
-        person = self._now.person(wish.account)
+    def _checked(self, wish: Wish, account: str = "") -> Verdict | None:
+        """Say where the address or the name beside an account is another person's, as far as that can be seen."""
+        account = account or wish.account
+        person = self._now.person(account)
         line = f"Line {wish.line} names the account {wish.account}"
-        if wish.mail:
-            owners = self._now.mails.get(comparable(wish.mail), ())
-            if owners and wish.account not in owners:
+        for mail in wish.mails:
+            owners = self._now.mails.get(comparable(mail), ())
+            if owners and account not in owners:
                 others = ", ".join(self._named(owner) for owner in owners)
-                words = f"{line} and the address {wish.mail}, which is that of {others}: who is meant?"
-                return _no("contradiction", words)
-            if person is not None and person.email and comparable(person.email) != comparable(wish.mail):
-                return _no(
-                    "contradiction",
-                    f"{line} ({person.display_name}, {person.email}) and another address, {wish.mail}: who is meant?",
-                )
+                return _no("contradiction", f"{line} and the address {mail}, which is that of {others}: who is meant?")
+        shown = {comparable(mail) for mail in (*wish.mails, *([wish.account] if "@" in wish.account else []))}
+        if shown and person is not None and person.email and comparable(person.email) not in shown:
+            return _no(
+                "contradiction",
+                f"{line} ({person.display_name}, {person.email}) and another address, {wish.mails[0]}: who is meant?",
+            )
         if wish.person and person is not None and person.display_name:
             ours, theirs = (set(_WORD.findall(comparable(one))) for one in (wish.person, person.display_name))
             # People are called by more than one name: only a name without a single word in common is another's.
-            if ours and theirs and not ours & theirs and comparable(wish.person) != comparable(wish.mail):
+            if ours and theirs and not ours & theirs and comparable(wish.person) not in shown:
                 words = f"{line}, who is called {person.display_name}, and beside it {wish.person}: who is meant?"
                 return _no("contradiction", words)
         return None
+
+    @cached_property
+    def _addresses(self) -> LookAlikes:
+        return LookAlikes(self._now.mails)
+
+    @cached_property
+    def _groups(self) -> LookAlikes:
+        ids = (group_id for found in self._now.names.values() for group_id in found)
+        return LookAlikes((*self._now.called, *ids))
 
     def _named(self, account: str) -> str:
         person = self._now.person(account)

@@ -57,10 +57,11 @@ class MembershipForm(Component):
         # Kept up to date while it is typed: who presses Preview at once means what stands there.
         self.pasted.continuous_update = True
         self.upload = ipw.FileUpload(
-            accept=".csv,.txt", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
+            accept=".csv,.tsv,.txt,.xlsx", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
         )
         self.upload_hint = note(
-            "A CSV has the columns `group_id` and `account_id`; without a group column it means the group above. "
+            "A CSV or an Excel workbook (.xlsx) with the columns `group_id` and `account_id`, or with names and e-mail "
+            "addresses, as Atlassian and Entra export them; without a group column it means the group above. "
             "It is read when it arrives and goes before what is pasted."
         )
         self.file_line = html("", "sk-note")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit._words import counted
 from spokekit.errors import InputError, NotFound, SpokekitError
 from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
 from spokekit.widgets._membership_form import REMOVE_MARKED, MembershipForm, show
@@ -259,7 +260,7 @@ class MembershipEditor(MembershipForm):
         self.upload.value = ()
         read = read_csv(content, group=self.group_id, name=name)
         self._file = content, name
-        self.file_line.value = line(f"{name}: {len(read.wishes):,} lines. {' '.join(read.notes)}")
+        self.file_line.value = line(f"{name}: {counted(len(read.wishes), 'line')}. {' '.join(read.notes)}")
         show(self.forget_file, True)
 
     def _no_file(self) -> None:
@@ -278,7 +279,7 @@ class MembershipEditor(MembershipForm):
             content, name = self._file
             return read_csv(content, group=self.group_id, name=name)
         if not self.pasted.value.strip():
-            raise InputError("There is no list yet.", hint="Paste account ids or addresses, or upload a CSV.")
+            raise InputError("There is no list yet.", hint="Paste account ids or addresses, or upload a file.")
         return from_pasted(self.pasted.value, self.group_id)
 
     # --- preview, apply, undo ------------------------------------------------------------------------------------

@@ -54,3 +54,18 @@ def test_a_person_in_every_form(typed: str) -> None:
 def test_what_looks_alike_is_named(typed: str) -> None:
     with pytest.raises(NotFound, match=r"It looks like project-phoenix, but there is a"):
         Audit.of_frames(frames_of()).ask("members-of-groups", group=typed)
+
+
+@pytest.mark.parametrize("typed", ["\u0440roject-phoenix", "\u00adproject-phoenix", "\uff50roject-phoenix"])
+def test_what_looks_alike_from_its_first_letter_is_named(typed: str) -> None:
+    with pytest.raises(NotFound, match=r"It looks like project-phoenix, but there is a"):
+        Audit.of_frames(frames_of()).ask("members-of-groups", group=typed)
+
+
+@pytest.mark.parametrize("named", ["Sales\u00a0Team", "Sales  Team", "STRASSE \u00df", "Sales Team\u2009"])
+def test_the_name_on_the_site_may_be_the_odd_one(named: str) -> None:
+    audit = _renamed("marketing", named)
+    typed = " ".join(named.replace("\u00df", "ss").split())
+    assert typed.isascii()
+    assert len(audit.ask("members-of-groups", group=typed)) == len(audit.ask("members-of-groups", group=named))
+    assert audit.look_up("group", typed.lower()) == audit.look_up("group", group_id("marketing"))

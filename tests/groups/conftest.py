@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spokekit.groups.membership import Membership
     from spokekit.practice import PracticeSite
     from spokekit.workspace import Workspace
@@ -70,3 +72,26 @@ def open_members(registered: Workspace) -> Iterator[Callable[..., Membership]]:
 def members(open_members: Callable[..., Membership]) -> Membership:
     """Open memberships."""
     return open_members()
+
+
+@pytest.fixture
+def three_groups(connected: Workspace) -> Iterator[Membership]:
+    """Membership with three registered groups; nobody is changed."""
+    with connected.spoke() as spoke:
+        groups = spoke.look_up_groups()
+    wanted = groups[groups["name"].isin(["confluence-users", "marketing", "<b>Research & Development</b>"])]
+    connected.registry().add(list(wanted["group_id"]), groups=groups)
+    from spokekit.groups.membership import Membership
+
+    opened = Membership.of(connected)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def people(site: PracticeSite) -> pd.DataFrame:
+    """Active people of the site who show their address, and are not in marketing."""
+    frame = site.world.frames()["users"]
+    inside = site.world.member_ids("marketing")
+    keep = (frame["account_type"] == "atlassian") & (frame["account_status"] == "active") & (frame["email"] != "")
+    return frame[keep & ~frame["account_id"].astype(str).isin(inside)].reset_index(drop=True).astype(str)

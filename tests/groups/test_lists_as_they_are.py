@@ -23,8 +23,8 @@ from spokekit._ids import account_id, group_id
 from spokekit._words import comparable, look_alike
 from spokekit.cli import main
 from spokekit.errors import InputError
+from spokekit.groups.bounds import MAX_BYTES, MAX_ROWS
 from spokekit.groups.csvfile import ACTIONS, read_csv
-from spokekit.groups.listfile import MAX_BYTES, MAX_ROWS
 from spokekit.groups.membership import Membership
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
@@ -35,24 +35,9 @@ GROUP = "a1b2c3d4-0000-1111-2222-333344445555"
 
 
 @pytest.fixture
-def members(connected: Workspace, site: PracticeSite) -> Membership:
-    """Membership with three registered groups; nobody is changed."""
-    with connected.spoke() as spoke:
-        groups = spoke.look_up_groups()
-    wanted = groups[groups["name"].isin(["confluence-users", "marketing", "<b>Research & Development</b>"])]
-    connected.registry().add(list(wanted["group_id"]), groups=groups)
-    opened = Membership.of(connected)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def people(site: PracticeSite) -> pd.DataFrame:
-    """Active people of the site who show their address, and are not in marketing."""
-    frame = site.world.frames()["users"]
-    inside = site.world.member_ids("marketing")
-    keep = (frame["account_type"] == "atlassian") & (frame["account_status"] == "active") & (frame["email"] != "")
-    return frame[keep & ~frame["account_id"].astype(str).isin(inside)].reset_index(drop=True).astype(str)
+def members(three_groups: Membership) -> Membership:
+    """Membership with few registered groups."""
+    return three_groups
 
 
 def plan(members: Membership, text: str | bytes, mode: str = "add", **more: Any) -> list[tuple[str, str, str]]:
@@ -367,7 +352,7 @@ def test_columns_may_be_named_by_the_person(members: Membership, people: pd.Data
     assert rows == [(people["account_id"][0], "planned", "")]
     with pytest.raises(InputError, match=r"has no column “Nein”; its first line says: Wohin, Wen") as caught:
         read_csv(text.encode(), account_column="Nein")
-    assert caught.value.field == "--account-column"
+    assert caught.value.field == "columns"
 
 
 def test_several_groups_in_one_cell_count_when_each_is_registered(members: Membership, people: pd.DataFrame) -> None:
@@ -392,7 +377,7 @@ def test_a_german_column_of_groups_wins_over_the_group_that_was_chosen(
 def test_an_unknown_column_that_names_groups_is_refused(members: Membership, people: pd.DataFrame, cell: str) -> None:
     known = members.registry.frame().set_index("name")["group_id"]["confluence-users"]
     text = f"Abteilung;email\n{known.upper() if cell == 'id' else cell};{people['email'][0]}\n"
-    with pytest.raises(InputError, match="“Abteilung” is not used, and it names registered groups"):
+    with pytest.raises(InputError, match="“Abteilung” is not used, and it names groups of the site"):
         members.plan(read_csv(text.encode(), group="marketing"), "add")
 
 

@@ -99,7 +99,7 @@ def test_paste_and_upload(editor: MembershipEditor, site: PracticeSite) -> None:
 
     upload(editor, f"account_id;name\n{new[1]};x\n".encode())
     assert editor.upload.value == (), "what was uploaded does not stay in the saved state"
-    assert "1 lines. The cells are separated by semicolons." in editor.file_line.value
+    assert "1 line. The cells are separated by semicolons." in editor.file_line.value
     editor.ask.click()
     editor.settled()
     assert [row.account_id for row in editor.preview.plan.rows] == [new[1]]
