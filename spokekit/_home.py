@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -33,7 +35,65 @@ def home() -> Path:
         import platformdirs
 
         path = expanded(str(platformdirs.user_data_path("spokekit", appauthor=False)), "SPOKEKIT_HOME")
-    return private_folder(path)
+    return _left_open(path) or private_folder(path)
+
+
+# What spokekit makes in its home, and what file systems and file managers leave in every folder.
+_OURS = re.compile(
+    r"\.?(spokekit\.sqlite|vault)[\w.-]*|snapshots|walks|practice|jupyterlab|lost\+found|\.DS_Store|desktop\.ini"
+)
+_OF_THE_SYSTEM = (
+    "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var "
+    "/Users /Library /Applications /Volumes /private /private/var /System"
+)
+_told: set[Path] = set()
+
+
+def _left_open(path: Path) -> Path | None:
+    """Return a home that stays open to others, since closing it would lock them out; None for one to close.
+
+    It holds what is not spokekit's, or belongs to somebody else. Files of ours are private in an open folder too; one
+    in which others may write is refused, for they could put files of theirs in the place of ours.
+    """
+    try:
+        found = path.stat()
+        if os.name != "posix" or not found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode):
+            return None
+        strange = _what_is_not_ours(path, found.st_uid)
+    except OSError:
+        # Missing, or not to be looked into: making it, or using it, says why.
+        return None
+    if strange is None or (found.st_mode & stat.S_ISVTX and found.st_mode & 0o002):
+        return None
+    hint = f"Choose a folder of its own, for example {path / 'spokekit'}, with the environment variable SPOKEKIT_HOME."
+    if found.st_mode & 0o022:
+        raise StoreError(
+            f"The folder {path} cannot be spokekit's home: {strange}, and others may write there.",
+            likely="Closing it would lock them out; left open, they could replace the store and its key.",
+            hint=hint,
+        )
+    if path not in _told:
+        _told.add(path)
+        logging.getLogger("spokekit").warning(
+            "The folder %s stays open to others, since %s; what spokekit writes there is readable by you alone. %s",
+            *(path, strange, hint),
+        )
+    return path
+
+
+def _what_is_not_ours(path: Path, owner: int) -> str | None:
+    system = {Path(name) for name in _OF_THE_SYSTEM.split()}
+    if path in system or path.parent in {Path("/var"), Path("/usr"), Path("/usr/local")}:
+        return "it is a folder of the system"
+    if owner != os.geteuid():
+        return "it belongs to somebody else"
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not _OURS.fullmatch(entry.name):
+                return f"it holds other things ({entry.name[:60]!r})"
+            if entry.name != "lost+found" and entry.stat(follow_symlinks=False).st_uid != owner:
+                return f"it holds a file of somebody else ({entry.name[:60]!r})"
+    return None
 
 
 def on_binder(environ: Mapping[str, str]) -> bool:
@@ -57,7 +117,17 @@ def nothing_kept(environ: Mapping[str, str]) -> bool:
     ``SPOKEKIT_STORE_URL`` (a store that is not in memory) and ``SPOKEKIT_VAULT`` (``file``, ``keyring``) name one.
     """
     store, vault = (environ.get(name, "").strip() for name in ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT"))
-    return memory_only(environ) and store in ("", "sqlite://") and vault.lower() in ("", "memory")
+    return memory_only(environ) and (not store or names_memory(store)) and vault.lower() in ("", "memory")
+
+
+_IN_MEMORY = re.compile(
+    r"sqlite3?(\+\w+)?://(/?(file:)?(:memory:)?(\?.*)?$|.*[?&](mode=memory|vfs=memdb)(&|$))", re.IGNORECASE
+)
+
+
+def names_memory(address: str) -> bool:
+    """Tell whether the address of a store is one of those that SQLite has for a database in memory."""
+    return _IN_MEMORY.match(address.strip().strip("\"'")) is not None
 
 
 _passing: dict[int, Path] = {}

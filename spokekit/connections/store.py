@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 from spokekit._home import home, nothing_kept
-from spokekit.connections import store_address
+from spokekit.connections import _trouble, store_address
 from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
@@ -41,6 +42,11 @@ metadata = sa.MetaData(
 
 SCHEMA_VERSION = 1
 LOCK_TIMEOUT = 60.0
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside its file, by the end of the name."""
+
+_WRITERS = 4
+_FILE = "spokekit_file"
 
 store_schema = sa.Table(
     "store_schema",
@@ -76,21 +82,27 @@ class Store:
     url:
         A SQLAlchemy URL. ``sqlite://`` keeps everything in memory (Binder, Voilà, tests).
     lock_timeout:
-        How many seconds to wait for another process that is writing to the same SQLite file.
+        How many seconds to wait for another process that is writing: to the same SQLite file, or to the same row of
+        a PostgreSQL database.
     """
 
     def __init__(self, url: str | sa.URL, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
         self.url = store_address.parse(url)
         try:
             self.is_sqlite = self.url.get_backend_name() == "sqlite"
+            loops = self.url.get_dialect().is_async
         except (ModuleNotFoundError, sa.exc.SQLAlchemyError):
             raise store_address.driver_missing(self.url) from None
-        self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
+        if loops:
+            raise store_address.not_for_threads(self.url)
+        self.path = store_address.sqlite_file(self.url) if self.is_sqlite else None
+        self.in_memory = self.is_sqlite and self.path is None
         options: dict[str, Any] = {"hide_parameters": True}
         if self.in_memory:
             options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
-        elif self.is_sqlite:
-            options |= {"connect_args": {"timeout": lock_timeout}}
+        else:
+            options |= {"pool_timeout": lock_timeout}
+            options |= {"connect_args": {"timeout": lock_timeout}} if self.is_sqlite else {}
         try:
             self.engine = sa.create_engine(self.url, **options)
         except (ImportError, sa.exc.NoSuchModuleError):
@@ -105,11 +117,17 @@ class Store:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        # One connection serves all threads of an in-memory store, so its transactions take turns.
+        elif self.engine.dialect.name == "postgresql":
+            event.listen(self.engine, "connect", partial(_limit_waiting, lock_timeout))
+        self.lock_timeout = lock_timeout
+        # One connection serves all threads of an in-memory store, so its transactions take turns. Elsewhere only some
+        # of the pool's connections are for writers: however many wait for a lock, readers find one.
         self._turn = threading.RLock()
-        if self.is_sqlite and not self.in_memory and self.url.database and not self.url.database.startswith("file:"):
-            # SQLite itself would make it readable for everybody; its journals get the mode of the file.
-            _make_private(Path(self.url.database))
+        self._writers = threading.BoundedSemaphore(_WRITERS)
+        if self.path is not None:
+            _make_private(self.path, make=store_address.makes_a_file(self.url))
+            event.listen(self.engine, "connect", self._note_the_file)
+        self._was_there = self.path is not None and self.path.exists()
         self._made: set[str] = set()
         self._making = threading.Lock()
 
@@ -121,7 +139,7 @@ class Store:
         if self.in_memory:
             return "in memory only; gone when the kernel stops"
         if self.is_sqlite:
-            return f"the file {self.url.database}"
+            return f"the file {self.path}"
         return f"the database {store_address.describe(self.url)}"
 
     def ensure(self, *tables: sa.Table) -> None:
@@ -176,72 +194,65 @@ class Store:
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[sa.Connection]:
-        turn = self._turn if self.in_memory else _NO_TURN
         try:
-            with turn, self.engine.connect() as connection:
+            if self._was_there and _identity(self.path) is None:
+                # SQLite would make an empty one in its place.
+                raise self._gone(None)
+            with self._place_for(writing), self.engine.connect() as connection:
+                self._see_that_it_is_there(connection)
                 connection = connection.execution_options(spokekit_writing=writing)
                 with connection.begin():
                     yield connection
+                if writing:
+                    self._see_that_it_is_there(connection)
         except sa.exc.IntegrityError:
             raise
-        except sa.exc.DBAPIError as error:
-            raise self._explain(error) from None
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, sa.exc.InvalidRequestError) as error:
+            raise _trouble.explain(error, self.url, self.describe()) from None
 
-    def _explain(self, error: sa.exc.DBAPIError) -> StoreError:
-        said = store_address.without_password(" ".join(str(error.orig).split()), self.url)
-        for words, message, likely, hint in _TROUBLE:
-            if any(word in said.lower() for word in words):
-                return StoreError(message.format(where=self.describe()), likely=likely, hint=hint)
+    @contextmanager
+    def _place_for(self, writing: bool) -> Iterator[None]:
+        if self.in_memory:
+            with self._turn:
+                yield
+        elif not writing:
+            yield
+        else:
+            if not self._writers.acquire(timeout=self.lock_timeout):
+                raise _trouble.of(_trouble.HELD, self.describe())
+            try:
+                yield
+            finally:
+                self._writers.release()
+
+    def _note_the_file(self, _connection: Any, record: Any) -> None:
+        record.info[_FILE] = _identity(self.path)
+        self._was_there = True
+
+    def _see_that_it_is_there(self, connection: sa.Connection) -> None:
+        """Raise `StoreError` when the file that this connection has open is no longer the one at the store's path.
+
+        SQLite goes on writing into a file that was removed or renamed, where nobody will find it.
+        """
+        if self.path is None or connection.info.get(_FILE) == (now := _identity(self.path)):
+            return
+        connection.invalidate()
+        raise self._gone(now)
+
+    def _gone(self, now: tuple[int, int] | None) -> StoreError:
+        # Whoever asks next has the file that is there then.
+        self.engine.dispose()
+        self._made.clear()
         return StoreError(
-            f"The store ({self.describe()}) did not answer: {said}.",
-            likely="The database may be stopped or out of reach.",
-            hint="Try again; what was being changed was not changed.",
+            f"The store ({self.describe()}) was {'removed or renamed' if now is None else 'replaced by another file'} "
+            "while it was in use.",
+            likely="Somebody tidied up or put a backup in its place, or a program that synchronises folders did.",
+            hint="See that the right file is there; then do it again. What was being changed is not in it.",
         )
 
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
-
-
-_TROUBLE = (
-    (
-        ("not a database", "malformed", "unsupported file format"),
-        "The store ({where}) is damaged: SQLite cannot read it.",
-        "The disk was full or the computer stopped while it was written, or another program wrote into it.",
-        "Put a backup in its place, or move it away: spokekit then starts with an empty store, and the connections "
-        "have to be set up again.",
-    ),
-    (
-        ("is locked", "busy"),
-        "The store ({where}) is held by another program.",
-        "Another notebook or command is writing to it, or one was stopped in the middle.",
-        "Close it and try again; nothing was changed.",
-    ),
-    (
-        ("readonly", "read-only"),
-        "The store ({where}) cannot be written: it is read-only.",
-        "The file or its folder belongs to somebody else, or the disk is mounted for reading.",
-        "Give yourself the right to write, or choose another folder with SPOKEKIT_HOME.",
-    ),
-    (
-        ("full", "disk i/o", "no space"),
-        "The store ({where}) cannot be written: the disk is full or failing.",
-        None,
-        "Free some space and try again; nothing was changed.",
-    ),
-    (
-        ("unable to open",),
-        "The store ({where}) cannot be opened.",
-        "Its folder is gone, or you may not write there.",
-        "Look at the folder, or choose another one with SPOKEKIT_HOME.",
-    ),
-    (
-        ("password authentication", "connection refused", "could not translate host", "no pg_hba"),
-        "The store ({where}) lets nobody in.",
-        "The server is stopped, or the name, password or address in SPOKEKIT_STORE_URL is wrong.",
-        "Check SPOKEKIT_STORE_URL and that the server runs.",
-    ),
-)
 
 
 def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:
@@ -258,15 +269,6 @@ def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:
 def storable(text: str) -> str:
     """Return a text from outside so that every database takes it: what none can keep becomes U+FFFD."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
-
-
-class _NoTurn:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-_NO_TURN = _NoTurn()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -298,6 +300,16 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+def _limit_waiting(seconds: float, connection: Any, _record: Any) -> None:
+    # A process that sleeps in the middle of a transaction is waited for as long as on SQLite, and then cut off: its
+    # lock would be held until somebody finds it.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {round(seconds * 1000)}")
+        cursor.execute(f"SET statement_timeout = {round(seconds * 2000)}")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 2000)}")
+    connection.commit()
+
+
 _open: dict[str, Store] = {}
 _open_lock = threading.Lock()
 
@@ -314,33 +326,45 @@ def default_store() -> Store:
         chosen = "sqlite://"
     path = None if chosen else home() / "spokekit.sqlite"
     with _open_lock:
-        fresh = path is not None and _private_file(path)
         url = chosen or sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         key = f"{os.getpid()} {url}"
-        if fresh and key in _open:
+        known = _open.get(key)
+        if known is not None and known.path is not None and not known.path.exists():
             _open.pop(key).close()
         if key not in _open:
             _open[key] = Store(url)
+            if path is not None:
+                _see_that_it_opens(path)
         return _open[key]
 
 
-def _make_private(path: Path) -> None:
-    with suppress(OSError):
-        # Where it cannot be made, the first look at it says why.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _private_file(path: Path) -> bool:
-    """See to it that the file is there and its owner's alone; tell whether it had to be made."""
+def _see_that_it_opens(path: Path) -> None:
     try:
-        made = not path.exists()
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.close(handle)
-        if os.name == "posix" and (path.stat().st_mode & 0o077):
-            path.chmod(0o600)
+        os.close(os.open(path, os.O_RDWR))
     except OSError as error:
         raise StoreError(
             f"The store {path} cannot be opened: {error.strerror or error}.",
             hint="Choose another folder with the environment variable SPOKEKIT_HOME.",
         ) from None
-    return made
+
+
+def _make_private(path: Path, *, make: bool) -> None:
+    """See to it that the file and its journals are their owner's alone; SQLite itself would let everybody read them."""
+    with suppress(OSError):
+        # Where it cannot be made, the first look at it says why.
+        if make:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if os.name == "posix":
+        for one in (path, *(path.with_name(path.name + end) for end in SIDE_FILES)):
+            # What belongs to somebody else is theirs to close.
+            with suppress(OSError):
+                if one.is_file() and one.stat().st_mode & 0o077:
+                    one.chmod(0o600)
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # type: ignore[arg-type] # noqa: PTH116 - asked before and after each transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

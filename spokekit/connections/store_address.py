@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 
+from spokekit._home import names_memory
+from spokekit._surroundings import expanded
 from spokekit.errors import InputError, StoreError
 
 FIELD = "SPOKEKIT_STORE_URL"
@@ -25,14 +30,14 @@ def _refused(message: str, hint: str, likely: str | None = None) -> InputError:
 def parse(text: str | sa.URL) -> sa.URL:
     """Return the address as SQLAlchemy takes it. Raises `InputError` that says what is wrong, without its password."""
     if isinstance(text, sa.URL):
-        return text
+        return _one_spelling(text)
     said = text.strip()
     if said[:1] in "\"'" and said[-1:] == said[:1]:
         said = said[1:-1].strip()
     scheme, colon, rest = said.partition("://")
     if not colon or not scheme:
         raise _no_scheme(said)
-    if any(c.isspace() or ord(c) < 32 for c in said) and not scheme.startswith("sqlite"):
+    if any(c.isspace() or ord(c) < 32 for c in said) and not scheme.lower().startswith("sqlite"):
         raise _refused("holds a blank or a line break.", "Write it in one piece; in a password, a blank is %20.")
     dialect, _, driver = scheme.partition("+")
     dialect = _OTHER_NAMES.get(dialect.lower(), dialect.lower())
@@ -56,7 +61,48 @@ def parse(text: str | sa.URL) -> sa.URL:
         found = next((name for name in _DRIVERS[dialect] if find_spec(name) is not None), None)
         if found is not None and found != "psycopg2":
             url = url.set(drivername=f"{dialect}+{found}")
-    return url
+    return _one_spelling(url)
+
+
+def _one_spelling(url: sa.URL) -> sa.URL:
+    """Return a SQLite address with the whole path of its file, and one in memory as ``sqlite://``; others as they are.
+
+    SQLAlchemy takes ``file:`` for the name of a file unless the address says ``uri=true``, and gives each thread a
+    database of its own where it does not know that one is in memory.
+    """
+    if url.drivername.partition("+")[0] != "sqlite":
+        return url
+    if names_memory(unquote(url.render_as_string(hide_password=False))):
+        return sa.URL.create(url.drivername)
+    if not _is_uri(url):
+        return url.set(database=_whole(url.database or ""))
+    path = _whole(_uri_path(url.database or ""))
+    return url.set(database=f"file:{quote(path)}", query={**url.query, "uri": "true"})
+
+
+def _is_uri(url: sa.URL) -> bool:
+    return (url.database or "").startswith("file:") or str(url.query.get("uri", "")).lower() in ("1", "true", "yes")
+
+
+def _uri_path(database: str) -> str:
+    return unquote(re.sub(r"^file:(//(localhost)?(?=/))?", "", database).partition("?")[0])
+
+
+def _whole(said: str) -> str:
+    # Kernels and the command line start in different folders.
+    return os.path.abspath(expanded(said, FIELD))  # noqa: PTH100 - it takes ".." out, which Path.absolute leaves
+
+
+def sqlite_file(url: sa.URL) -> Path | None:
+    """Return the file of a SQLite address (`parse`); None for one in memory."""
+    if not url.database:
+        return None
+    return Path(_uri_path(url.database)) if _is_uri(url) else Path(url.database)
+
+
+def makes_a_file(url: sa.URL) -> bool:
+    """Tell whether SQLite may make the file of this address where it is missing."""
+    return url.query.get("mode", "rwc") == "rwc" and "immutable" not in url.query
 
 
 def _no_scheme(said: str) -> InputError:
@@ -110,6 +156,12 @@ def driver_missing(url: sa.URL) -> StoreError:
         likely="It is mistyped, or its driver is not installed.",
         hint=f"Example: {EXAMPLE}. Or leave it unset for a file in the home.",
     )
+
+
+def not_for_threads(url: sa.URL) -> InputError:
+    """Return the error for a driver that answers in an event loop only, such as asyncpg."""
+    plain = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}.get(url.get_backend_name(), "sqlite")
+    return _refused(f"names the driver {url.drivername[:40]}, which works in an event loop only.", f"Write {plain}://.")
 
 
 def describe(url: sa.URL) -> str:
