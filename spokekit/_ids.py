@@ -9,6 +9,7 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 # The forms of account ids that Atlassian gave out: 24 hex digits, and a number or a word, a colon and a UUID.
 _ACCOUNT = re.compile(rf"(?:[0-9a-f]{{24}}|(?:\d{{1,12}}|qm):{_UUID}(?::{_UUID})?)", re.IGNORECASE)
 _GROUP = re.compile(_UUID, re.IGNORECASE)
+_MAIL = re.compile(r"[^\s@<>]+@[^\s@<>]+\.[^\s@<>]+")
 _BLANK = " \t\r\n\u00a0\u200b\u2060\ufeff"
 _WRAPPING = f"{_BLANK}\"'<>{{}}[]()"
 
@@ -34,7 +35,10 @@ def account_id(text: str) -> str:
         return bare.lower()
     if bare.lower().startswith("mailto:"):
         return bare[7:].partition("?")[0]
-    plain = bare if "@" in bare else text.strip(_BLANK)
+    plain = text.strip(_BLANK)
+    # Only a whole pair is a wrapping, as mail programs and spreadsheets write it.
+    if plain[:1] + plain[-1:] in ("<>", '""', "''", "()", "[]", "{}") and _MAIL.fullmatch(bare):
+        plain = bare
     if not re.search(r"ari:|accountid:|^[~@]|/(people|users?|user-profile)/|/~|https?://.*[?&=]", bare, re.I):
         return plain
     found = list(_ACCOUNT.finditer(bare))

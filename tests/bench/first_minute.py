@@ -19,8 +19,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.jupyterlab_page import TIED, find_chromium
 
@@ -84,9 +87,13 @@ def _run(browser: Any, command: list[str], usable: str, env: dict[str, str], whe
         seconds.append(time.perf_counter() - began)
         # JupyterLab drops a cell that is run before its kernel is there: a person presses Shift+Enter until it runs.
         prompt = cell.locator(".jp-InputPrompt").first
+        deadline = time.monotonic() + 90
         while (prompt.text_content() or "").strip() in ("", "[ ]:"):
-            cell.click()
-            page.keyboard.press("Shift+Enter")
+            assert time.monotonic() < deadline, "the first cell did not run"
+            # The page may draw the cell anew at the very moment of the press.
+            with suppress(PlaywrightError):
+                cell.click(timeout=1_000)
+                page.keyboard.press("Shift+Enter")
             page.wait_for_timeout(250)
         seconds.append(time.perf_counter() - began)
         page.locator(usable).first.wait_for(timeout=90_000)

@@ -339,8 +339,10 @@ def test_a_random_user_id_without_a_home(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     here = ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups")
-    if _process(["--version"], env, here)[0] != 0:
-        pytest.skip("another user may not read this installation")
+    # An installation below somebody's private folder is read all the same; writing stays forbidden.
+    here += ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+    code, said = _process(["--version"], env, here, cwd="/")
+    assert code == 0, said
     for command in (["doctor"], ["connections", "list"], ["token", "status"]):
         code, said = _process(command, env, here, cwd="/")
         fine(code, said)
