@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from spokekit._surroundings import expanded
@@ -214,3 +218,48 @@ def write_private(path: Path, data: bytes) -> None:
             f"The file {path} cannot be written: {error.strerror or error}.",
             hint="See whether the folder may be written and has space, or choose another place.",
         ) from None
+
+
+_LOCK_WAIT = 60.0
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Hold the right to change `path` against other processes that ask for it; a file beside it stands for the right.
+
+    Where there is no such lock (a folder that cannot be written, a file system without) the change goes ahead. Raises
+    `StoreError` when another process holds it for a minute.
+    """
+    try:
+        handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        until = time.monotonic() + _LOCK_WAIT
+        while not _locked(handle):
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"The file {path} is held by another program.",
+                    likely="Another notebook or command is changing it, or one was stopped in the middle.",
+                    hint="Close it and try again; nothing was changed.",
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True

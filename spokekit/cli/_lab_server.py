@@ -1,19 +1,28 @@
 """What ``spokekit lab`` adds to its JupyterLab, as a server extension of this one command.
 
 The first notebook's kernel starts with the server and has the components loaded when the page comes, so that the first
-cell answers at once. The server's own words about its address give way to one sentence.
+cell answers at once. The server's own words about its address give way to one sentence, and the page is opened without
+the token of its address on a command line.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 from typing import Any
 
+from jupyter_server.utils import url_path_join
+from tornado.httputil import url_concat
+
+from spokekit._browse import PrivateBrowser
 from spokekit.cli._notebooks import FIRST
 from spokekit.cli._output import say
 
 # What notebook 00 imports; it runs before anybody can have typed anything, and leaves no name behind.
 _LOADED = "import spokekit.widgets.guide as _loaded; del _loaded"
+
+# Whether the command opens the page in a browser.
+opens_page = False
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -21,12 +30,15 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server_app: Any) -> None:
-    server_app.log.addFilter(_OneSentence(server_app))
+    server_app.log.addFilter(_Quiet(server_app))
+    # Jupyter's own file with the token can be read by others where its folder can.
+    server_app.no_browser_open_file = True
+    server_app.io_loop.add_callback(_show_page, server_app)
     server_app.io_loop.add_callback(_start_first_kernel, server_app)
 
 
-class _OneSentence(logging.Filter):
-    """Say where JupyterLab is in our words, once, where the server would say it in five lines and two forms."""
+class _Quiet(logging.Filter):
+    """Leave out what the server says of its address, in five lines and two forms, and of its end."""
 
     def __init__(self, server_app: Any) -> None:
         super().__init__()
@@ -36,16 +48,21 @@ class _OneSentence(logging.Filter):
         if record.levelno < logging.CRITICAL:
             return True
         words = record.getMessage()
-        if self._server.public_url in words:
-            say(f"\n{self._opens()}\n\n    {self._server.public_url}\n")
-            return False
         # Somebody pressed Ctrl-C or shut it down, and knows.
-        return "received signal" not in words
+        return self._server.public_url not in words and "received signal" not in words
 
-    def _opens(self) -> str:
-        if self._server.open_browser:
-            return "Your browser opens now. If it does not, open this address in it:"
-        return "Open this address in a browser:"
+
+def _show_page(server_app: Any) -> None:
+    """Say where JupyterLab is in one sentence, and open it."""
+    opens = "Your browser opens now. If it does not, open this address in it:"
+    say(f"\n{opens if opens_page else 'Open this address in a browser:'}\n\n    {server_app.public_url}\n")
+    if opens_page:
+        address = url_path_join(server_app.connection_url, server_app.default_url.removeprefix(server_app.base_url))
+        if server_app.identity_provider.token:
+            address = url_concat(address, {"token": server_app.identity_provider.token})
+        browser = PrivateBrowser(say, server_app.browser)
+        atexit.register(browser.close)
+        browser.open(address)
 
 
 async def _start_first_kernel(server_app: Any) -> None:

@@ -188,6 +188,8 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
     """Run JupyterLab in this process, so that it and its kernels end with it."""
     from jupyterlab.labapp import LabApp
 
+    from spokekit.cli import _lab_server
+
     _without_news()
     # Warnings are other packages' advice to those who program with them, and one of them resets the filters; what goes
     # wrong here is an error, and told.
@@ -200,7 +202,8 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
         f"--ServerApp.jpserver_extensions={_EXTENSIONS}",
         # Ctrl-C means stop: a question that waits in the terminal would leave everything running.
         "--ServerApp.answer_yes=True",
-        f"--ServerApp.open_browser={browser}",
+        # Its extension of this command opens the page (`_lab_server`).
+        "--ServerApp.open_browser=False",
         # Nothing is asked of anybody but Atlassian: no news, no look for updates, no catalogue of extensions.
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
@@ -211,4 +214,5 @@ def _run_jupyterlab(folder: Path, *, port: int, browser: bool) -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         say("You are root (a container?): JupyterLab is told to run all the same.")
         arguments.append("--ServerApp.allow_root=True")
+    _lab_server.opens_page = browser
     LabApp.launch_instance(arguments)

@@ -62,6 +62,7 @@ def get(
     Without --paste a listener waits on the port of the connection's redirect URI; where it cannot, the address of the
     page after the consent is asked for.
     """
+    from spokekit._browse import PrivateBrowser
     from spokekit.oauth.grant import get_token
     from spokekit.workspace import workspace
 
@@ -70,20 +71,20 @@ def get(
     if site is not None and (found := choose_saved(here, chosen, site)) is not None:
         say(found.words)
         return
-    # The default would ask the desktop for a browser; on a line of its own the address can also be piped.
-    opener = None if no_browser else _open_browser
-    status = get_token(
-        here,
-        chosen,
-        receiver="paste" if paste else None,
-        open_browser=opener,
-        show_address=out if no_browser or paste else _show,
-        choose_site=_choose,
-        site=site,
-        timeout=timeout,
-        paste=_asker(timeout),
-        tell=say,
-    )
+    with PrivateBrowser(say) as browser:
+        status = get_token(
+            here,
+            chosen,
+            receiver="paste" if paste else None,
+            # Without a browser the address is alone on its line, and can also be piped.
+            open_browser=None if no_browser else browser.open,
+            show_address=out if no_browser or paste else _show,
+            choose_site=_choose,
+            site=site,
+            timeout=timeout,
+            paste=_asker(timeout),
+            tell=say,
+        )
     say(status.words)
 
 
@@ -104,13 +105,7 @@ def choose_saved(here: Workspace, connection: Connection, site: str) -> TokenSta
 
 
 def _show(address: str) -> None:
-    say(f"If no browser opens, open this address:\n{address}")
-
-
-def _open_browser(address: str) -> None:
-    import webbrowser
-
-    webbrowser.open(address)
+    say(f"If no browser opens, or it cannot read the page, open this address:\n{address}")
 
 
 def _asker(timeout: float) -> Callable[[str], str | None]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spokekit.cli._output import Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, say
 
 app = typer.Typer(add_completion=False, help="See how secrets are protected, and change the key.", no_args_is_help=True)
 
@@ -47,3 +47,23 @@ def rotate(
     vault = workspace().vault
     count = vault.rotate(to.value if to is not None else None)
     say(f"{count} secrets are sealed by the new key. {vault.status().words}")
+
+
+@app.command("new-key")
+@guarded()
+def new_key(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Make a new key where the key file is lost for good.
+
+    Secrets that the lost key sealed stay closed: enter the client secrets again, and get the tokens again.
+    """
+    from spokekit.workspace import workspace
+
+    question = "Is the key file lost for good? What it sealed cannot be opened by a new key."
+    if not yes and not typer.confirm(question, err=True):
+        say("Nothing was changed.")
+        raise typer.Exit(FAILED)
+    vault = workspace().vault
+    vault.new_key()
+    say(f"There is a new key. {vault.status().words}")

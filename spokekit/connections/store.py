@@ -142,6 +142,11 @@ class Store:
             return f"the file {self.path}"
         return f"the database {store_address.describe(self.url)}"
 
+    @property
+    def address(self) -> str:
+        """Where the records are, without a password, in one line: a path, or the server and its database."""
+        return str(self.path) if self.path is not None else store_address.describe(self.url)
+
     def ensure(self, *tables: sa.Table) -> None:
         """Make those of `tables` that are not there yet, and the ones that they refer to.
 

@@ -1,6 +1,6 @@
 """The keys of the vault and where they lie: in the keyring of the operating system, in a private file, in memory.
 
-One small file in the home, the key ring, lists the keys, the one in use first. A key that lies in the keyring is
+One small file in the home, the key ring (`spokekit.oauth.key_ring`), lists the keys. A key that lies in the keyring is
 only named there, by its id; a key without a keyring lies in the file itself. Since the file is replaced in one step
 and an entry of the keyring is never changed, two processes that start at the same moment agree on one key.
 """
@@ -8,22 +8,23 @@ and an entry of the keyring is never changed, two processes that start at the sa
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from spokekit._home import write_private
 from spokekit._secret import Secret
 from spokekit._surroundings import expanded
 from spokekit.errors import InputError, StoreError, VaultError
+
+if TYPE_CHECKING:
+    from spokekit.oauth.key_ring import KeyUser
 
 Place = Literal["keyring", "file", "memory"]
 
@@ -36,6 +37,10 @@ TRUSTED_BACKENDS = (
     "keyring.backends.kwallet",
     "keyring.backends.macOS",
     "keyring.backends.Windows",
+)
+NEW_KEY = (
+    "If it is lost for good, make a new key (in a terminal: spokekit vault new-key), then enter the client secrets "
+    "again and press Get OAuth Token."
 )
 WAY_OUT = "Or enter the client secret again and press Get OAuth Token: that replaces what cannot be opened."
 
@@ -67,7 +72,13 @@ class KeyRing(Protocol):
 
     def put_first(self, key: Key) -> None: ...
 
-    def drop(self, ids: Iterable[str]) -> None: ...
+    def find(self, key_id: str) -> Key | None: ...
+
+    def note(self, user: KeyUser) -> None: ...
+
+    def drop(
+        self, ids: Iterable[str], used_by: Callable[[KeyUser], AbstractContextManager[set[str] | None]]
+    ) -> None: ...
 
     @property
     def where(self) -> str: ...
@@ -87,128 +98,15 @@ class MemoryKeys:
     def put_first(self, key: Key) -> None:
         self._keys = (key, *self._keys)
 
-    def drop(self, ids: Iterable[str]) -> None:
+    def find(self, _key_id: str) -> Key | None:
+        return None
+
+    def note(self, _user: KeyUser) -> None:
+        return None
+
+    def drop(self, ids: Iterable[str], _used_by: object) -> None:
         gone = set(ids)
         self._keys = tuple(key for key in self._keys if key.id not in gone)
-
-
-class StoredKeys:
-    """Keys named in the key ring file at `path`; `place` says where a first key is to lie."""
-
-    def __init__(self, path: Path, place: Place | None = None) -> None:
-        self.path = path
-        self._place = place
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: tuple[Key, ...] = ()
-        self._lock = threading.Lock()
-
-    @property
-    def where(self) -> str:
-        return str(self.path)
-
-    def load(self) -> tuple[Key, ...]:
-        """Return the keys; makes the first one when there is no key ring yet."""
-        with self._lock:
-            now = self._signature()
-            if now is None:
-                self._create(Key.new(self._place or best_place()))
-                now = self._signature()
-            if now != self._seen or not self._keys:
-                self._keys = self._read()
-                self._seen = now
-            return self._keys
-
-    def put_first(self, key: Key) -> None:
-        keys = self.load()
-        if key.place == "keyring":
-            _keep_in_keyring(key)
-        write_private(self.path, _ring((key, *keys)))
-
-    def drop(self, ids: Iterable[str]) -> None:
-        gone = set(ids)
-        keys = self.load()
-        write_private(self.path, _ring(key for key in keys if key.id not in gone))
-        for key in keys:
-            if key.id in gone and key.place == "keyring":
-                _forget_in_keyring(key.id)
-
-    def _signature(self) -> tuple[int, int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise VaultError(f"The key file {self.path} cannot be read: {error.strerror or error}.") from None
-        if os.name == "posix" and found.st_mode & 0o077:
-            # A team's key file may belong to somebody else, who then decides who reads it.
-            with suppress(PermissionError):
-                self.path.chmod(0o600)
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _create(self, key: Key) -> None:
-        if key.place == "keyring":
-            _keep_in_keyring(key)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}")
-        write_private(temporary, _ring((key,)))
-        try:
-            # A hard link fails when the name is taken: of two processes that start together one wins, both use its key.
-            os.link(temporary, self.path)
-        except FileExistsError:
-            if key.place == "keyring":
-                _forget_in_keyring(key.id)
-        except OSError:
-            # Some network and Windows file systems know no hard links.
-            if not self.path.exists():
-                temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _read(self) -> tuple[Key, ...]:
-        damaged = VaultError(
-            f"The key file {self.path} is damaged.",
-            likely="It was cut off, edited or restored from a broken copy.",
-            hint=f"Put a good copy back. Or move the file away: then {WAY_OUT[3:]}",
-            next_step="fix_secret",
-        )
-        try:
-            entries = json.loads(self.path.read_text("utf-8"))["keys"]
-            keys = tuple(_key_of(entry) for entry in entries)
-        except OSError as error:
-            raise VaultError(f"The key file {self.path} cannot be read: {error.strerror or error}.") from None
-        except (ValueError, KeyError, TypeError):
-            keys = ()
-        if not keys:
-            raise damaged
-        return keys
-
-
-def _key_of(entry: Mapping[str, Any]) -> Key:
-    place, key_id = entry["in"], str(entry["id"])
-    if place == "keyring":
-        value = _from_keyring(key_id)
-    else:
-        value = Secret(str(entry["key"]))
-        _check_form(value)
-    key = Key.of(value, place, str(entry["made_at"]))
-    if key.id != key_id:
-        raise ValueError("The key does not fit its id.")
-    return key
-
-
-def _check_form(value: Secret) -> None:
-    from cryptography.fernet import Fernet
-
-    Fernet(value.reveal().encode())
-
-
-def _ring(keys: Iterable[Key]) -> bytes:
-    entries = [
-        {"id": key.id, "in": key.place, "made_at": key.made_at}
-        | ({"key": key.value.reveal()} if key.place == "file" else {})
-        for key in keys
-    ]
-    about = "The key ring of spokekit's vault. Whoever has this file and the store can open the sealed secrets."
-    return json.dumps({"about": about, "version": 1, "keys": entries}, indent=1).encode()
 
 
 # ------------------------------------------------------------------ keyring
@@ -275,7 +173,7 @@ def best_place() -> Place:
     return "keyring" if kept else "file"
 
 
-def _keep_in_keyring(key: Key) -> None:
+def keep_in_keyring(key: Key) -> None:
     backend = trusted_backend()
     failure: str | None = "no keyring of the operating system is there"
     if backend is not None:
@@ -294,7 +192,7 @@ def _keep_in_keyring(key: Key) -> None:
 _known: dict[str, Secret] = {}
 
 
-def _from_keyring(key_id: str) -> Secret:
+def from_keyring(key_id: str) -> Secret:
     # An entry never changes, so one read for each process is enough.
     if key_id in _known:
         return _known[key_id]
@@ -317,7 +215,7 @@ def _from_keyring(key_id: str) -> Secret:
     return _known[key_id]
 
 
-def _forget_in_keyring(key_id: str) -> None:
+def forget_in_keyring(key_id: str) -> None:
     backend = trusted_backend()
     _known.pop(key_id, None)
     if backend is not None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from threading import Lock
 
 import sqlalchemy as sa
@@ -20,20 +23,18 @@ from spokekit._home import home, memory_only
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, VaultError
+from spokekit.oauth.key_ring import KeyUser, StoredKeys
+from spokekit.oauth.key_users import FORM, SEALED, in_use, needed_by
 from spokekit.oauth.keys import (
     WAY_OUT,
     Key,
     KeyRing,
     MemoryKeys,
     Place,
-    StoredKeys,
     keyring_trouble,
     ring_path,
     wanted_place,
 )
-
-_FORM = b"sk1"
-_SEALED_COLUMNS = (credentials.c.client_secret, credentials.c.sealed_grant)
 
 _PROTECTS: dict[Place, str] = {
     "keyring": (
@@ -75,7 +76,7 @@ class Sealer:
 
     def seal(self, data: bytes) -> bytes:
         data_key = Fernet.generate_key()
-        return b".".join((_FORM, self._key.id.encode(), self.wrap(data_key), Fernet(data_key).encrypt(data)))
+        return b".".join((FORM, self._key.id.encode(), self.wrap(data_key), Fernet(data_key).encrypt(data)))
 
     def wrap(self, data_key: bytes) -> bytes:
         """Seal a data key by the vault's key."""
@@ -103,9 +104,11 @@ class Vault:
         if wanted == "memory" or (wanted is None and (store.in_memory or memory_only(environ))):
             with _memories_lock:
                 return cls(store, _memories.setdefault(store, MemoryKeys()))
+        needed = partial(_holds_secrets, store)
         if environ.get("SPOKEKIT_VAULT_FILE", "").strip():
-            return cls(store, StoredKeys(ring_path(environ), wanted))
-        usual, aside = StoredKeys(home() / "vault.json", wanted), StoredKeys(home() / "vault-file.json", "file")
+            return cls(store, StoredKeys(ring_path(environ), wanted, needed=needed))
+        usual = StoredKeys(home() / "vault.json", wanted, needed=needed)
+        aside = StoredKeys(home() / "vault-file.json", "file")
         if wanted == "file" and usual.path.exists():
             try:
                 usual.load()
@@ -134,12 +137,38 @@ class Vault:
         if first.place == "file" and (trouble := keyring_trouble()):
             words += f" There it is because the keyring fails: {trouble}"
         if len(keys) > 1:
-            words += f" Older keys are kept ({len(keys) - 1}), since something is still sealed by them: rotate again."
+            words += (
+                f" Older keys are kept ({len(keys) - 1}), since something is still sealed by them, or may be (in "
+                "another store or a backup that cannot be looked into now): rotate again."
+            )
         return VaultStatus(first.place, words, _PROTECTS[first.place], len(keys), first.id, first.made_at)
 
     def sealer(self) -> Sealer:
         """Return the key in use for one transaction; take it after the row is locked (see `rotate`)."""
+        if isinstance(self._ring, StoredKeys) and not self._store.in_memory:
+            self._ring.note(self._as_user(self._ring))
         return Sealer(self._ring.load()[0])
+
+    def _as_user(self, ring: StoredKeys) -> KeyUser:
+        return KeyUser.of(self._store.path or self._store.address, ring.path)
+
+    def note_backup(self, path: Path) -> None:
+        """Write down that a backup's secrets need the keys of this vault, so that `rotate` keeps them."""
+        if isinstance(self._ring, StoredKeys):
+            self._ring.note(KeyUser.of(path, self._ring.path, "backup"))
+
+    def opens(self, key_ids: set[str]) -> bool:
+        """Tell whether the vault has all of these keys."""
+        return key_ids <= set(self._keys(next(iter(key_ids), None)))
+
+    def new_key(self) -> None:
+        """Make a new key in place of one that is lost, because a person said so: what it sealed stays closed.
+
+        Raises `Conflict` when the key file is there and can be read, and `InputError` when the vault has none.
+        """
+        if not isinstance(self._ring, StoredKeys):
+            raise InputError("This vault is in memory only: it has no key file.")
+        self._ring.begin_anew()
 
     def seal(self, data: bytes) -> bytes:
         """Return `data` sealed by the key in use."""
@@ -153,7 +182,7 @@ class Vault:
     def unseal(self, sealed: bytes) -> bytes:
         """Return what was sealed; raises `VaultError` with a way out when the key is missing or the record damaged."""
         key_id, wrapped, body = _parts(sealed)
-        key = self._keys(key_id).get(key_id)
+        key = self._keys(key_id).get(key_id) or self._ring.find(key_id)
         if key is None:
             raise VaultError(
                 f"A secret was sealed by the key {key_id}, which is not in the vault ({self._ring.where}).",
@@ -195,7 +224,7 @@ class Vault:
             for row in db.execute(sa.select(credentials).with_for_update()).mappings().all():
                 anew = {
                     column.name: again
-                    for column in _SEALED_COLUMNS
+                    for column in SEALED
                     if row[column.name] and (again := _rewrap(row[column.name], known, sealer)) is not None
                 }
                 if anew:
@@ -204,9 +233,18 @@ class Vault:
                     count += len(anew)
         with self._store.write() as db:
             self._take_turns(db)
-            used = {_key_id(value) for row in db.execute(sa.select(*_SEALED_COLUMNS)).all() for value in row if value}
-            self._ring.drop(set(known) - used)
+            used = in_use(db)
+            self._ring.drop(set(known) - used, partial(self._needed, used))
         return count
+
+    @contextmanager
+    def _needed(self, used_here: set[str], user: KeyUser) -> Iterator[set[str] | None]:
+        ring = self._ring
+        if not isinstance(ring, StoredKeys) or user == self._as_user(ring):
+            yield used_here
+        else:
+            with needed_by(user, ring.path) as found:
+                yield found
 
     def _keys(self, wanted: str | None = None) -> dict[str, Key]:
         """Return the keys by id; those of the way out (``SPOKEKIT_VAULT=file``) too if `wanted` is not among them."""
@@ -226,16 +264,15 @@ class Vault:
 
 def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
     parts = bytes(sealed).split(b".")
-    if len(parts) != 4 or parts[0] != _FORM or not parts[1].isalnum():
+    if len(parts) != 4 or parts[0] != FORM or not parts[1].isalnum():
         raise _damaged()
     return parts[1].decode("ascii", "replace"), parts[2], parts[3]
 
 
-def _key_id(sealed: bytes) -> str:
-    try:
-        return _parts(sealed)[0]
-    except VaultError:
-        return ""
+def _holds_secrets(store: Store) -> bool:
+    with store.read() as db:
+        there = credentials.name in sa.inspect(db).get_table_names()
+        return there and bool(in_use(db))
 
 
 def _rewrap(sealed: bytes, known: Mapping[str, Key], sealer: Sealer) -> bytes | None:
@@ -245,7 +282,7 @@ def _rewrap(sealed: bytes, known: Mapping[str, Key], sealer: Sealer) -> bytes | 
         data_key = Fernet(known[key_id].value.reveal().encode()).decrypt(wrapped)
     except (VaultError, KeyError, InvalidToken, ValueError):
         return None
-    return b".".join((_FORM, sealer.key_id.encode(), sealer.wrap(data_key), body))
+    return b".".join((FORM, sealer.key_id.encode(), sealer.wrap(data_key), body))
 
 
 def _damaged() -> VaultError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 
@@ -20,6 +21,9 @@ from spokekit.widgets.base import (
     select_many,
     text,
 )
+
+if TYPE_CHECKING:
+    from spokekit.widgets._belonging import Source
 
 REMOVE_MARKED = "remove-marked"
 ACTIONS = (
@@ -110,6 +114,26 @@ class MembershipForm(Component):
         show(self.preview_card, False)
         show(self.result_card, False)
         show(self.forget_file, False)
+
+    def _tie(self, changed: Callable[[], None]) -> None:
+        """Tie preview and result to what is chosen in the form; `changed` allows and disables what acts on them."""
+        inputs: dict[str, Source] = {
+            "group": (self, "group_id"),
+            "action": self.action,
+            "how far": self.only,
+            "marks": (self, "value"),
+            "list": self.pasted,
+            "file": (self, "_arrived"),
+        }
+        words = "Press Preview for a new one."
+        self._preview_of = self.belongs_to(
+            "preview", inputs, self.shown_preview, self.confirm_hint, again=words, changed=changed
+        )
+        words = "Choose again what was chosen then, to undo or resume it."
+        self._result_of = self.belongs_to("result", inputs, self.shown_result, again=words, changed=changed)
+        for box, tied in ((self.preview_card, self._preview_of), (self.result_card, self._result_of)):
+            head, *rest = box.children
+            box.children = (head, tied.note, *rest)
 
 
 def show(widget: ipw.Widget, visible: bool) -> None:

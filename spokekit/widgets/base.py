@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from html import escape
 from typing import Any, ClassVar, Literal
@@ -34,6 +34,7 @@ from spokekit._secret import Secret, scrub
 from spokekit._surroundings import of_this_computer
 from spokekit.confluence.models import Progress
 from spokekit.errors import SpokekitError
+from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets.controls import (
     LABEL_WIDTH,
@@ -272,6 +273,32 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
 
         return safe
 
+    def belongs_to(
+        self,
+        what: str,
+        inputs: Mapping[str, Source],
+        *things: ipw.Widget,
+        again: str,
+        changed: Callable[[], Any] | None = None,
+    ) -> Belonging:
+        """Tie something that is shown to the inputs that it was made for; see `Belonging`.
+
+        Parameters
+        ----------
+        what:
+            What it is, for the sentences: "preview".
+        inputs:
+            Each input by the name that a person knows it by: a widget with a ``value``, an object and its trait, or a
+            function that returns the value (then call ``see`` when it may have changed).
+        *things:
+            The widgets to be greyed while the inputs are others.
+        again:
+            What to do for a new one: "Press Preview."
+        changed:
+            Called after each look at the inputs; enables and disables what acts on it.
+        """
+        return Belonging(self, what, inputs, things, again=again, changed=changed)
+
     # --- remembering ---------------------------------------------------------------------------------------------
     def remember(self, key: str = "", **widgets: ipw.Widget) -> None:
         """Keep the ``value`` of `widgets` over a re-run of the cell, and put back what was kept before.
@@ -342,6 +369,7 @@ def explain(error: BaseException) -> tuple[str, str, str]:
 
 __all__ = [
     "LABEL_WIDTH",
+    "Belonging",
     "Component",
     "CopyButton",
     "Fold",

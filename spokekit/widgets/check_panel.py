@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets.base import Component, Task, button, html, html_table, note, row
 
 if TYPE_CHECKING:
@@ -55,23 +56,39 @@ class CheckPanel(Component):
         self._name = connection if isinstance(connection, str) or connection is None else connection.connection_id
         self.start = button("Check the connection", kind="primary")
         self._place = html("")
+        self._answer_of = self.belongs_to(
+            "check", {"connection": self._connection}, self._place, again="Press Check the connection."
+        )
         self.body = [
             note("Asks Confluence for each scope once. Nothing is changed, not even by the check of the write scope."),
             row(self.start, css="sk-actions"),
+            self._answer_of.note,
             self._place,
         ]
         self.on_click(self.start, self.check)
         self.disable_while_busy(self.start)
 
+    def follow(self, component: Component) -> CheckPanel:
+        """Grey the check when another component changes the connection; returns itself."""
+        component.observe(self.guarded(lambda _: self._answer_of.see()), ["saved", "token_status"])
+        return self
+
+    def _connection(self) -> Connection | None:
+        try:
+            return self._workspace.connection(self._name)
+        except (NotConfigured, NotFound):
+            return None
+
     def check(self) -> None:
         """Make the check, in the background."""
+        inputs = self._answer_of.inputs()
 
         def work(task: Task) -> pd.DataFrame:
             return self._workspace.check(self._name, progress=task.progress, cancel=task.cancelled)
 
-        self.run(work, words="Checking the connection", done=self._show)
+        self.run(work, words="Checking the connection", done=lambda found: self._show(found, inputs))
 
-    def _show(self, found: pd.DataFrame) -> None:
+    def _show(self, found: pd.DataFrame, inputs: dict[str, Any]) -> None:
         parts = []
         for kind, title in _KINDS.items():
             rows = found[found["kind"] == kind]
@@ -87,7 +104,7 @@ class CheckPanel(Component):
         self.value = found
         self.accepted += 1
         wrong = int(found["state"].isin(["missing", "failed"]).sum())
+        words = f"All is well: {len(found)} checks, nothing to mend."
         if wrong:
-            self.say(f"{wrong} of {len(found)} checks found something to mend; the last column says how.", "warning")
-        else:
-            self.say(f"All is well: {len(found)} checks, nothing to mend.", "ok")
+            words = f"{wrong} of {len(found)} checks found something to mend; the last column says how."
+        self._answer_of.made(found, inputs, words, "warning" if wrong else "ok")

@@ -251,7 +251,7 @@ class GroupPicker(Component):
     def accept(self) -> None:
         """OK: make the table of registered groups equal to the selected side, in the background."""
         model, groups = self.model, self._groups
-        add, remove = model.to_add, model.to_remove
+        add, remove, chosen = model.to_add, model.to_remove, tuple(model.chosen)
 
         def work(_task: Task) -> None:
             registry = self._workspace.registry(self._name)
@@ -261,10 +261,14 @@ class GroupPicker(Component):
                 registry.remove(remove)
 
         def done(_: None) -> None:
+            moved_since = tuple(self.model.chosen)
             self.keep("moves", None)
             self._model = None
             assert groups is not None  # noqa: S101 - the model was made of them
             self._show_groups(groups)
+            if moved_since != chosen:
+                # What was moved while OK was carried out waits for the next OK.
+                self.choose(moved_since)
             self.accepted += 1
             parts = [f"{len(add):,} registered"] if add else []
             parts += [f"{len(remove):,} taken out"] if remove else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
@@ -63,6 +64,7 @@ class MembershipEditor(MembershipForm):
     preview = tr.Any(None, allow_none=True)
     result = tr.Any(None, allow_none=True)
     applied = tr.Int(0)
+    _arrived = tr.Any(None, allow_none=True)
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class MembershipEditor(MembershipForm):
         self._filling = False
         self._unfinished = ""
         self._file: tuple[bytes, str] | None = None
+        self._tie(self._check_words)
         self._listen()
         self.remember(connection or "", action=self.action, only=self.only, pasted=self.pasted)
         self.guarded(self._choose_action)(self.action.value)
@@ -178,13 +181,16 @@ class MembershipEditor(MembershipForm):
                 return frame, open_ones[0].apply_id if open_ones else ""
 
         def done(found: tuple[pd.DataFrame, str]) -> None:
+            if self.group_id != group_id:
+                return
             self._take_members(found[0])
             self._unfinished = found[1]
             if self._unfinished and self.result is None:
                 self.shown_result.value = "<p><strong>An earlier apply was not finished.</strong></p>"
                 self._offer(undo=False, resume=True)
 
-        self.run(work, words="Reading the members", done=done)
+        if self.run(work, words="Reading the members", done=done) is None and self.members is None:
+            self.count.value = line("The members are not read yet, since other work ran: press Read again.")
 
     def _forget_members(self) -> None:
         """Empty the list: people of one group under the name of another, marks and all, would be removed from that."""
@@ -258,13 +264,16 @@ class MembershipEditor(MembershipForm):
         content, name = bytes(item["content"]), str(item["name"])
         # The content must not stay in the widget's state, which is saved in the notebook.
         self.upload.value = ()
+        # The file before it is not what the person means, also when this one cannot be read.
+        self._file, self._arrived = None, (name, sha256(content).hexdigest())
+        self.file_line.value = line(f"{name} cannot be used, and no other file is.")
+        show(self.forget_file, True)
         read = read_csv(content, group=self.group_id, name=name)
         self._file = content, name
         self.file_line.value = line(f"{name}: {counted(len(read.wishes), 'line')}. {' '.join(read.notes)}")
-        show(self.forget_file, True)
 
     def _no_file(self) -> None:
-        self._file = None
+        self._file = self._arrived = None
         self.file_line.value = ""
         show(self.forget_file, False)
 
@@ -285,24 +294,28 @@ class MembershipEditor(MembershipForm):
     # --- preview, apply, undo ------------------------------------------------------------------------------------
     def make_preview(self) -> None:
         """Plan what the form says and show the preview; nothing is changed."""
+        inputs = self._preview_of.inputs()
         wishes = self.wishes()
         action = self.action.value
         mode: Mode = "remove" if action == REMOVE_MARKED else action
         only: Only = self.only.value if mode == "sync" else ""
         self._preview(
             "Comparing the list with the site",
+            inputs,
             lambda members, task: members.plan(wishes, mode, only=only, progress=task.progress, cancel=task.cancelled),
         )
 
     def plan_undo(self) -> None:
         """Plan the opposite of the last apply and show its preview."""
-        apply_id = self.result.apply_id if self.result is not None else None
+        inputs = self._preview_of.inputs()
+        apply_id = self._result_of.require().apply_id if self.result is not None else None
         self._preview(
             "Comparing the apply with the site",
+            inputs,
             lambda members, task: members.plan_undo(apply_id, progress=task.progress, cancel=task.cancelled),
         )
 
-    def _preview(self, words: str, make: Callable[[Membership, Task], Plan]) -> None:
+    def _preview(self, words: str, inputs: dict[str, Any], make: Callable[[Membership, Task], Plan]) -> None:
         def work(task: Task) -> Preview:
             with self._open() as members:
                 return members.preview(make(members, task), progress=task.progress, cancel=task.cancelled)
@@ -324,7 +337,9 @@ class MembershipEditor(MembershipForm):
             )
             show(self.preview_card, True)
             show(self.result_card, False)
-            self.say("Nothing is changed yet. Read the preview, then press Apply or Discard.")
+            self._preview_of.made(
+                preview, inputs, "Nothing is changed yet. Read the preview, then press Apply or Discard."
+            )
 
         self.run(work, words=words, done=done)
 
@@ -337,11 +352,16 @@ class MembershipEditor(MembershipForm):
         preview = self.preview
         typed = " ".join(self.confirm.value.split()).casefold()
         ready = preview is not None and bool(preview.plan.planned) and typed == preview.confirmation
-        self.apply_button.disabled = self.busy or not ready
+        self.apply_button.disabled = self.busy or not ready or not self._preview_of.current
+        # What an earlier kernel left unfinished was not made for any inputs of this form.
+        self.undo.disabled = self.resume.disabled = self.busy or (
+            self.result is not None and not self._result_of.current
+        )
 
     def drop(self, *, quiet: bool = False) -> None:
         """Discard the preview."""
         self.preview = None
+        self._preview_of.forget()
         show(self.preview_card, False)
         show(self.result_card, self.result is not None or bool(self._unfinished))
         if not quiet:
@@ -349,9 +369,7 @@ class MembershipEditor(MembershipForm):
 
     def apply(self) -> None:
         """Carry the previewed plan out, in the background; Cancel stops it within about a second."""
-        preview = self.preview
-        if preview is None:
-            raise InputError("There is no preview to apply.", hint="Press Preview first.")
+        preview = self._preview_of.require()
         typed = self.confirm.value
         self._change(
             "Applying",
@@ -360,14 +378,14 @@ class MembershipEditor(MembershipForm):
 
     def go_on(self) -> None:
         """Resume the apply on the screen, or the latest that is not finished."""
-        apply_id = self.result.apply_id if self.result is not None else self._unfinished or None
+        apply_id = self._result_of.require().apply_id if self.result is not None else self._unfinished or None
         self._change(
             "Resuming",
             lambda members, task: members.resume(apply_id, progress=task.progress, cancel=task.cancelled),
         )
 
     def _change(self, words: str, act: Callable[[Membership, Task], Result]) -> None:
-        group_id = self.group_id
+        group_id, inputs = self.group_id, self._result_of.inputs()
 
         def work(task: Task) -> tuple[Result, pd.DataFrame | None, str]:
             with self._open() as members:
@@ -376,17 +394,23 @@ class MembershipEditor(MembershipForm):
 
         def done(found: tuple[Result, pd.DataFrame | None, str]) -> None:
             result, frame, place = found
+            if self.group_id != group_id:
+                frame = None
             self.result = result
             self._unfinished = "" if result.finished else result.apply_id
             self.drop(quiet=True)
             self.shown_result.value = result_markup(result, place)
             self._offer(undo=bool(result.counts().get("done")), resume=not result.finished)
             if frame is not None:
+                same = self.value == inputs["marks"]
                 self._take_members(frame)
+                if same:
+                    # Those who were removed are not marked any more, and that was nobody's change.
+                    inputs["marks"] = self.value
             self.applied += 1
             good = frame is not None and not result.stopped and result.finished and "failed" not in result.counts()
             more = "" if frame is not None else " The list of members above is from before: press Read again."
-            self.say(result.words + more, "ok" if good else "warning")
+            self._result_of.made(result, inputs, result.words + more, "ok" if good else "warning")
 
         self.run(work, words=words, done=done)
 

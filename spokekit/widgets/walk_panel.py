@@ -73,20 +73,26 @@ class WalkPanel(Component):
         self.long.layout.display = "none"
         self._cost = html("")
         self._report = html("")
+        self._cost_of = self.belongs_to(
+            "cost",
+            {"groups": self.scope, "spaces": self.spaces},
+            self._cost,
+            again="Press What will it cost?",
+            changed=self._cost_seen,
+        )
         self.body = [
             note("Reads groups and their members once, completely, and keeps a snapshot. Confluence is not changed."),
             self.scope,
             self.spaces,
             row(self.estimate, self.start, self.afresh, css="sk-actions"),
             self.long,
+            self._cost_of.note,
             self._cost,
             self._report,
         ]
         self.on_click(self.estimate, self.look)
         self.on_click(self.start, self.walk)
         self.on_click(self.afresh, self._start_over)
-        self.on_change(self.scope, lambda _: self._scope_changed())
-        self.on_change(self.spaces, lambda _: self._scope_changed())
         self.on_change(self.long, lambda _: self._allow())
         self.disable_while_busy(self.scope, self.spaces, self.estimate, self.afresh, self.long)
         self.on_change(self, lambda _: self._allow(), "busy")
@@ -109,13 +115,14 @@ class WalkPanel(Component):
         self._look(fresh=False)
 
     def _look(self, *, fresh: bool) -> None:
-        groups, spaces = self.scope.value, self.spaces.value
+        inputs = self._cost_of.inputs()
+        groups, spaces = inputs["groups"], inputs["spaces"]
 
         def work(task: Task) -> WalkPlan:
             with self._workspace.spoke(self._name) as spoke:
                 return self._walk(spoke, groups, spaces, fresh).prepare(progress=task.progress, cancel=task.cancelled)
 
-        self.run(work, words="Looking at the groups", done=self._planned)
+        self.run(work, words="Looking at the groups", done=lambda plan: self._planned(plan, inputs))
 
     def _start_over(self) -> None:
         self._look(fresh=True)
@@ -126,8 +133,7 @@ class WalkPanel(Component):
         registry = self._workspace.registry(self._name)
         return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, fresh=fresh)
 
-    def _planned(self, plan: WalkPlan) -> None:
-        self.plan = plan
+    def _planned(self, plan: WalkPlan, inputs: dict[str, Any]) -> None:
         rows = [("This walk", plan.chosen_groups, plan.chosen)]
         if plan.registered is not None:
             rows.append(("Registered groups only", plan.registered_groups, plan.registered))
@@ -138,28 +144,30 @@ class WalkPanel(Component):
             label="What the walk will cost",
             numbers=(1, 2, 3),
         )
-        words = [
+        lines = [
             plan.chosen.words,
             *plan.notes,
             *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
         ]
-        self._cost.value = table + "".join(f"<p>{escape(one)}</p>" for one in words)
+        self._cost.value = table + "".join(f"<p>{escape(one)}</p>" for one in lines)
         self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
-        self.afresh.layout.display = "" if self._continues(plan) else "none"
         self.long.value = False
-        self.long.layout.display = "" if _hours(plan.chosen) else "none"
-        self._allow()
-        self.say("This is what the walk will cost. Nothing has been read but the list of groups.", "ok")
+        words = "This is what the walk will cost. Nothing has been read but the list of groups."
+        self._cost_of.made(plan, inputs, words, "ok")
 
     @staticmethod
     def _continues(plan: WalkPlan) -> bool:
         return plan.unfinished is not None and plan.unfinished.ended > 0
 
-    def _scope_changed(self) -> None:
-        self.plan = None
-        self._cost.value = ""
-        self.long.layout.display = self.afresh.layout.display = "none"
+    def _cost_seen(self) -> None:
+        self.plan = self._cost_of.require() if self._cost_of.current else None
+        self.afresh.layout.display = "" if self.plan is not None and self._continues(self.plan) else "none"
+        self.long.layout.display = "" if self.plan is not None and _hours(self.plan.chosen) else "none"
         self._allow()
+
+    def _no_cost(self) -> None:
+        self._cost.value = ""
+        self._cost_of.forget()
 
     def _allow(self) -> None:
         self.start.disabled = self.busy or self.plan is None or (_hours(self.plan.chosen) and not self.long.value)
@@ -171,9 +179,12 @@ class WalkPanel(Component):
     # --- the walk ------------------------------------------------------------------------------------------------
     def walk(self) -> None:
         """Walk in the background; Cancel keeps what was read, and the next walk goes on from there."""
-        if self.plan is None:
+        if not self._cost_of.known:
             raise InputError("Look at what it will cost first.", hint="Press What will it cost?")
         groups, spaces = self.scope.value, self.spaces.value
+        plan = self._cost_of.require()
+        if _hours(plan.chosen) and not self.long.value:
+            raise InputError("This walk takes several hours.", hint="Tick that you know, then press Start the walk.")
 
         def work(task: Task) -> Audit:
             from spokekit.audit.audit import Audit
@@ -189,7 +200,7 @@ class WalkPanel(Component):
         self.run(work, words="Walking", done=self._walked, failed=self._stopped)
 
     def _walked(self, audit: Audit) -> None:
-        self._scope_changed()
+        self._no_cost()
         self._show(audit)
         self.value = audit
         self.accepted += 1
@@ -197,9 +208,7 @@ class WalkPanel(Component):
         self.say(report["words"], "ok" if report["complete"] else "warning")
 
     def _stopped(self, error: BaseException) -> bool:
-        self.plan = None
-        self._cost.value = ""
-        self._allow()
+        self._no_cost()
         return False
 
     def _open_latest(self) -> None:
@@ -290,8 +299,27 @@ class QuestionPanel(Component):
         self._words = html("")
         self.start = button("Ask", kind="primary")
         self._place = html("")
+        self._answer_of = self.belongs_to(
+            "answer",
+            {
+                "question": self.question,
+                "parameters": lambda: {name: field.value for name, field in self.params.items()},
+                "snapshot": lambda: id(self._asked()),
+            },
+            self._place,
+            again="Press Ask.",
+        )
         self.remember(question=self.question)
-        self.body = [self.question, self._fields, self._words, row(self.start, css="sk-actions"), self._place]
+        self.body = [
+            self.question,
+            self._fields,
+            self._words,
+            row(self.start, css="sk-actions"),
+            self._answer_of.note,
+            self._place,
+        ]
+        if isinstance(audit, WalkPanel):
+            self.on_change(audit, lambda _: self._answer_of.see())
         self.on_change(self.question, lambda _: self._chosen())
         self.on_click(self.start, self.ask)
         self.disable_while_busy(self.question, self.start)
@@ -311,16 +339,25 @@ class QuestionPanel(Component):
         self._fields.children = tuple(self.params.values())
         known = f"<p class='sk-note'>Cannot know: {escape(asked.cannot_know)}</p>" if asked.cannot_know else ""
         self._words.value = known
-        self._place.value = ""
+        for field in self.params.values():
+            self.on_change(field, lambda _: self._answer_of.see())
+        self._answer_of.see()
+
+    def _asked(self) -> Audit | None:
+        return self._source.value if isinstance(self._source, WalkPanel) else self._source
 
     def ask(self) -> None:
         """Answer the chosen question, in the background."""
         name = self.question.value
         given = {param: field.value for param, field in self.params.items() if field.value not in ("", None)}
-        audit = self.audit
-        self.run(lambda _task: audit.ask(name, **given), words="Asking", done=self._answered)
+        audit, inputs = self.audit, self._answer_of.inputs()
+        self.run(
+            lambda _task: audit.ask(name, **given),
+            words="Asking",
+            done=lambda answer: self._answered(answer, audit.caution(), inputs),
+        )
 
-    def _answered(self, answer: pd.DataFrame) -> None:
+    def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
         from spokekit.audit.export import plain
         from spokekit.audit.frames import counted
 
@@ -333,8 +370,8 @@ class QuestionPanel(Component):
         self._place.value = html_table(heads, lines, label=answer.attrs["title"], numbers=numbers) if lines else ""
         self.value = answer
         self.accepted += 1
-        caution = self.audit.caution()
-        self.say(f"{counted(len(answer), 'row')}{more}. {caution}".strip(), "warning" if caution else "ok")
+        words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
+        self._answer_of.made(answer, inputs, words, "warning" if caution else "ok")
 
     def rehearse(self, *, question: str, **params: Any) -> None:
         """Do what a person does: choose a question, type what it needs, and ask."""

@@ -16,6 +16,7 @@ from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store, default_store
 from spokekit.errors import InputError, StoreError, VaultError
 from spokekit.oauth import keys
+from spokekit.oauth.key_ring import StoredKeys
 from spokekit.oauth.vault import Vault
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, granted, in_threads
@@ -131,7 +132,7 @@ def test_rotation_survives_a_crash(
     crash = {
         "after the new key": (Vault, "sealer"),
         "in the transaction": (sys.modules["spokekit.oauth.vault"], "_rewrap"),
-        "before the old key goes": (keys.StoredKeys, "drop"),
+        "before the old key goes": (StoredKeys, "drop"),
     }[moment]
 
     def die(*_: Any, **__: Any) -> Any:
@@ -239,8 +240,11 @@ def test_a_damaged_key_file_names_the_way_out_and_the_way_works(
     again = Place(place.store, site)
     with pytest.raises(VaultError, match="is damaged") as problem:
         again.tokens.access_token(connection)
-    assert "move the file away" in str(problem.value)
+    assert "spokekit vault new-key" in str(problem.value)
     (home / "vault.json").rename(home / "vault.json.bad")
+    with pytest.raises(VaultError, match="is gone, and the store holds secrets"):
+        again.tokens.set_client_secret(connection, Secret(site.client_secret))
+    again.vault.new_key()
     with pytest.raises(VaultError, match="which is not in the vault"):
         again.tokens.access_token(connection)
     again.tokens.set_client_secret(connection, Secret(site.client_secret))

@@ -12,7 +12,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "spokekit"
 
-GROUND = {"errors", "_secret", "_home", "_portal", "_csv", "_words", "_ids", "_http", "_surroundings", "_unreachable"}
+GROUND = {
+    "errors",
+    "_secret",
+    "_home",
+    "_portal",
+    "_csv",
+    "_words",
+    "_ids",
+    "_http",
+    "_surroundings",
+    "_unreachable",
+    "_browse",
+}
 SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
 
 # What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
@@ -26,6 +38,7 @@ MAY_IMPORT = {
     "_http": {"errors", "_secret", "_surroundings"},
     "_unreachable": {"errors", "_http", "_surroundings", "_words"},
     "_home": {"errors", "_surroundings"},
+    "_browse": {"errors", "_home", "_secret"},
     "_portal": {"errors"},
     "practice": {"errors"},
     "connections": GROUND,
