@@ -266,12 +266,18 @@ def test_a_ring_that_belongs_to_somebody_else_is_used_and_that_it_cannot_name_us
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)
+    # The installation may be readable by root alone: what is used is loaded before the process becomes somebody else.
+    warm = tmp_path / "warm"
+    warm.mkdir()
     code = (
-        "import os, sys; os.setgid(65534); os.setuid(65534)\n"
-        "from pathlib import Path; from tests.oauth.test_key_ring import Home\n"
+        "import os; from pathlib import Path; from tests.oauth.test_key_ring import Home\n"
+        f"assert Home(Path({str(warm / 'one.sqlite')!r})).opens()\n"
+        f"os.environ.update(SPOKEKIT_HOME={str(theirs)!r}, SPOKEKIT_VAULT_FILE={str(ring)!r})\n"
+        "os.setgid(65534); os.setuid(65534)\n"
         f"one = Home(Path({str(theirs / 'two.sqlite')!r})); print(one.opens())"
     )
-    environ = {**os.environ, "SPOKEKIT_HOME": str(theirs), "PYTHONPATH": os.pathsep.join(sys.path)}
+    own = {"SPOKEKIT_HOME": str(warm), "SPOKEKIT_VAULT_FILE": str(warm / "ring.json")}
+    environ = {**os.environ, **own, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False)
     assert done.stdout == "True\n", done.stderr
     assert "cannot be written, so it does not name" in done.stderr
