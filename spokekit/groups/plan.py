@@ -157,7 +157,7 @@ def build(
     listed: dict[str, set[str]] = {}
     broken: Counter[str] = Counter()
     doubled = 0
-    kept_out = kept_in = 0
+    kept_out = kept_in = unchecked = 0
     for wish in wishes.wishes:
         group, trouble = judge.group(wish)
         account, puzzled = judge.account(wish)
@@ -169,6 +169,7 @@ def build(
             doubled += 1
             continue
         seen.add(pair)
+        unchecked += judge.unchecked(wish)
         action, decided = _action(wish, mode, pair, fixed)
         if pair in torn and not wish.problem:
             decided = Verdict(REFUSED, "contradiction", f"The list says {torn[pair]} of this membership: which one?")
@@ -203,6 +204,11 @@ def build(
         notes.append(f"{kept_out:,} on the list are not in their group; remove-only leaves them out.")
     if kept_in:
         notes.append(f"{kept_in:,} line{'s say' if kept_in > 1 else ' says'} remove; add-only leaves them in.")
+    if unchecked:
+        notes.append(
+            f"{unchecked:,} address{'es' if unchecked > 1 else ''} beside an account id could not be checked: nobody "
+            "in the groups that were read shows such an address. The id counts."
+        )
     ground = {group_id: Footing.of(group) for group_id, group in present.groups.items() if group.registered}
     touched = {row.group_id for row in rows}
     return Plan(

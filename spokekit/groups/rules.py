@@ -190,6 +190,15 @@ class Judge:
                 return _no("contradiction", words)
         return None
 
+    def unchecked(self, wish: Wish) -> bool:
+        """Whether an address stands beside an account id and nothing in sight says whose it is."""
+        if wish.problem or "@" in wish.account:
+            return False
+        person = self._now.person(wish.account)
+        return (person is not None and not person.email) and any(
+            comparable(mail) not in self._now.mails for mail in wish.mails
+        )
+
     @cached_property
     def _addresses(self) -> LookAlikes:
         return LookAlikes(self._now.mails)

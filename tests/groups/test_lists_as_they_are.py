@@ -86,6 +86,7 @@ def test_atlassians_own_export_works_though_every_address_is_hidden(connected: W
         made = opened.plan(read_csv(text.encode(), group="marketing"), "add")
         assert {row.status for row in made.rows} <= {"planned", "already so"}
         assert [note for note in made.notes if note.startswith("Not used:")], "what was not used is said"
+        assert [note for note in made.notes if "could not be checked" in note and f"{len(hidden):,} address" in note]
         opened.close()
 
 
