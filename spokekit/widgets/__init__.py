@@ -15,6 +15,7 @@ _HOMES = {
     "ConnectionForm": "connection_form",
     "ConnectionsPanel": "connections_panel",
     "CopyButton": "base",
+    "FindingsPanel": "findings_panel",
     "GroupPicker": "group_picker",
     "GroupTable": "group_table",
     "Guide": "guide",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from spokekit.audit import Audit
+from spokekit.audit import Audit, Findings
 from tests.browser.jupyterlab_page import NotebookPage
 from tests.browser.test_components_look import AUDIT
 
@@ -54,5 +54,37 @@ def test_cost_walk_report_and_question(
         assert notebook.page.locator(f"img.spokekit-{other}:visible").count() == 0
         assert walk.evaluate(AUDIT) == []
         assert panel.evaluate(AUDIT) == []
+        assert notebook.component("Findings").evaluate(AUDIT) == []
         notebook.screenshot(f"05-walk-{theme}", walk)
         notebook.screenshot(f"05-ask-{theme}", panel)
+
+    # Findings, by keyboard alone: nothing is decided before the last key.
+    book, keyboard = Findings(site.sites[0].cloud_id), notebook.page.keyboard
+    assert not book.path.exists(), "running the cells lists nothing and accepts nothing"
+    findings = notebook.component("Findings")
+    findings.get_by_label("Question", exact=True).focus()
+    keyboard.type("Which groups have no")
+    keyboard.press("Tab")
+    expect(findings.get_by_role("button", name="List the findings")).to_be_focused()
+    keyboard.press("Enter")
+    expect(findings.locator(".sk-status:visible")).to_contain_text("1 new, 0 accepted")
+    expect(findings.get_by_role("button", name="Accept")).to_be_disabled()
+    for label, typed in (
+        ("Filter", "phoenix"),
+        ("New findings", " "),
+        ("Reason", "Begins in spring"),
+        ("Your name", "Ann"),
+    ):
+        keyboard.press("Tab")
+        expect(findings.get_by_label(label, exact=True)).to_be_focused()
+        keyboard.type(typed) if typed.strip() else keyboard.press("Home")
+    assert list(book.frame()["state"]) == ["new"]
+    keyboard.press("Tab")
+    keyboard.press("Tab")
+    expect(findings.get_by_role("button", name="Accept")).to_be_focused()
+    notebook.screenshot("05-findings-light", findings)
+    keyboard.press("Enter")
+    expect(findings.locator(".sk-status:visible")).to_contain_text("1 finding accepted by Ann. 0 new, 1 accepted")
+    expect(findings.get_by_role("cell", name="Begins in spring")).to_be_visible()
+    assert list(book.frame("accepted")["accepted_by"]) == ["Ann"]
+    notebook.screenshot("05-findings-accepted", findings)

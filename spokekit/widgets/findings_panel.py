@@ -1,0 +1,243 @@
+"""Findings: list the rows of a question that somebody has to decide about, and accept them with reason and name."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tr
+
+from spokekit._words import comparable, counted
+from spokekit.errors import InputError
+from spokekit.widgets.base import Component, Task, button, dropdown, html, html_table, note, row, select_many, text
+from spokekit.widgets.walk_panel import WalkPanel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.findings import Findings
+
+SHOWN = 500
+
+
+class FindingsPanel(Component):
+    """List the findings of a question, mark those that may stay, and accept them.
+
+    Nothing is marked, typed or accepted before a person does it, and only what is marked on the screen is accepted.
+    The path without a widget: `spokekit.audit.Findings`, or ``spokekit audit findings`` and ``spokekit audit accept``.
+
+    Parameters
+    ----------
+    audit:
+        An `Audit`, or a `WalkPanel` whose newest one is asked.
+
+    Attributes
+    ----------
+    value:
+        The frame of `Findings.review` that is listed, or None. Observable.
+    accepted:
+        How often findings were accepted here.
+    """
+
+    value = tr.Any(None, allow_none=True)
+    accepted = tr.Int(0)
+
+    def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
+        lead = (
+            "A finding is a row that somebody has to decide about. Listing notes which rows are there; "
+            "accepting writes your decision beside the snapshots."
+        )
+        super().__init__("Findings", lead=lead, **options)
+        self._source = audit
+        self.question = dropdown("Question", [("Choose a question", ""), *_questions()])
+        self.list = button("List the findings", kind="primary")
+        self.filter = text("Filter", placeholder="Part of a name", live=True)
+        self.marks = select_many("New findings", rows=8)
+        self.marks.add_class("sk-stack")
+        self._count = note("")
+        self.reason = text("Reason", placeholder="Why it may stay so", live=True)
+        self.name = text("Your name", placeholder="Who accepts it", live=True)
+        self.until = text("Until", placeholder="2027-03-31; empty: for good", live=True)
+        self.accept = button("Accept")
+        self.kept = select_many("Accepted", rows=4)
+        self.kept.add_class("sk-stack")
+        self.take_back = button("Take back", tooltip="Make the marked acceptances new findings again")
+        self._table = html("")
+        self._labels: dict[str, str] = {}
+        self._new = [self.filter, self.marks, self._count, self.reason, self.name, self.until, row(self.accept)]
+        self._old = [self._table, self.kept, row(self.take_back)]
+        self._list_of = self.belongs_to(
+            "list",
+            {"question": self.question, "snapshot": lambda: id(self._audit())},
+            *self._new,
+            *self._old,
+            again="Press List the findings.",
+            changed=self._allow,
+        )
+        self.body = [
+            self.question,
+            row(self.list, css="sk-actions"),
+            self._list_of.note,
+            *self._new,
+            *self._old,
+        ]
+        if isinstance(audit, WalkPanel):
+            self.on_change(audit, lambda _: self._list_of.see())
+        self.on_click(self.list, self.look)
+        self.on_click(self.accept, self.accept_marked)
+        self.on_click(self.take_back, self.take_marked_back)
+        self.on_change(self.filter, lambda _: self._offer())
+        for field in (self.marks, self.reason, self.name, self.until, self.kept):
+            self.on_change(field, lambda _: self._allow())
+        self.on_change(self, lambda _: self._allow(), "busy")
+        self._show_parts()
+
+    # --- listing -------------------------------------------------------------------------------------------------
+    def _audit(self) -> Audit | None:
+        return self._source.value if isinstance(self._source, WalkPanel) else self._source
+
+    def look(self) -> None:
+        """List the findings of the chosen question, in the background."""
+        if not self.question.value:
+            raise InputError("No question is chosen.", field="question", hint="Choose one in the list.")
+        self._run("Listing the findings", lambda _findings: "")
+
+    def _run(self, words: str, change: Any) -> None:
+        """Do `change` to the findings, list them afresh, and say what it returned."""
+        audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
+        inputs, question = self._list_of.inputs(), self.question.value
+
+        def work(_task: Task) -> tuple[pd.DataFrame, dict[str, str], str]:
+            from spokekit.audit.findings import Findings
+
+            findings = Findings(audit.site)
+            said = change(findings)
+            rows = findings.review(audit, question)
+            named = findings.frame()
+            return rows, dict(zip(named["finding_id"], named["about"], strict=True)), said
+
+        self.run(work, words=words, done=lambda done: self._listed(*done, audit.caution(), inputs))
+
+    def _listed(
+        self, rows: pd.DataFrame, named: dict[str, str], said: str, caution: str, inputs: dict[str, Any]
+    ) -> None:
+        self._labels = {i: named.get(i) or i for i in rows["finding_id"]}
+        self.value = rows
+        counts = rows.attrs
+        self._table.value = _accepted_table(rows, self._labels)
+        self._list_of.made(rows, inputs)
+        self._offer()
+        self._show_parts()
+        if said:
+            # A reason is one for the findings that it was typed for.
+            self.reason.value = self.until.value = ""
+        listed = f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since last time."
+        self._list_of.made(
+            rows, inputs, " ".join(w for w in (said, listed, caution) if w), "warning" if caution else "plain"
+        )
+
+    def _with(self, state: str) -> list[str]:
+        return [] if self.value is None else list(self.value.loc[self.value["state"] == state, "finding_id"])
+
+    def _offer(self) -> None:
+        wanted = comparable(self.filter.value)
+        new = [i for i in self._with("new") if wanted in comparable(self._labels[i])]
+        self.marks.options = [(self._labels[i], i) for i in new[:SHOWN]]
+        self.kept.options = [(self._labels[i], i) for i in self._with("accepted")[:SHOWN]]
+        self._allow()
+
+    def _show_parts(self) -> None:
+        for widgets, shown in ((self._new, bool(self._with("new"))), (self._old, bool(self._with("accepted")))):
+            for widget in widgets:
+                widget.layout.display = None if shown else "none"
+        self._allow()
+
+    # --- deciding ------------------------------------------------------------------------------------------------
+    def _allow(self) -> None:
+        marked, shown = len(self.marks.value), len(self.marks.options)
+        missing = [
+            words
+            for there, words in (
+                (marked, "mark findings"),
+                (self.reason.value.strip(), "type a reason"),
+                (self.name.value.strip(), "type your name"),
+            )
+            if not there
+        ]
+        more = f" of {len(self._with('new')):,}" if shown < len(self._with("new")) else ""
+        first = f"{marked:,} marked; {counted(shown, 'finding')}{more} shown."
+        left = f" To accept: {', '.join(missing)}." if missing else ""
+        self._count.value = f"<p>{first}{left}</p>"
+        able = self._list_of.current and not self.busy
+        self.list.disabled = self.busy or not self.question.value
+        self.accept.disabled = not able or bool(missing)
+        self.take_back.disabled = not able or not self.kept.value
+        # One primary button: the press that comes next.
+        first_button, second = (self.list, self.accept) if self.accept.disabled else (self.accept, self.list)
+        first_button.add_class("sk-primary")
+        second.remove_class("sk-primary")
+
+    def accept_marked(self) -> None:
+        """Accept the findings that are marked, with the reason and the name typed."""
+        self._list_of.require()
+        ids, reason, name, until = list(self.marks.value), self.reason.value, self.name.value, _day(self.until.value)
+        if not ids:
+            raise InputError("No finding is marked.", field="marks", hint="Mark those that may stay as they are.")
+
+        def change(findings: Findings) -> str:
+            count = findings.accept(ids, reason=reason, by=name, until=until)
+            self.accepted += 1
+            return f"{counted(count, 'finding')} accepted by {name.strip()}{f' until {until}' if until else ''}."
+
+        self._run("Writing the decision", change)
+
+    def take_marked_back(self) -> None:
+        """Make the acceptances that are marked new findings again."""
+        self._list_of.require()
+        ids = list(self.kept.value)
+        if not ids:
+            raise InputError("No acceptance is marked.", field="kept", hint="Mark those to be taken back.")
+        self._run("Taking back", lambda findings: f"{counted(findings.reopen(ids), 'acceptance')} taken back.")
+
+    def rehearse(self, *, question: str) -> None:
+        """Do what a person does first: choose a question and list its findings. A decision is nobody else's."""
+        self.question.value = question
+        self.look()
+        self.settled()
+
+
+def _questions() -> list[tuple[str, str]]:
+    from spokekit.audit import questions_frame
+    from spokekit.audit.registry import REGISTRY
+
+    listed = questions_frame()
+    pairs = zip(listed["title"], listed["name"], listed["answerable"], strict=True)
+    return [
+        (title, name)
+        for title, name, able in pairs
+        if able and not any(param.required for param in REGISTRY.get(name).params)
+    ]
+
+
+def _day(typed: str) -> date | None:
+    try:
+        return date.fromisoformat(typed.strip()) if typed.strip() else None
+    except ValueError:
+        raise InputError(
+            f"“{typed.strip()}” is no day of the calendar.",
+            field="until",
+            hint="Type year, month and day, as 2027-03-31, or leave the field empty.",
+        ) from None
+
+
+def _accepted_table(rows: pd.DataFrame, labels: dict[str, str]) -> str:
+    accepted = rows[rows["state"] == "accepted"].head(SHOWN)
+    if not len(accepted):
+        return ""
+    columns = [accepted[name] for name in ("finding_id", "reason", "accepted_by", "accepted_until")]
+    lines = [
+        (labels[finding_id], reason, by, f"{until:%Y-%m-%d}" if until == until and until is not None else "for good")
+        for finding_id, reason, by, until in zip(*columns, strict=True)
+    ]
+    return html_table(("finding", "reason", "accepted by", "until"), lines, label="Accepted findings")
