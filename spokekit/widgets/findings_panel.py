@@ -60,13 +60,13 @@ class FindingsPanel(Component):
         self.name = text("Your name", placeholder="Who accepts it", live=True)
         self.until = text("Until", placeholder="2027-03-31; empty: for good", live=True)
         self.accept = button("Accept")
-        self.kept = select_many("Accepted", rows=4)
-        self.kept.add_class("sk-stack")
+        self.allowed = select_many("Accepted", rows=4)
+        self.allowed.add_class("sk-stack")
         self.take_back = button("Take back", tooltip="Make the marked acceptances new findings again")
         self._table = html("")
         self._labels: dict[str, str] = {}
         self._new = [self.filter, self.marks, self._count, self.reason, self.name, self.until, row(self.accept)]
-        self._old = [self._table, self.kept, row(self.take_back)]
+        self._old = [self._table, self.allowed, row(self.take_back)]
         self._list_of = self.belongs_to(
             "list",
             {"question": self.question, "snapshot": lambda: id(self._audit())},
@@ -88,7 +88,7 @@ class FindingsPanel(Component):
         self.on_click(self.accept, self.accept_marked)
         self.on_click(self.take_back, self.take_marked_back)
         self.on_change(self.filter, lambda _: self._offer())
-        for field in (self.marks, self.reason, self.name, self.until, self.kept):
+        for field in (self.marks, self.reason, self.name, self.until, self.allowed):
             self.on_change(field, lambda _: self._allow())
         self.on_change(self, lambda _: self._allow(), "busy")
         self._show_parts()
@@ -117,10 +117,10 @@ class FindingsPanel(Component):
             named = findings.frame()
             return rows, dict(zip(named["finding_id"], named["about"], strict=True)), said
 
-        self.run(work, words=words, done=lambda done: self._listed(*done, audit.caution(), inputs))
+        self.run(work, words=words, done=lambda found: self._listed(*found, caution=audit.caution(), inputs=inputs))
 
     def _listed(
-        self, rows: pd.DataFrame, named: dict[str, str], said: str, caution: str, inputs: dict[str, Any]
+        self, rows: pd.DataFrame, named: dict[str, str], said: str, *, caution: str, inputs: dict[str, Any]
     ) -> None:
         self._labels = {i: named.get(i) or i for i in rows["finding_id"]}
         self.value = rows
@@ -144,7 +144,7 @@ class FindingsPanel(Component):
         wanted = comparable(self.filter.value)
         new = [i for i in self._with("new") if wanted in comparable(self._labels[i])]
         self.marks.options = [(self._labels[i], i) for i in new[:SHOWN]]
-        self.kept.options = [(self._labels[i], i) for i in self._with("accepted")[:SHOWN]]
+        self.allowed.options = [(self._labels[i], i) for i in self._with("accepted")[:SHOWN]]
         self._allow()
 
     def _show_parts(self) -> None:
@@ -172,7 +172,7 @@ class FindingsPanel(Component):
         able = self._list_of.current and not self.busy
         self.list.disabled = self.busy or not self.question.value
         self.accept.disabled = not able or bool(missing)
-        self.take_back.disabled = not able or not self.kept.value
+        self.take_back.disabled = not able or not self.allowed.value
         # One primary button: the press that comes next.
         first_button, second = (self.list, self.accept) if self.accept.disabled else (self.accept, self.list)
         first_button.add_class("sk-primary")
@@ -195,9 +195,9 @@ class FindingsPanel(Component):
     def take_marked_back(self) -> None:
         """Make the acceptances that are marked new findings again."""
         self._list_of.require()
-        ids = list(self.kept.value)
+        ids = list(self.allowed.value)
         if not ids:
-            raise InputError("No acceptance is marked.", field="kept", hint="Mark those to be taken back.")
+            raise InputError("No acceptance is marked.", field="allowed", hint="Mark those to be taken back.")
         self._run("Taking back", lambda findings: f"{counted(findings.reopen(ids), 'acceptance')} taken back.")
 
     def rehearse(self, *, question: str) -> None:

@@ -1,4 +1,4 @@
-"""The findings panel without a browser: nothing is decided before a person marks, gives reason and name, and presses."""
+"""The findings panel without a browser: nothing is decided before a person marks, says why and who, and presses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_listing_decides_nothing_and_accepting_takes_what_is_marked(walked: Walk
     assert panel.accepted == 1
     assert panel.status.startswith(f"1 finding accepted by Ann Auditor until {until}. 0 new, 1 accepted")
     assert "Ann Auditor" in panel._table.value and panel.marks.options == ()
-    panel.kept.value = tuple(listed["finding_id"])
+    panel.allowed.value = tuple(listed["finding_id"])
     panel.take_back.click()
     panel.settled()
     assert list(files(walked).frame()["state"]) == ["new"]
