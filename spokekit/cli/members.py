@@ -52,6 +52,8 @@ APPLIES = (
     "message",
 )
 
+_ROWS_SAID = 50
+
 
 class Mode(enum.StrEnum):
     """What the list means."""
@@ -71,7 +73,13 @@ class Only(enum.StrEnum):
 ApplyArgument = Annotated[
     str | None, typer.Argument(metavar="APPLY_ID", help="From `members journal --applies`; its beginning is enough.")
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for the words that confirm a large plan.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Do not ask for the words that confirm a large or dangerous plan.")
+]
+ForeignOption = Annotated[
+    bool,
+    typer.Option("--foreign", help="Apply a plan file that this store has not signed, as its fresh preview shows it."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")]
 
 
@@ -123,16 +131,26 @@ def apply(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="What `members plan` wrote.")],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
+    foreign: ForeignOption = False,
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
-    """Carry out a plan. It is refused when the groups have changed since its preview.
+    """Carry out a plan. It is refused when the site is not as its preview says: groups, names, access, dangers.
 
-    The exit code is 3 when some rows could not be carried out.
+    A file that this store has not signed is previewed anew, and asked about. The exit code is 3 when some rows could
+    not be carried out.
     """
     with _open(connection) as members:
         preview = members.load(plan_file)
-        _apply(members, preview, dry_run=dry_run, yes=yes, format=format)
+        strange = preview.foreign
+        if strange:
+            say(
+                f"{plan_file} is foreign: this store has not signed it. Nothing in it but the ids is believed; "
+                "what follows is read from the site."
+            )
+            preview = members.preview_anew(preview, progress=_listener())
+            _say_rows(preview)
+        _apply(members, preview, dry_run=dry_run, yes=yes, format=format, foreign=strange and not foreign)
 
 
 @app.command()
@@ -232,6 +250,15 @@ def _show(preview: Preview) -> None:
         say(f"Danger: {danger}")
 
 
+def _say_rows(preview: Preview) -> None:
+    rows = preview.plan.planned
+    for row in rows[:_ROWS_SAID]:
+        direction = "to" if row.action == "add" else "from"
+        say(f"  {row.action} {row.display_name or '(no name)'} ({row.account_id}) {direction} {row.group}")
+    if len(rows) > _ROWS_SAID:
+        say(f"  … and {len(rows) - _ROWS_SAID:,} more; with --dry-run all of them are listed.")
+
+
 def _apply(
     members: Membership,
     preview: Preview,
@@ -239,7 +266,9 @@ def _apply(
     dry_run: bool,
     yes: bool,
     format: Format,  # noqa: A002 - as in the commands
+    foreign: bool = False,
 ) -> None:
+    """Show a preview and apply it; one from a `foreign` file is asked about whatever it does, ``--yes`` or not."""
     _show(preview)
     if dry_run:
         changed = members.check(preview, progress=_listener())
@@ -250,16 +279,28 @@ def _apply(
         if changed:
             raise typer.Exit(1)
         return
-    typed = preview.confirmation if yes else _typed(preview.confirmation)
+    words = preview.words_of_consent if foreign and preview.plan.planned else preview.confirmation
+    typed = words if yes and not foreign else _typed(words, "--foreign" if foreign else "--yes")
     with interruptible("; spokekit members resume then settles it") as cancel:
         _finish(members.apply(preview, confirm=typed, progress=_listener(), cancel=cancel), format)
 
 
-def _typed(words: str) -> str:
-    if not words or not sys.stdin.isatty():
+def _typed(words: str, option: str) -> str:
+    """Ask for words, and return what was typed; raises `InputError` where nobody can be asked, or they are others."""
+    from spokekit.errors import InputError
+
+    if not words:
         return ""
+    if not sys.stdin.isatty():
+        hint = f"Look at the preview above; then type “{words}” in a terminal, or repeat the command with {option}."
+        raise InputError(
+            "The plan wants to be confirmed in words, and nobody can be asked here.", field="confirm", hint=hint
+        )
     say(f"Type these words to go on: {words}")
-    return sys.stdin.readline().strip()
+    typed = sys.stdin.readline().strip()
+    if " ".join(typed.split()).casefold() != words:
+        raise InputError("Those are not the words asked for; nothing was changed.", field="confirm")
+    return words
 
 
 def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the commands

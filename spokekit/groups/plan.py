@@ -80,7 +80,7 @@ class Plan:
     def fingerprint(self) -> str:
         """SHA-256 over all that the plan says and relies on."""
         facts = [
-            "spokekit plan 1",
+            "spokekit plan 2",
             [self.place.alias_id, self.place.cloud_id],
             [self.mode, self.only, self.undo_of],
             [[row.group_id, row.account_id, row.action, row.status, row.reason] for row in self.rows],

@@ -107,11 +107,13 @@ class Footing:
     managed_by: str
     registered: bool
     members: frozenset[str]
+    access: str = ""
 
     @classmethod
     def of(cls, group: GroupNow) -> Footing:
         """Take the footing of a group as it is now."""
-        return cls(group.group_id, group.name, group.managed_by, group.registered and group.there, group.members)
+        there = group.registered and group.there
+        return cls(group.group_id, group.name, group.managed_by, there, group.members, group.access)
 
     @property
     def digest(self) -> str:
@@ -120,7 +122,7 @@ class Footing:
 
     def facts(self) -> list[Any]:
         """What the fingerprint covers."""
-        return [self.group_id, self.name, self.managed_by, self.registered, self.digest]
+        return [self.group_id, self.name, self.managed_by, self.registered, self.digest, sorted(accesses(self.access))]
 
 
 def members_digest(members: Iterable[str]) -> str:
@@ -161,6 +163,9 @@ def differences(ground: Mapping[str, Footing], now: Present) -> tuple[Difference
             add("renamed", f"The group {footing.name} is now called {group.name}.")
         if group.managed_by != footing.managed_by:
             add("managed", f"The group {footing.name} is now managed by {group.managed_by or 'nobody known'}.")
+        if group.gives != accesses(footing.access):
+            now_, then = (", ".join(sorted(kinds)) or "nothing" for kinds in (group.gives, accesses(footing.access)))
+            add("access", f"Membership of {footing.name} gives {now_}; by the plan it gives {then}.")
         for account in sorted(group.members - footing.members):
             add("joined", f"{_who(now, account)} has joined {footing.name} since the preview.", account)
         for account in sorted(footing.members - group.members):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
 from spokekit.groups.present import LICENSING, SITE_ADMIN, Present
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIRM_ABOVE = 20
-"""Up to so many changes, pressing the button is enough; above, the words have to be typed."""
+"""Up to so many changes, none of them grave, pressing the button is enough; else the words have to be typed."""
 
 MAX_AGE = 24 * 3600.0
 """Seconds after which a plan is too old, whatever its ground."""
@@ -72,13 +73,17 @@ class Cost:
 class Preview:
     """A plan that was looked at; only this can be applied. Made by `Membership.preview`, or read from a plan file.
 
-    ``dangers`` holds a sentence for each thing that somebody should think about before applying.
+    ``dangers`` holds a sentence for each thing that somebody should think about before applying, and ``grave`` those
+    of them that want the typed words at any number of rows. ``foreign`` says that it was read from a file which this
+    store's key has not signed: what such a file says is only shown, and `Membership.preview_anew` makes one to apply.
     """
 
     plan: Plan
     seats: Seats
     cost: Cost
     dangers: tuple[str, ...]
+    grave: tuple[str, ...] = ()
+    foreign: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -94,7 +99,13 @@ class Preview:
     def confirmation(self) -> str:
         """The words to be typed before this is applied; empty when pressing the button is enough."""
         changes = len(self.plan.planned)
-        return f"change {changes} memberships" if changes > CONFIRM_ABOVE else ""
+        return self.words_of_consent if changes > CONFIRM_ABOVE or (changes and self.grave) else ""
+
+    @property
+    def words_of_consent(self) -> str:
+        """What somebody types who has looked at it, also where it need not be typed."""
+        changes = len(self.plan.planned)
+        return f"change {changes} membership{'' if changes == 1 else 's'}"
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -145,7 +156,9 @@ class Preview:
             f"{counts[REFUSED]:,} refused."
         )
         where = f"On {self.plan.place.site}, through the connection {self.plan.place.connection}."
+        foreign = "This plan is foreign: its file was not signed by this store's key." if self.foreign else ""
         return (
+            *([foreign] if foreign else []),
             first,
             where,
             self.seats.words,
@@ -215,15 +228,16 @@ def licensing_accounts(plan: Plan, present: Present) -> tuple[str, ...]:
     return tuple(sorted({row.account_id for row in plan.planned if row.group_id in licensing}))
 
 
-def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished: int) -> tuple[str, ...]:
-    """Return one sentence for each thing that somebody should think about first."""
+def grave(plan: Plan, present: Present) -> tuple[str, ...]:
+    """Return one sentence for each thing that wants the typed words: who gets power, who may lose access, oneself."""
     found: list[str] = []
-    for group_id, footing in plan.ground.items():
-        group = present.groups[group_id]
-        rows = [row for row in plan.planned if row.group_id == group_id]
+    for group_id, rows in _by_group(plan.planned).items():
+        group = present.groups.get(group_id)
+        if group is None:
+            continue
         adds = [row for row in rows if row.action == "add"]
         removes = [row for row in rows if row.action == "remove"]
-        before = len(footing.members)
+        before = len(group.members)
         if removes and not adds and len(removes) == before:
             found.append(f"{group.name} will be empty.")
         elif before >= 4 and len(removes) > before * _HALF:
@@ -233,18 +247,43 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
                 f"{group.name} gives access to Confluence: {_people(len(removes))} may lose it, "
                 "unless another group gives it to them."
             )
-        if adds and SITE_ADMIN in group.gives:
-            found.append(f"{_people(len(adds))} will become site admin by {group.name}.")
+        power = "site admin" if SITE_ADMIN in group.gives else ""
+        if adds and power:
+            found.append(f"{_people(len(adds))} will become {power} by {group.name}.")
         elif adds and "admin" in group.gives:
             found.append(f"{_people(len(adds))} will administer Confluence by {group.name}.")
-        elif adds and "user" in group.gives:
+        if removes and (power or "admin" in group.gives):
+            found.append(f"{_people(len(removes))} will no longer be {power or 'an administrator'} by {group.name}.")
+        if present.me and any(row.account_id == present.me for row in rows):
+            found.append(f"One of the people is you: {group.name} is changed for the account that is signed in.")
+        if removes and not present.me:
+            found.append(
+                f"Nobody knows which account is signed in, so it may be among those removed from {group.name}."
+            )
+    return tuple(found)
+
+
+def _by_group(rows: tuple[Row, ...]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.group_id, []).append(row)
+    return found
+
+
+def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished: int) -> tuple[str, ...]:
+    """Return one sentence for each thing that somebody should think about first, the grave ones before the others."""
+    found = list(grave(plan, present))
+    for group_id, rows in _by_group(plan.planned).items():
+        group = present.groups[group_id]
+        adds = [row for row in rows if row.action == "add"]
+        if adds and "user" in group.gives and not group.gives & {SITE_ADMIN, "admin"}:
             found.append(f"{_people(len(adds))} will be able to use Confluence by {group.name}.")
         guests = sum(bool((person := present.person(row.account_id)) and person.is_guest) for row in adds)
         if guests:
             found.append(
                 f"{_people(guests)} to be added to {group.name} {'is a guest' if guests == 1 else 'are guests'}."
             )
-        if rows and group.usage_type == "TEAM_COLLABORATION":
+        if group.usage_type == "TEAM_COLLABORATION":
             found.append(f"{group.name} is a team; its members manage it themselves and may be surprised.")
     names = Counter((row.group_id, row.display_name) for row in plan.planned if row.display_name)
     same = sum(1 for count in names.values() if count > 1)
@@ -256,8 +295,6 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
         found.append(f"It costs {cost_.points:,} points and {cost_.left:,} are left this hour: the apply will pause.")
     if present.site_admin is False and plan.planned:
         found.append("You are in no group that makes site admins; Confluence will probably refuse the changes.")
-    if not present.me:
-        found.append("Nobody knows which account is signed in, so the rule against removing yourself cannot be kept.")
     if unfinished:
         found.append(f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume first.")
     adds_ = [row for row in plan.planned if row.action == "add"]
@@ -288,3 +325,23 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 def _people(count: int) -> str:
     return _many(count, "person", "people")
+
+
+def check_age(plan: Plan) -> None:
+    """Raise `PlanError` when the plan's ground was read too long ago, or at a time that no clock near here shows."""
+    if not -CLOCKS_DIFFER <= plan.age <= MAX_AGE:
+        old = f"{duration(plan.age)} old" if plan.age > 0 else f"from a time that is {duration(-plan.age)} ahead"
+        raise PlanError(f"The plan is {old}.", hint="Make it again and look at the preview.")
+
+
+def check_words(preview: Preview, typed: str) -> None:
+    """Raise `InputError` unless `typed` is what the preview asks for."""
+    if preview.confirmation and " ".join(typed.split()).casefold() != preview.confirmation:
+        changes = len(preview.plan.planned)
+        raise InputError(
+            f"This plan makes {_many(changes, 'change')} and wants {'it' if changes == 1 else 'them'} "
+            "confirmed in words.",
+            field="confirm",
+            likely=f"Danger: {preview.grave[0]}" if preview.grave else None,
+            hint=f"Type: {preview.confirmation}",
+        )

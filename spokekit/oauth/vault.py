@@ -7,6 +7,8 @@ keys anew without opening a secret.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import weakref
 from collections.abc import Iterator, Mapping
@@ -196,6 +198,17 @@ class Vault:
             pass
         raise _damaged()
 
+    def sign(self, data: bytes, purpose: str) -> str:
+        """Return a signature of `data` that nobody makes without a key of this vault; `purpose` keeps uses apart."""
+        key = self._ring.load()[0]
+        return f"{key.id}.{_signature(key, purpose, data)}"
+
+    def signed(self, data: bytes, purpose: str, signature: str) -> bool:
+        """Tell whether `signature` was made by `sign` with a key that this vault still has."""
+        key_id, _, ours = signature.partition(".")
+        key = self._keys().get(key_id)
+        return key is not None and hmac.compare_digest(ours.encode(), _signature(key, purpose, data).encode())
+
     def rotate(self, to: Place | None = None) -> int:
         """Make a new key, seal every secret by it, drop the old keys; returns how many secrets were sealed anew.
 
@@ -283,6 +296,12 @@ def _rewrap(sealed: bytes, known: Mapping[str, Key], sealer: Sealer) -> bytes | 
     except (VaultError, KeyError, InvalidToken, ValueError):
         return None
     return b".".join((FORM, sealer.key_id.encode(), sealer.wrap(data_key), body))
+
+
+def _signature(key: Key, purpose: str, data: bytes) -> str:
+    # A key derived for this purpose alone: what it signs says nothing about the key that seals.
+    derived = hmac.digest(key.value.reveal().encode(), f"spokekit signature: {purpose}".encode(), hashlib.sha256)
+    return hmac.new(derived, data, hashlib.sha256).hexdigest()
 
 
 def _damaged() -> VaultError:

@@ -435,6 +435,8 @@ class MembershipEditor(MembershipForm):
         self.action.value = REMOVE_MARKED
         self.mark(fit["account_id"].head(2))
         for press in (self.make_preview, self.apply, self.plan_undo, self.apply):
+            if press == self.apply:
+                self.confirm.value = self.preview.confirmation
             press()
             self.settled()
 

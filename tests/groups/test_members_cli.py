@@ -131,7 +131,8 @@ def test_what_goes_wrong_is_said_with_exit_codes(
     assert run("plan", "--mode", "sync", "--group", "project-phoenix", "--file", big, "--out", plan)[0] == 0
     code, _, err = run("apply", plan)
     assert code == 1
-    assert "wants them confirmed in words" in err
+    assert "wants to be confirmed in words" in err
+    assert "repeat the command with --yes" in err
     assert not site.writes
 
     assert run("plan", "--mode", "add", "--file", file, "--out", plan)[0] == 0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spokekit.errors import Conflict, GuardRefused, InputError, NotFound, PlanError, TransportError
-from spokekit.groups import planfile
 from spokekit.groups._lease import Lease
 
 if TYPE_CHECKING:
@@ -90,7 +89,8 @@ def test_a_csv_with_names_and_addresses(members: Membership, site: PracticeSite,
     ]
     assert plan.rows[0].account_id == shown
     assert plan.rows[0].display_name == users.loc[shown, "display_name"]
-    members.apply(members.preview(plan))
+    preview = members.preview(plan)
+    members.apply(preview, confirm=preview.confirmation)
     assert shown in people(site, "legal-counsel")
     assert hidden in people(site, "=Sales(Berlin)")
 
@@ -150,7 +150,7 @@ def test_preview_counts_seats_and_points(members: Membership, site: PracticeSite
     assert preview.seats.freed == 3
     assert "3 people may lose it" in preview.words
     spent = sum(record.points for record in site.requests)
-    members.apply(preview)
+    members.apply(preview, confirm=preview.confirmation)
     assert sum(record.points for record in site.requests) - spent <= preview.cost.points * 1.5
 
 
@@ -260,7 +260,7 @@ def test_who_may_not_write_is_told_before_and_stopped_early(
     theirs = open_members()
     preview = theirs.preview(theirs.plan(outsiders(site, "marketing", 5), "add", group="marketing"))
     assert "You are in no group that makes site admins" in preview.words
-    result = theirs.apply(preview)
+    result = theirs.apply(preview, confirm=preview.confirmation)
     assert result.counts() == {"failed": 3, "not done": 2}
     assert set(result.frame["reason"]) == {"not_permitted", "stopped"}
 
@@ -430,14 +430,18 @@ def test_there_is_no_public_path_past_the_guard(members: Membership, site: Pract
 
 
 def test_who_applies_a_plan_of_somebody_else_is_in_the_journal(
-    members: Membership, site: PracticeSite, registered: Workspace, open_members: Callable[..., Membership]
+    members: Membership,
+    site: PracticeSite,
+    registered: Workspace,
+    open_members: Callable[..., Membership],
+    tmp_path: Path,
 ) -> None:
     colleague = site.world.account("member")
     (new,) = outsiders(site, "marketing", 1)
-    path_of_plan = planfile.loads(planfile.dumps(members.preview(members.plan([new], "add", group="marketing"))))
+    path = members.save(members.preview(members.plan([new], "add", group="marketing")), tmp_path / "plan.json")
     registered.connections.set_account(registered.connection().connection_id, colleague, "A colleague")
     theirs = open_members()
-    theirs.apply(path_of_plan)
+    theirs.apply(theirs.load(path))
     assert set(theirs.journal.entries()["by"]) == {colleague}
     # The rule about oneself is about who applies, not about who planned.
     site.world.add_member("marketing", colleague)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from spokekit.errors import InputError, NotFound, PlanError
+from spokekit.errors import InputError, NotFound, PlanError, SpokekitError
 from spokekit.groups import planfile
 from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.plan import COLUMNS, Plan, Row, build
 from spokekit.groups.present import GroupNow, Person, Place, Present, differences
-from spokekit.groups.preview import Cost, Preview, Seats, dangers, seats
+from spokekit.groups.preview import Cost, Preview, Seats, check_words, dangers, grave, seats
+from spokekit.groups.rejudging import unlike
 
 HERE = Place("alias", "connection", "Our connection", "cloud-1", "https://one.atlassian.net")
 ELSEWHERE = "0b1c2d3e-0000-4000-8000-000000000000"
@@ -232,6 +237,32 @@ def test_confirmation_is_asked_above_the_threshold() -> None:
     assert many.confirmation == "change 21 memberships"
 
 
+@pytest.mark.parametrize(
+    ("mode", "pair", "sentence"),
+    [
+        ("add", ("chiefs", "cleo"), "1 person will become site admin by chiefs."),
+        ("remove", ("chiefs", "ada"), "1 person will no longer be site admin by chiefs."),
+        ("add", ("rulers", "cleo"), "1 person will administer Confluence by rulers."),
+        ("remove", ("staff", "ada"), "staff gives access to Confluence: 1 person may lose it"),
+        ("remove", ("owners", "bob"), "owners will be empty."),
+        ("add", ("writers", "me"), "One of the people is you"),
+    ],
+)
+def test_whatever_is_grave_wants_its_words_at_any_number_of_rows(
+    mode: str, pair: tuple[str, str], sentence: str
+) -> None:
+    more = {one.group_id: one for one in (*GROUPS, group("rulers", "ada", access="user, admin"))}
+    made = plan(mode, pair, groups=more, admins={"owners": frozenset({"bob"}), "chiefs": frozenset({"me", "ada"})})
+    now = present(groups=more)
+    shown = Preview(made, Seats(), Cost(1, 1.0), dangers(made, now, Seats(), Cost(1, 1.0), 0), grave(made, now))
+    assert any(one.startswith(sentence) for one in shown.grave)
+    assert set(shown.grave) <= set(shown.dangers)
+    assert shown.confirmation == "change 1 membership"
+    check_words(shown, " Change 1  MEMBERSHIP")
+    with pytest.raises(InputError, match="confirmed in words"):
+        check_words(shown, "")
+
+
 def test_counts_by_group() -> None:
     made = preview(plan("sync", ("writers", "cleo"), ("writers", "bob"), ("synced", "bob")))
     counted = made.groups.set_index("group_id")
@@ -252,9 +283,9 @@ def test_counts_by_group() -> None:
 
 def test_a_plan_file_comes_back_as_it_was(tmp_path: Path) -> None:
     made = preview(plan("sync", ("writers", "cleo"), ("staff", "=evil"), ("synced", "ada")))
-    path = planfile.save(made, tmp_path / "plan.json")
+    path = planfile.save(made, tmp_path / "plan.json", lambda data: "ours")
     assert path.stat().st_mode & 0o077 == 0
-    back = planfile.load(path)
+    back = planfile.load(path, lambda data, signature: signature == "ours")
     assert back == made
     assert back.plan.rows == made.plan.rows
     assert back.fingerprint == made.fingerprint
@@ -315,6 +346,20 @@ def _sealed(content: dict[str, Any]) -> str:
         (("rows", 0, 6), "done"),
         (("rows", 0), ["writers"]),
         (("rows", 0, 2), "a\ud800"),
+        (("rows", 0, 3), "a\ud800"),
+        (("rows", 0, 3), "a\x00"),
+        (("rows", 0, 2), " "),
+        (("rows",), {"a": 1}),
+        (("notes",), "note"),
+        (("made_at",), "0001-01-01T00:00:00+14:00"),
+        (("made_at",), "9999-12-31T23:59:59-14:00"),
+        (("preview", "cost", "points"), float("nan")),
+        (("preview", "cost", "points"), 10**4000),
+        (("preview", "cost", "points"), None),
+        (("preview", "seats", "taken"), None),
+        (("ground", 0, "registered"), "no"),
+        (("ground", 0, "access"), None),
+        (("preview", "grave"), "ab"),
         (("mode",), "replace" * 20),
         (("only",), ["add-only"]),
         (("made_at",), "2026-01-01T00:00:00"),
@@ -356,3 +401,48 @@ def test_a_forged_row_is_refused_though_seal_and_fingerprint_are_right(forged: d
 def test_age_is_counted_from_the_reading() -> None:
     made = replace(plan("add", ("writers", "cleo")), made_at=datetime.now(UTC) - timedelta(hours=3))
     assert preview(made).age_words == "The groups were read 3.0 hours ago."
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["\ud800", "\x00"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    found = [path] if path else []
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        found += _places(inner, (*path, step))
+    return found
+
+
+FILE = json.loads(planfile.dumps(preview(plan("sync", ("writers", "cleo"), ("staff", "guest"), ("synced", "ada")))))
+PLACES = [path for path in _places(FILE) if path != ("seal",)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), json_values), min_size=1, max_size=3))
+@settings(max_examples=400, deadline=None)
+def test_whatever_stands_in_a_sealed_file_ends_in_a_preview_or_an_error_of_ours(
+    changes: list[tuple[tuple[str | int, ...], Any]],
+) -> None:
+    content = copy.deepcopy(FILE)
+    for path, value in changes:
+        inside: Any = content
+        with suppress(LookupError, TypeError):
+            for step in path[:-1]:
+                inside = inside[step]
+            inside[path[-1]] = value
+    with suppress(ValueError, TypeError, AttributeError, LookupError):
+        # As somebody would who knows how the fingerprint is made: what lies behind it must stand alone.
+        content["fingerprint"] = planfile._preview(content).fingerprint
+    try:
+        back = planfile.loads(_sealed(content))
+    except SpokekitError:
+        return
+    assert back.foreign
+    # Everything that is done with a preview before it is applied.
+    _ = back.words, back._repr_html_(), back.frame, back.groups, back.confirmation, back.plan.age, repr(back)
+    assert unlike(back, present()) is not None
+    planfile.dumps(back)

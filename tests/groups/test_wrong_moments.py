@@ -369,7 +369,8 @@ def test_a_disk_that_fills_up_stops_the_apply_with_true_words(
     assert set(people(site, "marketing")) == inside
     disk.freed()
     assert small.resume().counts() == {"done": 20}
-    small.apply(small.preview(small.plan_undo()))
+    undo = small.preview(small.plan_undo())
+    small.apply(undo, confirm=undo.confirmation)
     assert set(people(site, "marketing")) == before
     disk.store.close()
 
