@@ -193,7 +193,14 @@ def _is_special(path: Path) -> bool:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step, readable by its owner only, even if a wider file was there.
+    """Replace `path` by `data` in one step, readable by its owner only; see `replacing`."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give an empty file beside `path`, readable by its owner only, that takes its place when the block ends well.
 
     A folder that is there stays as it is: it may be the person's own choice, with other things in it. One that is
     missing is made for its owner alone. What is no file (a folder, a pipe, a device) is refused instead of replaced.
@@ -203,11 +210,10 @@ def write_private(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            yield temporary
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "connections": (True, "List, show, add, edit, check and remove connections."),
     "token": (True, "Get a token for a connection, or look at the one there is."),
     "vault": (True, "See how secrets are protected, and change the key."),
+    "store": (True, "Check the store, back it up, and put a backup in its place."),
     "groups": (True, "List groups; register those that may be managed."),
     "members": (True, "Plan, preview, apply and undo changes of membership in registered groups."),
     "audit": (True, "Pull groups and members once, completely; then ask by name."),

@@ -132,11 +132,17 @@ def _home() -> Iterator[Finding]:
 
 
 def _store() -> Iterator[Finding]:
+    from spokekit._words import counted
+    from spokekit.connections.backups import look
     from spokekit.workspace import workspace
 
     work = workspace()
-    count = len(work.connections.list())
-    yield Finding("store", "ok", f"{work.store.describe()}; {count} connection{'' if count == 1 else 's'}")
+    count = counted(len(work.connections.list()), "connection")
+    if work.store.path is None:
+        yield Finding("store", "ok", f"{work.store.describe()}; {count}")
+    else:
+        look(work.store.path)
+        yield Finding("store", "ok", f"{work.store.describe()}; {count}; SQLite finds it whole")
 
 
 def _vault() -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import sqlalchemy as sa
 
 from spokekit.connections import store_address
@@ -14,7 +16,7 @@ HELD: _Words = (
     "Another notebook or command is writing to it, or one was stopped in the middle.",
     "Close it and try again; nothing was changed.",
 )
-_DAMAGED: _Words = (
+DAMAGED: _Words = (
     "The store ({where}) is damaged: SQLite cannot read it.",
     "The disk was full or the computer stopped while it was written, or another program wrote into it.",
     "In a terminal, put a backup in its place with: spokekit store restore FILE (it keeps the damaged store; do not "
@@ -75,7 +77,7 @@ _BY_STATE: dict[str, _Words] = {
     "3D000": _NOBODY_IN,
 }
 _BY_WORD: tuple[tuple[tuple[str, ...], _Words], ...] = (
-    (("not a database", "malformed", "unsupported file format", "database corruption"), _DAMAGED),
+    (("not a database", "malformed", "unsupported file format", "database corruption"), DAMAGED),
     (("is locked", "busy", "lock wait timeout", "queuepool limit"), HELD),
     (("too many clients", "too many connections", "remaining connection slots"), _TOO_MANY),
     (("readonly", "read-only"), _READ_ONLY),
@@ -121,6 +123,13 @@ def explain(error: sa.exc.SQLAlchemyError, url: sa.URL, where: str) -> StoreErro
         likely="The database may be stopped or out of reach.",
         hint="Try again; what was being changed was not changed.",
     )
+
+
+def explain_sqlite(error: sqlite3.Error, where: str) -> StoreError:
+    """Return a failure of SQLite, asked without SQLAlchemy, as an error of ours."""
+    said = " ".join(str(error).split())
+    words = _found(error, said, went_away=False)
+    return of(words, where) if words is not None else StoreError(f"The store ({where}) cannot be read: {said}.")
 
 
 def _found(cause: BaseException | None, said: str, *, went_away: bool) -> _Words | None:

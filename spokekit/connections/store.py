@@ -115,6 +115,9 @@ class Store:
                 hint=f"Write it as {store_address.EXAMPLE}.",
             ) from None
         if self.is_sqlite:
+            if self.path is not None:
+                # Before anything waits for a lock: meanwhile another file may take the place of the one that is open.
+                event.listen(self.engine, "connect", self._note_the_file)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         elif self.engine.dialect.name == "postgresql":
@@ -126,7 +129,6 @@ class Store:
         self._writers = threading.BoundedSemaphore(_WRITERS)
         if self.path is not None:
             _make_private(self.path, make=store_address.makes_a_file(self.url))
-            event.listen(self.engine, "connect", self._note_the_file)
         self._was_there = self.path is not None and self.path.exists()
         self._made: set[str] = set()
         self._making = threading.Lock()
@@ -251,8 +253,10 @@ class Store:
         return StoreError(
             f"The store ({self.describe()}) was {'removed or renamed' if now is None else 'replaced by another file'} "
             "while it was in use.",
-            likely="Somebody tidied up or put a backup in its place, or a program that synchronises folders did.",
-            hint="See that the right file is there; then do it again. What was being changed is not in it.",
+            likely="Somebody tidied up or put a backup in its place (spokekit store restore), or a program that "
+            "synchronises folders did.",
+            hint="See that the right file is there (spokekit store check); then do it again. What was being changed "
+            "is not in it.",
         )
 
     def close(self) -> None:
@@ -326,12 +330,8 @@ def default_store() -> Store:
     ``SPOKEKIT_VAULT`` says that secrets may be kept.
     When the file was removed while this process had it open, a new and empty store takes its place.
     """
-    chosen = os.environ.get("SPOKEKIT_STORE_URL", "").strip()
-    if not chosen and nothing_kept(os.environ):
-        chosen = "sqlite://"
-    path = None if chosen else home() / "spokekit.sqlite"
+    url, path = chosen()
     with _open_lock:
-        url = chosen or sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
         key = f"{os.getpid()} {url}"
         known = _open.get(key)
         if known is not None and known.path is not None and not known.path.exists():
@@ -341,6 +341,23 @@ def default_store() -> Store:
             if path is not None:
                 _see_that_it_opens(path)
         return _open[key]
+
+
+def chosen() -> tuple[str, Path | None]:
+    """Return the address of this home's store, and its file where spokekit chose that; nothing is opened or made."""
+    said = os.environ.get("SPOKEKIT_STORE_URL", "").strip()
+    if said or nothing_kept(os.environ):
+        return said or "sqlite://", None
+    path = home() / "spokekit.sqlite"
+    return sa.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False), path
+
+
+def let_go(path: Path) -> None:
+    """Close what this process has open of the store at `path`."""
+    with _open_lock:
+        for store in _open.values():
+            if store.path is not None and store.path.resolve() == path.resolve():
+                store.close()
 
 
 def _see_that_it_opens(path: Path) -> None:

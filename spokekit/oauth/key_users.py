@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from spokekit.connections.backups import opened
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import StoreError
@@ -64,8 +64,8 @@ def needed_by(user: KeyUser, ring: Path) -> Iterator[set[str] | None]:
 def in_backup(path: Path) -> set[str] | None:
     """Return the ids of the keys that a backup's secrets are sealed by; None where it cannot be read."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as db:
+        with opened(path) as db:
             rows = db.execute("SELECT client_secret, sealed_grant FROM credentials").fetchall()
     except sqlite3.Error:
         return None
-    return {key_id(value) for row in rows for value in row if value} - {""}
+    return {key_id(value) for row in rows for value in row if isinstance(value, bytes)} - {""}

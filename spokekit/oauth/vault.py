@@ -12,7 +12,7 @@ import hmac
 import os
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -273,6 +273,21 @@ class Vault:
     def _take_turns(self, db: sa.Connection) -> None:
         if db.dialect.name == "postgresql":
             db.execute(sa.text("SELECT pg_advisory_xact_lock(5365322)"))
+
+
+def keys_at_hand(environ: Mapping[str, str] | None = None) -> dict[str, Place]:
+    """Return the ids of the keys that the key files of this home name, and where each lies; makes none.
+
+    A key file that cannot be read counts as none: what it would open stays closed.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = environ.get("SPOKEKIT_VAULT_FILE", "").strip()
+    paths = [ring_path(environ)] if chosen else [home() / "vault.json", home() / "vault-file.json"]
+    found: dict[str, Place] = {}
+    for path in paths:
+        with suppress(VaultError):
+            found |= {key.id: key.place for key in StoredKeys(path).load()} if path.exists() else {}
+    return found
 
 
 def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
