@@ -22,7 +22,7 @@ from spokekit._secret import Secret, guard_logs
 from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import CallbackRefused, ConsentError, SpokekitError
 from spokekit.oauth.answers import explain_callback
-from spokekit.oauth.environment import CALLBACK_PATH
+from spokekit.oauth.environment import CALLBACK_PATH, where_to_go_back
 from spokekit.oauth.page import Kind, answer_page
 from spokekit.oauth.pasted import found_in
 
@@ -338,18 +338,20 @@ class LoopbackReceiver(Receiver):
             assert callback is not None  # noqa: S101 - one of the two is always there
             self._take(callback)
         except SpokekitError as error:
-            return verdict(error)
-        return verdict(callback)
+            return verdict(error, where_to_go_back())
+        return verdict(callback, where_to_go_back())
 
 
-def verdict(outcome: SpokekitError | Callback) -> tuple[Kind, tuple[str, ...]]:
-    """Return what the browser's page says about a callback."""
+def verdict(outcome: SpokekitError | Callback, place: str) -> tuple[Kind, tuple[str, ...]]:
+    """Return what the browser's page says about a callback; `place` is from `where_to_go_back`."""
+    back = f"Go back to {place}"
     if isinstance(outcome, SpokekitError):
-        return "refused", tuple(part for part in (outcome.message, outcome.likely) if part)
+        said = tuple(part for part in (outcome.message, outcome.likely) if part)
+        return "refused", (*said, f"{back}: the attempt that waits there, or a new one, has its own link.")
     if outcome.error is not None:
         problem = explain_callback(outcome.error, outcome.error_description)
-        return "declined", (problem.message, "You can close this page and go back to where you came from.")
-    return "done", ("Go back to where you came from: the rest happens there.", "You can close this page.")
+        return "declined", (problem.message, f"{back} to try again. You can close this page.")
+    return "done", (f"{back}: the rest happens there.", "You can close this page.")
 
 
 class _Server(ThreadingHTTPServer):

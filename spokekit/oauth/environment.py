@@ -78,3 +78,15 @@ def browser_is_elsewhere(environ: Mapping[str, str] | None = None) -> str | None
     if server is not None and not server.on_this_machine:
         return "The Jupyter server is open to other machines, and the browser may be on one of them"
     return None
+
+
+def where_to_go_back(environ: Mapping[str, str] | None = None) -> str:
+    """Return the tab or window in which the person pressed or typed, in words for a page that sends them back."""
+    environ = os.environ if environ is None else environ
+    if under_voila(environ):
+        return "the browser tab from which you came"
+    # Jupyter tells a kernel which notebook it was started for; a console's session has a name without this ending.
+    notebook = Path(environ.get("JPY_SESSION_NAME", "")).name
+    if notebook.endswith(".ipynb"):
+        return f"the browser tab of Jupyter with {notebook}"
+    return "the browser tab of Jupyter" if environ.get("JPY_PARENT_PID") else "the terminal"

@@ -15,14 +15,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
 from spokekit.errors import ConsentError, StoreError
 from spokekit.oauth.callbacks import Callback, Judge, Receiver, ReceiverName
-from spokekit.oauth.environment import CALLBACK_PATH, handover_folder, this_server
+from spokekit.oauth.environment import CALLBACK_PATH, handover_folder, this_server, where_to_go_back
 from spokekit.oauth.passage import for_the_browser
 
 POLL = 0.25
@@ -36,6 +36,8 @@ class Waiting:
     authorize_url: str
     redirect_uri: str
     until: float
+    place: str = ""
+    """Where the person came from, for the page after the consent."""
 
 
 def _name(state: Secret) -> str:
@@ -46,8 +48,7 @@ def announce(state: Secret, waiting: Waiting) -> None:
     """Write down that a callback with `state` is waited for."""
     folder = private_folder(handover_folder())
     _sweep(folder)
-    about = {"authorize_url": waiting.authorize_url, "redirect_uri": waiting.redirect_uri, "until": waiting.until}
-    write_private(folder / f"{_name(state)}.waiting", json.dumps(about).encode())
+    write_private(folder / f"{_name(state)}.waiting", json.dumps(asdict(waiting)).encode())
 
 
 def waiting_for(state: Secret) -> Waiting | None:
@@ -107,7 +108,8 @@ def withdraw(state: Secret) -> None:
 def _read_waiting(path: Path) -> Waiting | None:
     try:
         found = json.loads(path.read_bytes())
-        waiting = Waiting(str(found["authorize_url"]), str(found["redirect_uri"]), float(found["until"]))
+        addresses = str(found["authorize_url"]), str(found["redirect_uri"])
+        waiting = Waiting(*addresses, float(found["until"]), str(found.get("place", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return waiting if time.time() < waiting.until else None
@@ -146,7 +148,8 @@ class ExtensionReceiver(Receiver):
             )
         super().open(judge, authorize_url, state, seconds)
         self._base = server.base_url
-        announce(state, Waiting(for_the_browser(authorize_url()), self.redirect_uri, time.time() + seconds))
+        ends = time.time() + seconds
+        announce(state, Waiting(for_the_browser(authorize_url()), self.redirect_uri, ends, where_to_go_back()))
         self._state = state
 
     def link(self, authorize_url: str) -> str:

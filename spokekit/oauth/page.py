@@ -12,16 +12,18 @@ _TITLES: dict[Kind, str] = {
     "done": "Received",
     "declined": "Not authorised",
     "refused": "Not accepted",
-    "info": "spokekit",
+    "info": "Callback URL",
 }
 
 _STYLE = """
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;margin:0;display:grid;place-items:center;min-height:100vh;
 background:#f7f8f9;color:#172b4d}
+.product{margin:0 0 1rem;font-weight:600;letter-spacing:.01em;color:#44546f}
 main{max-width:34rem;margin:1rem;padding:2rem 2.25rem;background:#fff;border:1px solid #dcdfe4;border-radius:8px}
 h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0 0}code{word-break:break-all;font-size:.9em}
-@media(prefers-color-scheme:dark){body{background:#161a1d;color:#dee4ea}main{background:#22272b;border-color:#454f59}}
+@media(prefers-color-scheme:dark){body{background:#161a1d;color:#dee4ea}main{background:#22272b;border-color:#454f59}
+.product{color:#9fadbc}}
 """
 
 # Takes code and state out of the address bar, so that neither history nor a shared screen shows them. A page that says
@@ -30,7 +32,10 @@ _SCRIPT = "history.replaceState(null,'',location.pathname);"
 
 
 def answer_page(kind: Kind, *sentences: str, address: str | None = None) -> tuple[str, dict[str, str]]:
-    """Return the page and its headers. `sentences` are plain text; `address` is shown to be copied."""
+    """Return the page and its headers. `sentences` are plain text; `address` is shown to be copied.
+
+    The page names spokekit, since the person comes from pages of Atlassian's and may have many tabs open.
+    """
     nonce = secrets.token_urlsafe(16)
     title = html.escape(_TITLES[kind])
     words = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
@@ -39,7 +44,8 @@ def answer_page(kind: Kind, *sentences: str, address: str | None = None) -> tupl
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} - spokekit</title>'
         '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
-        f'<style nonce="{nonce}">{_STYLE}</style></head><body><main role="status"><h1>{title}</h1>{words}</main>'
+        f'<style nonce="{nonce}">{_STYLE}</style></head><body><main><p class="product">spokekit</p>'
+        f'<div role="status"><h1>{title}</h1>{words}</div></main>'
         f'<script nonce="{nonce}">{"" if kind == "refused" else _SCRIPT}</script></body></html>'
     )
     policy = (

@@ -13,7 +13,7 @@ from spokekit._secret import Secret
 from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import SpokekitError
 from spokekit.oauth import handover
-from spokekit.oauth.callbacks import Callback, from_query, verdict
+from spokekit.oauth.callbacks import from_query, verdict
 from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
 
@@ -99,7 +99,8 @@ class CallbackHandler(QuietHandler):
             self.page(400, "refused", "This is not an answer of the consent page.", "Start anew from the notebook.")
             return
         seen = handover.was_taken(callback.state)
-        if handover.take(callback.state) is None:
+        waiting = handover.take(callback.state)
+        if waiting is None:
             sentence = "This answer was received before." if seen else "Nobody waits for this answer, or no longer."
             self.page(400, "refused", sentence, "Go back to the notebook; start anew if no token arrived.")
             return
@@ -108,12 +109,8 @@ class CallbackHandler(QuietHandler):
         except SpokekitError as error:
             self.page(500, "refused", error.message)
             return
-        self.page(200, *_flat(callback))
-
-
-def _flat(callback: Callback) -> tuple[Any, ...]:
-    kind, sentences = verdict(callback)
-    return kind, *sentences
+        kind, sentences = verdict(callback, waiting.place or "the browser tab of Jupyter")
+        self.page(200, kind, *sentences)
 
 
 def comes_back(redirect_uri: str, here: str) -> bool:

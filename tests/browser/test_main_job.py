@@ -60,7 +60,9 @@ def press_and_consent(form: Locator, page: Page, decision: str) -> None:
     expect(consent.get_by_role("heading", level=1)).to_contain_text("asks for access")
     consent.get_by_role("button", name=decision).click()
     expect(consent.locator("body")).to_contain_text(
-        "Go back to where you came from" if decision == "Accept" else "close"
+        "Go back to the browser tab of Jupyter with 02-configure-the-connection.ipynb"
+        if decision == "Accept"
+        else "close"
     )
     consent.close()
 

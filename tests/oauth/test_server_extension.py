@@ -49,8 +49,11 @@ class Browser:
         self.pages.append(self.server.get(self.callback))
 
 
-def test_the_callback_reaches_the_kernel(ready: tuple[Place, Any], server: Server, site: PracticeSite) -> None:
+def test_the_callback_reaches_the_kernel(
+    ready: tuple[Place, Any], server: Server, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place, connection = ready
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/someone/lessons/02 <b> connect.ipynb")
     receiver, reason = choose_receiver(connection.redirect_uri)
     assert receiver.name == "extension" and "Jupyter server takes the redirect" in reason
     browser, told = Browser(server, site), []
@@ -58,6 +61,9 @@ def test_the_callback_reaches_the_kernel(ready: tuple[Place, Any], server: Serve
     assert status.state == "valid" and told[0] == reason
     page = browser.pages[0]
     assert page.status_code == 200 and "Received" in page.text and "history.replaceState" in page.text
+    assert 'class="product">spokekit<' in page.text, "the page says whose it is"
+    # The name of the notebook is the person's own text.
+    assert "Go back to the browser tab of Jupyter with 02 &lt;b&gt; connect.ipynb" in page.text
     assert page.headers["cache-control"] == "no-store" and page.headers["referrer-policy"] == "no-referrer"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert _left() == [], "nothing is left of the attempt"

@@ -1,0 +1,119 @@
+"""What a person sees outside of JupyterLab, in both themes and on a narrow screen: axe finds nothing in it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import pytest
+
+from spokekit._secret import Secret
+from spokekit.errors import CallbackRefused
+from spokekit.oauth.callbacks import Callback, LoopbackReceiver
+from spokekit.practice import PracticeSite
+from tests.browser.axe import findings_of_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Browser, Page
+
+    Look = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def look(window: Page, tmp_path: Path, request: pytest.FixtureRequest) -> Look:
+    """Look at the open page in both themes and both widths."""
+    import os
+
+    shots = Path(os.environ.get("SPOKEKIT_SCREENSHOTS", tmp_path))
+
+    def looked(name: str) -> None:
+        wrong = []
+        for scheme in ("light", "dark"):
+            window.emulate_media(color_scheme=scheme)
+            for width in (1280, 480):
+                window.set_viewport_size({"width": width, "height": 720})
+                wrong += [f"{scheme}, {width}: {line}" for line in findings_of_page(window)]
+                if window.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    wrong.append(f"wider than {width}")
+                window.screenshot(path=shots / f"page-{name}-{scheme}-{width}.png", full_page=True)
+        assert wrong == [], name
+
+    return looked
+
+
+def authorize(site: PracticeSite, **changes: str) -> str:
+    query = {
+        "audience": "api.atlassian.com",
+        "client_id": site.client_id,
+        "scope": "read:me read:confluence-groups offline_access",
+        "redirect_uri": site.redirect_uris[0],
+        "state": "x",
+        "response_type": "code",
+        "prompt": "consent",
+    }
+    return f"{site.url}authorize?{urlencode(query | changes)}"
+
+
+def test_axe_finds_what_is_wrong(window: Page) -> None:
+    window.set_content("<p style='color:#ccc;background:#fff'>pale</p><input>")
+    found = "\n".join(findings_of_page(window))
+    for rule in ("html-has-lang", "color-contrast", "label", "document-title"):
+        assert f"{rule}: " in found
+
+
+def test_the_practice_site(window: Page, look: Look) -> None:
+    with PracticeSite(sites=2) as site:
+        window.goto(authorize(site))
+        window.locator("summary").click()
+        look("consent")
+        for name, changes in {
+            "no-such-app": {"client_id": "nobody"},
+            "redirect": {"redirect_uri": "http://localhost:1/other"},
+            "scope": {"scope": "read:jira-work"},
+        }.items():
+            window.goto(authorize(site, **changes))
+            look(f"refusal-{name}")
+        window.goto(f"{site.url}console")
+        for summary in window.locator("summary").all():
+            summary.click()
+        look("console")
+        window.get_by_label("Callback URLs").first.fill("ftp://nowhere")
+        window.get_by_role("button", name="Save changes").first.click()
+        look("console-problem")
+
+
+def test_the_callback_page(window: Page, look: Look) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        redirect = f"http://127.0.0.1:{probe.getsockname()[1]}/callback"
+
+    def judge(callback: Callback) -> None:
+        if callback.state != Secret("right"):
+            raise CallbackRefused("It is not the one.", likely="It belongs to an earlier attempt.")
+
+    receiver = LoopbackReceiver(redirect)
+    receiver.open(judge, lambda: "", Secret("right"), 60)
+    try:
+        for name, query in {
+            "done": "code=c&state=right",
+            "declined": "error=access_denied&state=right",
+            "refused": "code=c&state=wrong",
+        }.items():
+            window.goto(f"{redirect}?{query}")
+            look(f"callback-{name}")
+        window.goto(redirect.replace("callback", "elsewhere"))
+        look("callback-nothing")
+    finally:
+        receiver.close()
