@@ -20,6 +20,7 @@ class WalkPlan:
 
     ``chosen`` is the walk asked for; ``registered`` (None without registered groups) and ``everything`` stand beside
     it, so that nobody starts the large one by accident. ``listed`` counts the groups of the site.
+    ``warnings`` say why the walk would end incomplete, ``notes`` what the figures rest on.
     """
 
     listed: int
@@ -30,6 +31,7 @@ class WalkPlan:
     everything: Estimate
     unfinished: Unfinished | None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -38,7 +40,11 @@ class WalkPlan:
         if self.registered is not None:
             lines.append(f"Registered groups only ({self.registered_groups:,}): {_short(self.registered)}.")
         lines.append(f"All groups ({self.listed:,}): {_short(self.everything)}.")
-        lines += [*self.notes, *([self.unfinished.words] if self.unfinished else [])]
+        lines += [
+            *(f"Note: {one}" for one in self.warnings),
+            *self.notes,
+            *([self.unfinished.words] if self.unfinished else []),
+        ]
         return "\n".join(lines)
 
 
@@ -89,8 +95,9 @@ def plan(
     if with_spaces and not spaces:
         notes.append("How many spaces there are is not known yet: they come on top.")
     lacks = _lacks_for_spaces(gateway.connection.scopes) if with_spaces else ()
+    warnings = []
     if lacks:
-        notes.append(
+        warnings.append(
             f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
             "the scopes to the app and the connection and get a new token first, or walk without spaces."
         )
@@ -103,6 +110,7 @@ def plan(
         estimate([row["group_id"] for row in groups]),
         before,
         tuple(notes),
+        tuple(warnings),
     )
 
 

@@ -201,7 +201,7 @@ class Check:
                 "Ask a site administrator for access to Confluence, or sign in as somebody who has it.",
             )
         except ScopeMissing:
-            self.note("connection", "Access to Confluence", "unknown", "The token may not ask: see its scopes below.")
+            self.note("connection", "Access to Confluence", "unknown", "The token may not ask: see its scopes.")
         except (ServiceError, TransportError) as error:
             self.note("connection", "Access to Confluence", "unknown", error.message, next_of(error))
         else:
@@ -367,7 +367,9 @@ class Check:
             wanted = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, asked)))
             needed = {name for alternatives in ways for way in alternatives for name in way}
             if self.stopped is not None:
-                self.note("step", step, "unknown", "Not tested; see above.", next_of(self.stopped))
+                self.note(
+                    "step", step, "unknown", "Not tested: the check came to an end before.", next_of(self.stopped)
+                )
             elif wanted:
                 words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
                 fix = f"If you want it: enable it on the app, add it to the connection's scopes and {_CONSENT_AGAIN}."

@@ -110,6 +110,8 @@ class TokenStatus:
         The site's name, who consented, and who did before if that was another one; each empty when not known.
     needs_site:
         A token is there, but none of the sites that it reaches was chosen.
+    attention:
+        ``words`` hold something that a person should look at.
     """
 
     state: State
@@ -122,6 +124,7 @@ class TokenStatus:
     account: str = ""
     account_before: str = ""
     needs_site: bool = False
+    attention: bool = False
 
 
 NO_SITE = "The token is there, but no site is chosen yet."
@@ -164,6 +167,7 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
         account=reach.account,
         account_before=reach.before if usable else "",
         needs_site=usable and not reach.site,
+        attention=status.attention or status.state == "consent_needed" or (usable and not reach.site),
     )
 
 
@@ -196,6 +200,7 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
         else "The token has expired and is renewed by itself at the next use."
     ]
     parts += [reach.words] if reach.words else []
+    well = len(parts)
     if not reach.site:
         parts.append(f"{NO_SITE} {to_choose_a_site(connection)}")
     if record.refreshed_at is not None and record.refreshed_at - now > _CLOCK_TURNED_BACK:
@@ -213,11 +218,13 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
         parts.append(f"The consent does not cover {lacks}: press Get OAuth Token to consent again.")
     if consent_by is not None and grant.refresh_token is None:
         parts.append("It cannot be renewed: the scope offline_access was not granted.")
-    elif consent_by is not None:
-        left = (consent_by - now).days
-        near = f", in {left} days" if consent_by - now <= _SOON else ""
+    attention = len(parts) > well
+    if consent_by is not None and grant.refresh_token is not None:
+        soon = consent_by - now <= _SOON
+        near = f", in {(consent_by - now).days} days" if soon else ""
         parts.append(f"Consent again by {day(consent_by)}{near}.")
-    return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason)
+        attention |= soon
+    return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason, attention=attention)
 
 
 def _not_covered(connection: Connection, granted: tuple[str, ...]) -> str:

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from html import escape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import ipywidgets as ipw
 import traitlets as tr
@@ -39,6 +39,7 @@ from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets.controls import (
     LABEL_WIDTH,
     Fold,
+    Kind,
     area,
     button,
     card,
@@ -49,18 +50,10 @@ from spokekit.widgets.controls import (
     note,
     row,
     select_many,
+    status_line,
     text,
 )
 from spokekit.widgets.tasks import Task, TaskRunner, Throttle
-
-Kind = Literal["plain", "ok", "warning", "error", "busy"]
-_SIGNS: dict[Kind, tuple[str, str]] = {
-    "plain": ("", ""),
-    "ok": ("✓", "Done."),
-    "warning": ("!", "Note."),
-    "error": ("✕", "Not done."),
-    "busy": ("…", "Working."),
-}
 
 # For errors that name the next step in one word only.
 _NEXT: dict[str, str] = {
@@ -105,7 +98,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     status:
         The status line, as plain words. Observable.
     status_kind:
-        ``plain``, ``ok``, ``warning``, ``error`` or ``busy``.
+        ``plain``, ``good`` (all is well), ``ok`` (something was done), ``warning``, ``error`` or ``busy``.
     busy:
         True while work runs; controls that start work are disabled meanwhile.
     runner:
@@ -142,6 +135,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._cancel = button("Cancel")
         self._progress = row(self._bar, self._cancel)
         self._progress.layout.display = "none"
+        self.outcome = ipw.VBox([self._progress, self._status_html])
         self._body: tuple[ipw.Widget, ...] = ()
         self._memory_key: tuple[str, str] | None = None
         self._busy_controls: list[ipw.Widget] = []
@@ -158,7 +152,10 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     # --- what is shown -------------------------------------------------------------------------------------------
     @property
     def body(self) -> tuple[ipw.Widget, ...]:
-        """The widgets between the heading and the status line."""
+        """The widgets below the heading.
+
+        The status line, ``outcome``, comes last; a component that shows long results puts it before them by itself.
+        """
         return self._body
 
     @body.setter
@@ -167,7 +164,8 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._arrange()
 
     def _arrange(self) -> None:
-        self.children = (self._guard, *self._head, *self._body, self._progress, self._status_html)
+        last = () if self.outcome in self._body else (self.outcome,)
+        self.children = (self._guard, *self._head, *self._body, *last)
 
     # --- the status line -----------------------------------------------------------------------------------------
     def say(self, words: str, kind: Kind = "plain") -> None:
@@ -175,7 +173,9 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         words = scrub(words)
         self.set_trait("status_kind", kind)
         self.set_trait("status", words)
-        self._show_line(kind, f"{_sign(kind)}{escape(words)}" if words else "")
+        line = status_line(words, kind)
+        self._status_html.layout.display = "" if line else "none"
+        self._status_html.value = line
 
     def show_error(self, error: BaseException) -> None:
         """Show an exception: what happened, why it probably happened, and what to do next."""
@@ -183,16 +183,8 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         text = " ".join(part for part in (happened, likely, hint) if part)
         self.set_trait("status_kind", "error")
         self.set_trait("status", text)
-        lines = [f"{_sign('error')}{escape(happened)}"]
-        if likely:
-            lines.append(f"<p><span class='sk-word'>Probably:</span> {escape(likely)}</p>")
-        if hint:
-            lines.append(f"<p><span class='sk-word'>Next:</span> {escape(hint)}</p>")
-        self._show_line("error", "".join(lines))
-
-    def _show_line(self, kind: str, inside: str) -> None:
-        self._status_html.layout.display = "" if inside else "none"
-        self._status_html.value = f"<div class='sk-line sk-{kind}'>{inside}</div>" if inside else ""
+        self._status_html.layout.display = ""
+        self._status_html.value = status_line(happened, "error", likely=likely, hint=hint)
 
     # --- work ----------------------------------------------------------------------------------------------------
     def run(
@@ -345,11 +337,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours"
 
 
-def _sign(kind: Kind) -> str:
-    sign, word = _SIGNS[kind]
-    return f"<span class='sk-word'>{sign} {word}</span> " if sign else ""
-
-
 def explain(error: BaseException) -> tuple[str, str, str]:
     """Return what happened, the likely cause and the next step; unknown exceptions are named and scrubbed."""
     if isinstance(error, SpokekitError):
@@ -374,6 +361,7 @@ __all__ = [
     "CopyButton",
     "Fold",
     "KeyboardGuard",
+    "Kind",
     "SecretField",
     "Task",
     "TaskRunner",
@@ -390,5 +378,6 @@ __all__ = [
     "note",
     "row",
     "select_many",
+    "status_line",
     "text",
 ]

@@ -1,4 +1,4 @@
-"""Check the connection: one press, one line for each thing that it can or cannot do, with the fix."""
+"""Check the connection: the verdict first, then what you can do, then one line for each thing that was asked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit._words import counted
 from spokekit.errors import NotConfigured, NotFound
-from spokekit.widgets.base import Component, Task, button, html, html_table, note, row
+from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, html_table, note, row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from spokekit.workspace import Workspace
 
 _WORDS = {"ok": "✓ yes", "missing": "✕ missing", "failed": "✕ failed", "unknown": "? unknown", "off": "○ not asked"}
+_WRONG = ("missing", "failed")
 _WIDTHS = ("24%", "12%", "38%", "26%")
-_KINDS = {"connection": "Connection", "scope": "Scopes", "person": "The person", "step": "What you can do"}
+# What a person can do comes first; of which scopes and calls that is made up is out of the way.
+_FIRST = {"step": "What you can do"}
+_BEHIND = {"connection": "Connection", "person": "The person", "scope": "Scopes"}
 
 
 class CheckPanel(Component):
@@ -56,22 +60,41 @@ class CheckPanel(Component):
         self._name = connection if isinstance(connection, str) or connection is None else connection.connection_id
         self.start = button("Check the connection", kind="primary")
         self._place = html("")
+        self._behind = html("")
+        self.fold = Fold("All that was asked", self._behind)
+        self.fold.layout.display = "none"
         self._answer_of = self.belongs_to(
-            "check", {"connection": self._connection}, self._place, again="Press Check the connection."
+            "check", {"connection": self._connection}, self._place, self.fold, again="Press Check the connection."
         )
         self.body = [
             note("Asks Confluence for each scope once. Nothing is changed, not even by the check of the write scope."),
             row(self.start, css="sk-actions"),
+            self.outcome,
             self._answer_of.note,
             self._place,
+            self.fold,
         ]
         self.on_click(self.start, self.check)
         self.disable_while_busy(self.start)
 
     def follow(self, component: Component) -> CheckPanel:
-        """Grey the check when another component changes the connection; returns itself."""
-        component.observe(self.guarded(lambda _: self._answer_of.see()), ["saved", "token_status"])
+        """Check the connection that another component is about; returns itself.
+
+        The answer is greyed when that component changes the connection, or is about another one.
+        """
+
+        def chosen(change: dict[str, Any]) -> None:
+            if change["name"] == "connection" and change["new"] is not None:
+                self._name = change["new"].connection_id
+            self._answer_of.see()
+
+        names = [name for name in ("connection", "saved", "token_status", "rows") if component.has_trait(name)]
+        component.observe(self.guarded(chosen), names)
         return self
+
+    def see(self) -> None:
+        """Look whether the connection is still the one that was checked, and grey the answer if not."""
+        self._answer_of.see()
 
     def _connection(self) -> Connection | None:
         try:
@@ -82,29 +105,53 @@ class CheckPanel(Component):
     def check(self) -> None:
         """Make the check, in the background."""
         inputs = self._answer_of.inputs()
+        name = self._name
 
         def work(task: Task) -> pd.DataFrame:
-            return self._workspace.check(self._name, progress=task.progress, cancel=task.cancelled)
+            return self._workspace.check(name, progress=task.progress, cancel=task.cancelled)
 
         self.run(work, words="Checking the connection", done=lambda found: self._show(found, inputs))
 
     def _show(self, found: pd.DataFrame, inputs: dict[str, Any]) -> None:
-        parts = []
-        for kind, title in _KINDS.items():
-            rows = found[found["kind"] == kind]
-            if len(rows):
-                columns = [rows[name].astype(str) for name in ("check", "state", "words", "fix")]
-                lines = [
-                    (what, _WORDS.get(state, state), words, fix)
-                    for what, state, words, fix in zip(*columns, strict=True)
-                ]
-                table = html_table(("what", "there?", "in words", "what to do"), lines, label=title, widths=_WIDTHS)
-                parts.append(f"<p class='sk-section'>{escape(title)}</p>{table}")
+        wrong = found[found["state"].isin(_WRONG) & (found["kind"] != "step")]
+        parts = [_section("To mend first", wrong)] if len(wrong) else []
+        parts += [_section(title, found[found["kind"] == kind]) for kind, title in _FIRST.items()]
         self._place.value = "".join(parts)
+        # What no harmless call can test is nothing that a newcomer should read first.
+        behind = found.drop(index=wrong.index).sort_values("state", key=lambda s: s.astype(str) != "ok", kind="stable")
+        self._behind.value = "".join(_section(title, behind[behind["kind"] == kind]) for kind, title in _BEHIND.items())
+        self.fold.layout.display = ""
         self.value = found
         self.accepted += 1
-        wrong = int(found["state"].isin(["missing", "failed"]).sum())
-        words = f"All is well: {len(found)} checks, nothing to mend."
-        if wrong:
-            words = f"{wrong} of {len(found)} checks found something to mend; the last column says how."
-        self._answer_of.made(found, inputs, words, "warning" if wrong else "ok")
+        self._answer_of.made(found, inputs, *verdict(found))
+
+
+def verdict(found: pd.DataFrame) -> tuple[str, Kind]:
+    """Return what a check came to in a sentence or two, and whether that is a warning."""
+    who = f"“{found.attrs['connection']}”: "
+    steps = found[found["kind"] == "step"]
+    cannot = list(steps.loc[steps["state"].isin(_WRONG), "check"])
+    untold = list(steps.loc[steps["state"] == "unknown", "check"])
+    off = list(steps.loc[steps["state"] == "off", "check"])
+    wrong = int((found["state"].isin(_WRONG) & (found["kind"] != "step")).sum())
+    parts = []
+    if wrong or cannot:
+        count = wrong or len(cannot)
+        parts.append(f"{counted(count, 'thing')} to mend; what to do stands beside {'it' if count == 1 else 'each'}.")
+    if cannot:
+        parts.append(f"It does not work for: {', '.join(cannot)}.")
+    if untold:
+        parts.append(f"No telling whether it works for: {', '.join(untold)}.")
+    if parts:
+        return who + " ".join(parts), "warning"
+    asked = f" Not asked for: {', '.join(off)}." if off else ""
+    return f"{who}All is well, nothing to mend.{asked}", "good"
+
+
+def _section(title: str, rows: pd.DataFrame) -> str:
+    if not len(rows):
+        return ""
+    columns = [rows[name].astype(str) for name in ("check", "state", "words", "fix")]
+    lines = [(what, _WORDS.get(state, state), words, fix) for what, state, words, fix in zip(*columns, strict=True)]
+    table = html_table(("what", "there?", "in words", "what to do"), lines, label=title, widths=_WIDTHS)
+    return f"<p class='sk-section'>{escape(title)}</p>{table}"

@@ -307,7 +307,10 @@ class ConnectionForm(Component):
                 self.say("")
                 self.token.get(open_page=True)
             else:
-                self.say(f"The connection “{saved.name}” is saved. It has no token before somebody consents.", "ok")
+                status = self._workspace.tokens.status(saved)
+                self.say(
+                    f"The connection “{saved.name}” is saved. {status.words}", "warning" if status.attention else "ok"
+                )
 
         self.run(work, words="Saving", done=done, failed=self._failed)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit.widgets.base import Component, Kind, button, card, html, note, row
+from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.token_button import TokenButton
 
@@ -56,6 +56,7 @@ class ConnectionsPanel(Component):
             workspace = of_this_process()
         self._workspace = workspace
         self._draft = draft
+        self._check: CheckPanel | None = None
         self._list = ipw.VBox()
         self._place = ipw.VBox()
         self.add = button("Add Connection")
@@ -69,6 +70,8 @@ class ConnectionsPanel(Component):
     def refresh(self) -> None:
         """Read the connections again and show them."""
         self.rows = self._workspace.status()
+        if self._check is not None:
+            self._check.see()
         count = sum(1 for line in self.rows if line.connection is not None)
         self.summary.value = f"<p>{count} {'connection' if count == 1 else 'connections'}</p>"
         self._list.children = tuple(self._row(line) for line in self.rows)
@@ -81,7 +84,7 @@ class ConnectionsPanel(Component):
     def _row(self, line: RowStatus) -> ipw.VBox:
         saved = line.connection
         name = saved.name if saved is not None else line.alias.label
-        sign = _SIGNS.get(line.state, "○")
+        sign = "!" if line.needs_site else _SIGNS.get(line.state, "○")
         default = " · default" if line.alias.is_default else ""
         under = [f"Alias <code>{escape(line.alias.alias_id)}</code>{default}"]
         if saved is not None:
@@ -141,7 +144,7 @@ class ConnectionsPanel(Component):
     def _open(self, component: Component) -> None:
         close = button("Close")
         self.on_click(close, self.close_opened)
-        self.opened = component
+        self.opened, self._check = component, None
         self._place.children = (card(component, row(close)),)
         self.say("")
 
@@ -151,7 +154,7 @@ class ConnectionsPanel(Component):
             self.opened.runner.cancel()
             if isinstance(self.opened, ConnectionForm):
                 self.opened.token.runner.cancel()
-        self.opened = None
+        self.opened = self._check = None
         self._place.children = ()
         self.refresh()
 
@@ -186,6 +189,7 @@ class ConnectionsPanel(Component):
 
         made = CheckPanel(connection, workspace=self._workspace)
         self._open(made)
+        self._check = made
         return made
 
     # --- removing ------------------------------------------------------------------------------------------------
@@ -203,8 +207,7 @@ class ConnectionsPanel(Component):
         """Remove a connection and its credential; the question was asked before."""
         self._workspace.connections.remove(saved.connection_id)
         self.close_opened()
-        kind: Kind = "ok"
-        self.say(f"“{saved.name}” was removed. The app at Atlassian and its grant are as they were.", kind)
+        self.say(f"“{saved.name}” was removed. The app at Atlassian and its grant are as they were.", "ok")
 
 
 def _toggle(details: ipw.HTML, view: ipw.Button) -> None:

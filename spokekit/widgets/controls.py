@@ -10,9 +10,21 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import traitlets as tr
 
+Kind = Literal["plain", "good", "ok", "warning", "error", "busy"]
 ButtonKind = Literal["plain", "primary", "danger", "quiet", "fold"]
 
 LABEL_WIDTH = "150px"
+
+# A sign and a word, so that nothing is said by colour alone.
+_SIGNS: dict[Kind, str] = {
+    "plain": "",
+    # All is well, without anything having been done just now.
+    "good": "✓",
+    "ok": "✓ Done.",
+    "warning": "! Note.",
+    "error": "✕ Not done.",
+    "busy": "… Working.",
+}
 
 
 def button(words: str, *, kind: ButtonKind = "plain", tooltip: str = "", disabled: bool = False) -> ipw.Button:
@@ -87,6 +99,25 @@ def note(words: str, css: str = "sk-note") -> ipw.HTML:
     parts = escape(words).split("`")
     marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
     return html(f"<p>{marked}</p>", css)
+
+
+def status_line(words: str, kind: Kind = "plain", *, likely: str = "", hint: str = "") -> str:
+    """Return a sentence as a status line looks, escaped: a bar, a sign and a word say of which kind it is.
+
+    Parameters
+    ----------
+    kind:
+        ``good`` says that all is well, ``ok`` that something was done.
+    likely, hint:
+        The probable cause, and what to do next; a line each.
+    """
+    sign = f"<span class='sk-word'>{_SIGNS[kind]}</span> " if _SIGNS[kind] else ""
+    more = "".join(
+        f"<p><span class='sk-word'>{word}</span> {escape(said)}</p>"
+        for word, said in (("Probably:", likely), ("Next:", hint))
+        if said
+    )
+    return f"<div class='sk-line sk-{kind}'>{sign}{escape(words)}{more}</div>" if words or more else ""
 
 
 def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:

@@ -14,7 +14,19 @@ import traitlets as tr
 from spokekit._secret import Secret
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.widgets._browser import ConsentLink
-from spokekit.widgets.base import Component, CopyButton, Fold, SecretField, Task, button, dropdown, html, note, row
+from spokekit.widgets.base import (
+    Component,
+    CopyButton,
+    Fold,
+    Kind,
+    SecretField,
+    Task,
+    button,
+    dropdown,
+    html,
+    note,
+    row,
+)
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
@@ -144,9 +156,9 @@ class TokenButton(Component):
             if not self._embedded:
                 self._say_status(status)
 
-    def _say_status(self, status: TokenStatus) -> None:
-        usable = status.state in ("valid", "expired") and not status.needs_site
-        self.say(status.words, "ok" if usable else "plain")
+    def _say_status(self, status: TokenStatus, well: Kind = "good") -> None:
+        usable = status.state in ("valid", "expired")
+        self.say(status.words, "warning" if status.attention else well if usable else "plain")
 
     def _choose(self, connection: Connection) -> tuple[Receiver, str]:
         from spokekit.oauth.receivers import choose_receiver, make_receiver
@@ -224,7 +236,7 @@ class TokenButton(Component):
     def _done(self, status: TokenStatus) -> None:
         self._ended()
         self.connection = self._workspace.connection(self.connection.connection_id)
-        self._say_status(status)
+        self._say_status(status, "ok")
         self._offer_sites(status)
         self.token_status = status
 
@@ -303,5 +315,5 @@ class TokenButton(Component):
         self._site_box.layout.display = "none"
         status = self._workspace.tokens.status(self.connection)
         self._offer_sites(status)
-        self._say_status(status)
+        self._say_status(status, "ok")
         self.token_status = status

@@ -10,7 +10,19 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit.errors import InputError, NotConfigured, NotFound
-from spokekit.widgets.base import Component, Task, button, check, dropdown, html, html_table, note, row, text
+from spokekit.widgets.base import (
+    Component,
+    Task,
+    button,
+    check,
+    dropdown,
+    html,
+    html_table,
+    note,
+    row,
+    status_line,
+    text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +98,7 @@ class WalkPanel(Component):
             self.spaces,
             row(self.estimate, self.start, self.afresh, css="sk-actions"),
             self.long,
+            self.outcome,
             self._cost_of.note,
             self._cost,
             self._report,
@@ -144,16 +157,17 @@ class WalkPanel(Component):
             label="What the walk will cost",
             numbers=(1, 2, 3),
         )
+        warned = "".join(status_line(one, "warning") for one in plan.warnings)
         lines = [
             plan.chosen.words,
             *plan.notes,
             *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
         ]
-        self._cost.value = table + "".join(f"<p>{escape(one)}</p>" for one in lines)
+        self._cost.value = warned + table + "".join(f"<p>{escape(one)}</p>" for one in lines)
         self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
         self.long.value = False
         words = "This is what the walk will cost. Nothing has been read but the list of groups."
-        self._cost_of.made(plan, inputs, words, "ok")
+        self._cost_of.made(plan, inputs, words)
 
     @staticmethod
     def _continues(plan: WalkPlan) -> bool:
@@ -215,11 +229,9 @@ class WalkPanel(Component):
         try:
             connection = self._workspace.connection(self._name)
         except (NotConfigured, NotFound):
-            self.estimate.disabled = True
             self.say("There is no connection yet: configure it and get a token first.", "warning")
             return
         if not connection.cloud_id:
-            self.estimate.disabled = True
             self.say("The connection has no token yet: press Get OAuth Token first.", "warning")
             return
         from spokekit.audit.snapshots import Snapshots
@@ -230,7 +242,11 @@ class WalkPanel(Component):
             audit = Audit.of_site(connection.cloud_id)
             self._show(audit)
             self.value = audit
-            self.say(f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC.")
+            words, complete = audit.completeness["words"], audit.completeness["complete"]
+            self.say(
+                f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC. {'' if complete else words}".strip(),
+                "plain" if complete else "warning",
+            )
 
     def _show(self, audit: Audit) -> None:
         report = audit.completeness
@@ -315,6 +331,7 @@ class QuestionPanel(Component):
             self._fields,
             self._words,
             row(self.start, css="sk-actions"),
+            self.outcome,
             self._answer_of.note,
             self._place,
         ]
@@ -371,7 +388,7 @@ class QuestionPanel(Component):
         self.value = answer
         self.accepted += 1
         words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
-        self._answer_of.made(answer, inputs, words, "warning" if caution else "ok")
+        self._answer_of.made(answer, inputs, words, "warning" if caution else "good")
 
     def rehearse(self, *, question: str, **params: Any) -> None:
         """Do what a person does: choose a question, type what it needs, and ask."""

@@ -52,6 +52,9 @@ def test_the_whole_way(connected: Workspace, site: PracticeSite) -> None:
     asking.rehearse(question="groups-without-members")
     assert asking.value["group_name"].to_list() == ["project-phoenix"]
     assert "project-phoenix" in asking._place.value and asking.status == "1 row."
+    assert "Done." not in asking._status_html.value and asking.body.index(asking.outcome) < asking.body.index(
+        asking._place
+    )
     asking.question.value = "members-of-groups"
     assert "Cannot know: E-mail" in asking._words.value
     asking.params["group"].value = "<b>Research & Development</b>"
@@ -86,5 +89,29 @@ def test_a_long_walk_needs_a_tick_and_an_unfinished_one_is_offered(workspace: Wo
 
 def test_without_a_connection_it_says_what_comes_first(workspace: Workspace) -> None:
     panel = WalkPanel(workspace=workspace)
-    assert panel.estimate.disabled
-    assert "no connection yet" in panel.status
+    assert "no connection yet" in panel.status and panel.status_kind == "warning"
+
+
+def test_what_was_not_there_at_the_start_may_be_there_at_the_press(workspace: Workspace, site: PracticeSite) -> None:
+    panel = WalkPanel(workspace=workspace)
+    connect(workspace, site)
+    panel.scope.value = "all"
+    panel.estimate.click()
+    panel.settled()
+    assert panel.plan is not None and "no connection" not in panel.status
+
+
+def test_a_walk_that_would_end_incomplete_is_warned_of(connected: Workspace) -> None:
+    panel = WalkPanel(workspace=connected)
+    panel.scope.value, panel.spaces.value = "all", True
+    panel.look()
+    panel.settled()
+    warned = panel._cost.value.partition("<table")[0]
+    assert "sk-warning" in warned and "! Note." in warned and "would end incomplete" in warned
+    assert panel.plan.words.count("Note: Spaces cannot be read") == 1
+    # Nothing was done, and nothing says so.
+    assert panel.status_kind == "plain" and "Done." not in panel._status_html.value
+    panel.spaces.value = False
+    panel.look()
+    panel.settled()
+    assert "sk-warning" not in panel._cost.value

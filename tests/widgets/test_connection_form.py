@@ -217,3 +217,20 @@ def test_a_host_that_is_nobodys_gets_a_warning_beside_its_field(form: Connection
     assert line.layout.display == ""
     form.fields["url"].value = "https://api.atlassian.com/"
     assert line.value == ""
+
+
+def test_the_sentence_after_saving_fits_the_token(connected: Workspace, site: PracticeSite) -> None:
+    form = ConnectionForm(workspace=connected)
+    form.save()
+    form.settled()
+    assert "is saved. Token valid until" in form.status and "no token" not in form.status
+    assert form.status_kind == "ok"
+    saved = connected.connection()
+    connected.tokens.save_grant(saved, site.issue_token(scopes=["read:confluence-user"]))
+    form.save()
+    form.settled()
+    assert "cannot be renewed" in form.status and form.status_kind == "warning"
+    connected.tokens.forget(saved)
+    form.save()
+    form.settled()
+    assert "is saved. Configured, without a token." in form.status and form.status_kind == "ok"

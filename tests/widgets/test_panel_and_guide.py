@@ -60,7 +60,7 @@ def test_configure_in_the_panel_changes_its_row(workspace: Workspace, told: dict
     press(panel, 0, "Check the connection")
     panel.opened.check()
     panel.opened.settled()
-    assert "checks" in panel.opened.status
+    assert "All is well" in panel.opened.status and panel.opened.status_kind == "good"
 
 
 def test_a_row_without_a_token_offers_it(workspace: Workspace, site: PracticeSite) -> None:
@@ -98,13 +98,56 @@ def test_the_check_says_what_is_missing(connected: Workspace, site: PracticeSite
     check.start.click()
     check.settled()
     assert set(check.value["kind"]) >= {"connection", "scope"}
-    assert "Northwind Practice" in check._place.value
+    assert "Northwind Practice" in check._behind.value and not check.fold.shown
+    order = [w for w in check.body if w in (check.outcome, check._place, check.fold)]
+    assert order == [check.outcome, check._place, check.fold], "the verdict first, then what can be done"
+    assert "What you can do" in check._place.value and "Scopes" in check._behind.value
+    assert "Scopes" not in check._place.value
+    # All is well, and nothing was done.
+    assert (
+        check.status
+        == "“Confluence Cloud Spoke Connection”: All is well, nothing to mend. Not asked for: Audit spaces."
+    )
+    assert "✓" in check._status_html.value and "Done." not in check._status_html.value
+    scopes = check._behind.value
+    assert scopes.index("ace:confluence") > scopes.index("read:confluence-groups"), "what cannot be tested is last"
     connected.tokens.save_grant(connected.connection(), site.issue_token(scopes=["read:confluence-user"]))
     check.start.click()
     check.settled()
     assert check.status_kind == "warning"
     assert "✕ missing" in check._place.value
+    assert check._place.value.index("To mend first") < check._place.value.index("What you can do")
+    assert "things to mend" in check.status and "does not work for: " in check.status
     assert set(site.writes).isdisjoint(site.world.frames()["groups"]["group_id"])
+
+
+def test_a_check_follows_what_a_component_is_about(connected: Workspace, site: PracticeSite) -> None:
+    first = connected.connection()
+    second = connected.connections.add_child(ConnectionDraft(name="Second", client_id=site.client_id))
+    token = TokenButton(first, workspace=connected)
+    check = CheckPanel(workspace=connected).follow(token)
+    check.check()
+    check.settled()
+    assert check._answer_of.current
+    token.connection = second
+    assert not check._answer_of.current and "made for other inputs" in check.status
+    check.check()
+    check.settled()
+    assert "“Second”" in check.status and check.status_kind == "warning"
+    token.connection = first
+    assert not check._answer_of.current
+
+
+def test_an_open_check_in_the_panel_is_greyed_with_its_connection(connected: Workspace) -> None:
+    panel = ConnectionsPanel(workspace=connected)
+    press(panel, 0, "Check the connection")
+    check = panel.opened
+    check.check()
+    check.settled()
+    assert check._answer_of.current
+    connected.connections.edit(connected.connection().connection_id, name="Renamed elsewhere")
+    panel.reload.click()
+    assert not check._answer_of.current and "sk-stale" in check._place._dom_classes
 
 
 def test_the_sheet_shows_the_callback_and_where_each_scope_is(

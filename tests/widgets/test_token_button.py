@@ -82,6 +82,15 @@ def test_the_component_changes_by_itself(token: TokenButton, workspace: Workspac
     assert workspace.connection().cloud_id
 
 
+def test_a_token_at_the_start_is_told_and_a_limit_of_it_is_a_warning(connected: Workspace, site: PracticeSite) -> None:
+    well = TokenButton(workspace=connected)
+    assert well.status_kind == "good" and "Done." not in well._status_html.value
+    saved = connected.connection()
+    connected.tokens.save_grant(saved, site.issue_token(scopes=["read:confluence-user"]))
+    short = TokenButton(workspace=connected)
+    assert "cannot be renewed" in short.status and short.status_kind == "warning"
+
+
 def test_declined(token: TokenButton) -> None:
     play_browser(begin(token), "cancel")
     with pytest.raises(ConsentDeclined):
