@@ -44,7 +44,7 @@ def home() -> Path:
 
 # What spokekit makes in its home, and what file systems and file managers leave in every folder.
 _OURS = re.compile(
-    r"\.?(spokekit\.sqlite|vault)[\w.-]*|snapshots|walks|practice|jupyterlab|lost\+found|\.DS_Store|desktop\.ini"
+    r"\.?(spokekit\.sqlite|vault|spokekit-apply-)[\w.-]*|snapshots|walks|practice|jupyterlab|lost\+found|\.DS_Store|desktop\.ini"
 )
 _OF_THE_SYSTEM = (
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var "

@@ -162,6 +162,7 @@ def resume(
 ) -> None:
     """Go on with an apply that was killed, cancelled or stopped; outcomes not known are read from the site first."""
     with _open(connection) as members, interruptible("; spokekit members resume then settles it") as cancel:
+        _take_in(members)
         _finish(members.resume(apply_id, progress=_listener(), cancel=cancel), format)
 
 
@@ -179,6 +180,7 @@ def undo(
 ) -> None:
     """Take an apply back (the last one, without an id), less what others have changed since."""
     with _open(connection) as members:
+        _take_in(members)
         preview = members.preview(members.plan_undo(apply_id, progress=_listener()), progress=_listener())
         if out_ is not None:
             members.save(preview, out_)
@@ -198,11 +200,14 @@ def journal(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the journal: every entry of all connections, of one connection, or of one apply."""
+    from spokekit.groups import _kept
     from spokekit.groups.journal import Journal
     from spokekit.workspace import workspace
 
     work = workspace()
     written = Journal(work.store)
+    for file in _kept.files(work.store):
+        say(f"Not in the journal, which was lost meanwhile: an apply kept in {file}; `members resume` takes it in.")
     frame = written.applies() if applies else written.entries(apply_id)
     if applies and apply_id:
         frame = frame[frame["apply_id"].str.startswith(apply_id.strip().casefold())]
@@ -241,6 +246,11 @@ def _open(connection: str | None) -> Iterator[Membership]:
         yield members
     finally:
         members.close()
+
+
+def _take_in(members: Membership) -> None:
+    for words in members.take_in():
+        say(words)
 
 
 def _show(preview: Preview) -> None:
@@ -306,7 +316,7 @@ def _typed(words: str, option: str) -> str:
 def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the commands
     emit(result.frame, format)
     say(result.words)
-    if result.apply_id:
+    if result.apply_id and result.kept is None:
         say(f"In the journal as {result.apply_id}. Undo: spokekit members undo {result.apply_id[:8]}")
     if result.stopped or not result.finished or "failed" in result.counts():
         raise typer.Exit(INCOMPLETE)

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from spokekit._secret import scrub
@@ -29,6 +30,7 @@ from spokekit.errors import (
     TokenRejected,
     TransportError,
 )
+from spokekit.groups._kept import Kept, keep
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import (
     APPLY_ENDED,
@@ -77,12 +79,14 @@ class Result:
     """What became of a plan.
 
     ``apply_id`` is the key for `resume` and undo (empty when nothing was to be done), ``stopped`` says in a sentence
-    why it ended early (empty when it did not).
+    why it ended early (empty when it did not). ``kept`` is the file that has the rows when the journal was lost
+    meanwhile, and None otherwise.
     """
 
     apply_id: str
     rows: tuple[Row, ...]
     stopped: str = ""
+    kept: Path | None = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -106,7 +110,7 @@ class Result:
         text = f"{counts[:1].upper()}{counts[1:]}."
         if self.stopped:
             text += f" {self.stopped}"
-        if not self.finished:
+        if not self.finished and self.kept is None:
             text += " Resume goes on with the rest."
         return text
 
@@ -139,6 +143,7 @@ class Applier:
         self._by = by
         self._every = 1 / pace
         self._max_failures = max_failures
+        self._not_noted: dict[int, Row] = {}
 
     def run(
         self,
@@ -189,12 +194,37 @@ class Applier:
             write(APPLY_ENDED, status=FINISHED if done else STOPPED, message=stopped)
         except StoreError as error:
             stopped = stopped or f"The end of the apply could not be noted in the journal. {error.message}"
+        kept = None
+        if not self._journal.holds(state.apply_id):
+            for position, row in self._not_noted.items():
+                rows[position] = row
+            stopped, kept = self._keep(state, rows)
         given = names or {}
         return Result(
             state.apply_id,
             tuple(replace(row, display_name=given.get(row.account_id, "")) for row in rows),
             scrub(stopped),
+            kept,
         )
+
+    def _keep(self, state: ApplyState, rows: list[Row]) -> tuple[str, Path | None]:
+        """Write the rows into a file, since the journal is gone; returns why the apply stopped, and the file."""
+        store = self._journal.store
+        why = (
+            f"Stopped: the journal of this apply is no longer in the store ({store.describe()}): the store was "
+            "removed, replaced, overwritten or cut off, it does not answer, or rows of the journal were deleted."
+        )
+        about = Kept(
+            *(state.apply_id, state.place, self._by, state.mode, state.fingerprint, state.undo_of, state.started_at),
+            why,
+            tuple(rows),
+        )
+        try:
+            kept = keep(store, about)
+        except (StoreError, OSError) as error:
+            return f"{why} The rows could not be kept in a file either ({error}): keep what is shown here.", None
+        words = f"{why} What was done is kept in {kept}; once a store is there, resume takes it into the journal."
+        return words, kept
 
     def _go(
         self,
@@ -238,6 +268,7 @@ class Applier:
                     write(ROW_ENDED, position=position, row=row)
                 except StoreError as error:
                     stop = f"Stopped: the outcome of the last change could not be noted in the journal. {error.message}"
+                    self._not_noted[position] = row
                     row = _ended(row, UNKNOWN, "not_noted", f"{row.message} That is not in the journal yet.")
             rows[position] = row
             if held is None or stop:

@@ -17,14 +17,16 @@ import sqlalchemy as sa
 
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
-from spokekit.errors import NotFound
+from spokekit.errors import InputError, NotFound
 from spokekit.groups._journal_tables import entries_table, leases_table, plans_table
+from spokekit.groups._witness import Witness
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
 from spokekit.groups.present import Place
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit.groups._kept import Kept
     from spokekit.groups._lease import Lease
 
 APPLY_STARTED = "apply_started"
@@ -85,7 +87,11 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._witnesses: dict[str, Witness] = {}
         store.ensure(entries_table, plans_table, leases_table)
+
+    def _witness(self, apply_id: str) -> Witness:
+        return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id))
 
     def start(self, plan: Plan, *, place: Place | None = None, by: str | None = None) -> str:
         """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction.
@@ -98,7 +104,7 @@ class Journal:
             connection.execute(
                 plans_table.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
             )
-            connection.execute(
+            written = connection.execute(
                 entries_table.insert().values(
                     **_head(
                         apply_id,
@@ -112,6 +118,7 @@ class Journal:
                     message=f"{len(kept)} rows",
                 )
             )
+        self._witness(apply_id).wrote((_seq(written), APPLY_STARTED, None))
         return apply_id
 
     def write(
@@ -128,7 +135,9 @@ class Journal:
     ) -> None:
         """Append one entry in a transaction of its own; when this returns, it is on disk.
 
-        With a `lease`, only its holder writes: `Conflict` is raised, and nothing written, when it was taken over.
+        With a `lease`, only its holder writes: `Conflict` is raised, and nothing written, when it was taken over. And
+        it is written after the entry before it, or not at all: `StoreError` is raised when that one is not there. A
+        row is only begun when whoever opens the store now finds that.
         """
         values = _head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
         values |= {"event": what, "status": status, "message": scrub(message), "position": position}
@@ -144,8 +153,56 @@ class Journal:
             }
         with self.store.write() as connection:
             if lease is not None:
+                self._witness(state.apply_id).see(connection)
                 lease.confirm(connection)
-            connection.execute(entries_table.insert().values(**values))
+            written = connection.execute(entries_table.insert().values(**values))
+        self._witness(state.apply_id).wrote((_seq(written), what, position))
+        if lease is not None and what == ROW_STARTED:
+            self._witness(state.apply_id).look()
+
+    def holds(self, apply_id: str) -> bool:
+        """Say whether all that this process has written of an apply is in the store that others open."""
+        return self._witness(apply_id).holds()
+
+    def take_in(self, kept: Kept) -> str:
+        """Write down what a file has of an apply whose journal was lost; returns its id.
+
+        What the journal has of it already is kept, and only the outcomes that it lacks are added. Raises `InputError`
+        when the journal has an apply of this id with other rows.
+        """
+        known = self.state(kept.apply_id) if kept.apply_id in self.apply_ids() else None
+        pairs = [(row.pair, row.action) for row in kept.rows]
+        if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
+            raise InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
+        head = _head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
+        head |= {"status": "", "reason": ""}
+        told = f"Taken in from a file. {kept.why}"
+        entries: list[dict[str, Any]] = []
+        if known is None:
+            entries.append(
+                head | {"event": APPLY_STARTED, "at": kept.started_at, "message": f"{len(kept.rows)} rows. {told}"}
+            )
+        for position, row in enumerate(kept.rows):
+            if row.status == NOT_DONE or (known is not None and known.rows[position].status == row.status):
+                continue
+            about = head | {"position": position, "group_id": row.group_id, "group_name": row.group, "message": ""}
+            about |= {"account_id": row.account_id, "action": row.action}
+            if row.status not in (ALREADY, REFUSED):
+                entries.append(about | {"event": ROW_STARTED})
+            if row.status != UNKNOWN:
+                outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
+                entries.append(about | {"event": ROW_ENDED} | outcome)
+        done = all(settled(row) for row in kept.rows)
+        entries.append(head | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
+        rows = [[row.group_id, row.group, row.account_id, row.action] for row in kept.rows]
+        with self.store.write() as connection:
+            if known is None:
+                connection.execute(
+                    plans_table.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
+                )
+            for entry in entries:
+                connection.execute(entries_table.insert().values(**entry))
+        return kept.apply_id
 
     def state(self, apply_id: str) -> ApplyState:
         """Put together what is known of an apply; `apply_id` may be shortened to its first characters.
@@ -190,7 +247,9 @@ class Journal:
                 ended_at, message = entry["at"], entry["message"]
             elif entry["event"] == APPLY_RESUMED:
                 ended_at, message = None, ""
-        first = entries[0]
+        first, last = entries[0], entries[-1]
+        if full not in self._witnesses:
+            self._witness(full).wrote((last["seq"], last["event"], last["position"]), len(entries))
         return ApplyState(
             apply_id=full,
             place=Place(*(first[key] for key in ("alias_id", "connection_id", "connection", "cloud_id", "site"))),
@@ -361,6 +420,10 @@ def _head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, und
         "fingerprint": fingerprint,
         "undo_of": undo_of,
     }
+
+
+def _seq(written: sa.CursorResult[Any]) -> int:
+    return int((written.inserted_primary_key or (0,))[0])
 
 
 def _text(values: Iterable[str]) -> Any:

@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit.confluence.models import Cancel, ProgressCallback
-from spokekit.errors import Cancelled, NotFound, PlanError
-from spokekit.groups import applies
+from spokekit.errors import Cancelled, InputError, NotFound, PlanError
+from spokekit.groups import _kept, applies
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import Applier, Look, Result
 from spokekit.groups.csvfile import from_pasted
@@ -179,6 +179,30 @@ class Membership(Planner):
             return self._applier().run(
                 state, lease, look, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
             )
+
+    def take_in(self) -> tuple[str, ...]:
+        """Write into the journal what files beside the store have of applies whose journal was lost meanwhile.
+
+        Returns a sentence for each file of this connection, also for one that cannot be used. Raises `Conflict` when
+        an apply is running on this site.
+        """
+        told: list[str] = []
+        here = self.site.place
+        for path in _kept.files(self.journal.store):
+            try:
+                kept = _kept.read(path)
+                if (kept.place.cloud_id, kept.place.alias_id) != (here.cloud_id, here.alias_id):
+                    continue
+                with Lease(self.journal.store, here.cloud_id):
+                    self.journal.take_in(kept)
+            except InputError as error:
+                told.append(str(error))
+            else:
+                told.append(
+                    f"The apply {kept.apply_id[:8]}, whose journal had been lost, was taken into the journal from "
+                    f"{_kept.taken(path)}."
+                )
+        return tuple(told)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def result_markup(result: Result, place: str) -> str:
     """The result: words and rows."""
     where = (
         f"<p>In the journal as <code>{escape(result.apply_id)}</code>, on {escape(place)}.</p>"
-        if result.apply_id
+        if result.apply_id and result.kept is None
         else ""
     )
     return f"<p><strong>{escape(result.words)}</strong></p>{where}" + rows_markup(result.rows, "What happened")
