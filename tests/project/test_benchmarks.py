@@ -34,6 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
             [r"26 groups, at one go \| 968 \| 34 \|", r"and continued \| [\d,]+ \| \d+ \|"],
         ),
         (
+            "-m tests.bench.crashes --tries 1 --examples 1",
+            [r"[\d,]+ steps, [\d,]+ killed in the middle of a write, .* nothing acknowledged was missing"],
+        ),
+        (
             "-m tests.bench.membership --rows 40",
             [r"apply without a pace \| \d+ changes/s", r"apply at the default pace \| (\d|10)\.\d changes/s"],
         ),
