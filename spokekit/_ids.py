@@ -10,8 +10,9 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ACCOUNT = re.compile(rf"(?:[0-9a-f]{{24}}|(?:\d{{1,12}}|qm):{_UUID}(?::{_UUID})?)", re.IGNORECASE)
 _GROUP = re.compile(_UUID, re.IGNORECASE)
 _MAIL = re.compile(r"[^\s@<>]+@[^\s@<>]+\.[^\s@<>]+")
-_BLANK = " \t\r\n\u00a0\u200b\u2060\ufeff"
-_WRAPPING = f"{_BLANK}\"'<>{{}}[]()"
+# What typing and copying leave at the ends of an id, an address or a secret, and is no part of it.
+BLANK = " \t\r\n\u00a0\u200b\u2060\ufeff"
+_WRAPPING = f"{BLANK}\"'<>{{}}[]()"
 
 
 def _bare(text: str) -> str:
@@ -35,7 +36,7 @@ def account_id(text: str) -> str:
         return bare.lower()
     if bare.lower().startswith("mailto:"):
         return bare[7:].partition("?")[0]
-    plain = text.strip(_BLANK)
+    plain = text.strip(BLANK)
     # Only a whole pair is a wrapping, as mail programs and spreadsheets write it.
     if plain[:1] + plain[-1:] in ("<>", '""', "''", "()", "[]", "{}") and _MAIL.fullmatch(bare):
         plain = bare

@@ -294,7 +294,7 @@ def _moves(saved: Connection, url: str) -> bool:
 
 
 def _secret(source: str | None) -> Secret | None:
-    """Read the client secret from a file, or from standard input; one line break at its end does not belong to it."""
+    """Read the client secret from a file, or from standard input."""
     if source is None:
         return None
     from spokekit.connections.fields import check_client_secret
@@ -320,7 +320,7 @@ def _secret(source: str | None) -> Secret | None:
             field="client_secret",
             hint="Save it as UTF-8 with nothing but the secret in it.",
         ) from None
-    return check_client_secret(text.removesuffix("\n").removesuffix("\r"))
+    return check_client_secret(text)
 
 
 def _finish(

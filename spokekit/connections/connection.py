@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from spokekit._ids import BLANK
 from spokekit._surroundings import is_loopback
 from spokekit._words import look_alike
 from spokekit.connections._tables import (
@@ -111,6 +112,7 @@ class Connections:
         wanted = PARENT_ALIAS_ID if name is None else name
         if not isinstance(wanted, str) or not wanted.strip():
             raise InputError("The name of a connection is a text.", field="name", hint="Leave it out for the default.")
+        wanted = wanted.strip(BLANK)
         rows = self.rows()
         for row in rows:
             if row.connection and (row.connection.connection_id == wanted or key(row.connection.name) == key(wanted)):

@@ -1,7 +1,7 @@
 """The rules for what a person types into a connection form, each with the sentence that explains it.
 
-Every check returns the clean value or raises `InputError` with ``field`` set. Nothing is repaired in silence: a
-trailing space in a client id is as wrong at Atlassian's end as a wrong letter, and much harder to see.
+Every check returns the clean value or raises `InputError` with ``field`` set. A blank at the ends of an id, an address
+or a secret is dropped: no such value has one, and nobody sees it. Nothing else is repaired in silence.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import unicodedata
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
+from spokekit._ids import BLANK
 from spokekit._secret import Secret
 from spokekit._surroundings import is_loopback
 from spokekit.errors import InputError
@@ -58,11 +59,13 @@ def check_text(field: str, value: Any, *, plain: bool = True, example: str = "")
     Parameters
     ----------
     plain:
-        The field takes ASCII only, and no spaces at its edges or inside.
+        The field takes ASCII only, and no spaces inside; those at its ends are dropped.
     """
     if not isinstance(value, str):
         kind = _TYPE_WORDS.get(type(value).__name__, f"a {type(value).__name__}")
         refuse(field, f"this has to be text, and {kind} was given.", hint=_for_example(example))
+    if plain:
+        value = value.strip(BLANK)
     if not value.strip():
         refuse(field, "this is empty.", hint=_for_example(example) or "Fill it in.")
     if len(value) > LIMITS[field]:
@@ -86,8 +89,6 @@ def check_text(field: str, value: Any, *, plain: bool = True, example: str = "")
             likely="It was read in another encoding than it was written in.",
             hint="Use UTF-8, or type it by hand.",
         )
-    if plain:
-        _check_edges(field, value)
     text = value if plain else " ".join(value.split())
     for place, letter in enumerate(text, 1):
         if unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cn"):
@@ -113,13 +114,6 @@ def check_text(field: str, value: Any, *, plain: bool = True, example: str = "")
 
 def _for_example(example: str) -> str | None:
     return f"Example: {example}" if example else None
-
-
-def _check_edges(field: str, value: str) -> None:
-    if value != value.strip():
-        where = "at the end" if value == value.lstrip() else "at the beginning"
-        what = "a line break" if value.strip(" \t\u00a0") != value.strip() else "a space"
-        refuse(field, f"there is {what} {where}.", likely="It came along when the value was copied.", hint="Delete it.")
 
 
 # ------------------------------------------------------------------------------------------------- names
@@ -277,7 +271,7 @@ def check_pair(url: str, auth_url: str) -> None:
 
 
 def check_redirect_uri(value: Any) -> str:
-    """Return the redirect URI exactly as typed: Atlassian compares it sign by sign."""
+    """Return the redirect URI exactly as typed, but for blanks around it: Atlassian compares it sign by sign."""
     example = "http://localhost:8751/callback"
     text = check_text("redirect_uri", value, example=example)
     if text.lower().startswith("urn:"):
@@ -373,7 +367,7 @@ def check_client_secret(value: Any) -> Secret:
     where = "Copy the Secret from Settings of your app in the developer console."
     text = value.reveal() if isinstance(value, Secret) else value
     try:
-        check_text("client_secret", text)
+        text = check_text("client_secret", text)
     except InputError as error:
         # The sentences for other fields may quote a character of the value; a secret's may not.
         if "“" in error.message:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio.to_thread
 import sqlalchemy as sa
 
+from spokekit._ids import BLANK
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, account_changes, credentials
 from spokekit.connections.store import Store
@@ -114,8 +115,9 @@ class Tokens:
     # -------------------------------------------------------------- secrets and grants
 
     def set_client_secret(self, connection: Connection, secret: Secret | None) -> None:
-        """Keep the client secret sealed; None forgets it."""
+        """Keep the client secret sealed, without blanks at its ends; None forgets it."""
         self._ready()
+        secret = Secret(secret.reveal().strip(BLANK)) if secret else None
         with self.store.write() as db:
             self._locked(db, connection)
             sealed = None if not secret else seal_secret(secret, connection, self.vault.sealer())

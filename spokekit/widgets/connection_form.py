@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._ids import BLANK
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope, without_unpublished
 from spokekit.errors import InputError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from spokekit.workspace import Workspace
 
 Mode = Literal["configure", "edit", "add"]
+
+_PLAIN = ("url", "client_id", "redirect_uri", "auth_url")
 
 
 class ConnectionForm(Component):
@@ -225,7 +228,11 @@ class ConnectionForm(Component):
         """Return what stands in the fields at this moment, right or wrong."""
         return replace(self._draft, **{name: field.value for name, field in self.fields.items()})
 
-    def _changed(self, name: str, _value: Any) -> None:
+    def _changed(self, name: str, value: Any) -> None:
+        if name in _PLAIN and value != value.strip(BLANK):
+            # No such value has a blank at its ends; what is saved stands in the field, and is what the button copies.
+            self.fields[name].value = value.strip(BLANK)
+            return
         if name == "scopes":
             self._show_scopes()
         if name == "redirect_uri":

@@ -106,13 +106,15 @@ def test_aliases(run: Run) -> None:
         ("Berlin", "One"),
         ("Confluence Cloud Spoke Connection 2", "Confluence Cloud Spoke Connection 2"),
     ]
+    (one,) = rows(run("connections", "show", " One ", "--format", "json")[1])
+    assert rows(run("connections", "show", f"{one['connection_id']} ", "--format", "json")[1]) == [one]
     code, _, err = run("connections", "show", "Paris")
     assert (code, "There is no connection “Paris”" in err) == (1, True)
 
 
 def test_wrong_input_gets_one_message_and_exit_1_and_wrong_usage_exit_2(run: Run) -> None:
     for arguments, words in (
-        (("--client-id", "abc "), "OAuth client id: there is a space at the end."),
+        (("--client-id", "ab c"), "OAuth client id: there is a space at place 3."),
         (("--client-id", "abc", "--url", "https://x.atlassian.net"), "the address of the site itself"),
         (("--client-id", "abc", "--scopes", "Read:Me"), "has capital letters"),
         (("--client-id", "abc", "--name", "<b>"), "HTML is not taken here"),

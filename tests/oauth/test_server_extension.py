@@ -53,7 +53,7 @@ def test_the_callback_reaches_the_kernel(
     ready: tuple[Place, Any], server: Server, site: PracticeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, connection = ready
-    monkeypatch.setenv("JPY_SESSION_NAME", "/home/someone/lessons/02 <b> connect.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/srv/lessons/02 <b> connect.ipynb")
     receiver, reason = choose_receiver(connection.redirect_uri)
     assert receiver.name == "extension" and "Jupyter server takes the redirect" in reason
     browser, told = Browser(server, site), []

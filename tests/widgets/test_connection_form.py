@@ -40,7 +40,7 @@ def error_beside(form: ConnectionForm, field: str) -> str:
         ("url", "http://api.atlassian.com/", "http"),
         ("url", "https://acme.atlassian.net/", "atlassian.net"),
         ("url", "https://api.atlassian.com/ex/jira/1", "jira"),
-        ("url", "https://api.atlassian.com/ ", "space"),
+        ("url", "https://api.atlas sian.com/", "space"),
         ("url", "not an address", ""),
         ("scopes", "", "empty"),
         ("scopes", "<script>", "HTML"),
@@ -98,6 +98,22 @@ def test_saving_keeps_the_secret_sealed_and_the_next_form_is_for_editing(
     again.settled()
     assert [c.name for c in workspace.connections.list()] == ["Another name"]
     assert workspace.tokens.client_secret(workspace.connection()).reveal() == "a-secret-of-the-app"
+
+
+def test_a_blank_at_the_end_of_what_is_pasted_is_dropped_where_it_stands(
+    form: ConnectionForm, workspace: Workspace
+) -> None:
+    redirect = form.fields["redirect_uri"].value
+    for name, field in form.fields.items():
+        if name in ("client_id", "url", "auth_url", "redirect_uri"):
+            field.value = f"\u00a0{field.value} \n"
+    form.secret.put(Secret("a-secret-of-the-app \r\n"))
+    assert (form.fields["redirect_uri"].value, form.copy.text) == (redirect, redirect)
+    form.only_save.click()
+    form.settled()
+    saved = workspace.connection()
+    assert (saved.client_id, saved.redirect_uri) == ("a1b2c3d4e5f6g7h8i9j0", redirect)
+    assert workspace.tokens.client_secret(saved).reveal() == "a-secret-of-the-app"
 
 
 def test_another_client_id_asks_for_its_secret(form: ConnectionForm, workspace: Workspace) -> None:
