@@ -1,4 +1,4 @@
-"""``spokekit members``: plan, preview, apply, resume and undo changes of membership in registered groups."""
+"""``spokekit members``: plan, preview, apply, resume, drop and undo changes of membership in registered groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spokekit.cli._signals import interruptible
 if TYPE_CHECKING:
     from spokekit.confluence.models import Progress
     from spokekit.groups.apply import Result
-    from spokekit.groups.membership import Membership, Preview
+    from spokekit.groups.membership import Membership, Preview, Resumption
 
 app = typer.Typer(
     add_completion=False,
@@ -157,13 +157,44 @@ def apply(
 @guarded()
 def resume(
     apply_id: ApplyArgument = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
-    """Go on with an apply that was killed, cancelled or stopped; outcomes not known are read from the site first."""
-    with _open(connection) as members, interruptible("; spokekit members resume then settles it") as cancel:
+    """Go on with an apply that was killed, cancelled or stopped (the latest, without an id), after showing its rest.
+
+    Outcomes not known are read from the site first. On a terminal it asks; elsewhere a large or dangerous rest needs
+    --yes. To leave it as it is: members drop.
+    """
+    with _open(connection) as members:
         _take_in(members)
-        _finish(members.resume(apply_id, progress=_listener(), cancel=cancel), format)
+        rest = _rest(members, apply_id)
+        if dry_run:
+            emit(rest.preview.frame, format)
+            say("Nothing was changed: a dry run.")
+            return
+        asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
+        typed = rest.confirmation if yes or not asks else _typed(rest.preview.words_of_consent, "--yes")
+        with interruptible("; spokekit members resume then settles it") as cancel:
+            _finish(members.resume(rest, confirm=typed, progress=_listener(), cancel=cancel), format)
+
+
+@app.command()
+@guarded()
+def drop(
+    apply_id: ApplyArgument = None,
+    connection: ConnectionOption = None,
+) -> None:
+    """Do not go on with an apply that is not finished (the latest, without an id); what it did can still be undone."""
+    from spokekit.groups.resumption import about
+
+    with _open(connection) as members:
+        _take_in(members)
+        state = members.drop(apply_id, progress=_listener())
+        for line in about(state):
+            say(line)
+        say(f"Dropped: it is not gone on with. Undo what was done: spokekit members undo {state.apply_id[:8]}")
 
 
 @app.command()
@@ -253,7 +284,20 @@ def _take_in(members: Membership) -> None:
         say(words)
 
 
-def _show(preview: Preview) -> None:
+def _rest(members: Membership, apply_id: str | None) -> Resumption:
+    """Show the rest of an apply that is not finished."""
+    from spokekit.groups.resumption import about
+
+    if apply_id is None:
+        for other in members.unfinished()[1:]:
+            say(f"Not finished either: {about(other)[0]}")
+    rest = members.preview_resume(apply_id, progress=_listener())
+    _say_rows(rest.preview)
+    _show(rest)
+    return rest
+
+
+def _show(preview: Preview | Resumption) -> None:
     for line in preview.lines:
         say(line)
     for danger in preview.dangers:

@@ -35,3 +35,16 @@ def last_unfinished(journal: Journal, here: Place) -> ApplyState:
     for state in journal.unfinished(here.cloud_id, here.alias_id):
         return state
     raise NotFound("No apply is unfinished; there is nothing to resume.")
+
+
+def unfinished(journal: Journal, apply_id: str | None, here: Place) -> ApplyState:
+    """Return an apply that can be resumed or dropped, without an id the latest; raises `NotFound` for any other."""
+    state = by_id(journal, apply_id, here) if apply_id else last_unfinished(journal, here)
+    if state.dropped:
+        raise NotFound(
+            f"The apply {state.apply_id[:8]} was dropped; it is not gone on with.",
+            hint="Make a new plan for what is still wanted. What was done can be undone.",
+        )
+    if state.finished:
+        raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
+    return state

@@ -185,7 +185,7 @@ class Applier:
             write(APPLY_RESUMED)
         for position, verdict in (verdicts or {}).items():
             if verdict is not None:
-                rows[position] = _from_reading(rows[position], verdict, position in state.sent)
+                rows[position] = from_reading(rows[position], verdict, position in state.sent)
                 write(ROW_ENDED, position=position, row=rows[position])
         todo = [position for position in state.open_positions if not settled(rows[position])]
         stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
@@ -312,7 +312,7 @@ class Applier:
         for position, verdict in verdicts.items():
             if verdict is None:
                 continue
-            row = _from_reading(rows[position], verdict, position in sent)
+            row = from_reading(rows[position], verdict, position in sent)
             try:
                 write(ROW_ENDED, position=position, row=row)
             except StoreError as error:
@@ -387,11 +387,19 @@ def _in_doubt(row: Row) -> Row:
     return _ended(row, UNKNOWN, "no_answer", "The apply was cancelled before an answer came; it may have been made.")
 
 
-def _from_reading(row: Row, verdict: Verdict, sent: bool) -> Row:
+def from_reading(row: Row, verdict: Verdict, sent: bool) -> Row:
+    """Return an open row as the site has settled it: what we may have sent ourselves, and is so, was our doing."""
     if verdict.status == ALREADY and sent:
         state = "a member" if row.action == "add" else "not a member"
         return _ended(row, DONE, "read_back", f"The answer was lost; read back: is {state}.")
     return _ended(row, verdict.status, verdict.reason, verdict.message)
+
+
+def dropped(row: Row, verdict: Verdict | None) -> Row:
+    """Return a row of which it was not known whether it was made, as the site shows it when its apply is dropped."""
+    if verdict is not None and verdict.status == ALREADY:
+        return from_reading(row, verdict, sent=True)
+    return _ended(row, NOT_DONE, "dropped", "Read back: it was not made. The apply was dropped.")
 
 
 def _ended(row: Row, status: str, reason: str, message: str) -> Row:

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 APPLY_STARTED = "apply_started"
 APPLY_RESUMED = "apply_resumed"
 APPLY_ENDED = "apply_ended"
+APPLY_DROPPED = "apply_dropped"
 ROW_STARTED = "row_started"
 ROW_ENDED = "row_ended"
 
 FINISHED = "finished"
 STOPPED = "stopped"
+DROPPED = "dropped"
 
 SETTLED = frozenset({DONE, ALREADY, REFUSED})
 FINAL_FAILURES = frozenset({"not_there"})
@@ -51,7 +53,8 @@ class ApplyState:
     """What the journal knows of one apply.
 
     ``rows`` are the planned rows with their latest status: a row whose start is written and whose end is not is
-    unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer.
+    unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer. ``dropped``
+    says that somebody has decided not to go on with it.
     """
 
     apply_id: str
@@ -65,6 +68,7 @@ class ApplyState:
     rows: tuple[Row, ...]
     sent: frozenset[int]
     message: str
+    dropped: bool = False
 
     @property
     def open_positions(self) -> tuple[int, ...]:
@@ -222,7 +226,7 @@ class Journal:
         ]
         sent: set[int] = set()
         sent_before = False
-        ended_at, message = None, ""
+        ended_at, message, dropped = None, "", False
         for entry in entries:
             position = entry["position"]
             if entry["event"] == ROW_STARTED:
@@ -247,6 +251,8 @@ class Journal:
                 ended_at, message = entry["at"], entry["message"]
             elif entry["event"] == APPLY_RESUMED:
                 ended_at, message = None, ""
+            elif entry["event"] == APPLY_DROPPED:
+                ended_at, message, dropped = entry["at"], entry["message"], True
         first, last = entries[0], entries[-1]
         if full not in self._witnesses:
             self._witness(full).wrote((last["seq"], last["event"], last["position"]), len(entries))
@@ -262,6 +268,7 @@ class Journal:
             rows=tuple(rows),
             sent=frozenset(sent),
             message=message,
+            dropped=dropped,
         )
 
     def apply_ids(self, cloud_id: str | None = None, alias_id: str | None = None) -> tuple[str, ...]:
@@ -276,9 +283,10 @@ class Journal:
             return tuple(connection.execute(query).scalars())
 
     def unfinished(self, cloud_id: str, alias_id: str) -> tuple[ApplyState, ...]:
-        """Return the applies of this site and alias with open rows, newest first."""
+        """Return the applies of this site and alias with open rows that were not dropped, newest first."""
         t = entries_table
-        closed = sa.select(t.c.apply_id).where(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
+        ended = sa.and_(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
+        closed = sa.select(t.c.apply_id).where(sa.or_(ended, t.c.event == APPLY_DROPPED))
         query = (
             sa.select(t.c.apply_id)
             .where(t.c.event == APPLY_STARTED, t.c.cloud_id == cloud_id, t.c.alias_id == alias_id)
@@ -353,7 +361,7 @@ class Journal:
 
         Columns: apply_id, started_at and ended_at (datetime64, UTC; ended_at missing while open), connection, site,
         by, mode, fingerprint, undo_of, planned, done, already_so, refused, failed, unknown, not_done (int64), state
-        (finished, stopped or unfinished), message.
+        (finished, stopped, dropped or unfinished), message.
         """
         import pandas as pd
 
@@ -377,9 +385,7 @@ class Journal:
         columns["planned"] = pd.Series([len(s.rows) for s in states], dtype="int64")
         for name, status in counted:
             columns[name] = pd.Series([sum(r.status == status for r in s.rows) for s in states], dtype="int64")
-        columns["state"] = _text(
-            FINISHED if s.finished and s.ended_at else STOPPED if s.ended_at else "unfinished" for s in states
-        )
+        columns["state"] = _text(map(_where_it_stands, states))
         columns["message"] = _text(s.message for s in states)
         return pd.DataFrame(columns)
 
@@ -404,6 +410,12 @@ class Journal:
             f"{'Several applies begin' if found else 'There is no apply'} with the id {apply_id}.",
             hint="The journal lists them: spokekit members journal.",
         )
+
+
+def _where_it_stands(state: ApplyState) -> str:
+    if state.dropped:
+        return DROPPED
+    return "unfinished" if state.ended_at is None else FINISHED if state.finished else STOPPED
 
 
 def _head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo_of: str) -> dict[str, Any]:

@@ -19,18 +19,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spokekit._words import counted
 from spokekit.confluence.models import Cancel, ProgressCallback
-from spokekit.errors import Cancelled, InputError, NotFound, PlanError
+from spokekit.errors import Cancelled, InputError, PlanError
 from spokekit.groups import _kept, applies
 from spokekit.groups._lease import Lease
-from spokekit.groups.apply import Applier, Look, Result
+from spokekit.groups.apply import Applier, Look, Result, dropped
 from spokekit.groups.csvfile import from_pasted
-from spokekit.groups.journal import ApplyState, Journal
+from spokekit.groups.journal import APPLY_DROPPED, ROW_ENDED, ApplyState, Journal
 from spokekit.groups.plan import COLUMNS, PLANNED, Plan, Row
 from spokekit.groups.planning import Planner
 from spokekit.groups.present import Present
-from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words
+from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words, grave
 from spokekit.groups.rejudging import judged_again, refuse_unlike, unlike
+from spokekit.groups.resumption import Resumption, rest_of
 from spokekit.groups.rules import REASONS, Verdict
 from spokekit.groups.waiting import Either, only_pauses
 
@@ -49,6 +51,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Result",
+    "Resumption",
     "Row",
     "Seats",
     "from_pasted",
@@ -144,10 +147,37 @@ class Membership(Planner):
         ]
         return replace(result, rows=tuple(rows))
 
-    def resume(
+    def unfinished(self) -> tuple[ApplyState, ...]:
+        """Return the applies through this connection that have open rows and were not dropped, newest first."""
+        here = self.site.place
+        return self.journal.unfinished(here.cloud_id, here.alias_id)
+
+    def preview_resume(
         self,
         apply_id: str | None = None,
         *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> Resumption:
+        """Show what resuming an apply would do now; without an id, the latest that is not finished.
+
+        Raises
+        ------
+        NotFound
+            Nothing is unfinished, or it was dropped.
+        """
+        self.site.check_connection()
+        state = applies.unfinished(self.journal, apply_id, self.site.place)
+        present = self._now(self._open_rows(state), progress, cancel, also=[state.by])
+        preview = self._previewed(self._rest(state, present), state.apply_id, progress, cancel)
+        person = present.person(state.by)
+        return Resumption(state, preview, person.display_name if person else "")
+
+    def resume(
+        self,
+        what: Resumption | str | None = None,
+        *,
+        confirm: str = "",
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> Result:
@@ -157,28 +187,71 @@ class Membership(Planner):
         judged again by all rules. An apply that is older than a plan may be is only brought to its end: what it may
         have changed is read, and what is not done is refused.
 
+        Parameters
+        ----------
+        what:
+            What `preview_resume` showed; it is refused when journal or site say something else by now. Or an id.
+        confirm:
+            The words that an apply of the rest wants typed; see `Resumption.confirmation`.
+
         Raises
         ------
         Cancelled
             Before the first change; nothing was changed. Later on the result says what was.
         NotFound
-            Nothing is unfinished.
+            Nothing is unfinished, or it was dropped.
+        PlanError
+            The rest is not what was previewed.
+        InputError
+            The typed words are not those asked for.
         Conflict
             An apply is running on this site in another kernel.
         """
         self.site.check_connection()
+        shown = what if isinstance(what, Resumption) else None
         with Lease(self.journal.store, self.site.place.cloud_id) as lease:
-            state = self._find(apply_id) if apply_id else applies.last_unfinished(self.journal, self.site.place)
-            if state.finished:
-                raise NotFound(f"The apply {state.apply_id[:8]} is finished; there is nothing to resume.")
-            rows = {position: state.rows[position] for position in state.open_positions}
-            present = self._reading(lease, list(rows.values()), progress, cancel)
-            verdicts = judged_again(state, rows, present)
+            apply_id = shown.state.apply_id if shown else what if isinstance(what, str) else None
+            state = applies.unfinished(self.journal, apply_id, self.site.place)
+            present = self._reading(lease, self._open_rows(state), progress, cancel)
+            if shown is None:
+                plan = self._rest(state, present)
+                check_words(Preview(plan, Seats(), Cost(0, 0), (), grave(plan, present)), confirm)
+            else:
+                self._check_shown(shown, state, present)
+                check_words(shown.preview, confirm)
+            verdicts = self._verdicts(state, present)
             names = {account: person.display_name for account, person in present.people.items()}
             look = self._looking(state, lease, progress, cancel)
             return self._applier().run(
                 state, lease, look, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
             )
+
+    def drop(
+        self,
+        apply_id: str | None = None,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> ApplyState:
+        """Decide not to go on with an apply, and write that down; what it did stays, and can be undone.
+
+        Rows whose outcome is not known are read from the site first; nothing is changed there. Returns the apply as it
+        is now; raises as `preview_resume` does, and `Conflict` when an apply is running.
+        """
+        self.site.check_connection()
+        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+            state = applies.unfinished(self.journal, apply_id, self.site.place)
+            doubtful = {p: state.rows[p] for p in state.open_positions if p in state.sent}
+            if doubtful:
+                present = self._reading(lease, list(doubtful.values()), progress, cancel)
+                verdicts = judged_again(state, doubtful, present)
+                for position, row in doubtful.items():
+                    ended = dropped(row, verdicts[position])
+                    self.journal.write(state, ROW_ENDED, by=self.site.me, position=position, row=ended, lease=lease)
+            left = len(state.open_positions)
+            words = f"Dropped; {counted(left, 'row')} of it {'was' if left == 1 else 'were'} still open."
+            self.journal.write(state, APPLY_DROPPED, by=self.site.me, message=words, lease=lease)
+            return self.journal.state(state.apply_id)
 
     def take_in(self) -> tuple[str, ...]:
         """Write into the journal what files beside the store have of applies whose journal was lost meanwhile.
@@ -226,6 +299,32 @@ class Membership(Planner):
             return judged_again(state, rows, present)
 
         return look
+
+    @staticmethod
+    def _open_rows(state: ApplyState) -> list[Row]:
+        return [state.rows[position] for position in state.open_positions]
+
+    @staticmethod
+    def _verdicts(state: ApplyState, present: Present) -> dict[int, Verdict | None]:
+        return judged_again(state, {position: state.rows[position] for position in state.open_positions}, present)
+
+    def _rest(self, state: ApplyState, present: Present) -> Plan:
+        return rest_of(state, self._verdicts(state, present), present, self.site.place)
+
+    def _check_shown(self, shown: Resumption, state: ApplyState, present: Present) -> None:
+        """Raise `PlanError` unless the rest of an apply is still what was shown."""
+        check_age(shown.preview.plan)
+        refuse_unlike(unlike(shown.preview, present))
+        rest = self._rest(state, present)
+        if state.rows != shown.state.rows or [r.pair for r in rest.planned] != [
+            r.pair for r in shown.preview.plan.planned
+        ]:
+            raise PlanError(
+                "The apply is not where it was when its rest was shown.",
+                likely="Somebody has resumed it, or has made some of its changes.",
+                hint="Look at the rest again.",
+                next_step="preview_again",
+            )
 
     def _applier(self) -> Applier:
         return Applier(self.site, self.journal, by=self.site.me, pace=self.pace, max_failures=self.max_failures)

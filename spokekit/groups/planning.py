@@ -170,7 +170,7 @@ class Planner:
         if any(row.status == UNKNOWN for row in state.rows):
             raise PlanError(
                 "The outcome of a row of this apply is not known yet, so it cannot be undone.",
-                hint="Resume it first: that reads the outcome from the site.",
+                hint="Resume it or drop it first: both read the outcome from the site.",
                 next_step="retry",
             )
         done = [row for row in state.rows if row.status == DONE]
@@ -197,6 +197,10 @@ class Planner:
 
     def preview(self, plan: Plan, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Preview:
         """Look at a plan: what it costs, whose seats it takes and frees, and what is dangerous about it."""
+        return self._previewed(plan, "", progress, cancel)
+
+    def _previewed(self, plan: Plan, rest_of: str, progress: ProgressCallback | None, cancel: Cancel | None) -> Preview:
+        """Preview a plan, which may be the rest of an apply: that one does not stand in its own way."""
         present = plan.present
         if present is None:
             raise PlanError("This plan was not made here.", hint="Make it again, or load a plan file.")
@@ -209,7 +213,8 @@ class Planner:
         }
         seats_ = seats(plan.planned, present, known)
         cost_ = cost(plan, pace=self.pace, left=self._points_left())
-        unfinished = len(self.journal.unfinished(plan.place.cloud_id, plan.place.alias_id))
+        open_ones = self.journal.unfinished(plan.place.cloud_id, plan.place.alias_id)
+        unfinished = sum(state.apply_id != rest_of for state in open_ones)
         found = dangers(plan, present, seats_, cost_, unfinished)
         return Preview(plan, seats_, cost_, found, grave(plan, present))
 
@@ -255,10 +260,16 @@ class Planner:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _now(self, rows: Sequence[Row], progress: ProgressCallback | None, cancel: Cancel | None) -> Present:
+    def _now(
+        self,
+        rows: Sequence[Row],
+        progress: ProgressCallback | None,
+        cancel: Cancel | None,
+        also: Iterable[str] = (),
+    ) -> Present:
         return self.site.present(
             dict.fromkeys(row.group_id for row in rows),
-            {row.account_id for row in rows},
+            {*(row.account_id for row in rows), *(account for account in also if account)},
             removes=any(row.action == "remove" for row in rows),
             progress=progress,
             cancel=cancel,

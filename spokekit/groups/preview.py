@@ -296,7 +296,9 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
     if present.site_admin is False and plan.planned:
         found.append("You are in no group that makes site admins; Confluence will probably refuse the changes.")
     if unfinished:
-        found.append(f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume first.")
+        found.append(
+            f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume or drop first."
+        )
     adds_ = [row for row in plan.planned if row.action == "add"]
     unseen = sum((person := present.person(row.account_id)) is None or person.status == "unknown" for row in adds_)
     if unseen:

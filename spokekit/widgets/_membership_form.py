@@ -85,9 +85,12 @@ class MembershipForm(Component):
         )
         self.shown_result = html("")
         self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
-        self.resume = button("Resume", tooltip="Go on with the rows that are not done")
+        self.resume = button("Resume …", tooltip="Show what going on with the rows that are not done would do now")
+        self.drop_button = button("Drop it", tooltip="Do not go on with it; what was done stays, and can be undone")
         self.result_card = card(
-            html("<h4 style='margin:0'>Result</h4>"), self.shown_result, row(self.undo, self.resume, css="sk-actions")
+            html("<h4 style='margin:0'>Result</h4>"),
+            self.shown_result,
+            row(self.undo, self.resume, self.drop_button, css="sk-actions"),
         )
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
         self.list_box = ipw.VBox(
@@ -129,7 +132,7 @@ class MembershipForm(Component):
         self._preview_of = self.belongs_to(
             "preview", inputs, self.shown_preview, self.confirm_hint, again=words, changed=changed
         )
-        words = "Choose again what was chosen then, to undo or resume it."
+        words = "Choose again what was chosen then, to undo, resume or drop it."
         self._result_of = self.belongs_to("result", inputs, self.shown_result, again=words, changed=changed)
         for box, tied in ((self.preview_card, self._preview_of), (self.result_card, self._result_of)):
             head, *rest = box.children

@@ -13,7 +13,8 @@ from spokekit.widgets.base import html_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.groups.membership import Preview, Result, Row
+    from spokekit.groups.journal import ApplyState
+    from spokekit.groups.membership import Preview, Result, Resumption, Row
 
 SHOWN = 500
 ROWS_SHOWN = 200
@@ -105,10 +106,23 @@ def _label(row: Mapping[str, Any], twins: set[str]) -> str:
     return " · ".join(parts)
 
 
-def preview_markup(preview: Preview) -> str:
-    """The preview: sentences, dangers, counts by group, rows."""
+def unfinished_markup(open_ones: Sequence[ApplyState]) -> str:
+    """The applies that were not finished: who, when, where, how far; the first is the one that the buttons are for."""
+    from spokekit.groups.resumption import about
+
+    first, *others = open_ones
+    lines = "".join(f"<li>{escape(line)}</li>" for line in about(first))
+    text = f"<p><strong>An earlier apply was not finished.</strong></p><ul class='sk-list'>{lines}</ul>"
+    if others:
+        more = "".join(f"<li>{escape(about(other)[0])}</li>" for other in others)
+        text += f"<p>Not finished either, and offered when this one is settled:</p><ul class='sk-list'>{more}</ul>"
+    return text
+
+
+def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
+    """The preview: sentences, dangers, counts by group, rows; of the `rest` of an apply, with what that is."""
     plan = preview.plan
-    lines = "".join(f"<li>{escape(line)}</li>" for line in preview.lines)
+    lines = "".join(f"<li>{escape(line)}</li>" for line in (preview if rest is None else rest).lines)
     text = f"<ul class='sk-list'>{lines}</ul>"
     if preview.dangers:
         dangers = "".join(f"<li>{escape(danger)}</li>" for danger in preview.dangers)

@@ -12,8 +12,9 @@ import traitlets as tr
 from spokekit._words import counted
 from spokekit.errors import InputError, NotFound, SpokekitError
 from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
-from spokekit.widgets._membership_form import REMOVE_MARKED, MembershipForm, show
-from spokekit.widgets._membership_views import MemberLines, line, preview_markup, result_markup
+from spokekit.widgets._membership_form import REMOVE_MARKED, show
+from spokekit.widgets._membership_list import MembershipList
+from spokekit.widgets._membership_views import line, preview_markup, result_markup, unfinished_markup
 from spokekit.widgets.base import Task
 
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spokekit.groups.membership import Membership, Plan, Preview, Result
+    from spokekit.groups.journal import ApplyState
+    from spokekit.groups.membership import Membership, Plan, Preview, Result, Resumption
     from spokekit.groups.plan import Mode, Only
     from spokekit.workspace import Workspace
 
 _AFTER_CANCEL = 2.0
 
 
-class MembershipEditor(MembershipForm):
+class MembershipEditor(MembershipList):
     """See who is in a registered group, and change it: preview first, then apply, then undo if need be.
 
     The path without a widget: `spokekit.groups.membership.Membership`.
@@ -58,9 +60,6 @@ class MembershipEditor(MembershipForm):
         How often Apply was carried out.
     """
 
-    group_id = tr.Unicode("")
-    value = tr.Tuple(())
-    members = tr.Any(None, allow_none=True)
     preview = tr.Any(None, allow_none=True)
     result = tr.Any(None, allow_none=True)
     applied = tr.Int(0)
@@ -82,9 +81,8 @@ class MembershipEditor(MembershipForm):
         self._workspace = workspace
         self._name = connection
         self._options = {} if pace is None else {"pace": pace}
-        self._lines: MemberLines | None = None
-        self._filling = False
-        self._unfinished = ""
+        self._unfinished: ApplyState | None = None
+        self._resuming: Resumption | None = None
         self._file: tuple[bytes, str] | None = None
         self._tie(self._check_words)
         self._listen()
@@ -110,6 +108,7 @@ class MembershipEditor(MembershipForm):
         self.on_click(self.discard, self.drop)
         self.on_click(self.undo, self.plan_undo)
         self.on_click(self.resume, self.go_on)
+        self.on_click(self.drop_button, self.drop_apply)
         self.disable_while_busy(
             self.group,
             self.again,
@@ -118,6 +117,7 @@ class MembershipEditor(MembershipForm):
             self.discard,
             self.undo,
             self.resume,
+            self.drop_button,
             self.action,
             self.upload,
             self.mark_all,
@@ -173,84 +173,33 @@ class MembershipEditor(MembershipForm):
         self.group_id = group_id
         self.drop(quiet=True)
 
-        def work(task: Task) -> tuple[pd.DataFrame, str]:
+        def work(task: Task) -> tuple[pd.DataFrame, tuple[str, ...], tuple[ApplyState, ...]]:
             with self._open() as members:
                 frame = members.members(group_id, progress=task.progress, cancel=task.cancelled)
-                place = members.site.place
-                open_ones = members.journal.unfinished(place.cloud_id, place.alias_id)
-                return frame, open_ones[0].apply_id if open_ones else ""
+                return frame, members.take_in(), members.unfinished()
 
-        def done(found: tuple[pd.DataFrame, str]) -> None:
+        def done(found: tuple[pd.DataFrame, tuple[str, ...], tuple[ApplyState, ...]]) -> None:
             if self.group_id != group_id:
                 return
-            self._take_members(found[0])
-            self._unfinished = found[1]
-            if self._unfinished and self.result is None:
-                self.shown_result.value = "<p><strong>An earlier apply was not finished.</strong></p>"
-                self._offer(undo=False, resume=True)
+            frame, told, open_ones = found
+            self._take_members(frame)
+            if told:
+                self.say(" ".join(told), "warning")
+            self._tell_unfinished(open_ones)
 
         if self.run(work, words="Reading the members", done=done) is None and self.members is None:
             self.count.value = line("The members are not read yet, since other work ran: press Read again.")
 
-    def _forget_members(self) -> None:
-        """Empty the list: people of one group under the name of another, marks and all, would be removed from that."""
-        self._lines = None
-        self.members = None
-        self.value = ()
-        self.list.options = ()
-        self.count.value = self.table.value = ""
-
-    def _take_members(self, frame: pd.DataFrame) -> None:
-        before = self._lines
-        self._lines = MemberLines(frame)
-        self._lines.words = self.filter.value
-        if before is not None:
-            self._lines.marked = {account: None for account in before.marked if account in self._lines.rows}
-        self.members = frame
-        self._show_list()
-
-    # --- the list ------------------------------------------------------------------------------------------------
-    def _show_list(self) -> None:
-        lines = self._lines
-        if lines is None:
+    def _tell_unfinished(self, open_ones: tuple[ApplyState, ...]) -> None:
+        """Say which earlier apply was not finished, with what can be done about it; a result of now goes first."""
+        self._unfinished = open_ones[0] if open_ones else None
+        if self.result is not None:
             return
-        shown = lines.shown
-        self._filling = True
-        try:
-            with self.list.hold_sync():
-                self.list.options = [(lines.labels[account], account) for account in shown]
-                self.list.value = tuple(account for account in shown if account in lines.marked)
-        finally:
-            self._filling = False
-        self._say_count()
-        show(self.table, self.as_table.value)
-        self.table.value = lines.table(self.group.label or self.group_id) if self.as_table.value else ""
-
-    def _say_count(self) -> None:
-        if self._lines is not None:
-            self.count.value = f"<p>{self._lines.count_words()}</p>"
-            self.value = tuple(self._lines.marked)
-
-    def _filter(self, words: str) -> None:
-        if self._lines is not None:
-            self._lines.words = words
-            self._show_list()
-
-    def _mark(self, chosen: tuple[str, ...]) -> None:
-        if not self._filling and self._lines is not None:
-            self._lines.mark(chosen)
-            self._say_count()
-
-    def _mark_all(self) -> None:
-        if self._lines is not None:
-            self._lines.mark_matches()
-            self._show_list()
-
-    def mark(self, accounts: Any) -> None:
-        """Mark exactly these members."""
-        if self._lines is not None:
-            self._lines.marked = {account: None for account in accounts if account in self._lines.rows}
-            self._show_list()
+        if self._unfinished is None:
+            show(self.result_card, False)
+            return
+        self.shown_result.value = unfinished_markup(open_ones)
+        self._offer(undo=False, resume=True)
 
     # --- what to do ----------------------------------------------------------------------------------------------
     def _choose_action(self, action: str) -> None:
@@ -315,33 +264,74 @@ class MembershipEditor(MembershipForm):
             lambda members, task: members.plan_undo(apply_id, progress=task.progress, cancel=task.cancelled),
         )
 
+    def go_on(self) -> None:
+        """Show the rest of the apply on the screen, or of the latest that is not finished, as a preview."""
+        inputs, apply_id = self._preview_of.inputs(), self._unfinished_id()
+
+        def work(task: Task) -> Resumption:
+            with self._open() as members:
+                return members.preview_resume(apply_id, progress=task.progress, cancel=task.cancelled)
+
+        def done(rest: Resumption) -> None:
+            self._show_preview(rest.preview, inputs, rest)
+
+        self.run(work, words="Comparing the rest of the apply with the site", done=done)
+
+    def drop_apply(self) -> None:
+        """Decide not to go on with the apply that is not finished; what it did stays, and Undo takes it back."""
+        apply_id = self._unfinished_id()
+
+        def work(task: Task) -> tuple[ApplyState, tuple[ApplyState, ...]]:
+            with self._open() as members:
+                state = members.drop(apply_id, progress=task.progress, cancel=task.cancelled)
+                return state, members.unfinished()
+
+        def done(found: tuple[ApplyState, tuple[ApplyState, ...]]) -> None:
+            state, open_ones = found
+            self.result = None
+            self._result_of.forget()
+            self.drop(quiet=True)
+            self._tell_unfinished(open_ones)
+            made = sum(row.status == "done" for row in state.rows)
+            words = f"The apply {state.apply_id[:8]} was dropped: it is not gone on with."
+            undo = f" To undo what it did: spokekit members undo {state.apply_id[:8]}" if made else ""
+            self.say(words + undo, "ok")
+
+        self.run(work, words="Dropping the apply", done=done)
+
+    def _unfinished_id(self) -> str | None:
+        if self.result is not None:
+            return str(self._result_of.require().apply_id)
+        return self._unfinished.apply_id if self._unfinished is not None else None
+
     def _preview(self, words: str, inputs: dict[str, Any], make: Callable[[Membership, Task], Plan]) -> None:
         def work(task: Task) -> Preview:
             with self._open() as members:
                 return members.preview(make(members, task), progress=task.progress, cancel=task.cancelled)
 
-        def done(preview: Preview) -> None:
-            self.preview = preview
-            self.shown_preview.value = preview_markup(preview)
-            self.confirm.value = ""
-            show(self.confirm, bool(preview.confirmation))
-            self.confirm_hint.value = line(
-                f"{len(preview.plan.planned):,} changes: type “{preview.confirmation}” to confirm."
-                if preview.confirmation
-                else ""
-            )
-            show(self.confirm_hint, bool(preview.confirmation))
-            changes = len(preview.plan.planned)
-            self.apply_button.description = (
-                f"Apply {changes:,} {'change' if changes == 1 else 'changes'}" if changes else "Nothing to apply"
-            )
-            show(self.preview_card, True)
-            show(self.result_card, False)
-            self._preview_of.made(
-                preview, inputs, "Nothing is changed yet. Read the preview, then press Apply or Discard."
-            )
+        self.run(work, words=words, done=lambda preview: self._show_preview(preview, inputs))
 
-        self.run(work, words=words, done=done)
+    def _show_preview(self, preview: Preview, inputs: dict[str, Any], rest: Resumption | None = None) -> None:
+        self._resuming = rest
+        self.preview = preview
+        self.shown_preview.value = preview_markup(preview, rest)
+        self.confirm.value = ""
+        show(self.confirm, bool(preview.confirmation))
+        self.confirm_hint.value = line(
+            f"{len(preview.plan.planned):,} changes: type “{preview.confirmation}” to confirm."
+            if preview.confirmation
+            else ""
+        )
+        show(self.confirm_hint, bool(preview.confirmation))
+        changes = len(preview.plan.planned)
+        verb = "Resume: " if rest is not None else "Apply "
+        self.apply_button.description = (
+            f"{verb}{counted(changes, 'change')}" if changes else "Finish it" if rest else "Nothing to apply"
+        )
+        show(self.preview_card, True)
+        show(self.result_card, False)
+        words = "Nothing is changed yet. Read the preview, then press "
+        self._preview_of.made(preview, inputs, words + ("Resume or Discard." if rest else "Apply or Discard."))
 
     def task_ended(self) -> None:
         """Called by the runner; the controls come back, Apply only when it may be pressed."""
@@ -351,56 +341,56 @@ class MembershipEditor(MembershipForm):
     def _check_words(self) -> None:
         preview = self.preview
         typed = " ".join(self.confirm.value.split()).casefold()
-        ready = preview is not None and bool(preview.plan.planned) and typed == preview.confirmation
+        ready = preview is not None and typed == preview.confirmation
+        ready = ready and (bool(preview.plan.planned) or self._resuming is not None)
         self.apply_button.disabled = self.busy or not ready or not self._preview_of.current
         # What an earlier kernel left unfinished was not made for any inputs of this form.
-        self.undo.disabled = self.resume.disabled = self.busy or (
+        self.undo.disabled = self.resume.disabled = self.drop_button.disabled = self.busy or (
             self.result is not None and not self._result_of.current
         )
 
     def drop(self, *, quiet: bool = False) -> None:
         """Discard the preview."""
-        self.preview = None
+        self.preview = self._resuming = None
         self._preview_of.forget()
         show(self.preview_card, False)
-        show(self.result_card, self.result is not None or bool(self._unfinished))
+        show(self.result_card, self.result is not None or self._unfinished is not None)
         if not quiet:
             self.say("Discarded. Nothing was changed.")
 
     def apply(self) -> None:
         """Carry the previewed plan out, in the background; Cancel stops it within about a second."""
-        preview = self._preview_of.require()
+        preview, rest = self._preview_of.require(), self._resuming
         typed = self.confirm.value
-        self._change(
-            "Applying",
-            lambda members, task: members.apply(preview, confirm=typed, progress=task.progress, cancel=task.cancelled),
-        )
 
-    def go_on(self) -> None:
-        """Resume the apply on the screen, or the latest that is not finished."""
-        apply_id = self._result_of.require().apply_id if self.result is not None else self._unfinished or None
-        self._change(
-            "Resuming",
-            lambda members, task: members.resume(apply_id, progress=task.progress, cancel=task.cancelled),
-        )
+        def act(members: Membership, task: Task) -> Result:
+            if rest is not None:
+                return members.resume(rest, confirm=typed, progress=task.progress, cancel=task.cancelled)
+            return members.apply(preview, confirm=typed, progress=task.progress, cancel=task.cancelled)
+
+        self._change("Applying" if rest is None else "Resuming", act)
 
     def _change(self, words: str, act: Callable[[Membership, Task], Result]) -> None:
         group_id, inputs = self.group_id, self._result_of.inputs()
 
-        def work(task: Task) -> tuple[Result, pd.DataFrame | None, str]:
+        def work(task: Task) -> tuple[Result, pd.DataFrame | None, str, ApplyState | None]:
             with self._open() as members:
                 result = act(members, task)
-                return result, self._read_again(members, group_id, task), members.site.place.site
+                frame, place = self._read_again(members, group_id, task), members.site.place.site
+                return result, frame, place, self._not_finished(members, result)
 
-        def done(found: tuple[Result, pd.DataFrame | None, str]) -> None:
-            result, frame, place = found
+        def done(found: tuple[Result, pd.DataFrame | None, str, ApplyState | None]) -> None:
+            result, frame, place, state = found
             if self.group_id != group_id:
                 frame = None
             self.result = result
-            self._unfinished = "" if result.finished else result.apply_id
+            self._unfinished = state
             self.drop(quiet=True)
             self.shown_result.value = result_markup(result, place)
-            self._offer(undo=bool(result.counts().get("done")), resume=not result.finished)
+            in_journal = result.kept is None
+            self._offer(
+                undo=in_journal and bool(result.counts().get("done")), resume=in_journal and not result.finished
+            )
             if frame is not None:
                 same = self.value == inputs["marks"]
                 self._take_members(frame)
@@ -413,6 +403,12 @@ class MembershipEditor(MembershipForm):
             self._result_of.made(result, inputs, result.words + more, "ok" if good else "warning")
 
         self.run(work, words=words, done=done)
+
+    @staticmethod
+    def _not_finished(members: Membership, result: Result) -> ApplyState | None:
+        if result.finished or result.kept is not None:
+            return None
+        return members.journal.state(result.apply_id)
 
     def _read_again(self, members: Membership, group_id: str, task: Task) -> pd.DataFrame | None:
         """Read the members after a change; None when that does not work, since what was changed must be told anyway."""
@@ -444,3 +440,4 @@ class MembershipEditor(MembershipForm):
         show(self.result_card, True)
         show(self.undo, undo)
         show(self.resume, resume)
+        show(self.drop_button, resume)

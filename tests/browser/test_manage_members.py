@@ -136,7 +136,16 @@ def test_a_large_plan_is_typed_watched_cancelled_and_resumed(notebook: NotebookP
     notebook.page.keyboard.press("Enter")
     expect(status(editor)).to_contain_text("Cancelled after")
     assert len(before) < len(site.world.member_ids("support-tier-1")) < len(before) + 80
-    editor.get_by_role("button", name="Resume").click()
+    editor.get_by_role("button", name="Resume …").click()
+    expect(status(editor)).to_contain_text("press Resume or Discard", timeout=20_000)
+    left = set(new) - set(site.world.member_ids("support-tier-1"))
+    expect(editor).to_contain_text(f"{80 - len(left)} of 80 planned are done.")
+    notebook.screenshot("06-resuming", editor)
+    go = editor.get_by_role("button", name=f"Resume: {len(left)} changes")
+    if len(left) > 20:
+        expect(go).to_be_disabled()
+        editor.get_by_label("Type to confirm").press_sequentially(f"change {len(left)} memberships")
+    go.click()
     expect(members.locator("option")).to_have_count(len(before) + 80, timeout=20_000)
     expect(status(editor)).to_contain_text("80 done.")
     assert set(site.world.member_ids("support-tier-1")) == before | set(new)

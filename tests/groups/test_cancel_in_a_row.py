@@ -292,5 +292,7 @@ def test_cancel_in_the_editor_tells_what_became_of_it(registered: Workspace, sit
     site.faults.clear()
     editor.resume.click()
     editor.settled()
+    editor.apply_button.click()
+    editor.settled()
     assert editor.result.finished
     assert set(site.world.member_ids("marketing")) == set(before[2:])

@@ -146,10 +146,55 @@ def test_cancel_and_resume(editor: MembershipEditor, site: PracticeSite, registe
     again = MembershipEditor(workspace=registered, pace=1000)
     again.settled()
     assert "not finished" in again.shown_result.value
+    assert "remove 3 members in marketing" in again.shown_result.value
+    sent = len(site.requests)
+    writes = dict(site.writes)
     again.resume.click()
+    again.settled()
+    assert len(site.requests) > sent
+    assert site.writes == writes, "Resume shows the rest first"
+    assert again.preview is not None
+    assert "3 planned are done" in again.shown_preview.value.replace("of 3", "3")
+    left = len(again.preview.plan.planned)
+    assert again.apply_button.description == f"Resume: {left} change{'' if left == 1 else 's'}"
+    again.discard.click()
+    assert again.resume.layout.display == ""
+    again.resume.click()
+    again.settled()
+    again.apply_button.click()
     again.settled()
     assert again.result.finished
     assert again.status_kind == "ok"
+
+
+def test_an_unfinished_apply_is_dropped(editor: MembershipEditor, site: PracticeSite, registered: Workspace) -> None:
+    editor._options["pace"] = 5
+    before = set(site.world.member_ids("marketing"))
+    editor.mark([account for _, account in editor.list.options[:3]])
+    editor.ask.click()
+    editor.settled()
+    editor.apply_button.click()
+    deadline = time.monotonic() + 10
+    while not site.writes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    editor.runner.cancel()
+    editor.settled()
+    writes = dict(site.writes)
+    again = MembershipEditor(workspace=registered, pace=1000)
+    again.settled()
+    again.drop_button.click()
+    again.settled()
+    assert "was dropped" in again.status
+    assert again.result_card.layout.display == "none"
+    assert site.writes == writes
+    third = MembershipEditor(workspace=registered, pace=1000)
+    third.settled()
+    assert third.result_card.layout.display == "none"
+    third.plan_undo()
+    third.settled()
+    third.apply()
+    third.settled()
+    assert set(site.world.member_ids("marketing")) == before
 
 
 def test_nothing_registered_yet(connected: Workspace) -> None:

@@ -143,7 +143,9 @@ class Stage:
                 if attempt > 6:
                     self.site.faults.clear()
                 with suppress(Killed, SpokekitError):
-                    fate.haunt(self.open()).resume(apply_id, cancel=fate.cancel)
+                    again = fate.haunt(self.open())
+                    rest = again.preview_resume(apply_id)
+                    again.resume(rest, confirm=rest.confirmation, cancel=fate.cancel)
                 if self.open().journal.state(apply_id).finished:
                     return apply_id
             raise AssertionError("the apply never came to an end")

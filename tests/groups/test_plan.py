@@ -208,7 +208,7 @@ def test_dangers_are_said() -> None:
         "writers will be empty.",
         "staff gives access to Confluence: 2 people may lose it",
         "It costs 1,000 points and 10 are left this hour",
-        "1 earlier apply is not finished: resume first.",
+        "1 earlier apply is not finished: resume or drop first.",
     ):
         assert f"Danger: {sentence}" in text
     adding = preview(plan("add", ("chiefs", "cleo"), ("staff", "guest"), ("writers", "robot"))).words
