@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spokekit._surroundings import expanded
@@ -44,7 +44,8 @@ def home() -> Path:
 
 # What spokekit makes in its home, and what file systems and file managers leave in every folder.
 _OURS = re.compile(
-    r"\.?(spokekit\.sqlite|vault|spokekit-apply-)[\w.-]*|snapshots|walks|practice|jupyterlab|lost\+found|\.DS_Store|desktop\.ini"
+    r"\.?(spokekit\.sqlite|vault|token-|spokekit-apply-)[\w.-]*|snapshots|walks|practice|jupyterlab|lost\+found"
+    r"|\.DS_Store|desktop\.ini"
 )
 _OF_THE_SYSTEM = (
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /var "
@@ -192,30 +193,57 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not (stat.S_ISLNK(mode) and path.parent != Path("/dev"))
 
 
-def write_private(path: Path, data: bytes) -> None:
+def reserve_private(path: Path, size: int) -> Path | None:
+    """Take `size` bytes of disk for what may have to be written at `path`; None where there is no room for them.
+
+    `write_private` uses them up; whoever did not need them removes the file.
+    """
+    reserved = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        handle = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            # Zeros would take no room on a disk that packs them.
+            file.write(os.urandom(size))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            reserved.unlink()
+        return None
+    return reserved
+
+
+def write_private(path: Path, data: bytes, *, reserved: Path | None = None) -> None:
     """Replace `path` by `data` in one step, readable by its owner only; see `replacing`."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path, reserved=reserved) as temporary, temporary.open("rb+") as file:
+        # Not emptied before: the room that was reserved would be anybody's.
         file.write(data)
+        file.truncate()
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, reserved: Path | None = None) -> Iterator[Path]:
     """Give an empty file beside `path`, readable by its owner only, that takes its place when the block ends well.
 
     A folder that is there stays as it is: it may be the person's own choice, with other things in it. One that is
     missing is made for its owner alone. What is no file (a folder, a pipe, a device) is refused instead of replaced.
+    The room that `reserve_private` took is used where it is given, so that a full disk takes the data.
     """
     if _is_special(path):
         raise StoreError(f"{path} is not a file.", hint="Choose the name of a file, new or old.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        if reserved is None or not reserved.exists():
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        else:
+            temporary = reserved
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
+            _settle(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -224,6 +252,16 @@ def replacing(path: Path) -> Iterator[Path]:
             f"The file {path} cannot be written: {error.strerror or error}.",
             hint="See whether the folder may be written and has space, or choose another place.",
         ) from None
+
+
+def _settle(folder: Path) -> None:
+    # Without this a computer that stops now may come back with the old name.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 _LOCK_WAIT = 60.0

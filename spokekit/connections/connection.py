@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from spokekit.connections._tables import (
     key,
 )
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
+from spokekit.connections.beside import folder_beside, token_files
 from spokekit.connections.fields import check_client_secret, host_of, origin, refuse
 from spokekit.connections.records import (
     DEFAULT_AUTH_URL,
@@ -53,6 +55,7 @@ __all__ = [
     "check_client_secret",
     "connections_table",
     "credentials",
+    "note_account",
 ]
 
 _CLOUD_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -257,6 +260,9 @@ class Connections:
             others = sa.select(connections_table.c.connection_id).where(connections_table.c.alias_id == saved.alias_id)
             if not keep_alias and saved.alias_id != PARENT_ALIAS_ID and connection.execute(others).first() is None:
                 connection.execute(aliases_table.delete().where(aliases_table.c.alias_id == saved.alias_id))
+        for path in token_files(folder_beside(self.store), saved.connection_id):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def set_site(self, connection_id: str, cloud_id: str, name: str, url: str) -> Connection:
         """Note the site that the person chose, as Atlassian named it.
@@ -276,23 +282,10 @@ class Connections:
 
         Who it was before stays known until the same account signs in again: the change may be told.
         """
-        known = {"account_id": account_id, "account_name": account_name}
-        values = {field: text and storable(text) for field, text in known.items()}
         saved = self.get(connection_id)
         with self.store.write() as connection:
-            before = _load(connection, saved.connection_id)
-            if before.account_id is not None:
-                own = account_changes.c.connection_id == saved.connection_id
-                connection.execute(account_changes.delete().where(own))
-                if before.account_id != values["account_id"]:
-                    connection.execute(
-                        account_changes.insert().values(
-                            connection_id=saved.connection_id,
-                            account_id=before.account_id,
-                            account_name=before.account_name,
-                        )
-                    )
-            return self._apply(connection, saved.connection_id, values)
+            note_account(connection, saved.connection_id, account_id, account_name)
+            return _load(connection, saved.connection_id)
 
     # ------------------------------------------------------------------------------------------- inside
 
@@ -421,6 +414,24 @@ def _elsewhere(new: str, old: str) -> bool:
     # A practice site gets another port when it is started again; it is still the same practice site.
     both_local = is_loopback(host_of(new)) and is_loopback(host_of(old))
     return origin(new) != origin(old) and not both_local
+
+
+def note_account(
+    connection: sa.Connection, connection_id: str, account_id: str | None, account_name: str | None
+) -> None:
+    """Note within a transaction who signed in, and who it was before; see `Connections.set_account`."""
+    known = {"account_id": account_id, "account_name": account_name}
+    values = {field: text and storable(text) for field, text in known.items()}
+    before = _load(connection, connection_id)
+    if before.account_id is not None:
+        connection.execute(account_changes.delete().where(account_changes.c.connection_id == connection_id))
+        if before.account_id != values["account_id"]:
+            connection.execute(
+                account_changes.insert().values(
+                    connection_id=connection_id, account_id=before.account_id, account_name=before.account_name
+                )
+            )
+    Connections._apply(connection, connection_id, values)
 
 
 def _active(connection: sa.Connection, alias_id: str) -> str | None:

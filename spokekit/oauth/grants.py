@@ -52,19 +52,20 @@ class Grant:
 
 def seal_grant(grant: Grant, sealer: Sealer) -> bytes:
     """Return the grant sealed."""
-    return sealer.seal(
-        json.dumps(
-            {
-                "v": 1,
-                "connection": grant.connection_id,
-                "client": grant.client_id,
-                "server": grant.auth_url,
-                "access": grant.access_token.reveal(),
-                "refresh": grant.refresh_token.reveal() if grant.refresh_token else None,
-                "lifetime": grant.lifetime,
-            }
-        ).encode()
-    )
+    return sealer.seal(json.dumps(fields_of(grant)).encode())
+
+
+def fields_of(grant: Grant) -> dict[str, Any]:
+    """Return what is sealed of a grant, tokens in clear: stand it only in the expression that seals it."""
+    return {
+        "v": 1,
+        "connection": grant.connection_id,
+        "client": grant.client_id,
+        "server": grant.auth_url,
+        "access": grant.access_token.reveal(),
+        "refresh": grant.refresh_token.reveal() if grant.refresh_token else None,
+        "lifetime": grant.lifetime,
+    }
 
 
 def open_grant(sealed: bytes, vault: Vault, connection: Connection) -> Grant:
@@ -82,18 +83,22 @@ def open_grant(sealed: bytes, vault: Vault, connection: Connection) -> Grant:
 
 def _parse(data: bytes) -> Grant | None:
     try:
-        found: Mapping[str, Any] = json.loads(data)
-        refresh = found["refresh"]
-        return Grant(
-            str(found["connection"]),
-            str(found["client"]),
-            str(found["server"]),
-            Secret(found["access"]),
-            Secret(refresh) if refresh else None,
-            int(found["lifetime"]),
-        )
+        return grant_of(json.loads(data))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def grant_of(found: Mapping[str, Any]) -> Grant:
+    """Return the grant that `fields_of` took apart; raises `ValueError`, `KeyError` or `TypeError` where it is none."""
+    refresh = found["refresh"]
+    return Grant(
+        str(found["connection"]),
+        str(found["client"]),
+        str(found["server"]),
+        Secret(found["access"]),
+        Secret(refresh) if refresh else None,
+        int(found["lifetime"]),
+    )
 
 
 def seal_secret(secret: Secret, connection: Connection, sealer: Sealer) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from spokekit.connections.backups import opened
+from spokekit.connections.beside import token_files
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import StoreError
@@ -25,6 +26,15 @@ def key_id(sealed: bytes) -> str:
     """Return the id of the key that a secret is sealed by; empty where it is damaged."""
     parts = bytes(sealed).split(b".")
     return parts[1].decode("ascii", "replace") if len(parts) == 4 and parts[0] == FORM and parts[1].isalnum() else ""
+
+
+def beside(folder: Path | None) -> set[str]:
+    """Return the ids of the keys that the tokens in files beside a store are sealed by."""
+    found = set()
+    for path in token_files(folder):
+        with suppress(OSError):
+            found.add(key_id(path.read_bytes()))
+    return found - {""}
 
 
 def in_use(db: sa.Connection) -> set[str]:
@@ -50,7 +60,7 @@ def needed_by(user: KeyUser, ring: Path) -> Iterator[set[str] | None]:
         told = False
         try:
             with store.write() as db:
-                found = in_use(db)
+                found = in_use(db) | beside(path.parent)
                 told = True
                 yield found
         except StoreError:

@@ -112,6 +112,8 @@ class TokenStatus:
         A token is there, but none of the sites that it reaches was chosen.
     attention:
         ``words`` hold something that a person should look at.
+    kept:
+        Why the newest token is not in the store yet and where it is meanwhile; empty where it is in the store.
     """
 
     state: State
@@ -125,6 +127,7 @@ class TokenStatus:
     account_before: str = ""
     needs_site: bool = False
     attention: bool = False
+    kept: str = ""
 
 
 NO_SITE = "The token is there, but no site is chosen yet."

@@ -5,18 +5,19 @@ process, or joins the one that runs. It happens in a thread of its own, which no
 can stop half-way, inside a write transaction of the store: read again, ask only if still needed, write the rotated
 token down, release. Before the request a mark is committed, so that a refresh whose answer was lost (the process was
 killed, the line was cut) is known and tried again within the ten minutes in which Atlassian accepts the same token.
+A token that the store does not take is kept aside (`spokekit.oauth.aside`) and goes in as soon as it can.
 """
 
 from __future__ import annotations
 
-import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
@@ -24,22 +25,24 @@ import sqlalchemy as sa
 
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
-from spokekit.connections.connection import Connection, account_changes, credentials
+from spokekit.connections.connection import Connection, account_changes, credentials, note_account
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
     NotConfigured,
     NotFound,
     SpokekitError,
-    TransportError,
     UnexpectedAnswer,
 )
 from spokekit.oauth.answers import TokenAnswer
-from spokekit.oauth.endpoint import Endpoint, answer_is_lost
+from spokekit.oauth.aside import Aside, Kept
+from spokekit.oauth.endpoint import Endpoint
 from spokekit.oauth.flights import awaited, flights, wait_for
-from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_grant, seal_secret
-from spokekit.oauth.status import LEEWAY, Reach, Record, TokenStatus, clock, describe, without_site
-from spokekit.oauth.vault import Vault
+from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_secret
+from spokekit.oauth.keeping import Held, Keeping, keeping
+from spokekit.oauth.rows import account_in, after_failure, lease, update_row
+from spokekit.oauth.status import Reach, Record, TokenStatus, describe, without_site
+from spokekit.oauth.vault import Sealer, Vault
 
 if TYPE_CHECKING:
     import httpx2
@@ -102,6 +105,7 @@ class Tokens:
     ) -> None:
         self.store = store
         self.vault = vault
+        self._aside = Aside(store, vault)
         self._transport = transport
         self._now = now or (lambda: datetime.now(UTC))
 
@@ -119,9 +123,9 @@ class Tokens:
         self._ready()
         secret = Secret(secret.reveal().strip(BLANK)) if secret else None
         with self.store.write() as db:
-            self._locked(db, connection)
+            Record.read(db, connection, lock=True)
             sealed = None if not secret else seal_secret(secret, connection, self.vault.sealer())
-            self._update(db, connection, client_secret=sealed, reason="")
+            update_row(db, connection, client_secret=sealed, reason="")
 
     def has_client_secret(self, connection: Connection) -> bool:
         """Tell whether a client secret is saved (not whether it is right)."""
@@ -149,30 +153,32 @@ class Tokens:
         if not isinstance(answer, TokenAnswer):
             raise UnexpectedAnswer("The answer holds no access token.", status=200, endpoint="POST /oauth/token")
         self._ready()
-        now = self._now()
-        with self.store.write() as db:
-            record = self._locked(db, connection)
-            scopes = connection.scopes if answer.scopes is None else answer.scopes
-            self._update(
-                db,
-                connection,
-                sealed_grant=seal_grant(Grant.of(connection, answer), self.vault.sealer()),
-                generation=record.generation + 1,
-                scopes=" ".join(scopes),
-                state="valid",
-                reason="",
-                granted_at=now,
-                refreshed_at=now,
-                expires_at=now + timedelta(seconds=answer.lifetime),
-                refresh_started_at=None,
-            )
+        with self.store.read() as db:
+            kept = Kept.consented(connection, answer, Record.read(db, connection), self._now())
+        self.adopt(connection, kept)
+
+    def adopt(self, connection: Connection, kept: Kept, *, by: tuple[str, str] | None = None) -> None:
+        """Let a token that a consent gave take its place in the store, and note `by` whom: account id and name.
+
+        A store that cannot be written does not lose it: it is kept in a sealed file, and goes in as soon as it can.
+        """
+        if by is not None:
+            kept = replace(kept, account_id=by[0], account_name=by[1])
+        kept = replace(kept, asks=False)
+        try:
+            self._put(connection, kept, as_it_is=True)
+        except NotFound:
+            self.drop(kept)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the token is not lost
+            self._hold(connection, kept, None, error)
 
     def forget(self, connection: Connection) -> None:
         """Forget the token here; the client secret stays. The consent itself ends in the account's settings."""
         self._ready()
         with self.store.write() as db:
-            record = self._locked(db, connection)
-            self._update(
+            record = Record.read(db, connection, lock=True)
+            update_row(
                 db,
                 connection,
                 sealed_grant=None,
@@ -185,13 +191,17 @@ class Tokens:
                 expires_at=None,
                 refresh_started_at=None,
             )
+        for kept in self._kept(connection):
+            self.drop(kept)
 
     def status(self, connection: Connection) -> TokenStatus:
         """Say how the token stands, in words and as a state; asks nobody and raises nothing."""
-        self._ready()
+        record = self._record(connection)
         with self.store.read() as db:
-            record, reach = Record.read(db, connection), Reach.read(db, connection)
-        return describe(connection, record, self.vault, self._now(), reach)
+            reach = Reach.read(db, connection)
+        found = describe(connection, record, self.vault, self._now(), reach)
+        told = " ".join(held.words for held in self._keeping.of(connection.connection_id) if not held.kept.asks)
+        return replace(found, words=f"{found.words} {told}", kept=told, attention=True) if told else found
 
     # -------------------------------------------------------------- the access token
 
@@ -269,41 +279,46 @@ class Tokens:
         token = self._mark(connection, rejected)
         if token is not None:
             return token
-        failure: SpokekitError
-        with self._lease(connection) as lease:
-            record = lease.record()
-            token, grant = self._judge(record, connection, rejected)
-            if token is not None:
-                return token
-            assert grant is not None and grant.refresh_token is not None  # noqa: S101 - _mark saw to it
-            # Everything that can fail here without the server is done before the server rotates the token.
-            secret, sealer = self._secret_of(record, connection), self.vault.sealer()
-            try:
-                answer = self.endpoint(connection).refresh(grant.refresh_token, secret)
-            except SpokekitError as error:
-                failure = error.with_traceback(None)
-                lease.save(record, **_after_failure(error, record, self._now()))
-            else:
-                now = self._now()
-                grant = Grant.of(connection, answer, grant)
-                lease.save(
-                    record,
-                    sealed_grant=seal_grant(grant, sealer),
-                    generation=record.generation + 1,
-                    scopes=record.scopes if answer.scopes is None else " ".join(answer.scopes),
-                    state="valid",
-                    reason="",
-                    refreshed_at=now,
-                    expires_at=now + timedelta(seconds=answer.lifetime),
-                    refresh_started_at=None,
-                )
-                return grant.access_token
-        raise failure
+        failure: SpokekitError | None = None
+        kept: Kept | None = None
+        room: Path | None = None
+        try:
+            with lease(self.store, connection) as held:
+                record = held.record()
+                token, grant = self._judge(record, connection, rejected)
+                if token is not None:
+                    return token
+                assert grant is not None and grant.refresh_token is not None  # noqa: S101 - _mark saw to it
+                # Everything that can fail here without the server is done before the server rotates the token.
+                secret, sealer, account_id = self._secret_of(record, connection), self.vault.sealer(), held.account()
+                room = self._aside.reserve(connection)
+                try:
+                    answer = self.endpoint(connection).refresh(grant.refresh_token, secret)
+                except SpokekitError as error:
+                    failure = error.with_traceback(None)
+                    held.save(record, **after_failure(error, record, self._now()))
+                else:
+                    kept = Kept.renewed(connection, answer, grant, record, account_id, self._now())
+                    held.save(record, **kept.values(record, sealer))
+        except NotFound:
+            raise
+        except Exception as error:
+            if kept is None:
+                raise
+            # The server has rotated the token: what is in hand is the only one that will work.
+            self._hold(connection, kept, sealer, error, room)
+        finally:
+            if room is not None:
+                room.unlink(missing_ok=True)
+        if kept is None:
+            assert failure is not None  # noqa: S101 - one of the two came out of the request
+            raise failure
+        return kept.grant.access_token
 
     def _mark(self, connection: Connection, rejected: Secret | None) -> Secret | None:
         """Commit that a refresh begins, before anything is sent; returns a token when none is needed any more."""
         with self.store.write() as db:
-            record = self._locked(db, connection)
+            record = self._taken_in(db, connection)
             token, grant = self._judge(record, connection, rejected)
             if token is not None:
                 return token
@@ -314,74 +329,112 @@ class Tokens:
                     hint="Add offline_access to the connection's scopes, then press Get OAuth Token.",
                 )
             if record.refresh_started_at is None:
-                self._update(db, connection, refresh_started_at=self._now())
+                update_row(db, connection, refresh_started_at=self._now())
         return None
 
-    @contextmanager
-    def _lease(self, connection: Connection) -> Iterator[_Lease]:
-        if self.store.in_memory:
-            # One process only, and there one flight at a time: its single connection stays free for readers.
-            yield _Lease(self, connection, None)
-        else:
-            with self.store.write() as db:
-                yield _Lease(self, connection, db)
-
-    # -------------------------------------------------------------- the row
+    # -------------------------------------------------------------- the row, and what it does not have yet
 
     def _record(self, connection: Connection) -> Record:
+        """Return the row as it is, or will be: a token that could not be stored is taken in first, if it can."""
         self._ready()
+        record, kept = self._read(connection)
+        if kept is not None:
+            path = self._aside.path_of(kept)
+            self._keeping.hold(self._held(connection, kept, None, path=path), wait=True)
+            record, kept = self._read(connection)
+        return record if kept is None else self._aside.over(kept, record)
+
+    def _read(self, connection: Connection) -> tuple[Record, Kept | None]:
+        # Looked for first: who takes one in changes the row before the file goes.
+        candidates = self._kept(connection)
         with self.store.read() as db:
-            return Record.read(db, connection)
+            record, account_id = Record.read(db, connection), account_in(db, connection)[0]
+        return record, self._not_stored(connection, record, account_id, candidates)
+
+    def _not_stored(
+        self, connection: Connection, record: Record, account_id: str | None, candidates: Sequence[Kept]
+    ) -> Kept | None:
+        """Return the newest token that is to take the place of `record`; those that are not, are done with."""
+        newest = None
+        for kept in candidates:
+            if kept.asks:
+                continue
+            if self._aside.stands_to(kept, record, connection, account_id) == "newer":
+                newest = kept
+            else:
+                self.drop(kept)
+        return newest
+
+    def _kept(self, connection: Connection) -> list[Kept]:
+        in_hand = [held.kept for held in self._keeping.of(connection.connection_id)]
+        names = {kept.name for kept in in_hand}
+        found = [*in_hand, *(kept for kept in self._aside.read(connection) if kept.name not in names)]
+        return sorted(found, key=lambda kept: kept.refreshed_at)
+
+    def _taken_in(self, db: sa.Connection, connection: Connection) -> Record:
+        """Return the locked row, after a token that could not be stored before was written into it."""
+        record = Record.read(db, connection, lock=True)
+        kept = self._not_stored(connection, record, account_in(db, connection)[0], self._kept(connection))
+        if kept is None:
+            return record
+        self._write_row(db, connection, kept, record)
+        return Record.read(db, connection)
+
+    def _write_row(self, db: sa.Connection, connection: Connection, kept: Kept, record: Record) -> None:
+        update_row(db, connection, **kept.values(record, self.vault.sealer()))
+        if kept.consent and kept.account_id is not None:
+            note_account(db, connection.connection_id, kept.account_id or None, kept.account_name or None)
+
+    def _put(self, connection: Connection, kept: Kept, *, as_it_is: bool = False) -> bool:
+        """Write a token into the store, unless something newer is there; `as_it_is` looks at nothing."""
+        with self.store.write() as db:
+            record = Record.read(db, connection, lock=True)
+            how = self._aside.stands_to(kept, record, connection, account_in(db, connection)[0])
+            if as_it_is or how == "newer":
+                self._write_row(db, connection, kept, record)
+        self.drop(kept)
+        return as_it_is or how != "older"
+
+    def drop(self, kept: Kept) -> None:
+        """Let go of a token that was kept aside: the store has it or a newer one, or nobody wants it."""
+        self._keeping.drop(kept)
+        self._aside.remove(kept)
+
+    def _hold(
+        self, connection: Connection, kept: Kept, sealer: Sealer | None, error: BaseException, room: Path | None = None
+    ) -> None:
+        """Keep a token that the store does not take, and try again until it does."""
+        held = self._held(connection, kept, sealer, room)
+        held.note(error)
+        self._keeping.drop(kept)
+        self._keeping.hold(held)
+
+    def _held(
+        self,
+        connection: Connection,
+        kept: Kept,
+        sealer: Sealer | None,
+        room: Path | None = None,
+        path: Path | None = None,
+    ) -> Held:
+        def write(kept: Kept) -> Path:
+            try:
+                now = self.vault.sealer()
+            except SpokekitError:
+                # The key in hand does where none can be read.
+                if sealer is None:
+                    raise
+                now = sealer
+            return self._aside.write(kept, now, room)
+
+        return Held(kept, connection.name, partial(self._put, connection), write, path)
+
+    @property
+    def _keeping(self) -> Keeping:
+        return keeping(self.store)
 
     def _ready(self) -> None:
         self.store.ensure(credentials, account_changes)
-
-    def _locked(self, db: sa.Connection, connection: Connection) -> Record:
-        return Record.read(db, connection, lock=True)
-
-    def _update(self, db: sa.Connection, connection: Connection, **values: Any) -> None:
-        which = credentials.c.connection_id == connection.connection_id
-        if not db.execute(sa.update(credentials).where(which).values(**values)).rowcount:
-            values |= {"credential_id": str(uuid.uuid4()), "connection_id": connection.connection_id}
-            try:
-                db.execute(sa.insert(credentials).values(**values))
-            except sa.exc.IntegrityError:
-                gone = NotFound(
-                    f"The connection “{connection.name}” is gone.",
-                    likely="Somebody removed it in the meantime.",
-                    hint="Look at the list of connections again.",
-                )
-            else:
-                return
-            raise gone
-
-
-@dataclass
-class _Lease:
-    """The right to refresh: a held write transaction, or single steps on a store in memory."""
-
-    tokens: Tokens
-    connection: Connection
-    db: sa.Connection | None
-
-    def record(self) -> Record:
-        with self._open() as db:
-            return self.tokens._locked(db, self.connection)
-
-    def save(self, basis: Record, **values: Any) -> None:
-        with self._open() as db:
-            if self.db is None and self.tokens._locked(db, self.connection).generation != basis.generation:
-                # The grant was forgotten or replaced while the request was under way: it does not come back.
-                return
-            self.tokens._update(db, self.connection, **values)
-
-    @contextmanager
-    def _open(self) -> Iterator[sa.Connection]:
-        if self.db is not None:
-            yield self.db
-        else:
-            with self.tokens.store.write() as db:
-                yield db
 
 
 def _try_again(tokens: weakref.ref[Tokens], connection: Connection, rejected: Secret | None) -> None:
@@ -391,22 +444,3 @@ def _try_again(tokens: weakref.ref[Tokens], connection: Connection, rejected: Se
         # Whatever goes wrong was noted in the row, and is told to whoever asks for the token next.
         with suppress(SpokekitError):
             owner.access_token(connection, rejected=rejected)
-
-
-def _after_failure(error: SpokekitError, record: Record, now: datetime) -> dict[str, Any]:
-    """Return what a failed refresh changes in the row. Nothing here ever takes the sealed grant away."""
-    if answer_is_lost(error):
-        # The server may have rotated the token: the mark stays, and the next try falls into the leeway.
-        return {"reason": error.message}
-    values: dict[str, Any] = {"refresh_started_at": None, "reason": error.message}
-    if isinstance(error, TransportError):
-        # Nothing was sent this time, but an earlier request of this refresh may have been.
-        started = record.refresh_started_at
-        if started is not None and now - started > timedelta(seconds=5):
-            del values["refresh_started_at"]
-    if isinstance(error, ConsentNeeded):
-        words = error.message
-        if record.refresh_started_at is not None and now - record.refresh_started_at > LEEWAY:
-            words += f" A renewal that began at {clock(record.refresh_started_at)} was interrupted and its answer lost."
-        values |= {"state": "consent_needed", "reason": words}
-    return values

@@ -22,11 +22,12 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from spokekit._home import home, memory_only
+from spokekit.connections.beside import folder_beside
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, VaultError
 from spokekit.oauth.key_ring import KeyUser, StoredKeys
-from spokekit.oauth.key_users import FORM, SEALED, in_use, needed_by
+from spokekit.oauth.key_users import FORM, SEALED, beside, in_use, needed_by
 from spokekit.oauth.keys import (
     WAY_OUT,
     Key,
@@ -121,6 +122,11 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"Vault({self._ring.where})"
+
+    @property
+    def in_memory(self) -> bool:
+        """True where nothing that is sealed now can be opened by another process."""
+        return isinstance(self._ring, MemoryKeys)
 
     @property
     def kind(self) -> Place:
@@ -246,7 +252,7 @@ class Vault:
                     count += len(anew)
         with self._store.write() as db:
             self._take_turns(db)
-            used = in_use(db)
+            used = in_use(db) | beside(folder_beside(self._store))
             self._ring.drop(set(known) - used, partial(self._needed, used))
         return count
 
@@ -298,6 +304,8 @@ def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
 
 
 def _holds_secrets(store: Store) -> bool:
+    if beside(folder_beside(store)):
+        return True
     with store.read() as db:
         there = credentials.name in sa.inspect(db).get_table_names()
         return there and bool(in_use(db))

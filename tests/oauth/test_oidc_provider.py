@@ -26,6 +26,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import default_store
 from spokekit.oauth.callbacks import LoopbackReceiver
 from spokekit.oauth.grant import Attempt
+from spokekit.oauth.rows import update_row
 from tests.oauth.support import Place, free_port, in_threads
 
 FOLDER = Path(__file__).with_name("oidc")
@@ -172,7 +173,7 @@ def test_a_refresh_token_used_by_somebody_else_ends_the_grant_and_is_told(
     place.tokens.access_token(connection)
     # What a second program with a copy of the old token does.
     with place.store.write() as db:
-        place.tokens._update(db, connection, sealed_grant=sealed.sealed_grant, expires_at=sealed.expires_at)
+        update_row(db, connection, sealed_grant=sealed.sealed_grant, expires_at=sealed.expires_at)
     with pytest.raises(errors.ConsentNeeded):
         place.tokens.access_token(connection)
     consent(place, connection)

@@ -10,14 +10,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from spokekit.connections.store import default_store
+from spokekit.connections.store import Store, default_store
 from spokekit.practice import PracticeSite
-from tests.oauth.support import Place, free_port, granted, in_threads
+from tests.oauth.support import Place, free_port, granted, in_threads, until
 from tests.oauth.test_refresh import Wire
 from tests.oauth.test_refresh_stress import go, ready, start, works_from_here_on
 
@@ -43,6 +44,24 @@ def somebody_else() -> list[str]:
     pytest.skip("PostgreSQL does not run as root, and there is no other account")
 
 
+_control: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {}
+
+
+@contextmanager
+def stopped_by(url: str) -> Iterator[Callable[[], None]]:
+    """Give what stops the server at `url` at once, as a power cut does; it runs again afterwards."""
+    begin, end = _control[url]
+    stopped: list[bool] = []
+
+    def stop() -> None:
+        end()
+        stopped.append(True)
+
+    yield stop
+    if stopped:
+        begin()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -63,11 +82,21 @@ def server() -> Iterator[str]:
         )
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
         log = str(folder / "log")
-        subprocess.run([*become, str(where / "pg_ctl"), "-D", data, "-l", log, "-w", "-o", options, "start"], **quiet)
+        control = [*become, str(where / "pg_ctl"), "-D", data, "-w"]
+
+        def begin() -> None:
+            subprocess.run([*control, "-l", log, "-o", options, "start"], **quiet)
+
+        def end() -> None:
+            subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+
+        begin()
+        url = f"postgresql+psycopg://spokekit@127.0.0.1:{port}/postgres"
+        _control[url] = begin, end
         try:
-            yield f"postgresql+psycopg://spokekit@127.0.0.1:{port}/postgres"
+            yield url
         finally:
-            subprocess.run([*become, str(where / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop"], **quiet)
+            end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -141,3 +170,24 @@ def test_the_vault_rotates_while_others_refresh(shared: Place, site: PracticeSit
     assert site.count("refresh") == 3
     for connection in connections:
         works_from_here_on(shared, site, connection)
+
+
+def test_a_server_that_stops_between_the_rotation_and_the_commit_loses_no_token(
+    shared: Place, server: str, home: Path, site: PracticeSite
+) -> None:
+    wire = Wire()
+    place = Place(shared.store, site, transport=wire)
+    connection = granted(place, site)
+    site.advance(4000)
+    with stopped_by(server) as stop:
+        wire.afterwards = stop
+        fresh = place.tokens.access_token(connection)
+        (path,) = home.glob("token-*.sealed")
+        assert path.stat().st_mode & 0o777 == 0o600
+    # Another process; the leeway is over, so nothing but the token in the file works.
+    site.advance(700)
+    next_one = Place(Store(server), site)
+    assert next_one.tokens.access_token(connection) == fresh and site.count("refresh") == 1
+    until(lambda: not path.exists())
+    works_from_here_on(next_one, site, connection)
+    next_one.store.close()

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,10 +21,13 @@ import pytest
 
 from spokekit._secret import ScrubFilter, Secret
 from spokekit.errors import SpokekitError, StoreError, UnexpectedAnswer, VaultError
+from spokekit.oauth.answers import TokenAnswer
+from spokekit.oauth.aside import Kept
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver, PasteReceiver, parse_callback
 from spokekit.oauth.endpoint import Endpoint
 from spokekit.oauth.grant import Attempt, get_token
 from spokekit.oauth.grants import Grant, open_grant
+from spokekit.oauth.status import Record
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, configured, granted
 
@@ -129,13 +133,16 @@ def failures(place: Place, connection: Any, site: PracticeSite, patch: pytest.Mo
     for text in (good.replace("callback", "other"), f"{CODE}", good + f"&code={CODE}", good.replace("state=", "s=")):
         note(lambda t=text: attempt._receiver.deliver(t))
     note(lambda: parse_callback(Secret(CODE), expected_redirect=connection.redirect_uri))
+    answer = TokenAnswer.of(PAIR)
+    assert answer is not None
+    kept = Kept.consented(connection, answer, Record(), datetime.now(UTC))
     with patch.context() as broken:
 
         def full(*_: Any, **__: Any) -> None:
             raise StoreError("The disk is full.")
 
-        broken.setattr(place.tokens, "_update", full)
-        note(lambda: place.tokens.save_grant(connection, Private(PAIR)))
+        broken.setattr("spokekit.oauth.tokens.update_row", full)
+        note(lambda: place.tokens._put(connection, kept, as_it_is=True))
         note(lambda: place.tokens.set_client_secret(connection, Secret(CLIENT_SECRET)))
     with patch.context() as broken:
 
@@ -143,17 +150,11 @@ def failures(place: Place, connection: Any, site: PracticeSite, patch: pytest.Mo
             raise VaultError("The key is gone.")
 
         broken.setattr(type(place.vault._ring), "load", gone)
-        note(lambda: place.tokens.save_grant(connection, Private(PAIR)))
+        note(lambda: place.tokens._put(connection, kept, as_it_is=True))
+        note(lambda: place.tokens._held(connection, kept, None)._write(kept))
         note(lambda: place.tokens.set_client_secret(connection, Secret(CLIENT_SECRET)))
         note(lambda: place.tokens.access_token(connection))
     return found
-
-
-class Private(dict[str, Any]):
-    """A caller's own variable, which is not ours to hide."""
-
-    def __repr__(self) -> str:
-        return "Private()"
 
 
 def test_no_traceback_shows_them_not_even_with_all_locals(
