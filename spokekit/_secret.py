@@ -1,14 +1,17 @@
-"""A value that nothing shows: no repr, str, HTML, pickle, log or traceback of it.
+"""A value that nothing shows: no repr, str, HTML, pickle, log, traceback, debugger or inspector of it.
 
-The plain text exists in two places only: inside a `Secret` and in the request that needs it. Everything that
+The plain text exists in the request that needs it only: a `Secret` holds it sealed by a key of this process, since
+debuggers and inspectors show every attribute, whatever its name. Everything that
 is written for people passes through `scrub`, as a second line behind the first.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import re
+import secrets
 from typing import Any, NoReturn
 
 MASK = "***"
@@ -34,23 +37,41 @@ def scrub(text: str) -> str:
     return text
 
 
+# Kept when the module is loaded again (autoreload in a notebook), as the secrets that exist are; a forked child has it.
+_KEY: bytes = globals().get("_KEY") or secrets.token_bytes(32)
+_NONCE = 16
+
+
+def _mask(data: bytes, nonce: bytes) -> bytes:
+    """Combine `data` with a stream of bytes made from the key and `nonce`; doing it twice gives `data` again."""
+    stream = hashlib.shake_256(_KEY + nonce).digest(len(data))
+    return (int.from_bytes(data) ^ int.from_bytes(stream)).to_bytes(len(data))
+
+
 class Secret:
     """Hold a secret string and show only ``***``.
 
     `reveal` gives the plain text; call it inside the expression that sends it, so that no local variable holds it
-    when an exception prints the locals. Comparison takes constant time. Pickling is refused.
+    when an exception prints the locals. Comparison takes constant time. Pickling is refused. No attribute holds the
+    plain text, so a debugger's variables and ``inspect.getmembers`` do not show it; whoever may run code here can
+    still call `reveal`.
     """
 
-    __slots__ = ("__value",)
+    __slots__ = ("__masked", "__weakref__")
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
             raise TypeError("A secret is a string.")
-        self.__value = value
+        nonce = secrets.token_bytes(_NONCE)
+        # A str subclass could bring its own encode.
+        self.__masked = nonce + _mask(str.encode(value, errors="surrogatepass"), nonce)
 
     def reveal(self) -> str:
         """Return the plain text."""
-        return self.__value
+        return self.__plain().decode(errors="surrogatepass")
+
+    def __plain(self) -> bytes:
+        return _mask(self.__masked[_NONCE:], self.__masked[:_NONCE])
 
     def __repr__(self) -> str:
         return f"Secret('{MASK}')"
@@ -62,17 +83,15 @@ class Secret:
         return MASK
 
     def __bool__(self) -> bool:
-        return bool(self.__value)
+        return len(self.__masked) > _NONCE
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(
-            self.__value.encode(errors="surrogatepass"), other.reveal().encode(errors="surrogatepass")
-        )
+        return hmac.compare_digest(self.__plain(), other.__plain())
 
     def __hash__(self) -> int:
-        return hash((Secret, self.__value))
+        return hash((Secret, self.__plain()))
 
     def __copy__(self) -> Secret:
         return self

@@ -87,15 +87,16 @@ class Attempt:
         receiver.open(attempt.admit, lambda: attempt._address(None), attempt.state, LIFETIME)
         return attempt
 
-    @property
     def authorize_url(self) -> str:
-        """The consent page's address; it holds the state, so show it to the person only."""
+        """Return the consent page's address; it holds the state, so show it to the person only.
+
+        No property: a debugger evaluates those to show them.
+        """
         return self._address(self.state)
 
-    @property
     def link(self) -> str:
-        """What the person opens: the consent page, or the address in the Jupyter server that leads there."""
-        return self._receiver.link(self.authorize_url)
+        """Return what the person opens: the consent page, or the address in the Jupyter server that leads there."""
+        return self._receiver.link(self.authorize_url())
 
     def _address(self, state: Secret | None) -> str:
         from authlib.oauth2.rfc6749.parameters import prepare_grant_uri

@@ -142,9 +142,9 @@ def get_token(
             # Not before: an attempt that does not begin waits for nothing.
             say(reason)
         if show_address is not None:
-            show_address(attempt.link)
+            show_address(attempt.link())
         if open_browser is not None:
-            open_browser(attempt.link)
+            open_browser(attempt.link())
         say("Waiting for your consent in the browser.")
         callback = _await(attempt, receiver, min(timeout, LIFETIME), paste, cancel, say)
         # The browser has its answer; nothing that comes later counts.

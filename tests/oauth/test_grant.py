@@ -64,7 +64,7 @@ def test_the_authorize_address_is_the_documented_one(place: Place, site: Practic
     connection = configured(place, site)
     receiver = PasteReceiver(connection.redirect_uri)
     attempt = Attempt.start(connection, place.tokens, receiver)
-    parts = urlsplit(attempt.authorize_url)
+    parts = urlsplit(attempt.authorize_url())
     query = parse_qs(parts.query, strict_parsing=True)
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == site.auth_url + "authorize"
     assert query == {
@@ -76,7 +76,7 @@ def test_the_authorize_address_is_the_documented_one(place: Place, site: Practic
         "response_type": ["code"],
         "prompt": ["consent"],
     }
-    assert "+" not in attempt.authorize_url and "%20" in attempt.authorize_url
+    assert "+" not in attempt.authorize_url() and "%20" in attempt.authorize_url()
     assert len(attempt.state.reveal()) >= 40
     again = Attempt.start(connection, place.tokens, PasteReceiver(connection.redirect_uri))
     assert again.state != attempt.state

@@ -126,7 +126,7 @@ def consent(place: Place, connection: Any, **more: Any) -> None:
     attempt = Attempt.start(connection, place.tokens, receiver, **more)
     try:
         with httpx2.Client(follow_redirects=False, timeout=10) as browser:
-            address = attempt.authorize_url
+            address = attempt.authorize_url()
             for _ in range(10):
                 answer = browser.get(address)
                 if answer.status_code not in (302, 303):
