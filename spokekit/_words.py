@@ -23,13 +23,14 @@ def span(seconds: float) -> str:
     return counted(round(seconds / 86400), "day")
 
 
-def clock(moment: datetime, now: datetime | None = None) -> str:
+def clock(moment: datetime, now: datetime | None = None, *, seconds: bool = False) -> str:
     """Return ``14:05`` in this computer's time zone, and ``Friday, 27 November, 09:00`` where it is not today."""
+    to_the = "%H:%M:%S" if seconds else "%H:%M"
     here = moment.astimezone()
     today = (now or datetime.now().astimezone()).astimezone()
     if here.date() == today.date():
-        return f"{here:%H:%M}"
-    return f"{here:%A}, {here.day} {here:%B}{'' if here.year == today.year else f' {here.year}'}, {here:%H:%M}"
+        return f"{here:{to_the}}"
+    return f"{here:%A}, {here.day} {here:%B}{'' if here.year == today.year else f' {here.year}'}, {here:{to_the}}"
 
 
 def later(seconds: float, now: datetime | None = None) -> str:

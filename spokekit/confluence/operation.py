@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 import anyio
 
+from spokekit._words import clock
 from spokekit.confluence.models import Cancel, Progress, ProgressCallback, Tally
 from spokekit.errors import Cancelled, TransportError
 
@@ -108,8 +109,8 @@ class Operation:
         of = "" if self.total is None else f" of {self.total:,}"
         words, pause = f"{self.done:,}{of} {self.unit}", ""
         if self._paused_until is not None:
-            because, until = self._paused_because, f"{self._paused_until.astimezone(UTC):%H:%M:%S} UTC"
-            pause = f"{because}, next try at {until}" if because else f"waiting until {until}"
+            because, until = self._paused_because, clock(self._paused_until, seconds=True)
+            pause = f"{because}, next try at {until}" if because else f"the limit is reached, waiting until {until}"
             words += f"; {pause}"
         return Progress(self.done, self.total, self.unit, words, left, self._paused_until, pause)
 

@@ -21,15 +21,19 @@ itself; it calls a service one floor down and hands long work to its `TaskRunner
 from __future__ import annotations
 
 import difflib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
 from spokekit._surroundings import of_this_computer
 from spokekit.confluence.models import Progress
@@ -73,7 +77,16 @@ _NEXT: dict[str, str] = {
     "fix_computer": "Correct that setting of this computer, then try again.",
 }
 
+# From here on nobody wants to sit and look.
+LONG_PAUSE = timedelta(minutes=2)
+MAY_BE_CLOSED = "You may close this page meanwhile; the work goes on, and shows here when you come back."
+
 _memory: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def page_may_be_closed() -> bool:
+    """Say whether work goes on without the page: Voilà stops the kernel with it."""
+    return not under_voila(os.environ)
 
 
 def forget_typed() -> None:
@@ -234,6 +247,9 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         # A guess from too little, or in a pause whose end is told anyway, would only mislead.
         if total and done >= 3 and elapsed > 2 and done < total and not progress.paused_until:
             left = f" · about {duration(elapsed * (total - done) / done)} left"
+        pause = progress.paused_until
+        if pause is not None and pause - datetime.now(UTC) > LONG_PAUSE:
+            left = f". {MAY_BE_CLOSED}" if page_may_be_closed() else ""
         self.say(progress.words + left, "busy")
 
     def task_ended(self) -> None:
@@ -290,6 +306,22 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
             Called after each look at the inputs; enables and disables what acts on it.
         """
         return Belonging(self, what, inputs, things, again=again, changed=changed)
+
+    def ask_first(
+        self, place: ipw.HBox, words: str, yes: str, action: Callable[[], Any], *, no: str = "No, keep it"
+    ) -> None:
+        """Ask a question in `place`, which was made by `row`; only the button `yes` calls `action`."""
+        agree, refuse = button(yes, kind="danger"), button(no)
+
+        def answered(act: bool) -> None:
+            place.layout.display, place.children = "none", ()
+            if act:
+                action()
+
+        self.on_click(agree, partial(answered, True))
+        self.on_click(refuse, partial(answered, False))
+        place.children = (note(words), agree, refuse)
+        place.layout.display = ""
 
     # --- remembering ---------------------------------------------------------------------------------------------
     def remember(self, key: str = "", **widgets: ipw.Widget) -> None:
@@ -376,6 +408,7 @@ __all__ = [
     "html",
     "html_table",
     "note",
+    "page_may_be_closed",
     "row",
     "select_many",
     "status_line",

@@ -119,6 +119,8 @@ class ConnectionsPanel(Component):
             actions.append(("Choose the site", partial(self.open_token, saved)))
         if line.state in ("valid", "expired"):
             actions.append(("Check the connection", partial(self.open_check, saved)))
+            if not line.needs_site:
+                actions.append(("Renew or forget the token", partial(self.open_token, saved)))
         actions.append(("Remove", partial(self._ask_remove, saved, sure)))
         return actions
 
@@ -196,12 +198,8 @@ class ConnectionsPanel(Component):
     def _ask_remove(self, saved: Connection, sure: ipw.HBox) -> None:
         groups = len(self._workspace.registry(saved.connection_id).ids())
         lost = f" and its {groups} registered groups" if groups else ""
-        question = note(f"Remove “{saved.name}” with its secret and token{lost}? Nothing changes in Confluence.")
-        yes, no = button("Yes, remove it", kind="danger"), button("No, keep it")
-        self.on_click(yes, partial(self.remove, saved))
-        self.on_click(no, partial(_hide, sure))
-        sure.children = (question, yes, no)
-        sure.layout.display = ""
+        words = f"Remove “{saved.name}” with its secret and token{lost}? Nothing changes in Confluence."
+        self.ask_first(sure, words, "Yes, remove it", partial(self.remove, saved))
 
     def remove(self, saved: Connection) -> None:
         """Remove a connection and its credential; the question was asked before."""
@@ -214,10 +212,6 @@ def _toggle(details: ipw.HTML, view: ipw.Button) -> None:
     hidden = details.layout.display == "none"
     details.layout.display = "" if hidden else "none"
     view.description = "Hide Details" if hidden else "View Details"
-
-
-def _hide(widget: ipw.Widget) -> None:
-    widget.layout.display = "none"
 
 
 def _capital(words: str) -> str:

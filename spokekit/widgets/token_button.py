@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._secret import Secret
+from spokekit._words import clock
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.widgets._browser import ConsentLink
 from spokekit.widgets.base import (
@@ -25,6 +27,7 @@ from spokekit.widgets.base import (
     dropdown,
     html,
     note,
+    page_may_be_closed,
     row,
 )
 
@@ -117,7 +120,10 @@ class TokenButton(Component):
         self.sites = dropdown("Site", [])
         self.use_site = button("Use this site", kind="primary")
         self.find_sites = button("Choose the site")
-        self.find_sites.layout.display = "none"
+        self.forget_it = button("Forget the token", kind="quiet")
+        self._sure = row()
+        for hidden in (self.find_sites, self.forget_it, self._sure):
+            hidden.layout.display = "none"
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
         self._waiting_box.add_class("sk-waiting")
         self._site_box = ipw.VBox(
@@ -128,15 +134,16 @@ class TokenButton(Component):
         for box in (self._waiting_box, self._site_box, self._redirect_row):
             box.layout.display = "none"
         # An embedding form has the button itself, and shows the way among its own fields.
-        self._start_row = row(self.start, css="sk-actions")
-        own = [self._redirect_row, self.way, self.reason, self._start_row]
+        self._start_row = row(self.start, self.forget_it, css="sk-actions")
+        own = [self._redirect_row, self.way, self.reason, self._start_row, self._sure]
         self.body = [*([] if self._embedded else own), self.find_sites, self._waiting_box, self._site_box]
         self.on_click(self.find_sites, self.look_up_sites)
         self.on_click(self.start, lambda: self.get(open_page=True))
         self.on_click(self.use_site, self._use_site)
+        self.on_click(self.forget_it, self._ask_forget)
         self.on_change(self.way, lambda _: self._show_connection())
         self.pasted.on_entered(self.guarded(self._deliver))
-        self.disable_while_busy(self.start, self.way, self.find_sites)
+        self.disable_while_busy(self.start, self.way, self.find_sites, self.forget_it)
 
     # --- showing -------------------------------------------------------------------------------------------------
     def _show_connection(self) -> None:
@@ -199,11 +206,7 @@ class TokenButton(Component):
 
         def show(address: str) -> None:
             self._address = Secret(address)
-            ends = datetime.now().astimezone() + timedelta(seconds=timeout)
-            self.until.value = (
-                "<p>Accept on the consent page. This component changes by itself when you have; the attempt ends at "
-                f"{ends:%H:%M}.</p>"
-            )
+            self.until.value = f"<p>{escape(self._waiting_words(timeout))}</p>"
             self.paste_fold.shown = self.pastes
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
@@ -223,6 +226,17 @@ class TokenButton(Component):
             )
 
         self.run(work, words="Asking for consent", done=self._done, failed=self._failed)
+
+    def _waiting_words(self, timeout: float) -> str:
+        ends = clock(datetime.now().astimezone() + timedelta(seconds=timeout))
+        words = f"Waiting until {ends} for you to accept on the consent page. "
+        if self.pastes:
+            return (
+                words
+                + "Copy the whole address of the page that comes then into the field below; then you may close it."
+            )
+        words += "This component changes by itself when you have; then you may close the consent page."
+        return f"{words} You may close this page too while you wait." if page_may_be_closed() else words
 
     def _ended(self) -> None:
         self._address = self._receiver = None
@@ -258,8 +272,30 @@ class TokenButton(Component):
             # The attempt goes on: a wrong paste is not the end of it.
             self.show_error(error)
 
+    # --- forgetting it -------------------------------------------------------------------------------------------
+    def _ask_forget(self) -> None:
+        connection: Connection = self.connection
+        words = (
+            f"Forget the token of “{connection.name}”? Its actions stop until somebody consents again. The client "
+            "secret is kept. The consent itself ends in your Atlassian account, under Connected apps."
+        )
+        self.ask_first(self._sure, words, "Yes, forget it", partial(self.forget_token, connection))
+
+    def forget_token(self, connection: Connection | None = None) -> None:
+        """Forget the token here, as ``spokekit token forget`` does; the question was asked before."""
+        if self.runner.running:
+            return
+        about: Connection = connection or self.connection
+        self._workspace.tokens.forget(about)
+        self._show_connection()
+        self.say(f"The token of “{about.name}” is forgotten here; the client secret is kept.", "ok")
+
     # --- several sites -------------------------------------------------------------------------------------------
     def _offer_sites(self, status: TokenStatus) -> None:
+        kept = status.state in ("valid", "expired", "consent_needed")
+        self.forget_it.layout.display = "" if kept else "none"
+        # A question that is still open was about the token before.
+        self._sure.layout.display = "none"
         self.find_sites.layout.display = "" if status.needs_site else "none"
 
     def look_up_sites(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,19 @@ def test_headers_correct_the_ledger_in_both_directions(store: Store) -> None:
     assert time.now == begin
 
 
+@pytest.fixture
+def in_calcutta(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A computer whose clock stands five and a half hours before UTC's."""
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_calcutta")
 def test_a_spent_hour_pauses_shows_until_when_and_goes_on_by_itself(store: Store) -> None:
     time = Time(START)
     told: list[Progress] = []
@@ -226,7 +241,7 @@ def test_a_spent_hour_pauses_shows_until_when_and_goes_on_by_itself(store: Store
     assert datetime(2026, 11, 2, 12, tzinfo=UTC) <= time.now < datetime(2026, 11, 2, 12, 1, tzinfo=UTC)
     pauses = {state.paused_until for state in told} - {None}
     assert pauses == {datetime(2026, 11, 2, 11, tzinfo=UTC), datetime(2026, 11, 2, 12, tzinfo=UTC)}
-    assert any("waiting until 11:00:00 UTC" in state.words for state in told)
+    assert any(re.search(r"limit is reached, waiting until (.*, )?16:30:00$", state.words) for state in told)
 
 
 def test_a_pause_for_the_hour_can_be_cancelled_and_meets_the_deadline(store: Store) -> None:

@@ -92,7 +92,7 @@ def test_what_others_did_in_the_pause_is_theirs(site: PracticeSite, members: Mem
         (gone, "refused", "inactive"),
         (last, "done", ""),
     ]
-    assert any(one.words.startswith("1 of 5 changes; waiting until") for one in told)
+    assert any(one.words.startswith("1 of 5 changes; the limit is reached, waiting until") for one in told)
     assert told[-1].done == told[-1].total == 5
     assert members.journal.state(result.apply_id).finished
     # Undo takes back what the apply did, and only that.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -59,6 +60,28 @@ def test_the_status_line_is_words_escaped_and_scrubbed() -> None:
     assert "<script>" not in shown(demo)
     assert "✓ Done." in shown(demo)
     assert "Demo &lt;b&gt;" in demo.children[1].value
+
+
+def test_where_nothing_was_done_nothing_says_so() -> None:
+    demo = Demo()
+    demo.say("All is well.", "good")
+    assert demo.status_kind == "good" and "✓" in shown(demo) and "Done." not in shown(demo)
+
+
+def test_a_long_pause_says_that_the_page_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = Demo()
+
+    def told(minutes: int) -> str:
+        until = datetime.now(UTC) + timedelta(minutes=minutes)
+        demo.busy = True
+        demo._started = 0.0
+        demo.show_progress(Progress(3, 9, "groups", "3 of 9 groups; waiting", 0, until, "waiting"))
+        return str(demo.status)
+
+    assert "close this page" in told(30)
+    assert "close this page" not in told(1)
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    assert "close this page" not in told(30), "there the work ends with the page"
 
 
 def test_an_error_says_what_happened_why_and_what_next() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from spokekit._secret import Secret
+from spokekit._words import clock
+from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import CodeRefused, ConsentCancelled, ConsentDeclined, ConsentTimedOut, SiteChoiceNeeded
 from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
@@ -89,6 +92,53 @@ def test_a_token_at_the_start_is_told_and_a_limit_of_it_is_a_warning(connected: 
     connected.tokens.save_grant(saved, site.issue_token(scopes=["read:confluence-user"]))
     short = TokenButton(workspace=connected)
     assert "cannot be renewed" in short.status and short.status_kind == "warning"
+
+
+def press(token: TokenButton, words: str) -> None:
+    next(child for child in token._sure.children if getattr(child, "description", "") == words).click()
+
+
+def test_a_token_is_forgotten_after_a_question(connected: Workspace) -> None:
+    token = TokenButton(workspace=connected)
+    assert token.forget_it.layout.display == "", "there is something to forget"
+    token.forget_it.click()
+    assert "until somebody consents again" in token._sure.children[0].value
+    press(token, "No, keep it")
+    assert token._sure.layout.display == "none" and token.token_status.state == "valid"
+    token.forget_it.click()
+    # A question about the token before is none about the next.
+    token.connection = connected.connections.add_child(ConnectionDraft(name="Second", client_id="a1b2c3d4e5f6g7h8i9j0"))
+    assert token._sure.layout.display == "none" and token.forget_it.layout.display == "none"
+    token.connection = connected.connection()
+    token.forget_it.click()
+    press(token, "Yes, forget it")
+    assert connected.tokens.status(connected.connection()).state == "no_token"
+    assert token.token_status.state == "no_token" and token.forget_it.layout.display == "none"
+    assert token.status.endswith("is forgotten here; the client secret is kept.") and token.status_kind == "ok"
+
+
+def test_waiting_says_for_what_until_when_and_that_pages_may_be_closed(
+    token: TokenButton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(token)
+    ends = clock(datetime.now().astimezone() + timedelta(seconds=600))
+    hours = {ends, clock(datetime.now().astimezone() + timedelta(seconds=540))}
+    said = token.until.value
+    assert "for you to accept on the consent page" in said and any(f"until {end}" in said for end in hours)
+    assert "you may close the consent page" in said and "close this page too" in said
+    assert token.forget_it.disabled
+    token.runner.cancel()
+    with pytest.raises(ConsentCancelled):
+        token.settled(10)
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    assert "close this page" not in token._waiting_words(600), "there the kernel ends with the page"
+    token.way.value = "paste"
+    begin(token)
+    assert "Copy the whole address" in token.until.value
+    assert token.until.value.index("Copy the whole") < token.until.value.index("you may close it")
+    token.runner.cancel()
+    with pytest.raises(ConsentCancelled):
+        token.settled(10)
 
 
 def test_declined(token: TokenButton) -> None:
