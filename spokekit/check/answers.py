@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit.check.probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
-from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for
+from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for, published_first
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
@@ -211,7 +211,7 @@ class Check:
     # -------------------------------------------------------------------------------------------- scopes
 
     async def _scopes(self) -> None:
-        for name in self.connection.scopes:
+        for name in published_first(self.connection.scopes):
             try:
                 await self._scope(name)
             except (TokenRejected, SiteRefuses) as error:

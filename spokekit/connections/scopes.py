@@ -250,6 +250,11 @@ def without_unpublished(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in scopes if name != "ace:confluence")
 
 
+def published_first(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return scopes as they are listed for reading: in their order, those that Atlassian does not publish last."""
+    return tuple(sorted(scopes, key=lambda name: not scope(name).published))
+
+
 def advice(scopes: Iterable[str]) -> tuple[str, ...]:
     """Say in sentences what is worth knowing about a choice of scopes; nothing of it forbids them."""
     chosen = tuple(scopes)

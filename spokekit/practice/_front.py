@@ -216,20 +216,10 @@ class Front:
     # -- for people and tests -------------------------------------------------------------------------------
 
     def _console(self, request: Request, body: bytes) -> Named:
-        site, saved, problem, typed = self.site, "", "", ("", "")
-        if request.method == "POST":
-            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-            typed = form.get("client_id", ""), form.get("redirect_uris", "")
-            try:
-                app = site.auth.set_redirects(typed[0], typed[1].split())
-                saved = f"Saved the callback URLs of {app.name}."
-            except InputError as error:
-                problem = f"Not saved: {error.message}"
-        return (
-            "console",
-            "",
-            pages.console_page(site.apps, site.worlds.values(), saved=saved, problem=problem, typed=typed),
-        )
+        if request.method == "GET":
+            return "console", "", self.site.console.show()
+        form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        return "console", "", self.site.console.take(form)
 
     def _faults(self, request: Request, body: bytes) -> Named:
         site = self.site

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 DEFAULT_SCOPES = (
     "ace:confluence",
@@ -36,6 +37,28 @@ SPOKEKIT_SCOPES = (
 
 REPORT_SCOPE = "report:personal-data"
 """Scope of the personal-data report. ECO-533: it is ticked on the app, and no 3LO token ever holds it."""
+
+
+def permission_groups() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what can be ticked on an app, under the headings of its Permissions page.
+
+    ``offline_access`` is asked for in the address of the consent and ticked nowhere. What only ServiceNow's form knows
+    stands last: nobody has to understand it first.
+    """
+    classic = ("search:confluence", "read:confluence-groups", "write:confluence-groups", "read:confluence-user")
+    return (
+        ("Confluence API, classic scopes", classic),
+        ("Confluence API, granular scopes", tuple(dict.fromkeys(("read:page:confluence", *SPOKEKIT_SCOPES)))),
+        ("User identity API", ("read:me", "read:account")),
+        ("Personal data reporting", (REPORT_SCOPE,)),
+        ("In ServiceNow's form only", ("ace:confluence",)),
+    )
+
+
+def made_up(kind: str, seed: int, which: int | str) -> str:
+    """Return an id or a secret that is the same on every day."""
+    return blake2b(f"{kind}:{seed}:{which}".encode(), digest_size=16).hexdigest()
+
 
 JIRA_SCOPES = ["read:jira-work", "read:jira-user"]
 

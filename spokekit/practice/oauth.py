@@ -305,6 +305,12 @@ class AuthServer:
         app = self.app(client_id)
         if app is None:
             raise InputError("There is no such app.", field="client_id")
+        self.check_redirects(uris)
+        app.redirect_uris = list(dict.fromkeys(uris))
+        return app
+
+    def check_redirects(self, uris: list[str]) -> None:
+        """Raise `InputError` when an app cannot have these callback URLs."""
         for uri in uris:
             host = _host(uri)
             if not host:
@@ -314,8 +320,6 @@ class AuthServer:
         most = self.switches.callback_urls
         if most is not None and len(set(uris)) > most:
             raise InputError(f"An app can have {most} callback URLs at most.", field="redirect_uris")
-        app.redirect_uris = list(dict.fromkeys(uris))
-        return app
 
     # -- what a bearer may see ------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any, ClassVar, Literal
@@ -27,14 +26,8 @@ from spokekit.errors import (
 )
 from spokekit.practice._front import Front, Server
 from spokekit.practice._wire import Exchange, RequestRecord
-from spokekit.practice.apps import (
-    DEFAULT_SCOPES,
-    REPORT_SCOPE,
-    SPOKEKIT_SCOPES,
-    TICKED_SCOPES,
-    App,
-    Clock,
-)
+from spokekit.practice.apps import DEFAULT_SCOPES, REPORT_SCOPE, SPOKEKIT_SCOPES, TICKED_SCOPES, App, Clock, made_up
+from spokekit.practice.console import Console
 from spokekit.practice.faults import Faults
 from spokekit.practice.gateway import ROUTES, Gateway
 from spokekit.practice.limits import Limits
@@ -156,20 +149,21 @@ class PracticeSite:
         self.apps = [
             App(
                 "spokekit practice app",
-                client_id or _made_up("client", seed, 1),
-                client_secret or "practice-secret-" + _made_up("secret", seed, 1),
+                client_id or made_up("client", seed, 1),
+                client_secret or "practice-secret-" + made_up("secret", seed, 1),
                 tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES, REPORT_SCOPE))),
             ),
             App(
                 "Four ticked scopes",
-                _made_up("client", seed, 2),
-                "practice-secret-" + _made_up("secret", seed, 2),
+                made_up("client", seed, 2),
+                "practice-secret-" + made_up("secret", seed, 2),
                 TICKED_SCOPES,
             ),
         ]
         self.faults = Faults(faults, OPERATIONS)
         self.limits = Limits(self.switches, self.clock)
         self.auth = AuthServer(tuple(self.worlds.values()), self.apps, self.switches, self.clock)
+        self.console = Console(self.auth, seed)
         self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, faults=self.faults)
         self.writes: dict[str, int] = defaultdict(int)
         self.requests: list[RequestRecord] = []
@@ -392,10 +386,6 @@ class PracticeSite:
         if what in OPERATIONS:
             return sum(record.name == what for record in self.requests)
         return sum(what in record.path for record in self.requests)
-
-
-def _made_up(kind: str, seed: int, number: int) -> str:
-    return blake2b(f"{kind}:{seed}:{number}".encode(), digest_size=16).hexdigest()
 
 
 def _as_error(text: str) -> ConsentError:

@@ -22,12 +22,15 @@ from spokekit.server_extension.handlers import QuietHandler
 MARK = "X-Spokekit-Practice"
 _FORM = '<form method="post">'
 _SECONDS = 20.0
+_SCRIPT_SUM = "'sha256-FF7jLE2URsIk6wENSCGoTea56Kp7c2jLkpCZiFa/98g='"
 
 # Another program may have the port by now, and this is the origin of the person's notebooks: whatever it is that
-# answers, no script of it runs here. There is no form-action: a browser would hold the way back to the app against it.
+# answers, no script of it runs here but the one that the practice site's pages have, known by its sum. There is no
+# form-action: a browser would hold the way back to the app against it.
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src {_SCRIPT_SUM}; "
+    "base-uri 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",

@@ -10,7 +10,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope
+from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
 from spokekit.oauth.passage import for_the_browser
 from spokekit.widgets.base import Component, CopyButton, html, html_table, note, row
@@ -66,7 +66,7 @@ class AppSheet(Component):
             body.append(note(propose_redirect_uri()[1]))
         elif browser_is_elsewhere():
             body += [note(choose_receiver(draft.redirect_uri)[1]), *_own_callback(draft.redirect_uri)]
-        names = parse_scopes(scopes)
+        names = published_first(parse_scopes(scopes))
         lines = []
         for name in names:
             known = scope(name)

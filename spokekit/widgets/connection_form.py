@@ -12,7 +12,7 @@ import traitlets as tr
 
 from spokekit._ids import BLANK
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
-from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, scope, without_unpublished
+from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
 from spokekit.errors import InputError
 from spokekit.widgets.base import (
     Component,
@@ -191,7 +191,7 @@ class ConnectionForm(Component):
             known = []
         lines = "".join(
             f"<li><code>{escape(s.id)}</code> {escape(s.permits)}{'' if s.published else ' (not published)'}</li>"
-            for s in known
+            for s in map(scope, published_first(s.id for s in known))
         )
         permits = f"<details><summary>What these {len(known)} scopes permit</summary>"
         permits += f"<ul class='sk-list'>{lines}</ul></details>"

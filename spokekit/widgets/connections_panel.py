@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit.connections.scopes import published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.token_button import TokenButton
@@ -133,7 +134,7 @@ class ConnectionsPanel(Component):
                 ("Authorization URL", saved.auth_url),
                 ("OAuth client ID", saved.client_id),
                 ("OAuth redirect URL", saved.redirect_uri),
-                ("Scopes", ", ".join(saved.scopes)),
+                ("Scopes", ", ".join(published_first(saved.scopes))),
                 ("Site", f"{saved.site_name or ''} {saved.site_url or ''}".strip() or "not known yet"),
                 ("Cloud ID", saved.cloud_id or "not known yet"),
                 ("Signed in as", saved.account_name or "nobody yet"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 
 from spokekit._secret import Secret
 from spokekit.errors import CallbackRefused
@@ -92,6 +93,32 @@ def test_the_practice_site(window: Page, look: Look) -> None:
         window.get_by_label("Callback URLs").first.fill("ftp://nowhere")
         window.get_by_role("button", name="Save changes").first.click()
         look("console-problem")
+
+
+def test_an_app_is_created_and_its_id_and_secret_copied(window: Page, look: Look) -> None:
+    with PracticeSite() as site:
+        window.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url.rstrip("/"))
+        window.goto(authorize(site, client_id="nobody"))
+        window.get_by_role("link", name="practice developer console").click()
+        window.get_by_text("Create app").click()
+        window.get_by_label("Callback URLs of the new app").fill(site.redirect_uris[0])
+        window.get_by_role("button", name="Create", exact=True).click()
+        expect(window.get_by_role("status").first).to_have_text("Not created: The app needs a name.")
+        window.get_by_label("Name", exact=True).fill("Confluence set-up")
+        for scope in ("read:me", "read:confluence-groups"):
+            window.locator(f"#new-{scope.replace(':', chr(92) + ':')}").check()
+        look("console-create")
+        window.get_by_role("button", name="Create", exact=True).click()
+        expect(window.get_by_role("status").first).to_contain_text("Created Confluence set-up.")
+        app = site.apps[-1]
+        assert (app.redirect_uris, app.scopes) == (list(site.redirect_uris), ("read:confluence-groups", "read:me"))
+        for what, value in {"client ID": app.client_id, "secret": app.client_secret}.items():
+            window.get_by_role("button", name=f"Copy the {what}").first.click()
+            assert window.evaluate("navigator.clipboard.readText()") == value
+        expect(window.get_by_text("Copied.")).to_have_count(2)
+        look("console-created")
+        window.goto(authorize(site, client_id=app.client_id))
+        expect(window.get_by_role("heading", level=1)).to_contain_text("Confluence set-up asks for access")
 
 
 def test_the_callback_page(window: Page, look: Look) -> None:

@@ -60,7 +60,7 @@ def test_the_console_and_the_consent_page_open_on_a_hub(
     uris = console.get_by_label("Callback URLs").first
     uris.fill(f"{uris.input_value()}\n{redirect}")
     console.get_by_role("button", name="Save changes").first.click()
-    expect(console.get_by_role("status")).to_contain_text("Saved the callback URLs")
+    expect(console.get_by_role("status")).to_contain_text("Saved spokekit practice app")
     look(lab, console, "elsewhere-console")
     console.close()
     for theme in ("light", "dark"):

@@ -19,6 +19,7 @@ from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
 from spokekit.oauth.grant import get_token
 from spokekit.oauth.passage import for_the_browser
 from spokekit.practice import PracticeSite
+from spokekit.practice.pages import SCRIPT_SUM
 from tests.oauth.jupyter_server import BASE, TOKEN, Server, given
 from tests.oauth.support import Place, configured
 from tests.practice.support import authorize_url
@@ -44,9 +45,13 @@ def person(hub: Server) -> Iterator[httpx2.Client]:
 
 
 def form_of(page: httpx2.Response) -> dict[str, str]:
-    """Return the hidden fields of the first form."""
-    first = page.text.partition('<form method="post">')[2].partition("</form>")[0]
-    return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', first))
+    """Return the hidden fields of the consent form, or of the first app's."""
+    forms = (dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', part)) for part in _forms(page))
+    return next(fields for fields in forms if "create" not in fields)
+
+
+def _forms(page: httpx2.Response) -> list[str]:
+    return [part.partition("</form>")[0] for part in page.text.split('<form method="post">')[1:]]
 
 
 def at(port: int, page: str) -> str:
@@ -116,12 +121,14 @@ def test_the_console_saves_and_is_escaped(person: httpx2.Client, site: PracticeS
     address = for_the_browser(f"{site.url}console")
     page = person.get(address)
     assert page.status_code == 200 and site.client_secret in page.text
-    assert page.text.count('name="_xsrf"') == len(site.apps)
+    assert page.text.count('name="_xsrf"') == len(site.apps) + 1
     policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "script" not in policy and page.headers["x-frame-options"] == "DENY"
+    # The sum stands in the extension as well: a page of another program on the port runs no script.
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src {SCRIPT_SUM}; base" in policy
+    assert page.headers["x-frame-options"] == "DENY"
     uris = "http://localhost:8751/callback\nhttp://localhost/<b>"
     saved = person.post(address, data={**form_of(page), "redirect_uris": uris})
-    assert saved.status_code == 200 and "Saved the callback URLs" in saved.text and "<b>" not in saved.text
+    assert saved.status_code == 200 and "Saved spokekit practice app" in saved.text and "<b>" not in saved.text
     assert site.redirect_uris == tuple(uris.split())
     refused = person.post(address, data={**form_of(page), "redirect_uris": "no address"})
     assert refused.status_code == 400 and "Not saved" in refused.text
