@@ -140,7 +140,10 @@ class Audit(Asking):
         parts += [f"the grants of {counted(failed_spaces, 'space')} missing"] if failed_spaces else []
         if self._spaces_at is not None and self._spaces_at < self.taken_at:
             parts.append(f"spaces and grants are of {self._spaces_at:%Y-%m-%d %H:%M} UTC")
-        return f"Mind: {', '.join(parts)}." if parts else ""
+        if isinstance(self.source, Snapshot) and self.source.unverified:
+            parts.append("an earlier spokekit wrote files of this snapshot without checksums, and damage may not show")
+        older = self.source.older_words if isinstance(self.source, Snapshot) else ""
+        return " ".join(part for part in (older, f"Mind: {', '.join(parts)}." if parts else "") if part)
 
     def run_frame(self, text: str, bound: Mapping[str, Any]) -> pd.DataFrame:
         """See `Asking.run_frame`."""

@@ -35,7 +35,8 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
     Returns
     -------
     change (``added`` or ``removed``), group_name, group_id, access, person, account_id (all text), by group, change
-    and person. ``attrs``: before, after (times), not_compared (ids of groups that one of the two did not walk).
+    and person. ``attrs``: before, after (times), not_compared (ids of groups that one of the two did not walk), caution
+    (that a newer snapshot cannot be used, or "").
 
     Raises InputError when the states are of two sites, or in the wrong order.
     """
@@ -54,6 +55,7 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
         before=before.taken_at.isoformat(timespec="seconds"),
         after=after.taken_at.isoformat(timespec="seconds"),
         not_compared=left_out,
+        caution=next((s.older_words for s in (other, one) if isinstance(s, Snapshot) and s.older_words), ""),
     )
     return answer
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spokekit.audit.frames import IDS
+from spokekit.audit.integrity import Damage, HashingFile, trouble
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,14 +26,14 @@ def known_ids(snapshot: Snapshot, kind: str) -> pa.Array:
     return table.column(id_column).combine_chunks()
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write `table` to `path` and see to it that it is on the disk."""
+def write_parquet(table: pa.Table, path: Path) -> str:
+    """Write `table` to `path`, see to it that it is on the disk, and return the SHA-256 of the file."""
     import pyarrow.parquet as pq
 
     # Sorted int32 columns shrink to almost nothing as deltas; a dictionary would get in the way of that.
     numbers = [f.name for f in table.schema if str(f.type) == "int32"]
     texts = [f.name for f in table.schema if str(f.type) == "string"]
-    with path.open("wb") as file:
+    with HashingFile(path) as file:
         pq.write_table(
             table,
             file,
@@ -43,11 +44,21 @@ def write_parquet(table: pa.Table, path: Path) -> None:
         )
         file.flush()
         os.fsync(file.fileno())
+        return file.sha256
 
 
 def load(paths: Iterable[str]) -> pa.Table:
-    """Return the rows of all `paths`, one after another."""
+    """Return the rows of all `paths`, one after another. Raises StoreError for a file that is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pa.concat_tables([pq.ParquetFile(path).read() for path in paths])
+    tables: list[pa.Table] = []
+    for path in map(Path, paths):
+        try:
+            tables.append(pq.ParquetFile(path).read())
+            tables = [pa.concat_tables(tables)]
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError):
+            # Checksums were compared before; a file that has none shows here that it is no good.
+            found = Damage(f"{path.parent.name}/{path.name}", "cannot be read as Parquet", gone=not path.exists())
+            raise trouble(int(path.parent.name), path.parent, found) from None
+    return tables[0]

@@ -154,7 +154,8 @@ class _Ids:
             raise StoreError(
                 f"Two numbers stand for the same id among the {kind} of the last snapshot.",
                 likely="Its files were changed by something else.",
-                hint="Restore the folder of the snapshots from a backup.",
+                hint="See what is damaged with: spokekit audit check. Then put the folder of the snapshots back from a "
+                "copy of it (spokekit store backup does not hold the snapshots), or move it away and walk again.",
             )
         places = dict(zip(columns, rest, strict=True))
         self._known = len(before)

@@ -3,7 +3,7 @@
 Under the home, one folder a site, and in it one numbered folder a snapshot::
 
     snapshots/<site>/000012/
-        manifest.json            what belongs to this state: files with sizes, moments, coverage, completeness
+        manifest.json            what belongs to this state: files with bytes and SHA-256, moments, completeness
         memberships.parquet      the state (here and for groups, users, spaces, grants), each row with `since`
         memberships-ended.parquet    rows that this snapshot ended, with `since` and `until`
         users-ids.parquet        ids that this snapshot saw first: number, id
@@ -13,6 +13,9 @@ Under the home, one folder a site, and in it one numbered folder a snapshot::
 year of snapshots is one state plus what ended, and any earlier moment is a filter over both. A new snapshot is written
 into a folder beside, flushed to disk, and then gets its number in one rename: a crash leaves the last good one as it
 was, and of two writers the second finds the number taken and begins again from the new state.
+
+Beside the folders, ``newest`` holds the number of the last one, so that its loss is noticed. See `integrity` for how
+damage is found; a snapshot that is damaged is passed over, and whatever is answered from an older one says so.
 
 A row is ended only by a walk that looked: members of a group that was not walked stay, and `coverage` tells their age.
 """
@@ -26,112 +29,29 @@ import re
 import secrets
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spokekit._home import home, private_folder
+from spokekit._home import home, private_folder, write_private
 from spokekit.audit.files import known_ids, load, write_parquet
 from spokekit.audit.frames import IDS, Frames, Site
+from spokekit.audit.integrity import FORMAT, MANIFEST, Damage, damages, sealed, trouble
 from spokekit.audit.merge import coverage_of, merge
 from spokekit.audit.numbering import number
-from spokekit.errors import Conflict, InputError, NotFound, StoreError
+from spokekit.audit.state import Moment, Snapshot, checked, folder_name, look
+from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-FORMAT = 1
 KEEP = 3  # newest snapshots that keep all their files
 MERGE_AT = 24  # files of one kind before they are merged into one
-_NUMBER = re.compile(r"\d{6,}")
-_PARQUET = b"PAR1"
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One snapshot in the history of a site: its number, when it was taken, and whether it was complete."""
-
-    number: int
-    taken_at: datetime
-    complete: bool
-    scope: str
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A state on disk. `at` is the number of the moment that it is looked at; the newest by default."""
-
-    folder: Path
-    manifest: dict[str, Any] = field(repr=False)
-    at: int
-
-    @property
-    def site(self) -> Site:
-        """Which site."""
-        return Site(**self.manifest["site"])
-
-    @property
-    def moments(self) -> tuple[Moment, ...]:
-        """All snapshots of this history up to this one, oldest first."""
-        return tuple(
-            Moment(n, datetime.fromisoformat(t), complete, scope) for n, t, complete, scope in self.manifest["moments"]
-        )
-
-    @property
-    def taken_at(self) -> datetime:
-        """When the state looked at was taken (UTC)."""
-        return next(m.taken_at for m in self.moments if m.number == self.at)
-
-    @property
-    def completeness(self) -> dict[str, Any]:
-        """The completeness report of the walk; empty for an earlier moment whose report is not kept."""
-        report: dict[str, Any] = self.manifest["completeness"] if self.at == self.manifest["number"] else {}
-        return report
-
-    @property
-    def scope(self) -> dict[str, Any]:
-        """What was asked for: ``groups`` in words and ``spaces``."""
-        asked: dict[str, Any] = self.manifest["scope"]
-        return asked
-
-    @property
-    def spaces_at(self) -> datetime | None:
-        """When the spaces were last read, as of the state looked at; None: never."""
-        read = self.manifest.get("with_spaces")
-        if read is None:
-            # Written before this was noted.
-            return self.taken_at if self.scope.get("spaces", True) or self.manifest["rows"]["spaces"] else None
-        return next((m.taken_at for m in reversed(self.moments) if m.number <= self.at and m.number in read), None)
-
-    def paths(self, kind: str) -> list[str]:
-        """Return the files of `kind`, such as ``memberships``, ``memberships-ended`` or ``users-ids``."""
-        return [str(self.folder.parent / entry["path"]) for entry in self.manifest["files"].get(kind, [])]
-
-    def size(self) -> int:
-        """Return the bytes of all files that belong to this state."""
-        return sum(entry["bytes"] for entries in self.manifest["files"].values() for entry in entries)
-
-    def looked_at(self, moment: datetime | int) -> Snapshot:
-        """Return this history as of `moment`: a number, or a time (the last snapshot not later than it).
-
-        Raises NotFound when the history begins later.
-        """
-        if isinstance(moment, datetime):
-            if moment.tzinfo is None:
-                raise InputError("A moment needs a time zone.", field="at")
-            fitting = [m for m in self.moments if m.taken_at <= moment]
-        else:
-            fitting = [m for m in self.moments if m.number == moment]
-        if not fitting:
-            first = self.moments[0].taken_at
-            raise NotFound(
-                f"There is no snapshot of {self.site.name or self.site.cloud_id} from that moment.",
-                likely=f"The first one was taken at {first:%Y-%m-%d %H:%M} UTC.",
-                hint="Ask for a later moment, or see the list of snapshots.",
-            )
-        return Snapshot(self.folder, self.manifest, fitting[-1].number)
+_NUMBER = re.compile(r"[0-9]{6,}")
+_NEWEST = "newest"
 
 
 class Snapshots:
@@ -150,26 +70,76 @@ class Snapshots:
         self.folder = (folder or home() / "snapshots") / folder_name(self.site.cloud_id)
 
     def latest(self) -> Snapshot:
-        """Return the newest snapshot that can be read whole. Raises NotFound when there is none."""
-        for numbered in reversed(self._numbers()):
-            snapshot = _read(self.folder / f"{numbered:06d}")
-            if snapshot is not None:
-                return snapshot
-        raise NotFound(
-            f"There is no snapshot of {self.site.name or self.site.cloud_id} yet.",
-            hint="Walk the site first: Walk in notebook 05, or spokekit audit walk.",
-        )
+        """Return the newest snapshot that is whole; `Snapshot.passed_over` names newer ones that are not.
+
+        Raises NotFound when there is none, and StoreError when there are some and none is whole.
+        """
+        found, over = self._newest_whole()
+        if found is not None:
+            return found
+        if not over:
+            raise NotFound(
+                f"There is no snapshot of {self.site.name or self.site.cloud_id} yet.",
+                hint="Walk the site first: Walk in notebook 05, or spokekit audit walk.",
+            )
+        raise trouble(over[0][0], self._folder_of(over[0][0]), over[0][1])
 
     def exists(self) -> bool:
-        """Tell whether there is a snapshot."""
-        return any(_read(self.folder / f"{n:06d}") is not None for n in reversed(self._numbers()))
+        """Tell whether there is a snapshot that is whole."""
+        return self._newest_whole()[0] is not None
+
+    def older_words(self) -> str:
+        """Say why the newest snapshot cannot be used; "" where it can, or where there is none."""
+        found, over = self._newest_whole()
+        if found is not None or not over:
+            return found.older_words if found is not None else ""
+        return f"No earlier snapshot can be used: {trouble(over[0][0], self._folder_of(over[0][0]), over[0][1])}"
+
+    def _newest_whole(self) -> tuple[Snapshot | None, tuple[tuple[int, Damage], ...]]:
+        numbers, noted = self.numbers(), self.noted()
+        over = [(noted, Damage(f"{noted:06d}", "is missing", gone=True))] if noted > max([*numbers, 0]) else []
+        for number_ in reversed(numbers):
+            found = look(self._folder_of(number_))
+            wrong = damages(found.entries())[:1] if isinstance(found, Snapshot) else [found]
+            if isinstance(found, Snapshot) and not wrong:
+                return replace(found, passed_over=tuple(over)), tuple(over)
+            over.append((number_, wrong[0]))
+        return None, tuple(over)
+
+    def _folder_of(self, number_: int) -> Path:
+        return self.folder / f"{number_:06d}"
 
     def frame(self) -> pd.DataFrame:
         """List the snapshots: number (int), taken_at (UTC), complete (bool), scope (text); oldest first."""
         import pandas as pd
 
-        rows = self.latest().moments if self.exists() else ()
+        rows = self.latest().moments if self.numbers() or self.noted() else ()
         made = pd.DataFrame([vars(m) for m in rows], columns=["number", "taken_at", "complete", "scope"])
+        return made.assign(taken_at=pd.to_datetime(made["taken_at"], utc=True).astype("datetime64[us, UTC]"))
+
+    def check(self) -> pd.DataFrame:
+        """Read every file of every snapshot, and hold it against its checksum.
+
+        Returns
+        -------
+        snapshot (int), taken_at (UTC; empty where it cannot be read), state (text), files (int: files that belong to
+        it), bytes (int), damaged (list of files that are damaged or missing, under the site's folder), words (text);
+        oldest first. The state is ``whole``, ``unverified`` (readable; files of it were written without checksums),
+        ``history`` (its own files were cleaned away, and later snapshots answer for its moment), or ``damaged``.
+        """
+        import pandas as pd
+
+        numbers, noted = self.numbers(), self.noted()
+        read: dict[int, Snapshot | Damage] = {n: look(self._folder_of(n)) for n in numbers}
+        if noted > max([*numbers, 0]):
+            read[noted] = Damage(f"{noted:06d}", "is missing", gone=True)
+        # Each file once, however many snapshots share it.
+        files = {entry for s in read.values() if isinstance(s, Snapshot) for entry in s.entries()}
+        wrong = {damage.file: damage for damage in damages(files, again=True)}
+        history = {m.number for s in read.values() if isinstance(s, Snapshot) for m in s.moments if m.number < s.at}
+        cleaned = history & set(numbers[:-KEEP])
+        rows = [checked(n, found, wrong, cleaned=n in cleaned) for n, found in read.items()]
+        made = pd.DataFrame(rows, columns=["snapshot", "taken_at", "state", "files", "bytes", "damaged", "words"])
         return made.assign(taken_at=pd.to_datetime(made["taken_at"], utc=True).astype("datetime64[us, UTC]"))
 
     def write(self, frames: Frames) -> Snapshot:
@@ -182,8 +152,9 @@ class Snapshots:
             # The number comes first: a writer that ends after it and before the look at the newest snapshot makes
             # the number taken, and this one begins again, instead of going on from a snapshot that is not the newest.
             # A damaged newest folder keeps its number, so that it can be looked into.
-            ordinal = max([*self._numbers(), 0]) + 1
-            previous = self.latest() if self.exists() else None
+            ordinal = max([*self._taken(), self.noted()]) + 1
+            previous, over = self._newest_whole()
+            told = self._told(previous, over)
             if previous is not None and frames.taken_at <= previous.taken_at:
                 raise InputError(
                     f"These frames are of {frames.taken_at:%Y-%m-%d %H:%M} UTC and not newer than the newest snapshot, "
@@ -194,7 +165,12 @@ class Snapshots:
                     field="taken_at",
                 )
             try:
-                written = self._write(frames, previous, ordinal)
+                written = self._write(frames, previous, ordinal, told)
+            except (ValueError, LookupError, TypeError) as error:
+                if previous is None or not previous.unverified or isinstance(error, SpokekitError):
+                    raise
+                strange = Damage(f"{previous.folder.name}/{MANIFEST}", "names files that do not belong together")
+                raise trouble(previous.at, previous.folder, strange) from None
             except OSError as error:
                 raise StoreError(
                     f"The snapshot cannot be written: {error.strerror or error}.",
@@ -210,18 +186,45 @@ class Snapshots:
             next_step="wait",
         )
 
-    def _numbers(self) -> list[int]:
-        if not self.folder.is_dir():
+    def _told(self, previous: Snapshot | None, over: tuple[tuple[int, Damage], ...]) -> list[str]:
+        if not over:
             return []
-        return sorted(int(p.name) for p in self.folder.iterdir() if p.is_dir() and _NUMBER.fullmatch(p.name))
+        goes_on = (
+            f"This one goes on from snapshot {previous.at}: what changed since then counts as changed now."
+            if previous is not None
+            else "This one begins a new history."
+        )
+        return [f"The snapshot {over[0][0]} cannot be used, since {over[0][1].words}. {goes_on}"]
 
-    def _write(self, frames: Frames, previous: Snapshot | None, ordinal: int) -> Snapshot | None:
+    def numbers(self) -> list[int]:
+        """Return the numbers of the snapshots' folders, in order; those that are damaged or cleaned, too."""
+        return [n for n in self._taken() if self._folder_of(n).is_dir()]
+
+    def _taken(self) -> list[int]:
+        try:
+            names = [entry.name for entry in os.scandir(self.folder)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreError(f"The folder {self.folder} cannot be read: {error.strerror or error}.") from None
+        numbered = [int(name) for name in names if _NUMBER.fullmatch(name) and f"{int(name):06d}" == name]
+        return sorted(numbered)
+
+    def noted(self) -> int:
+        """Return the number of the newest snapshot as it was noted when it was written; 0 where nothing is noted."""
+        try:
+            number_ = int((self.folder / _NEWEST).read_bytes()[:20].partition(b" ")[0])
+            return number_ if (self.folder / _NEWEST).read_bytes() == _noted(number_) else 0
+        except (OSError, ValueError):
+            return 0
+
+    def _write(self, frames: Frames, previous: Snapshot | None, ordinal: int, told: list[str]) -> Snapshot | None:
         private_folder(self.folder)
         temporary = self.folder / f".new-{os.getpid()}-{secrets.token_hex(4)}"
         temporary.mkdir(mode=0o700)
         try:
-            manifest = _fill(temporary, f"{ordinal:06d}", ordinal, frames, previous)
-            with (temporary / "manifest.json").open("w", encoding="utf-8") as file:
+            manifest = sealed(_fill(temporary, f"{ordinal:06d}", ordinal, frames, previous, told))
+            with (temporary / MANIFEST).open("w", encoding="utf-8") as file:
                 json.dump(manifest, file, ensure_ascii=False, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
@@ -230,70 +233,78 @@ class Snapshots:
             try:
                 temporary.rename(target)
             except OSError:
-                if target.exists():
+                if os.path.lexists(target):
                     return None
                 raise
             _sync_folder(self.folder)
+            if ordinal > self.noted():
+                # The snapshot is there, whether or not its number can be noted.
+                with suppress(StoreError):
+                    write_private(self.folder / _NEWEST, _noted(ordinal))
             return Snapshot(target, manifest, ordinal)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what the newest snapshots do not need, and what a killed writer left behind."""
-        numbers = self._numbers()
-        kept = [s for n in numbers[-KEEP:] if (s := _read(self.folder / f"{n:06d}")) is not None]
-        needed = {Path(path) for s in kept for kind in s.manifest["files"] for path in s.paths(kind)}
-        for old in numbers[:-KEEP]:
-            folder = self.folder / f"{old:06d}"
-            for file in folder.glob("*.parquet"):
-                if file not in needed:
-                    file.unlink(missing_ok=True)
+        """Remove what the newest snapshots do not need, and what a killed writer left behind.
+
+        Nothing outside the site's folder is touched, whatever links lie in it. A snapshot that was passed over keeps
+        its files: it may be mended.
+        """
+        numbers = self.numbers()
+        newest = look(self._folder_of(numbers[-1]))
+        history = {m.number for m in newest.moments} if isinstance(newest, Snapshot) else set()
+        passed_over = [n for n in numbers if n not in history]
+        read = [look(self._folder_of(n)) for n in {*numbers[-KEEP:], *passed_over}]
+        needed = {entry.name for s in read if isinstance(s, Snapshot) for entry in s.entries()}
+        for old in sorted(set(numbers[:-KEEP]) - set(passed_over)):
+            _empty(self._folder_of(old), needed)
         for left in self.folder.glob(".new-*"):
-            if not _alive(left.name.split("-")[1]):
+            if not left.is_symlink() and not _alive(left.name.split("-")[1]):
                 shutil.rmtree(left, ignore_errors=True)
 
 
+def _noted(number_: int) -> bytes:
+    # With a digest: a wrong number would tell of a loss that never was.
+    return f"{number_} {hashlib.sha256(str(number_).encode()).hexdigest()}\n".encode()
+
+
+def _empty(folder: Path, needed: set[str]) -> None:
+    """Remove the Parquet files of a folder that are not `needed`; a link to a folder elsewhere is left alone."""
+    if folder.is_symlink():
+        return
+    if os.unlink not in os.supports_dir_fd:
+        for file in folder.glob("*.parquet"):
+            if f"{folder.name}/{file.name}" not in needed:
+                file.unlink(missing_ok=True)
+        return
+    try:
+        # By the handle: a link that takes the folder's place meanwhile is not followed either.
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        for name in [entry.name for entry in os.scandir(handle)]:
+            if name.endswith(".parquet") and f"{folder.name}/{name}" not in needed:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=handle)
+    finally:
+        os.close(handle)
+
+
 def sites(folder: Path | None = None) -> tuple[Site, ...]:
-    """Return the sites of which there are snapshots, by name."""
+    """Return the sites of which there are snapshots, by name; one whose snapshots are all damaged, too."""
     base = folder or home() / "snapshots"
     found = []
     for path in base.iterdir() if base.is_dir() else ():
-        numbers = sorted(int(p.name) for p in path.iterdir() if _NUMBER.fullmatch(p.name)) if path.is_dir() else []
-        snapshots = (_read(path / f"{n:06d}") for n in reversed(numbers))
-        found += [s.site for s in snapshots if s is not None][:1]
+        here = Snapshots(path.name, base)
+        read = (look(path / f"{n:06d}") for n in reversed(here.numbers() if path.is_dir() else []))
+        snapshot = next((s for s in read if isinstance(s, Snapshot)), None)
+        if snapshot is not None:
+            found.append(snapshot.site)
+        elif path.is_dir() and here.numbers():
+            found.append(Site(path.name))
     return tuple(sorted(found, key=lambda s: (s.name, s.cloud_id)))
-
-
-def folder_name(cloud_id: str) -> str:
-    """Return a folder name for the site: its cloud id where that is a plain word, else a digest of it."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}", cloud_id):
-        return cloud_id
-    return "site-" + hashlib.sha256(cloud_id.encode()).hexdigest()[:24]
-
-
-def _read(folder: Path) -> Snapshot | None:
-    """Return the snapshot in `folder`, or None when a file of it is missing, cut or not ours."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            return None
-        for entries in manifest["files"].values():
-            if not all(_whole(folder.parent / entry["path"], entry["bytes"]) for entry in entries):
-                return None
-        found = Snapshot(folder, manifest, manifest["number"])
-        # A manifest without these would be of no use to whoever opens it.
-        return found if found.site and found.taken_at and found.scope is not None else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
-        return None
-
-
-def _whole(path: Path, size: int) -> bool:
-    # A file that lost power on its way to the disk may have its size and end in zeros.
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) != size or size < len(_PARQUET):
-            return False
-        file.seek(-len(_PARQUET), os.SEEK_END)
-        return file.read() == _PARQUET
 
 
 def _alive(pid: str) -> bool:
@@ -316,8 +327,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snapshot | None) -> dict[str, Any]:
-    """Write all files of the snapshot into `folder` and return its manifest."""
+def _fill(
+    folder: Path, name: str, ordinal: int, frames: Frames, previous: Snapshot | None, told: list[str]
+) -> dict[str, Any]:
+    """Write all files of the snapshot into `folder` and return its manifest; `told` goes into the report's notes."""
     import pyarrow as pa
 
     known = {kind: known_ids(previous, kind) for kind in IDS} if previous else {}
@@ -330,8 +343,8 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
         coming: list[tuple[str, Future[dict[str, Any]]]] = []
 
         def write(path: Path, table: pa.Table) -> dict[str, Any]:
-            write_parquet(table, path)
-            return {"path": f"{name}/{path.name}", "bytes": path.stat().st_size}
+            digest = write_parquet(table, path)
+            return {"path": f"{name}/{path.name}", "bytes": path.stat().st_size, "sha256": digest}
 
         def put(kind: str, table: pa.Table) -> None:
             coming.append((kind, writers.submit(write, folder / f"{kind}.parquet", table)))
@@ -369,7 +382,9 @@ def _fill(folder: Path, name: str, ordinal: int, frames: Frames, previous: Snaps
         "moments": moments,
         "scope": frames.scope,
         "with_spaces": _with_spaces(frames, previous, ordinal),
-        "completeness": frames.completeness,
+        "completeness": {**frames.completeness, "notes": [*frames.completeness.get("notes", ()), *told]}
+        if told
+        else frames.completeness,
         "rows": rows,
         "files": files,
     }

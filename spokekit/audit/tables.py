@@ -23,10 +23,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from spokekit.audit.files import load
 from spokekit.audit.frames import IDS, TABLES, Frames
+from spokekit.audit.integrity import Damage, Entry, Signature, damages, signature, trouble
 from spokekit.audit.merge import with_first_walk
 from spokekit.audit.numbering import number
 
@@ -67,7 +70,8 @@ _NAMED = re.compile(r"groups|users|spaces|group_history|user_history")
 class Session:
     """A DuckDB session with the views; a query from any thread gets a cursor of its own.
 
-    Nothing is read before a question needs it: the views stand on Parquet files, or on tables in memory.
+    Nothing is read before a question needs it: the views stand on Parquet files, or on tables in memory. The files are
+    held against their checksums first; all methods raise StoreError when one of them is damaged, also meanwhile.
     """
 
     def __init__(self, source: Snapshot | Frames) -> None:
@@ -76,17 +80,22 @@ class Session:
         self._session = duckdb.connect()
         self._turn = threading.Lock()
         self._with_names = 0
+        self._snapshot = None if isinstance(source, Frames) else source
+        self._files: dict[Entry, Signature | None] = {}
         if isinstance(source, Frames):
             self._from_frames(source)
-        else:
+            return
+        self._files = dict.fromkeys(source.entries())
+        self._see_that_they_are_whole()
+        with self._told(opening=True):
             self._from_snapshot(source)
 
     def arrow(self, text: str, params: dict[str, Any] | None = None) -> pa.Table:
         """Run `text` and return an Arrow table; ``$name`` in it stands for ``params["name"]``."""
-        cursor = self._cursor(text)
         # A relation, not execute(): there the rows are copied once more on their way to Arrow, and DuckDB 2 warns.
         # And not .df(): with pandas 3 it uses what pandas 4 will not have.
-        return cursor.sql(text, params=params or {}).to_arrow_table()
+        with self._told():
+            return self._cursor(text).sql(text, params=params or {}).to_arrow_table()
 
     def frame(self, text: str, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Run `text` and return a frame."""
@@ -95,20 +104,64 @@ class Session:
 
     def rows(self, text: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run `text` and return its rows."""
-        cursor = self._cursor(text)
-        found: list[tuple[Any, ...]] = cursor.execute(text, params or {}).fetchall()
+        with self._told():
+            found: list[tuple[Any, ...]] = self._cursor(text).execute(text, params or {}).fetchall()
         return found
 
     def matching(self, text: str, wanted: pa.Table) -> pd.DataFrame:
         """Run ``text (SELECT wanted FROM ...)`` with the one column of `wanted`, however long it is."""
-        cursor = self._cursor(text)
-        cursor.register("wanted_rows", wanted)
-        made: pd.DataFrame = cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table().to_pandas()
+        with self._told():
+            cursor = self._cursor(text)
+            cursor.register("wanted_rows", wanted)
+            made: pd.DataFrame = cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table().to_pandas()
         return made
 
     def close(self) -> None:
         """Let go of the session."""
         self._session.close()
+
+    @contextmanager
+    def _told(self, *, opening: bool = False) -> Iterator[None]:
+        """Turn what DuckDB makes of a damaged file into an error of ours; its own errors about the SQL pass."""
+        import duckdb
+        import pyarrow as pa
+
+        self._see_that_they_are_whole()
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError):
+            self._see_that_they_are_whole(again=True)
+            found = self._unusable()
+            unverified = self._snapshot is not None and self._snapshot.unverified
+            if found is None and opening and unverified and self._snapshot is not None:
+                # What the file with the missing column is called does not show.
+                found = Damage(self._snapshot.folder.name, "holds a file without a checksum that cannot be used")
+            if found is not None and self._snapshot is not None:
+                raise trouble(self._snapshot.manifest["number"], self._snapshot.folder, found) from None
+            raise
+
+    def _unusable(self) -> Damage | None:
+        """Return the first file without a checksum that DuckDB cannot read, whatever others make of it."""
+        import duckdb
+
+        for entry in self._files:
+            if not entry.sha256:
+                try:
+                    with duckdb.connect() as session:
+                        session.sql(f"SELECT * FROM read_parquet({_quoted(str(entry.path))})").to_arrow_table()
+                except duckdb.Error:
+                    return Damage(entry.name, "cannot be read as Parquet")
+        return None
+
+    def _see_that_they_are_whole(self, *, again: bool = False) -> None:
+        changed = [e for e, mark in self._files.items() if again or mark is None or signature(e.path) != mark]
+        if not changed or self._snapshot is None:
+            return
+        marks = {entry: signature(entry.path) for entry in changed}
+        found = damages(changed, again=again)
+        if found:
+            raise trouble(self._snapshot.manifest["number"], self._snapshot.folder, found[0])
+        self._files |= marks
 
     def _cursor(self, text: str) -> DuckDBPyConnection:
         with self._turn:

@@ -92,6 +92,7 @@ def plan(
         return made
 
     notes = [] if sizes else ["The sizes of the groups are not known yet: 75 members each are assumed."]
+    notes += [older] if (older := snapshots.older_words()) else []
     if with_spaces and not spaces:
         notes.append("How many spaces there are is not known yet: they come on top.")
     lacks = _lacks_for_spaces(gateway.connection.scopes) if with_spaces else ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit.cli._output import (
+    FAILED,
     ConnectionOption,
     Format,
     FormatOption,
@@ -124,7 +125,41 @@ def snapshots(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the snapshots of the site, oldest first."""
-    emit(_snapshots(connection).frame(), format, empty="No snapshot yet: spokekit audit walk makes one.")
+    kept = _snapshots(connection)
+    emit(kept.frame(), format, empty="No snapshot yet: spokekit audit walk makes one.")
+    if older := kept.older_words():
+        say(older)
+
+
+@app.command()
+@guarded()
+def check(
+    connection: ConnectionOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Read every file of every snapshot of the site and hold it against its checksum.
+
+    Nothing is changed. The exit code is 1 when something is damaged or missing; the files are named.
+    """
+    from spokekit.audit.state import DAMAGED
+
+    kept = _snapshots(connection)
+    found = kept.check()
+    if format is Format.table:
+        emit(found[["snapshot", "taken_at", "state", "files", "words"]], format, empty="No snapshot yet.")
+    else:
+        emit(found, format)
+    damaged = found[found["state"] == DAMAGED]
+    if len(damaged):
+        files = sorted({name for names in damaged["damaged"] for name in names})
+        say(f"{len(damaged)} of {len(found)} snapshots are damaged. Files: {', '.join(files)}.")
+        say(
+            f"Next: put the files back from a copy of {kept.folder}, or walk again (spokekit audit walk) and move the "
+            "folders of the damaged snapshots away when they are not needed."
+        )
+        raise typer.Exit(FAILED)
+    if len(found):
+        say(f"{len(found)} snapshots, nothing is damaged.")
 
 
 @app.command()
@@ -166,6 +201,8 @@ def diff(
     )
     answer = compare(older, newer)
     say(f"From {older.taken_at:%Y-%m-%d %H:%M} to {newer.taken_at:%Y-%m-%d %H:%M} UTC.")
+    if answer.attrs["caution"]:
+        say(answer.attrs["caution"])
     if answer.attrs["not_compared"]:
         left_out = len(answer.attrs["not_compared"])
         say(f"{left_out:,} groups were not walked at one of the two moments and are not compared.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit.errors import InputError, NotConfigured, NotFound
+from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
 from spokekit.widgets.base import (
     Component,
     Task,
@@ -234,19 +234,25 @@ class WalkPanel(Component):
         if not connection.cloud_id:
             self.say("The connection has no token yet: press Get OAuth Token first.", "warning")
             return
-        from spokekit.audit.snapshots import Snapshots
+        from spokekit.audit.snapshots import Snapshot, Snapshots
 
-        if Snapshots(connection.cloud_id).exists():
-            from spokekit.audit.audit import Audit
+        kept = Snapshots(connection.cloud_id)
+        if not kept.numbers() and not kept.noted():
+            return
+        from spokekit.audit.audit import Audit
 
+        try:
             audit = Audit.of_site(connection.cloud_id)
-            self._show(audit)
-            self.value = audit
-            words, complete = audit.completeness["words"], audit.completeness["complete"]
-            self.say(
-                f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC. {'' if complete else words}".strip(),
-                "plain" if complete else "warning",
-            )
+        except StoreError as error:
+            # A new walk is the way out, and it needs none of the earlier ones.
+            self.show_error(error)
+            return
+        self._show(audit)
+        self.value = audit
+        older = audit.source.older_words if isinstance(audit.source, Snapshot) else ""
+        words, complete = audit.completeness["words"], audit.completeness["complete"]
+        whence = older or f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC."
+        self.say(f"{whence} {'' if complete else words}".strip(), "plain" if complete and not older else "warning")
 
     def _show(self, audit: Audit) -> None:
         report = audit.completeness

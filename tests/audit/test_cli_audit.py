@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from spokekit._home import home
 from spokekit.cli import main
 from spokekit.practice import PracticeSite
 from spokekit.workspace import Workspace
@@ -93,6 +94,38 @@ def test_from_walk_to_export(
     assert code == 1 and "One .csv file holds one answer" in err
     code, _, err = run(capsys, "export", str(tmp_path / "b.docx"), "admins")
     assert code == 1 and "no known ending" in err
+
+
+def test_damage_is_named_by_the_check_and_said_with_every_answer(
+    connected: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "check", "--format", "json")
+    assert (code, json.loads(out)) == (0, [])
+    for _ in range(2):
+        assert run(capsys, "walk", "--all", "--yes")[0] == 0
+    code, out, err = run(capsys, "check")
+    assert code == 0 and out.count("Every file is as it was written.") == 2 and "nothing is damaged" in err
+    folder = home() / "snapshots" / connected.connection().cloud_id
+    victim = folder / "000002" / "grants.parquet"
+    data = victim.read_bytes()
+    victim.write_bytes(data[:50] + bytes([data[50] ^ 1]) + data[51:])
+    code, out, err = run(capsys, "check", "--format", "json")
+    rows = {row["snapshot"]: row for row in json.loads(out)}
+    assert code == 1 and (rows[1]["state"], rows[2]["state"]) == ("whole", "damaged")
+    assert rows[2]["damaged"] == ["000002/grants.parquet"] and "Files: 000002/grants.parquet." in err
+    assert "Next: " in err and str(folder) in err
+    said = "This is from the older snapshot 1, of "
+    for command in (["ask", "group-sizes"], ["snapshots"], ["findings", "groups-without-members"]):
+        code, _, err = run(capsys, *command)
+        assert code == 0 and said in err and "000002/grants.parquet was changed after it was written" in err
+    code, _, err = run(capsys, "ask", "group-sizes", "--at", "2")
+    assert code == 1 and said in err
+    code, _, err = run(capsys, "walk", "--all", "--yes")
+    assert code == 0 and "This one goes on from snapshot 1" in err
+    code, _, err = run(capsys, "diff")
+    assert code == 0 and said not in err
+    code, out, _ = run(capsys, "check")
+    assert code == 1 and "damaged" in out, "the damaged one is kept, and still named"
 
 
 def test_ctrl_c_keeps_what_is_under_way_and_the_next_walk_goes_on(workspace: Workspace) -> None:

@@ -166,7 +166,7 @@ def test_a_full_disk_is_said_and_changes_nothing(tmp_path: Path, monkeypatch: py
         broken.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match=r"No space left on device.*last good snapshot is unchanged"):
             store.write(frames_of(day=1))
-    assert [p.name for p in store.folder.iterdir()] == ["000001"]
+    assert sorted(p.name for p in store.folder.iterdir()) == ["000001", "newest"]
     assert store.latest().at == 1
     assert store.write(frames_of(day=1)).at == 2
 
@@ -181,9 +181,16 @@ def test_a_damaged_newest_snapshot_is_passed_over(tmp_path: Path, damage: str) -
         victim.unlink()
     else:
         victim.write_bytes(victim.read_bytes()[:-20])
-    assert store.latest().at == 1
-    assert store.write(frames_of(day=2)).manifest["number"] == 3
-    assert len(pairs_of(Audit.of_snapshot(store.latest()))) == 289
+    older = Audit.of_snapshot(store.latest())
+    assert older.source.at == 1
+    assert older.caution().startswith("This is from the older snapshot 1, of 2026-03-02 09:00 UTC: the newest one (2)")
+    assert f"000002/{victim.name}" in older.caution() and "spokekit audit check" in older.caution()
+    assert older.ask("group-sizes").attrs["caution"] == older.caution()
+    written = store.write(frames_of(day=2))
+    assert written.manifest["number"] == 3
+    assert "This one goes on from snapshot 1" in written.completeness["notes"][-1]
+    newest = Audit.of_snapshot(store.latest())
+    assert len(pairs_of(newest)) == 289 and newest.caution() == ""
 
 
 def test_two_writers_never_share_a_number(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spokekit.audit import Snapshot
 from spokekit.errors import InputError, NotFound
 from spokekit.practice import PracticeSite
 from spokekit.widgets import QuestionPanel, WalkPanel
@@ -71,6 +72,30 @@ def test_the_whole_way(connected: Workspace, site: PracticeSite) -> None:
     asking.ask()
     asking.settled()
     assert "289 rows, the first 100 are shown" in asking.status
+
+
+def test_an_older_snapshot_or_none_that_can_be_used_is_said_when_the_panel_opens(connected: Workspace) -> None:
+    panel = WalkPanel(workspace=connected)
+    for _ in range(2):
+        panel.rehearse(groups="all")
+    newest = panel.newest().source
+    assert isinstance(newest, Snapshot)
+    (newest.folder / "memberships.parquet").write_bytes(b"")
+    again = WalkPanel(workspace=connected)
+    assert again.status_kind == "warning" and again.status.startswith("This is from the older snapshot 1")
+    assert "000002/memberships.parquet has 0 bytes" in again.status and "spokekit audit check" in again.status
+    asking = QuestionPanel(again)
+    asking.rehearse(question="group-sizes")
+    assert asking.status_kind == "warning" and "This is from the older snapshot 1" in asking.status
+    again.look()
+    again.settled()
+    assert "This is from the older snapshot 1" in again._cost.value, "and before the next walk"
+    for path in newest.folder.parent.glob("*/users.parquet"):
+        path.unlink()
+    again = WalkPanel(workspace=connected)
+    assert again.value is None and again.status_kind == "error" and "The snapshot 2" in again.status
+    again.rehearse(groups="all")
+    assert "This one begins a new history." in again._report.value and again.newest().caution() == ""
 
 
 def test_a_long_walk_needs_a_tick_and_an_unfinished_one_is_offered(workspace: Workspace) -> None:

@@ -105,6 +105,7 @@ def history(size_folder: Path, target: Path) -> None:
 
     from spokekit.audit.files import write_parquet
     from spokekit.audit.frames import arrow_schema
+    from spokekit.audit.integrity import sealed
     from spokekit.audit.snapshots import MERGE_AT, Snapshots
 
     store = Snapshots("bench", target)
@@ -135,19 +136,19 @@ def history(size_folder: Path, target: Path) -> None:
         # Half of the year is in one merged file, the rest in one file a day, as many as are allowed before a merge.
         if day >= DAYS - MERGE_AT - 1 or day == DAYS - MERGE_AT - 2:
             path = folder / f"memberships-ended-{day}.parquet"
-            write_parquet(pa.concat_tables(ended), path)
-            files.append({"path": f"000001/{path.name}", "bytes": path.stat().st_size})
+            digest = write_parquet(pa.concat_tables(ended), path)
+            files.append({"path": f"000001/{path.name}", "bytes": path.stat().st_size, "sha256": digest})
             ended = []
-    write_parquet(rows(key, since=since), folder / "memberships.parquet")
+    state = folder / "memberships.parquet"
+    digest = write_parquet(rows(key, since=since), state)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["memberships"][0]["bytes"] = (folder / "memberships.parquet").stat().st_size
+    manifest["files"]["memberships"][0] |= {"bytes": state.stat().st_size, "sha256": digest}
     manifest["files"]["memberships-ended"] = files
     manifest["moments"] = [[n, (START + timedelta(days=n - 1)).isoformat(), True, "all"] for n in range(1, DAYS - 1)]
     manifest["number"] = DAYS - 2
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    renamed = json.loads(json.dumps(manifest).replace("000001/", f"{DAYS - 2:06d}/"))
+    (folder / "manifest.json").write_text(json.dumps(sealed(renamed)))
     folder.rename(store.folder / f"{DAYS - 2:06d}")
-    renamed = store.folder / f"{DAYS - 2:06d}" / "manifest.json"
-    renamed.write_text(renamed.read_text().replace("000001/", f"{DAYS - 2:06d}/"))
 
 
 # -- cases: each prints one line of JSON ---------------------------------------------------------------------
@@ -241,6 +242,23 @@ def case_history(target: str) -> dict[str, Any]:
     }
 
 
+def case_check(target: str) -> dict[str, Any]:
+    """The first look of a process at all files, which reads the whole of them, beside reading all rows of them."""
+    import pyarrow  # noqa: F401 - the first import is no part of either
+
+    from spokekit.audit.files import load
+    from spokekit.audit.integrity import damages
+    from spokekit.audit.snapshots import Snapshots
+
+    store = Snapshots("bench", Path(target))
+    first, newest = timed(store.latest)
+    again, _ = timed(store.latest)
+    whole = min(timed(lambda: damages(newest.entries(), again=True))[0] for _ in range(3))
+    read = min(timed(lambda: [load([str(entry.path)]) for entry in newest.entries()])[0] for _ in range(3))
+    files = len(newest.entries())
+    return {"first": first, "again": again, "whole": whole, "read": read, "files": files, "mb": newest.size() / 1e6}
+
+
 def case_person(target: str) -> dict[str, Any]:
     from spokekit.audit import Audit
 
@@ -328,6 +346,10 @@ def main() -> None:
                 add("as-of, sizes of all groups", got["sizes"], got["peak_gb"], said)
                 add("as-of, members of one group", got["one"], got["peak_gb"], said)
                 add("changed in 7 days", got["week"], got["peak_gb"], said)
+                seen = run("check", str(year), repeat=asked.repeat)
+                said = f"{seen['files']} files, {seen['mb']:.0f} MB; {seen['whole'] / seen['read']:.2f} of reading them"
+                add("check all files of a year", seen["whole"], seen["peak_gb"], said)
+                add("open it, first in a process", seen["first"], seen["peak_gb"], f"again {seen['again']:.3f} s")
                 said = f"{got['rows']:,} rows as a frame, first call {got['named_first']:.2f} s"
                 add("changed in 7 days, with names", got["named"], got["peak_gb"], said)
                 shutil.rmtree(year)
