@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from spokekit._words import counted
 from spokekit.errors import InputError, StoreError
 
 FIRST = "00-start-here.ipynb"
@@ -32,7 +33,7 @@ class Copied:
     def words(self) -> Iterator[str]:
         """Say it, one sentence at a time; nothing to say when all was there already."""
         if self.added:
-            yield f"Copied {len(self.added)} notebooks there."
+            yield f"Copied {counted(sum(n.endswith('.ipynb') for n in self.added), 'notebook')} there."
         if self.renewed:
             yield f"Brought up to date, since you had not changed them: {', '.join(self.renewed)}."
         for mine, new in self.beside:
@@ -74,28 +75,36 @@ def _copy(source: Path, target: Path) -> Copied:
     renewed: list[str] = []
     kept: list[str] = []
     beside: list[tuple[str, str]] = []
-    for path in sorted(p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")):
+    for path in _files(source):
         new = path.read_bytes()
-        mine = target / path.name
+        name = path.relative_to(source).as_posix()
+        mine = target / name
+        mine.parent.mkdir(exist_ok=True)
         if not mine.exists():
             mine.write_bytes(new)
-            added.append(path.name)
+            added.append(name)
         elif (present := _digest(mine.read_bytes())) == _digest(new):
             pass
-        elif present == record.get(path.name):
+        elif present == record.get(name):
             mine.write_bytes(new)
-            renewed.append(path.name)
+            renewed.append(name)
         else:
-            kept.append(path.name)
+            kept.append(name)
             # Only a version that the person has not been shown yet goes beside the changed copy.
-            if record.get(path.name) != _digest(new):
-                names = (f"{path.stem}-new{n}{path.suffix}" for n in _endings())
-                other = next(target / name for name in names if not (target / name).exists())
+            if record.get(name) != _digest(new):
+                names = (mine.with_name(f"{path.stem}-new{n}{path.suffix}") for n in _endings())
+                other = next(free for free in names if not free.exists())
                 other.write_bytes(new)
-                beside.append((path.name, other.name))
-        record[path.name] = _digest(new)
+                beside.append((name, other.name))
+        record[name] = _digest(new)
     (target / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return Copied(tuple(added), tuple(renewed), tuple(kept), tuple(beside))
+
+
+def _files(source: Path) -> list[Path]:
+    """Return the notebooks and the drawings in them; the other pictures are for the project's own pages."""
+    beside = [p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")]
+    return sorted([*beside, *source.glob("images/*.svg")])
 
 
 def _endings() -> Iterator[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from spokekit.widgets._cells import say_which_cell_comes_first
+
 _HOMES = {
     "AppSheet": "app_sheet",
     "CheckPanel": "check_panel",
@@ -30,6 +32,8 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+
+say_which_cell_comes_first()
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,7 @@ from spokekit.widgets.controls import (
     html,
     html_table,
     note,
+    notebook_link,
     row,
     select_many,
     status_line,
@@ -150,6 +151,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._progress.layout.display = "none"
         self.outcome = ipw.VBox([self._progress, self._status_html])
         self._body: tuple[ipw.Widget, ...] = ()
+        self._foot: tuple[ipw.Widget, ...] = ()
         self._memory_key: tuple[str, str] | None = None
         self._busy_controls: list[ipw.Widget] = []
         self.runner = TaskRunner(self)
@@ -176,9 +178,19 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._body = tuple(widgets)
         self._arrange()
 
+    @property
+    def foot(self) -> tuple[ipw.Widget, ...]:
+        """The widgets under the status line: where to go on."""
+        return self._foot
+
+    @foot.setter
+    def foot(self, widgets: Iterable[ipw.Widget]) -> None:
+        self._foot = tuple(widgets)
+        self._arrange()
+
     def _arrange(self) -> None:
         last = () if self.outcome in self._body else (self.outcome,)
-        self.children = (self._guard, *self._head, *self._body, *last)
+        self.children = (self._guard, *self._head, *self._body, *last, *self._foot)
 
     # --- the status line -----------------------------------------------------------------------------------------
     def say(self, words: str, kind: Kind = "plain") -> None:
@@ -408,6 +420,7 @@ __all__ = [
     "html",
     "html_table",
     "note",
+    "notebook_link",
     "page_may_be_closed",
     "row",
     "select_many",

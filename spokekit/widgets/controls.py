@@ -120,6 +120,16 @@ def status_line(words: str, kind: Kind = "plain", *, likely: str = "", hint: str
     return f"<div class='sk-line sk-{kind}'>{sign}{escape(words)}{more}</div>" if words or more else ""
 
 
+def notebook_link(notebook: str, markup: str, *, css: str = "", title: str = "") -> str:
+    """Return a link to another notebook in the same folder, as markup.
+
+    In JupyterLab it opens there (``guard.js``); elsewhere, under Voilà for example, it is an ordinary relative link.
+    """
+    name = escape(notebook, quote=True)
+    more = f" title='{escape(title, quote=True)}'" if title else ""
+    return f"<a class='{css}' href='{name}' data-notebook='{name}'{more}>{markup}</a>"
+
+
 def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:
     """Return widgets side by side; they wrap on a narrow page."""
     made = ipw.HBox(widgets)

@@ -45,7 +45,10 @@ class OnePage(Component):
             lead += " Nothing is kept: leave or reload this page, and you begin anew."
         super().__init__("All on one page", lead=lead, **options)
         self.guide = Guide(workspace=workspace)
-        self.guide.pointer.layout.display = "none"
+        # All steps are on this page.
+        self.guide.leads_on = False
+        self.guide.body = self.guide.body[:1]
+        self.guide.refresh()
         self._workspace = self.guide.workspace
         self.form = ConnectionForm(draft=self.guide.draft(), workspace=self._workspace)
         self.picker: GroupPicker | None = None
@@ -80,6 +83,8 @@ class OnePage(Component):
         self.walk = WalkPanel(workspace=self._workspace)
         self.questions = QuestionPanel(self.walk)
         self.editor = MembershipEditor(workspace=self._workspace)
+        for part, trait in ((self.walk, "accepted"), (self.editor, "applied")):
+            part.observe(self.guarded(lambda _: self.guide.refresh()), trait)
         self.body = [*self.body, *map(card, (self.walk, self.questions, self.editor))]
 
     def rehearse(self, *, names: tuple[str, ...], question: str) -> None:

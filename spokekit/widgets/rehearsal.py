@@ -1,7 +1,7 @@
 """Play the person in an unattended run: real components, real HTTP to a practice site, a real redirect.
 
-With ``SPOKEKIT_UNATTENDED=1`` a notebook's ``guide.rehearse(component)`` does here what somebody would click. Without
-it, the same line only says that the notebook waits for the person.
+With ``SPOKEKIT_UNATTENDED=1`` a notebook's guide does here, with each component that is placed, what somebody would
+click.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from html import unescape
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from spokekit._secret import Secret
-from spokekit.errors import ConsentError, SpokekitError
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.errors import Conflict, ConsentError, NotConfigured, NotFound, SpokekitError
 from spokekit.widgets.base import Component
 from spokekit.widgets.check_panel import CheckPanel
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.token_button import TokenButton
+
+if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection
+    from spokekit.workspace import Workspace
 
 PRACTICE = "SPOKEKIT_PRACTICE"
 UNATTENDED = "SPOKEKIT_UNATTENDED"
@@ -69,6 +75,50 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: str | None = None) -> None:
+    """Do the steps before `before` that are not done yet, or were done on a practice site that is gone."""
+    if before <= 2:
+        return
+    draft = ConnectionDraft(
+        url=site["url"],
+        auth_url=site["auth_url"],
+        client_id=site["client_id"],
+        redirect_uri=site["redirect_uris"][0],
+    )
+    try:
+        saved = workspace.connection(name)
+        if not saved.is_practice:
+            raise Conflict(
+                f"An unattended run found the connection “{saved.name}”, which leads to a real site, and stopped.",
+                hint="Give the run a home of its own with SPOKEKIT_HOME.",
+            )
+        saved = workspace.connections.edit(
+            saved.connection_id, url=draft.url, auth_url=draft.auth_url, redirect_uri=draft.redirect_uri
+        )
+    except (NotConfigured, NotFound):
+        saved = workspace.connections.save(draft)
+    if not workspace.tokens.has_client_secret(saved):
+        workspace.tokens.set_client_secret(saved, Secret(site["client_secret"]))
+    if before <= 3:
+        return
+    if workspace.tokens.status(saved).state not in ("valid", "expired"):
+        _consent_at_once(workspace, saved)
+    if before > 4 and not workspace.registry(saved.connection_id).ids():
+        with workspace.spoke(saved.connection_id) as spoke:
+            groups = spoke.look_up_groups()
+        registry = workspace.registry(saved.connection_id)
+        registry.add(list(groups.loc[groups["access"] != "", "group_id"]), groups=groups)
+
+
+def _consent_at_once(workspace: Workspace, saved: Connection) -> None:
+    from spokekit.oauth.grant import get_token
+
+    def browse(address: str) -> None:
+        threading.Thread(target=play_browser, args=(Secret(address),), daemon=True).start()
+
+    get_token(workspace, saved, receiver="loopback", show_address=browse, timeout=30)
 
 
 def play_browser(

@@ -52,6 +52,10 @@ GALLERY = {
         "from spokekit.widgets import QuestionPanel\nasking = QuestionPanel(walk)\n"
         "asking.ask()\nasking.settled()\nasking"
     ),
+    "Findings": (
+        "from spokekit.widgets import FindingsPanel\nfound = FindingsPanel(walk)\n"
+        "found.rehearse(question='group-sizes')\nfound"
+    ),
 }
 
 # Names of controls, contrast of texts (WCAG: 4.5 to 1), labels that are cut, ids that are there twice.

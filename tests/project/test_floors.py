@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "check": SERVICES,
     "workspace": SERVICES,
     "widgets": SERVICES | {"practice", "server_extension"},
+    "notebook": SERVICES | {"widgets"},
     "cli": SERVICES | {"practice", "server_extension", "widgets"},
     "__init__": SERVICES | {"practice"},
     "__main__": {"cli"},

@@ -12,7 +12,17 @@ import pytest
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import NotConfigured, SpokekitError
-from spokekit.widgets import AppSheet, CheckPanel, ConnectionForm, ConnectionsPanel, Guide, OnePage, TokenButton
+from spokekit.widgets import (
+    AppSheet,
+    CheckPanel,
+    ConnectionForm,
+    ConnectionsPanel,
+    Guide,
+    MembershipEditor,
+    OnePage,
+    TokenButton,
+    WalkPanel,
+)
 from spokekit.widgets.rehearsal import rehearse
 from tests.conftest import connect
 
@@ -165,18 +175,50 @@ def test_the_sheet_shows_the_callback_and_where_each_scope_is(
     assert site.client_secret not in said
 
 
-def test_the_guide_tells_what_is_done(connected: Workspace) -> None:
-    guide = Guide(step=2, workspace=connected)
+def test_the_guide_tells_what_is_done_and_what_comes_next(connected: Workspace) -> None:
+    guide = Guide(step=3, workspace=connected)
     assert guide.done == (1, 2, 3)
     assert guide.site is None
-    assert "On your own site" in words_of(guide)
+    assert "Your own site" in guide._line.value
     assert guide.draft() == ConnectionDraft()
+    # The path of the database is in the fold.
+    assert str(connected.store.describe()) in guide._details.value and "sqlite" not in guide._line.value
+    assert not guide.more.shown
+    assert "href='04-add-confluence-groups.ipynb'" in guide._line.value and "Next: 4 Groups →" in guide._line.value
+    assert "<li aria-current='step' title='Get the OAuth token (done)'>" in guide._line.value
     with connected.spoke() as spoke:
         groups = spoke.look_up_groups()
     connected.registry().add([groups["group_id"][0]], groups=groups)
     guide.again.click()
     assert guide.done == (1, 2, 3, 4)
-    assert "1 group is registered" in words_of(guide)
+    assert "1 group is registered" in guide._details.value
+    assert "Next: 5 Audit →" in guide._line.value, "a step that is done already is passed"
+
+
+def test_the_steps_of_audit_and_members_are_done_too(connected: Workspace, site: PracticeSite) -> None:
+    groups = site.world.frames(tables=("groups",))["groups"]
+    connected.registry().add(list(groups.loc[groups["name"] == "marketing", "group_id"]), groups=groups)
+    guide = Guide(step=5, workspace=connected)
+    assert guide.done == (1, 2, 3, 4) and "Next:" not in guide._line.value, "this step is not done yet"
+    walk = guide.place(WalkPanel(workspace=connected))
+    assert walk.foot == ()
+    walk.rehearse(groups="registered")
+    assert guide.done == (1, 2, 3, 4, 5) and "a complete snapshot" in guide._details.value
+    assert "Next: 6 Members →" in guide._line.value
+    (foot,) = walk.foot
+    assert "Next: 6 Members →" in foot.value and foot in walk.children
+    six = Guide(step=6, workspace=connected)
+    editor = six.place(MembershipEditor(workspace=connected))
+    assert 6 not in six.done
+    editor.rehearse()
+    assert six.done == (1, 2, 3, 4, 5, 6) and "changes were applied 2 times" in six._details.value
+    assert "Next:" not in six._line.value and editor.foot == (), "there is no step 7"
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_step_that_is_only_read_leads_on_at_once(workspace: Workspace, step: int) -> None:
+    guide = Guide(step=step, workspace=workspace)
+    assert guide.done == () and f"Next: {step + 1} " in guide._line.value
 
 
 def test_a_cell_that_comes_too_early_stops_in_one_line(workspace: Workspace) -> None:
@@ -187,11 +229,23 @@ def test_a_cell_that_comes_too_early_stops_in_one_line(workspace: Workspace) -> 
     assert line.startswith("Not yet: “Get the OAuth token” comes first.")
 
 
-def test_attended_a_rehearsal_only_says_that_it_waits(workspace: Workspace) -> None:
-    guide = Guide(step=2, workspace=workspace)
+def test_attended_a_component_is_placed_and_left_alone(workspace: Workspace) -> None:
     form = ConnectionForm(workspace=workspace)
-    assert repr(guide.rehearse(form)).startswith("Over to you")
+    assert Guide(step=2, workspace=workspace).place(form) is form
     assert workspace.connections.list() == ()
+
+
+def test_what_is_done_in_a_component_is_seen_by_the_guide_that_is_shown(
+    workspace: Workspace, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
+    first = Guide(step=2, workspace=workspace)
+    form = first.place(ConnectionForm(workspace=workspace))
+    again = Guide(step=2, workspace=workspace)
+    assert Guide.of(2) is again
+    rehearse(form, told)
+    assert again.done == (1, 2, 3) and first.done == ()
+    assert "Next: 4 Groups →" in again._line.value and "Next: 4 Groups →" in form.foot[0].value
 
 
 def test_unattended_it_catches_up_and_never_touches_a_real_connection(
@@ -274,7 +328,6 @@ def test_a_visitor_of_voila_is_led_to_the_one_page(
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
     guide = Guide(4, workspace=workspace)
     assert "href='one-page.ipynb'" in words_of(guide)
-    assert str(guide.rehearse(ConnectionForm(workspace=workspace))) == "Over to you: use the component above."
     with pytest.raises(NotConfigured):
         guide.needs(3)
     # Voilà shows what was printed before an error, and nothing of the error.
@@ -294,7 +347,7 @@ def test_on_one_page_each_part_waits_for_the_one_before(
     assert page.guide.done == (1, 2)
     assert page.picker is None, "without a token there are no groups to choose from"
     rehearse(page, told, names=("confluence-users",), question="groups-with-access")
-    assert page.guide.done == (1, 2, 3, 4)
+    assert page.guide.done == (1, 2, 3, 4, 5)
     assert page.walk is not None and page.walk.value.completeness["complete"]
     assert page.editor is not None
     assert page.editor.members is not None

@@ -1,12 +1,30 @@
 // Keeps JupyterLab's notebook shortcuts away from the controls of one component, and names its live parts for
 // screen readers. Measured: with a focused <select>, JupyterLab takes the arrows, "b" inserts a cell and "d d"
 // deletes the cell with the component; only the attribute on the control itself stops it.
+// It also leads links to other notebooks through JupyterLab, says that Python was restarted, and keeps in view what
+// was just run or said.
 const ATTRIBUTE = "data-lm-suppress-shortcuts";
 const CONTROLS = "select, input, textarea, button, a, summary, [tabindex]";
+const GONE = "jupyter-widgets-disconnected";
+const GONE_WORDS = "Python was restarted: Run > Run All Cells.";
 
 function guard(node) {
   if (node.matches?.(CONTROLS)) node.setAttribute(ATTRIBUTE, "true");
   node.querySelectorAll?.(CONTROLS).forEach((control) => control.setAttribute(ATTRIBUTE, "true"));
+}
+
+// JupyterLab opens a notebook through its own handler of links, as from text: the page is not loaded anew and this
+// notebook goes on running. Its attributes for commands would ask for leave first. Elsewhere a link is what it is.
+function lead(node, manager) {
+  const handler = manager?.rendermime?.linkHandler, path = manager?.context?.path;
+  if (!handler || path === undefined) return;
+  const folder = path.slice(0, path.lastIndexOf("/") + 1);
+  const links = [...(node.matches?.("a[data-notebook]") ? [node] : []), ...(node.querySelectorAll?.("a[data-notebook]") ?? [])];
+  for (const link of links) {
+    if (link.dataset.led) continue;
+    link.dataset.led = "true";
+    handler.handleLink(link, folder + link.dataset.notebook, "");
+  }
 }
 
 function name(root, label) {
@@ -18,6 +36,23 @@ function name(root, label) {
   });
 }
 
+// ipywidgets marks each view of a kernel that has gone; one sentence says it for all of them.
+function tellGone(root) {
+  const gone = root.classList.contains(GONE) && !root.parentElement?.closest(".spokekit");
+  let said = root.querySelector(":scope > .sk-gone");
+  if (gone === Boolean(said)) return;
+  for (const child of root.children) child.inert = gone;
+  if (!gone) {
+    said.remove();
+    return;
+  }
+  said = document.createElement("p");
+  said.className = "sk-gone";
+  said.setAttribute("role", "status");
+  said.textContent = GONE_WORDS;
+  root.prepend(said);
+}
+
 // Saving must go on working from inside a field: the attribute is taken off for that one event.
 function beforeShortcuts(event) {
   const control = event.target;
@@ -27,12 +62,80 @@ function beforeShortcuts(event) {
   else control.setAttribute(ATTRIBUTE, "true");
 }
 
+// --- what matters is in view -----------------------------------------------------------------------------------------
+// When the person pressed something last, and when they scrolled by themselves.
+const moments = { pressed: 0, scrolled: 0 };
+
+function watchPerson() {
+  // The press that brought the first component was made before this was here.
+  moments.pressed = performance.now();
+  const pressed = () => (moments.pressed = performance.now());
+  const scrolled = () => (moments.scrolled = performance.now());
+  window.addEventListener("click", pressed, true);
+  window.addEventListener("keydown", (event) => {
+    if (["PageDown", "PageUp"].includes(event.key)) scrolled();
+    else pressed();
+  }, true);
+  window.addEventListener("wheel", scrolled, { capture: true, passive: true });
+  window.addEventListener("touchmove", scrolled, { capture: true, passive: true });
+}
+
+const SOON = 15000; // milliseconds in which a press and what it brought belong together
+
+function waitsForAnswer() {
+  return moments.scrolled < moments.pressed && performance.now() - moments.pressed < SOON;
+}
+
+const OPEN = ".jp-NotebookPanel:not(.lm-mod-hidden) ";
+
+// A component that has just come. After Shift+Enter its cell is the one before the active one; after Run All, which
+// ends at the last cell, what matters is the first component in which a step is done.
+function showNew(root) {
+  const cell = root.closest(".jp-Cell");
+  if (!cell || !waitsForAnswer() || root.parentElement?.closest(".spokekit")) return;
+  const cells = [...document.querySelectorAll(`${OPEN}.jp-Cell`)];
+  const active = cells.findIndex((one) => one.classList.contains("jp-mod-active"));
+  const first = document.querySelector(`${OPEN}.spokekit.sk-placed`);
+  const ranAlone = active === cells.indexOf(cell) || active === cells.indexOf(cell) + 1;
+  if (ranAlone || (active === cells.length - 1 && root === first)) intoView(root);
+}
+
+// What comes above it in the meantime, such as the outputs of other cells, must not push it out again.
+function intoView(node) {
+  const until = performance.now() + 2500;
+  const scrolled = moments.scrolled;
+  (function keep() {
+    if (!node.isConnected || moments.scrolled !== scrolled || performance.now() > until) return;
+    node.scrollIntoView({ block: node.offsetHeight > window.innerHeight * 0.6 ? "start" : "nearest" });
+    setTimeout(keep, 250);
+  })();
+}
+
+// A new word in the status line of the component in which the person pressed last.
+function showWord(line) {
+  const root = line.closest(".spokekit");
+  if (!waitsForAnswer() || !root?.contains(document.activeElement)) return;
+  (root.querySelector(":scope > .sk-foot") ?? line).scrollIntoView({ block: "nearest" });
+}
+
 function render({ model, el }) {
   let observer, waiting, gone = false;
   el.style.display = "none";
   if (!window.__spokekitGuard) {
     window.__spokekitGuard = true;
     window.addEventListener("keydown", beforeShortcuts, true);
+    watchPerson();
+  }
+  const manager = model.widget_manager;
+  function look(change) {
+    const root = el.closest(".spokekit");
+    if (change.type === "attributes") return tellGone(root);
+    for (const node of change.addedNodes) {
+      guard(node);
+      lead(node, manager);
+    }
+    const line = change.target.closest?.(".sk-status");
+    if (line?.closest(".spokekit") === root && change.addedNodes.length) showWord(line);
   }
   function attach() {
     if (gone) return;
@@ -43,12 +146,19 @@ function render({ model, el }) {
       return;
     }
     guard(root);
+    lead(root, manager);
     name(root, model.get("label"));
+    tellGone(root);
     observer = new MutationObserver((changes) => {
-      for (const change of changes) change.addedNodes.forEach(guard);
+      changes.forEach(look);
       name(root, model.get("label"));
     });
     observer.observe(root, { childList: true, subtree: true });
+    const classes = new MutationObserver((changes) => changes.forEach(look));
+    classes.observe(root, { attributes: true, attributeFilter: ["class"] });
+    const both = observer;
+    observer = { disconnect: () => [both, classes].forEach((one) => one.disconnect()) };
+    showNew(root);
   }
   attach();
   return () => {

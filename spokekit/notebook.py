@@ -1,0 +1,101 @@
+"""What the cells of a notebook begin from: names for what is there already, whichever cell runs first.
+
+::
+
+    from spokekit.notebook import audit
+
+    audit.ask("groups-with-access")
+
+Each import looks again. What is not there yet ends the cell in one line that says which step comes first.
+
+Attributes
+----------
+work
+    This process's `spokekit.workspace.Workspace`.
+registry
+    The registered groups of the default connection, as a `spokekit.groups.registry.Registry`.
+groups
+    The same as a frame, with the columns of ``registry.frame()``; there has to be one group at least.
+audit
+    The `spokekit.audit.Audit` of the newest snapshot of the connection's site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+# Loads what tells which cell comes first.
+import spokekit.widgets  # noqa: F401
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.groups.registry import Registry
+    from spokekit.workspace import Workspace
+
+    work: Workspace
+    registry: Registry
+    groups: pd.DataFrame
+    audit: Audit
+
+_audits: dict[str, Any] = {}
+
+
+def _work() -> Workspace:
+    from spokekit.workspace import workspace
+
+    return workspace()
+
+
+def _registry() -> Registry:
+    from spokekit.widgets.steps import needs
+
+    needs(_work(), 3)
+    return _work().registry()
+
+
+def _groups() -> pd.DataFrame:
+    from spokekit.widgets.steps import needs
+
+    needs(_work(), 4)
+    return _work().registry().frame()
+
+
+def _audit() -> Audit:
+    from spokekit.audit import Audit
+    from spokekit.audit.snapshots import Snapshots
+    from spokekit.errors import NotFound
+    from spokekit.widgets._cells import not_yet
+    from spokekit.widgets.steps import needs
+
+    needs(_work(), 3)
+    site = _work().connection().cloud_id or ""
+    try:
+        newest = Snapshots(site).latest()
+    except NotFound:
+        raise not_yet(
+            NotFound("Not yet: “Walk the site” in notebook 5 comes first. Walk there, then run this cell.")
+        ) from None
+    # The tables of a snapshot are opened once, not once a cell.
+    if str(newest.folder) not in _audits:
+        _audits.clear()
+        _audits[str(newest.folder)] = Audit.of_snapshot(newest)
+    found: Audit = _audits[str(newest.folder)]
+    return found
+
+
+_NAMES: dict[str, Callable[[], Any]] = {"work": _work, "registry": _registry, "groups": _groups, "audit": _audit}
+
+__all__ = ["audit", "groups", "registry", "work"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return _NAMES[name]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

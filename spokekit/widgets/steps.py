@@ -1,0 +1,107 @@
+"""The steps of the set-up, each in a notebook of its own, and which of them are done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spokekit._home import home, under_voila
+from spokekit._words import clock, counted
+from spokekit.errors import NotConfigured, NotFound
+from spokekit.widgets._cells import not_yet
+
+if TYPE_CHECKING:
+    from spokekit.connections.connection import Connection
+    from spokekit.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the way: its number, its title, a word for it where there is little room, and its notebook."""
+
+    number: int
+    title: str
+    word: str
+    notebook: str
+
+
+STEPS = (
+    Step(0, "Start here", "Start", "00-start-here.ipynb"),
+    Step(1, "Create the OAuth app", "App", "01-create-the-oauth-app.ipynb"),
+    Step(2, "Configure the connection", "Connection", "02-configure-the-connection.ipynb"),
+    Step(3, "Get the OAuth token", "Token", "03-get-the-oauth-token.ipynb"),
+    Step(4, "Add Confluence groups", "Groups", "04-add-confluence-groups.ipynb"),
+    Step(5, "Audit group access", "Audit", "05-audit-group-access.ipynb"),
+    Step(6, "Manage members", "Members", "06-manage-members.ipynb"),
+)
+ONE_PAGE = "one-page.ipynb"
+# Steps that are read: nothing in a store tells that somebody did.
+READ = (0, 1)
+
+
+def saved_connection(workspace: Workspace, name: str | None = None) -> Connection | None:
+    """Return the saved connection, or None as long as there is none."""
+    try:
+        return workspace.connection(name)
+    except (NotConfigured, NotFound):
+        return None
+
+
+def steps_done(workspace: Workspace, name: str | None = None) -> dict[int, str]:
+    """Return the numbers of the steps that are done, each with what tells so.
+
+    Step 5 is done when the site has a snapshot of a complete walk, step 6 when a change was applied: a preview lives
+    in its notebook alone, and nothing tells of it later.
+    """
+    found: dict[int, str] = {}
+    saved = saved_connection(workspace, name)
+    if saved is None:
+        return found
+    tokens = workspace.tokens
+    if saved.client_id and tokens.has_client_secret(saved):
+        found[1] = "client ID and secret are here"
+        found[2] = f"“{saved.name}”"
+    if tokens.status(saved).state not in ("valid", "expired") or not saved.cloud_id:
+        return found
+    who = f", signed in as {saved.account_name}" if saved.account_name else ""
+    found[3] = f"{saved.site_name or saved.cloud_id}{who}"
+    if count := len(workspace.registry(name).ids()):
+        found[4] = f"{counted(count, 'group')} {'is' if count == 1 else 'are'} registered"
+    if walked := _complete_walk(saved.cloud_id):
+        found[5] = walked
+    from spokekit.groups.journal import Journal
+
+    if applies := len(Journal(workspace.store).apply_ids(saved.cloud_id, saved.alias_id)):
+        found[6] = f"changes were applied {'once' if applies == 1 else f'{applies:,} times'}"
+    return found
+
+
+def _complete_walk(cloud_id: str) -> str:
+    # Loading the audit costs a part of the first minute, in which there is nothing to load it for.
+    if not (home() / "snapshots").is_dir():
+        return ""
+    from spokekit.audit.snapshots import Snapshots
+
+    try:
+        moments = [m for m in Snapshots(cloud_id).latest().moments if m.complete]
+    except NotFound:
+        return ""
+    return f"a complete snapshot, taken {clock(moments[-1].taken_at)}" if moments else ""
+
+
+def needs(workspace: Workspace, step: int, name: str | None = None) -> None:
+    """Stop in one line instead of a traceback as long as `step` is not done.
+
+    A person may press Run All before anything was clicked; the cells below then have nothing to show.
+    """
+    if step in steps_done(workspace, name):
+        return
+    title = next(s.title for s in STEPS if s.number == step)
+    if under_voila(os.environ):
+        words = f"Not yet: “{title}” comes first. The page {ONE_PAGE} has all steps, each when it is due."
+        # Voilà takes the words out of an error, whoever wrote them.
+        print(words)  # noqa: T201
+    else:
+        words = f"Not yet: “{title}” comes first. Do it in its component above or in its notebook, then run this cell."
+    raise not_yet(NotConfigured(words))
