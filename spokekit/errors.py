@@ -26,7 +26,8 @@ can act on. No error ever holds a token, a code or a secret.
     │   ├── ScopeNotEnabled            a scope was asked for that the app does not have
     │   ├── SiteAdminMustAuthorize     a site admin has to let the app in
     │   ├── NoSite                     the grant reaches no Confluence site
-    │   └── SiteChoiceNeeded           the grant reaches several sites: ask, never guess
+    │   ├── SiteChoiceNeeded           the grant reaches several sites: ask, never guess
+    │   └── OtherAccount               another account consented than the one before: ask, never replace
     ├── TransportError                 no usable answer came: network, time-out, cut off
     ├── ServiceError                   Confluence answered with an error; has status and endpoint
     │   ├── ScopeMissing               the token lacks a scope (401 that no refresh cures)
@@ -61,6 +62,7 @@ NextStep = Literal[
     "enable_scope",
     "ask_site_admin",
     "choose_site",
+    "confirm_account",
     "register_group",
     "preview_again",
     "fix_computer",
@@ -207,6 +209,12 @@ class NoSite(ConsentError):
     """The grant reaches no site with Confluence."""
 
     next_step: NextStep = "ask_site_admin"
+
+
+class OtherAccount(ConsentError):
+    """Another account consented than the one for which the connection has spoken so far, whose token stays."""
+
+    next_step: NextStep = "confirm_account"
 
 
 class SiteChoiceNeeded(ConsentError):

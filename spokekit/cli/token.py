@@ -54,6 +54,9 @@ def get(
         str | None,
         typer.Option("--site", help="Address, name or cloud id of the site. A saved token that reaches it is used."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take the token although another account consented than before; do not ask.")
+    ] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=1, max=600, help="Seconds to wait for the consent.")] = 600,
 ) -> None:
     """Consent in the browser, and keep the token.
@@ -61,13 +64,20 @@ def get(
     With --site, a token that is saved already is used: the site is chosen without another consent.
     Without --paste a listener waits on the port of the connection's redirect URI; where it cannot, the address of the
     page after the consent is asked for.
+    When another account consents than before, you are asked before its token takes the place of the one there is.
     """
     from spokekit._browse import PrivateBrowser
-    from spokekit.oauth.grant import get_token
+    from spokekit.oauth.grant import get_token, take_waiting
     from spokekit.workspace import workspace
 
     here = workspace()
     chosen = here.connection(connection)
+    confirm = _confirmer(yes=yes)
+    if yes or sys.stdin.isatty():
+        taken = take_waiting(here, chosen, confirm_account=confirm, choose_site=_choose, site=site, tell=say)
+        if taken is not None:
+            say(taken.words)
+            return
     if site is not None and (found := choose_saved(here, chosen, site)) is not None:
         say(found.words)
         return
@@ -81,6 +91,7 @@ def get(
             show_address=out if no_browser or paste else _show,
             choose_site=_choose,
             site=site,
+            confirm_account=confirm,
             timeout=timeout,
             paste=_asker(timeout),
             tell=say,
@@ -102,6 +113,18 @@ def choose_saved(here: Workspace, connection: Connection, site: str) -> TokenSta
     except ConsentNeeded as error:
         say(str(error))
         return None
+
+
+def _confirmer(*, yes: bool) -> Callable[[str], bool | None]:
+    """Return what asks whether another account is meant; where nobody is there to be asked, nothing is said."""
+
+    def confirm(question: str) -> bool | None:
+        say(question)
+        if yes:
+            return True
+        return typer.confirm("Take the new token?", err=True) if sys.stdin.isatty() else None
+
+    return confirm
 
 
 def _show(address: str) -> None:

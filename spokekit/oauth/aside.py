@@ -23,6 +23,7 @@ from spokekit.connections.connection import Connection
 from spokekit.connections.store import Store
 from spokekit.errors import SpokekitError, StoreError
 from spokekit.oauth.answers import TokenAnswer
+from spokekit.oauth.endpoint import Account
 from spokekit.oauth.grants import Grant, fields_of, grant_of, open_grant, seal_grant
 from spokekit.oauth.status import Record
 from spokekit.oauth.vault import Sealer, Vault
@@ -103,6 +104,11 @@ class Kept:
     def name(self) -> str:
         """A fingerprint that tells it from every other token."""
         return _fingerprint(self.grant)
+
+    def given_by(self, account: Account | None) -> Kept:
+        """Return it with who consented; None where nobody could say."""
+        known = ("", "") if account is None else (account.account_id, account.name)
+        return replace(self, account_id=known[0], account_name=known[1])
 
     def values(self, record: Record, sealer: Sealer) -> dict[str, Any]:
         """Return what its row says once it is in the place of `record`."""

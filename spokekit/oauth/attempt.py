@@ -4,7 +4,7 @@
 
     Attempt.start(connection, tokens, receiver)     a state, an expiry, an address to open
         .admit(callback)                            at the door: right state, first delivery, in time
-        .complete(callback)                         exchange; the token is saved before anything else happens
+        .complete(callback)                         exchange; the token is kept before anything else happens
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import Connection
 from spokekit.errors import CallbackRefused, ConsentCancelled, ConsentError, ConsentTimedOut, NotConfigured
 from spokekit.oauth.answers import explain_callback
+from spokekit.oauth.aside import Kept
 from spokekit.oauth.callbacks import Callback, Receiver
 from spokekit.oauth.endpoint import Account, Endpoint, Site
 from spokekit.oauth.tokens import Tokens
@@ -29,11 +30,12 @@ AUDIENCE = "api.atlassian.com"
 
 @dataclass(frozen=True)
 class Granted:
-    """What a consent gave."""
+    """What a consent gave; ``waiting`` is its token where a person is to be asked about the account first."""
 
     sites: tuple[Site, ...]
     account: Account | None
     scopes: tuple[str, ...]
+    waiting: Kept | None = None
 
 
 class Attempt:
@@ -152,9 +154,10 @@ class Attempt:
             self._admitted = callback
 
     def complete(self, callback: Callback) -> Granted:
-        """Exchange the code, save the token, and look up sites and account.
+        """Exchange the code, look up sites and account, and save the token.
 
-        The token is saved first: if looking up the sites fails, the consent is not lost.
+        The token is kept aside first: if looking up the sites fails, the consent is not lost. It stays there, and the
+        token of before in use, when the connection has spoken for another account so far (``Granted.waiting``).
 
         Raises
         ------
@@ -172,17 +175,37 @@ class Attempt:
         if callback.code is None:
             raise CallbackRefused("The callback holds no code.")
         secret = self._tokens.client_secret(self.connection)
-        answer = self._endpoint.redeem(callback.code, self.redirect_uri, secret, self._verifier)
-        self._tokens.save_grant(self.connection, answer)
-        scopes = self.connection.scopes if answer.scopes is None else answer.scopes
-        sites = self._endpoint.sites(answer.access_token)
-        return Granted(sites, who_consented(self._endpoint, answer.access_token, scopes, sites), scopes)
+        code, connection, tokens = callback.code, self.connection, self._tokens
+        kept = tokens.receive(
+            connection, lambda: self._endpoint.redeem(code, self.redirect_uri, secret, self._verifier)
+        )
+        try:
+            sites, account = identify(self._endpoint, kept)
+        except BaseException:
+            if not kept.asks:
+                # A failure now must not lose the consent.
+                tokens.adopt(connection, kept)
+            raise
+        scopes = tuple(kept.scopes.split())
+        kept = kept.given_by(account)
+        if kept.asks and kept.account_id != tokens.account(connection)[0]:
+            tokens.pending.keep(connection, kept)
+            return Granted(sites, account, scopes, kept)
+        tokens.adopt(connection, kept)
+        return Granted(sites, account, scopes)
 
     def cancel(self) -> None:
         """End the attempt; a callback that comes later is refused."""
         with self._lock:
             self._cancelled = True
         self._receiver.close()
+
+
+def identify(endpoint: Endpoint, kept: Kept) -> tuple[tuple[Site, ...], Account | None]:
+    """Return the sites that a new token reaches, and whom it speaks for."""
+    token = kept.grant.access_token
+    sites = endpoint.sites(token)
+    return sites, who_consented(endpoint, token, tuple(kept.scopes.split()), sites)
 
 
 def who_consented(

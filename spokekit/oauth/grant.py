@@ -6,26 +6,47 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, Connections
-from spokekit.errors import CallbackRefused, ConsentCancelled, NoSite, SiteChoiceNeeded, TokenRejected
-from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, timed_out, who_consented
+from spokekit.errors import (
+    CallbackRefused,
+    ConsentCancelled,
+    NoSite,
+    OtherAccount,
+    SiteChoiceNeeded,
+    SpokekitError,
+    StoreError,
+    TokenRejected,
+)
+from spokekit.oauth.aside import Kept
+from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, identify, timed_out, who_consented
 from spokekit.oauth.callbacks import Callback, Receiver
 from spokekit.oauth.endpoint import Account, Site
 from spokekit.oauth.receivers import ReceiverName, choose_receiver, make_receiver
 from spokekit.oauth.sites import check_wanted, find_site, listed
-from spokekit.oauth.status import TokenStatus, to_choose_a_site
+from spokekit.oauth.status import TokenStatus, to_answer, to_choose_a_site, who
 from spokekit.oauth.tokens import Tokens
 
-__all__ = ["Attempt", "Granted", "choose_site", "get_token", "get_token_async", "pick_site", "reachable_sites"]
+__all__ = [
+    "Attempt",
+    "Granted",
+    "choose_site",
+    "get_token",
+    "get_token_async",
+    "pick_site",
+    "reachable_sites",
+    "take_waiting",
+]
 
 # How much of what was pasted before may belong to the line that comes now.
 _HELD = 20_000
 
 ChooseSite = Callable[[Sequence[Site]], "Site | str | None"]
+ConfirmAccount = Callable[[str], "bool | None"]
 
 
 class Place(Protocol):
@@ -91,6 +112,7 @@ def get_token(
     show_address: Callable[[str], object] | None = None,
     choose_site: ChooseSite | None = None,
     site: str | None = None,
+    confirm_account: ConfirmAccount | None = None,
     timeout: float = LIFETIME,
     paste: Callable[[str], str | None] | None = None,
     cancel: Cancel | None = None,
@@ -110,6 +132,10 @@ def get_token(
     site:
         The site that the token is for: address, host, name or cloud id. Without it, the connection's site, the only
         one, or what `choose_site` says.
+    confirm_account:
+        Asked, with a sentence to show, when the account that consented is not the one for which the connection has
+        spoken so far. True takes the new token, False drops it, None leaves it kept aside (see `take_waiting`); until
+        then, and without this, the token of before stays.
     timeout:
         How long to wait for the person, in seconds; at most ten minutes.
     paste:
@@ -123,7 +149,8 @@ def get_token(
     Raises
     ------
     ConsentError
-        One kind for each thing that can go wrong. With `SiteChoiceNeeded` and `NoSite` the token is saved already.
+        One kind for each thing that can go wrong. With `SiteChoiceNeeded` and `NoSite` the token is saved already,
+        with `OtherAccount` it is not.
     NotConfigured, VaultError, TransportError, ServiceError
         Client id or secret are missing, a sealed secret does not open, Atlassian gives no usable answer.
     """
@@ -153,7 +180,8 @@ def get_token(
         granted = _to_the_end(partial(attempt.complete, callback))
     finally:
         receiver.close()
-    return _settle(workspace, connection, granted, partial(pick_site, choose=choose_site, site=site), say)
+    pick = partial(pick_site, choose=choose_site, site=site)
+    return _settle(workspace, connection, granted, pick, confirm_account, say)
 
 
 def _await(
@@ -233,18 +261,98 @@ def _settle(
     connection: Connection,
     granted: Granted,
     pick: Callable[[Connection, Sequence[Site]], Site],
+    confirm: ConfirmAccount | None,
     say: Callable[[str], object],
 ) -> TokenStatus:
     # First of all, since it holds whichever site is chosen: what the connection may do is what this person may.
-    _note_account(workspace, connection, granted.account)
+    if granted.waiting is not None:
+        _ask(workspace, connection, granted.waiting, confirm)
+    return _at_a_site(workspace, connection, granted.sites, pick, say)
+
+
+def take_waiting(
+    workspace: Place,
+    connection: Connection,
+    *,
+    confirm_account: ConfirmAccount | None = None,
+    choose_site: ChooseSite | None = None,
+    site: str | None = None,
+    tell: Callable[[str], object] | None = None,
+) -> TokenStatus | None:
+    """Ask about the token of another account that was kept aside, and take it or drop it; None where there is none.
+
+    The parameters are those of `get_token`. Raises `OtherAccount` where it is not taken, and the errors of
+    `choose_site`, with which it is taken.
+    """
+    tokens = workspace.tokens
+    kept = tokens.pending.waiting(connection)
+    if kept is None:
+        return None
+    if kept.account_id is None:
+        # The attempt ended before that was known; a token that has expired since cannot tell.
+        with suppress(SpokekitError):
+            kept = kept.given_by(identify(tokens.endpoint(connection), kept)[1])
+            tokens.pending.keep(connection, kept)
+    if kept.account_id and kept.account_id == tokens.account(connection)[0]:
+        tokens.adopt(connection, kept)
+    else:
+        _ask(workspace, connection, kept, confirm_account)
+    found = reachable_sites(workspace, connection)
+    pick = partial(pick_site, choose=choose_site, site=site)
+    return _at_a_site(workspace, connection, found, pick, tell or (lambda words: None))
+
+
+def account_question(workspace: Place, connection: Connection, kept: Kept) -> str:
+    """Return what a person is asked before the token of another account takes the place of the one there is."""
+    now, before = who(kept.account_id, kept.account_name), who(*workspace.tokens.account(connection))
+    return (
+        f"{now[0].upper()}{now[1:]} consented, and the connection “{connection.name}” has spoken for {before} so far. "
+        "With the new token the connection may do what that account may."
+    )
+
+
+def _ask(workspace: Place, connection: Connection, kept: Kept, confirm: ConfirmAccount | None) -> None:
+    question = account_question(workspace, connection, kept)
+    answer = confirm(question) if confirm is not None else None
+    if answer:
+        workspace.tokens.adopt(connection, kept)
+        return
+    likely = "Somebody else was signed in to Atlassian in the browser, or the consent came from somebody else."
+    if answer is None:
+        raise OtherAccount(
+            question,
+            likely=likely,
+            hint=f"The new token is kept aside, sealed, and the one of before stays in use. {to_answer(connection)}",
+        )
+    workspace.tokens.pending.drop(kept)
+    raise OtherAccount(
+        f"The token of {who(kept.account_id, kept.account_name)} was not taken; the one of before stays in use.",
+        hint="Sign in to Atlassian with the right account, then get the token again.",
+        next_step="consent",
+    )
+
+
+def _at_a_site(
+    workspace: Place,
+    connection: Connection,
+    sites: Sequence[Site],
+    pick: Callable[[Connection, Sequence[Site]], Site],
+    say: Callable[[str], object],
+) -> TokenStatus:
     status = workspace.tokens.status(connection)
     if status.account_before:
         now = f"{status.account} consented" if status.account else "Who consented is not known"
         say(f"{now} (before: {status.account_before}). The connection may do what this account may.")
     elif not status.account:
         say("Who consented is not known: add the scope read:me to the app and the connection.")
-    site = pick(connection, granted.sites)
-    workspace.connections.set_site(connection.connection_id, site.cloud_id, site.name, site.url)
+    site = pick(connection, sites)
+    try:
+        workspace.connections.set_site(connection.connection_id, site.cloud_id, site.name, site.url)
+    except StoreError:
+        if kept := workspace.tokens.pending.words(connection):
+            hint = f"The consent is not lost. {to_choose_a_site(connection)}"
+            raise StoreError(kept, hint=hint, next_step="choose_site") from None
+        raise
     say(f"Connected to {site.name}{f' as {status.account}' if status.account else ''}.")
     return workspace.tokens.status(connection)
 

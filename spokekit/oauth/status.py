@@ -114,6 +114,8 @@ class TokenStatus:
         ``words`` hold something that a person should look at.
     kept:
         Why the newest token is not in the store yet and where it is meanwhile; empty where it is in the store.
+    waits:
+        That another account than before consented, and that its token waits for an answer; empty where none does.
     """
 
     state: State
@@ -128,6 +130,7 @@ class TokenStatus:
     needs_site: bool = False
     attention: bool = False
     kept: str = ""
+    waits: str = ""
 
 
 NO_SITE = "The token is there, but no site is chosen yet."
@@ -138,6 +141,21 @@ def to_choose_a_site(connection: Connection) -> str:
     return (
         "Choose it under Get OAuth Token, or run: "
         f"spokekit token get --connection {quote(connection.name)} --site SITE (no new consent is needed)."
+    )
+
+
+def who(account_id: str | None, name: str | None) -> str:
+    """Return an account for people: two may have the same name, so the id stands with it."""
+    if not account_id:
+        return "an account that is not known"
+    return f"{name} (account {account_id})" if name else f"the account {account_id}"
+
+
+def to_answer(connection: Connection) -> str:
+    """Return how a person says whether the token of another account is meant."""
+    return (
+        "Answer under Get OAuth Token, or run: "
+        f"spokekit token get --connection {quote(connection.name)} (with --yes to take it)."
     )
 
 

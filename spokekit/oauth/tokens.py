@@ -11,7 +11,7 @@ A token that the store does not take is kept aside (`spokekit.oauth.aside`) and 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
-import sqlalchemy as sa
 
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
-from spokekit.connections.connection import Connection, account_changes, credentials, note_account
+from spokekit.connections.connection import Connection, account_changes, credentials
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
@@ -35,14 +34,14 @@ from spokekit.errors import (
     UnexpectedAnswer,
 )
 from spokekit.oauth.answers import TokenAnswer
-from spokekit.oauth.aside import Aside, Kept
+from spokekit.oauth.aside import Kept
 from spokekit.oauth.endpoint import Endpoint
 from spokekit.oauth.flights import awaited, flights, wait_for
 from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_secret
-from spokekit.oauth.keeping import Held, Keeping, keeping
+from spokekit.oauth.pending import Pending
 from spokekit.oauth.rows import account_in, after_failure, lease, update_row
-from spokekit.oauth.status import Reach, Record, TokenStatus, describe, without_site
-from spokekit.oauth.vault import Sealer, Vault
+from spokekit.oauth.status import Reach, Record, TokenStatus, clock, describe, to_answer, who, without_site
+from spokekit.oauth.vault import Vault
 
 if TYPE_CHECKING:
     import httpx2
@@ -105,7 +104,7 @@ class Tokens:
     ) -> None:
         self.store = store
         self.vault = vault
-        self._aside = Aside(store, vault)
+        self.pending = Pending(store, vault)
         self._transport = transport
         self._now = now or (lambda: datetime.now(UTC))
 
@@ -152,26 +151,34 @@ class Tokens:
         answer = TokenAnswer.of(answer)  # type: ignore[assignment] # from here on nothing local is a secret in clear
         if not isinstance(answer, TokenAnswer):
             raise UnexpectedAnswer("The answer holds no access token.", status=200, endpoint="POST /oauth/token")
-        self._ready()
-        with self.store.read() as db:
-            kept = Kept.consented(connection, answer, Record.read(db, connection), self._now())
-        self.adopt(connection, kept)
+        self.adopt(connection, Kept.consented(connection, answer, self.pending.row(connection), self._now()))
 
-    def adopt(self, connection: Connection, kept: Kept, *, by: tuple[str, str] | None = None) -> None:
-        """Let a token that a consent gave take its place in the store, and note `by` whom: account id and name.
+    def receive(self, connection: Connection, redeem: Callable[[], TokenAnswer]) -> Kept:
+        """Keep aside what a consent gives, in a sealed file, until it is known who gave it: then `adopt` it.
+
+        Where the connection has spoken for an account before, it is marked as one to ask about.
+        """
+        # Everything that can fail here without the server is done before the server takes the code.
+        record, before = self.pending.row(connection), self.account(connection)[0]
+        with self.pending.room(connection) as room:
+            kept = Kept.consented(connection, redeem(), record, self._now())
+            kept = replace(kept, asks=before is not None)
+            self.pending.keep(connection, kept, room)
+        return kept
+
+    def adopt(self, connection: Connection, kept: Kept) -> None:
+        """Let a token that a consent gave take its place in the store, and note who gave it where that was asked.
 
         A store that cannot be written does not lose it: it is kept in a sealed file, and goes in as soon as it can.
         """
-        if by is not None:
-            kept = replace(kept, account_id=by[0], account_name=by[1])
         kept = replace(kept, asks=False)
         try:
-            self._put(connection, kept, as_it_is=True)
+            self.pending.put(connection, kept, as_it_is=True)
         except NotFound:
-            self.drop(kept)
+            self.pending.drop(kept)
             raise
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being written, the token is not lost
-            self._hold(connection, kept, None, error)
+            self.pending.hold(connection, kept, None, error)
 
     def forget(self, connection: Connection) -> None:
         """Forget the token here; the client secret stays. The consent itself ends in the account's settings."""
@@ -191,8 +198,8 @@ class Tokens:
                 expires_at=None,
                 refresh_started_at=None,
             )
-        for kept in self._kept(connection):
-            self.drop(kept)
+        for kept in self.pending.all_of(connection):
+            self.pending.drop(kept)
 
     def status(self, connection: Connection) -> TokenStatus:
         """Say how the token stands, in words and as a state; asks nobody and raises nothing."""
@@ -200,8 +207,27 @@ class Tokens:
         with self.store.read() as db:
             reach = Reach.read(db, connection)
         found = describe(connection, record, self.vault, self._now(), reach)
-        told = " ".join(held.words for held in self._keeping.of(connection.connection_id) if not held.kept.asks)
-        return replace(found, words=f"{found.words} {told}", kept=told, attention=True) if told else found
+        told = self.pending.words(connection)
+        waits = self._waits(connection)
+        if not told and not waits:
+            return found
+        words = " ".join(filter(None, (found.words, told, waits)))
+        return replace(found, words=words, kept=told, waits=waits, attention=True)
+
+    def _waits(self, connection: Connection) -> str:
+        kept = self.pending.waiting(connection)
+        if kept is None:
+            return ""
+        return (
+            f"{who(kept.account_id, kept.account_name)} consented at {clock(kept.refreshed_at)}, and the connection "
+            f"has spoken for {who(*self.account(connection))} so far: that token is kept aside, sealed, and waits for "
+            f"your answer. {to_answer(connection)}"
+        )
+
+    def account(self, connection: Connection) -> tuple[str | None, str | None]:
+        """Return the id and the name of the account for which the connection speaks; None where not known."""
+        with self.store.read() as db:
+            return account_in(db, connection)
 
     # -------------------------------------------------------------- the access token
 
@@ -279,9 +305,12 @@ class Tokens:
         token = self._mark(connection, rejected)
         if token is not None:
             return token
+        with self.pending.room(connection) as room:
+            return self._renew(connection, rejected, room)
+
+    def _renew(self, connection: Connection, rejected: Secret | None, room: Path | None) -> Secret:
         failure: SpokekitError | None = None
         kept: Kept | None = None
-        room: Path | None = None
         try:
             with lease(self.store, connection) as held:
                 record = held.record()
@@ -291,7 +320,6 @@ class Tokens:
                 assert grant is not None and grant.refresh_token is not None  # noqa: S101 - _mark saw to it
                 # Everything that can fail here without the server is done before the server rotates the token.
                 secret, sealer, account_id = self._secret_of(record, connection), self.vault.sealer(), held.account()
-                room = self._aside.reserve(connection)
                 try:
                     answer = self.endpoint(connection).refresh(grant.refresh_token, secret)
                 except SpokekitError as error:
@@ -306,10 +334,7 @@ class Tokens:
             if kept is None:
                 raise
             # The server has rotated the token: what is in hand is the only one that will work.
-            self._hold(connection, kept, sealer, error, room)
-        finally:
-            if room is not None:
-                room.unlink(missing_ok=True)
+            self.pending.hold(connection, kept, sealer, error, room)
         if kept is None:
             assert failure is not None  # noqa: S101 - one of the two came out of the request
             raise failure
@@ -318,7 +343,7 @@ class Tokens:
     def _mark(self, connection: Connection, rejected: Secret | None) -> Secret | None:
         """Commit that a refresh begins, before anything is sent; returns a token when none is needed any more."""
         with self.store.write() as db:
-            record = self._taken_in(db, connection)
+            record = self.pending.taken_in(db, connection)
             token, grant = self._judge(record, connection, rejected)
             if token is not None:
                 return token
@@ -332,106 +357,10 @@ class Tokens:
                 update_row(db, connection, refresh_started_at=self._now())
         return None
 
-    # -------------------------------------------------------------- the row, and what it does not have yet
+    # -------------------------------------------------------------- the row
 
     def _record(self, connection: Connection) -> Record:
-        """Return the row as it is, or will be: a token that could not be stored is taken in first, if it can."""
-        self._ready()
-        record, kept = self._read(connection)
-        if kept is not None:
-            path = self._aside.path_of(kept)
-            self._keeping.hold(self._held(connection, kept, None, path=path), wait=True)
-            record, kept = self._read(connection)
-        return record if kept is None else self._aside.over(kept, record)
-
-    def _read(self, connection: Connection) -> tuple[Record, Kept | None]:
-        # Looked for first: who takes one in changes the row before the file goes.
-        candidates = self._kept(connection)
-        with self.store.read() as db:
-            record, account_id = Record.read(db, connection), account_in(db, connection)[0]
-        return record, self._not_stored(connection, record, account_id, candidates)
-
-    def _not_stored(
-        self, connection: Connection, record: Record, account_id: str | None, candidates: Sequence[Kept]
-    ) -> Kept | None:
-        """Return the newest token that is to take the place of `record`; those that are not, are done with."""
-        newest = None
-        for kept in candidates:
-            if kept.asks:
-                continue
-            if self._aside.stands_to(kept, record, connection, account_id) == "newer":
-                newest = kept
-            else:
-                self.drop(kept)
-        return newest
-
-    def _kept(self, connection: Connection) -> list[Kept]:
-        in_hand = [held.kept for held in self._keeping.of(connection.connection_id)]
-        names = {kept.name for kept in in_hand}
-        found = [*in_hand, *(kept for kept in self._aside.read(connection) if kept.name not in names)]
-        return sorted(found, key=lambda kept: kept.refreshed_at)
-
-    def _taken_in(self, db: sa.Connection, connection: Connection) -> Record:
-        """Return the locked row, after a token that could not be stored before was written into it."""
-        record = Record.read(db, connection, lock=True)
-        kept = self._not_stored(connection, record, account_in(db, connection)[0], self._kept(connection))
-        if kept is None:
-            return record
-        self._write_row(db, connection, kept, record)
-        return Record.read(db, connection)
-
-    def _write_row(self, db: sa.Connection, connection: Connection, kept: Kept, record: Record) -> None:
-        update_row(db, connection, **kept.values(record, self.vault.sealer()))
-        if kept.consent and kept.account_id is not None:
-            note_account(db, connection.connection_id, kept.account_id or None, kept.account_name or None)
-
-    def _put(self, connection: Connection, kept: Kept, *, as_it_is: bool = False) -> bool:
-        """Write a token into the store, unless something newer is there; `as_it_is` looks at nothing."""
-        with self.store.write() as db:
-            record = Record.read(db, connection, lock=True)
-            how = self._aside.stands_to(kept, record, connection, account_in(db, connection)[0])
-            if as_it_is or how == "newer":
-                self._write_row(db, connection, kept, record)
-        self.drop(kept)
-        return as_it_is or how != "older"
-
-    def drop(self, kept: Kept) -> None:
-        """Let go of a token that was kept aside: the store has it or a newer one, or nobody wants it."""
-        self._keeping.drop(kept)
-        self._aside.remove(kept)
-
-    def _hold(
-        self, connection: Connection, kept: Kept, sealer: Sealer | None, error: BaseException, room: Path | None = None
-    ) -> None:
-        """Keep a token that the store does not take, and try again until it does."""
-        held = self._held(connection, kept, sealer, room)
-        held.note(error)
-        self._keeping.drop(kept)
-        self._keeping.hold(held)
-
-    def _held(
-        self,
-        connection: Connection,
-        kept: Kept,
-        sealer: Sealer | None,
-        room: Path | None = None,
-        path: Path | None = None,
-    ) -> Held:
-        def write(kept: Kept) -> Path:
-            try:
-                now = self.vault.sealer()
-            except SpokekitError:
-                # The key in hand does where none can be read.
-                if sealer is None:
-                    raise
-                now = sealer
-            return self._aside.write(kept, now, room)
-
-        return Held(kept, connection.name, partial(self._put, connection), write, path)
-
-    @property
-    def _keeping(self) -> Keeping:
-        return keeping(self.store)
+        return self.pending.record(connection)
 
     def _ready(self) -> None:
         self.store.ensure(credentials, account_changes)

@@ -73,6 +73,7 @@ _NEXT: dict[str, str] = {
     "enable_scope": "Enable the scope at the app, then get the token again.",
     "ask_site_admin": "Ask an administrator of the site.",
     "choose_site": "Choose the site.",
+    "confirm_account": "Say whether the account that consented is the one that is meant.",
     "register_group": "Register the group first (notebook 4).",
     "preview_again": "Make a new preview.",
     "fix_computer": "Correct that setting of this computer, then try again.",

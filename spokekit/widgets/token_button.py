@@ -46,6 +46,14 @@ _WAYS = (
 )
 
 
+class _Question:
+    """A question to the person in front of the component, and the answer."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.take = False
+
+
 class TokenButton(Component):
     """Ask for consent and keep the token that comes back.
 
@@ -90,6 +98,7 @@ class TokenButton(Component):
         self._address: Secret | None = None
         self._receiver: Receiver | None = None
         self._site_chosen: threading.Event | None = None
+        self._account_asked: _Question | None = None
         self._build()
         self.observe(self.guarded(lambda _: self._show_connection()), "connection")
         if not embedded:
@@ -129,14 +138,21 @@ class TokenButton(Component):
         self._site_box = ipw.VBox(
             [note("Your consent reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
         )
+        self.account_question = html("", "sk-note")
+        self.take_account = button("Take the new token")
+        self.keep_account = button("Keep the one there is", kind="primary")
+        self._account_box = ipw.VBox([self.account_question, row(self.keep_account, self.take_account)])
         self._redirect_row = row(self.redirect, self.copy)
         # There is nothing to copy before there is a connection.
-        for box in (self._waiting_box, self._site_box, self._redirect_row):
+        for box in (self._waiting_box, self._site_box, self._account_box, self._redirect_row):
             box.layout.display = "none"
         # An embedding form has the button itself, and shows the way among its own fields.
         self._start_row = row(self.start, self.forget_it, css="sk-actions")
         own = [self._redirect_row, self.way, self.reason, self._start_row, self._sure]
-        self.body = [*([] if self._embedded else own), self.find_sites, self._waiting_box, self._site_box]
+        questions = [self._account_box, self._site_box]
+        self.body = [*([] if self._embedded else own), self.find_sites, self._waiting_box, *questions]
+        self.on_click(self.take_account, lambda: self.answer(take=True))
+        self.on_click(self.keep_account, lambda: self.answer(take=False))
         self.on_click(self.find_sites, self.look_up_sites)
         self.on_click(self.start, lambda: self.get(open_page=True))
         self.on_click(self.use_site, self._use_site)
@@ -160,6 +176,7 @@ class TokenButton(Component):
             status = self._workspace.tokens.status(connection)
             self.token_status = status
             self._offer_sites(status)
+            self._offer_account(status)
             if not self._embedded:
                 self._say_status(status)
 
@@ -220,6 +237,7 @@ class TokenButton(Component):
                 receiver=receiver,
                 show_address=show,
                 choose_site=lambda sites: self._ask_site(sites, task),
+                confirm_account=lambda question: self._ask_account(question, task),
                 timeout=timeout,
                 cancel=task.cancelled,
                 tell=task.progress,
@@ -242,7 +260,7 @@ class TokenButton(Component):
         self._address = self._receiver = None
         self.link.hide()
         self.pasted.put(None)
-        for box in (self._waiting_box, self._site_box):
+        for box in (self._waiting_box, self._site_box, self._account_box):
             box.layout.display = "none"
         self._start_row.layout.display = ""
         self.waiting = False
@@ -257,6 +275,7 @@ class TokenButton(Component):
     def _failed(self, error: BaseException) -> bool:
         self._ended()
         self.token_status = self._workspace.tokens.status(self.connection)
+        self._offer_account(self.token_status)
         if isinstance(error, SiteChoiceNeeded):
             # The token is saved: the choice alone is missing, and can be made without another consent.
             self._offer([(f"{name} ({url})", (cloud_id, name, url)) for cloud_id, name, url in error.sites])
@@ -289,6 +308,58 @@ class TokenButton(Component):
         self._workspace.tokens.forget(about)
         self._show_connection()
         self.say(f"The token of “{about.name}” is forgotten here; the client secret is kept.", "ok")
+
+    # --- another account ---------------------------------------------------------------------------------------------
+    def _offer_account(self, status: TokenStatus) -> None:
+        from spokekit.oauth.grant import account_question
+
+        kept = self._workspace.tokens.pending.waiting(self.connection) if status.waits else None
+        self._account_box.layout.display = "none"
+        if kept is not None:
+            self._show_account(account_question(self._workspace, self.connection, kept))
+
+    def _show_account(self, question: str) -> None:
+        self.account_question.value = f"<p>{escape(question)}</p>"
+        self._account_box.layout.display = ""
+
+    def _ask_account(self, question: str, task: Task) -> bool | None:
+        asked = self._account_asked = _Question()
+        self._waiting_box.layout.display = "none"
+        self._show_account(question)
+        self.say("The consent is given, by another account than before. Is that one meant?", "busy")
+        try:
+            while not asked.answered.wait(0.2):
+                if task.cancelled.is_set():
+                    return None
+        finally:
+            self._account_asked = None
+            self._account_box.layout.display = "none"
+        return asked.take
+
+    def answer(self, *, take: bool) -> None:
+        """Say whether the account that consented is meant, as the two buttons do: take its token, or keep the old."""
+        from spokekit.oauth.grant import take_waiting
+
+        if self._account_asked is not None:
+            self._account_asked.take = take
+            self._account_asked.answered.set()
+            return
+        if self.runner.running:
+            return
+        connection = self._workspace.connection(self.connection.connection_id)
+
+        def work(task: Task) -> TokenStatus:
+            taken = take_waiting(
+                self._workspace,
+                connection,
+                confirm_account=lambda _question: take,
+                choose_site=lambda sites: self._ask_site(sites, task),
+                tell=task.progress,
+            )
+            # Somebody else has answered meanwhile.
+            return taken or self._workspace.tokens.status(connection)
+
+        self.run(work, words="Taking the token" if take else "Dropping the token", done=self._done, failed=self._failed)
 
     # --- several sites -------------------------------------------------------------------------------------------
     def _offer_sites(self, status: TokenStatus) -> None:

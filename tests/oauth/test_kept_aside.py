@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection
 from spokekit.connections.store import Store, default_store
-from spokekit.errors import ConsentNeeded
+from spokekit.errors import ConsentNeeded, StoreError
 from spokekit.oauth.aside import Kept
+from spokekit.oauth.grant import choose_site, get_token
 from spokekit.oauth.grants import Grant
+from spokekit.oauth.receivers import make_receiver
 from spokekit.oauth.status import Record
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, configured, granted, in_threads, until
@@ -165,6 +167,29 @@ def test_a_first_token_waits_in_its_file_for_a_locked_store(
     until(lambda: not path.exists())
     assert not hasty.tokens.status(connection).kept
     assert "is kept sealed in" in caplog.text and "The store has the new token" in caplog.text
+    works_from_here_on(hasty, site, connection)
+
+
+def test_a_consent_while_the_store_is_locked_is_not_lost_nor_is_who_gave_it(
+    hasty: Place, site: PracticeSite, home: Path
+) -> None:
+    connection = configured(hasty, site)
+    receiver = make_receiver("paste", connection.redirect_uri)
+    held: list[sqlite3.Connection] = []
+
+    def person(address: str) -> None:
+        receiver.deliver(site.play_browser(address))
+        held.append(locked(hasty))
+
+    with pytest.raises(StoreError, match="is kept sealed in") as told:
+        get_token(hasty, connection, receiver=receiver, open_browser=person)
+    assert "The consent is not lost" in str(told.value.hint) and "nothing was changed" not in str(told.value)
+    assert len(sealed(home)) == 1
+    held[0].close()
+    until(lambda: not sealed(home))
+    assert hasty.connection().account_id == site.account_id
+    status = choose_site(hasty, connection, site.sites[0].url)
+    assert status.state == "valid" and status.account and status.site
     works_from_here_on(hasty, site, connection)
 
 

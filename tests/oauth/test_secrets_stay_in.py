@@ -141,8 +141,9 @@ def failures(place: Place, connection: Any, site: PracticeSite, patch: pytest.Mo
         def full(*_: Any, **__: Any) -> None:
             raise StoreError("The disk is full.")
 
-        broken.setattr("spokekit.oauth.tokens.update_row", full)
-        note(lambda: place.tokens._put(connection, kept, as_it_is=True))
+        for module in ("pending", "tokens"):
+            broken.setattr(f"spokekit.oauth.{module}.update_row", full)
+        note(lambda: place.tokens.pending.put(connection, kept, as_it_is=True))
         note(lambda: place.tokens.set_client_secret(connection, Secret(CLIENT_SECRET)))
     with patch.context() as broken:
 
@@ -150,8 +151,8 @@ def failures(place: Place, connection: Any, site: PracticeSite, patch: pytest.Mo
             raise VaultError("The key is gone.")
 
         broken.setattr(type(place.vault._ring), "load", gone)
-        note(lambda: place.tokens._put(connection, kept, as_it_is=True))
-        note(lambda: place.tokens._held(connection, kept, None)._write(kept))
+        note(lambda: place.tokens.pending.put(connection, kept, as_it_is=True))
+        note(lambda: place.tokens.pending.held(connection, kept, None)._write(kept))
         note(lambda: place.tokens.set_client_secret(connection, Secret(CLIENT_SECRET)))
         note(lambda: place.tokens.access_token(connection))
     return found

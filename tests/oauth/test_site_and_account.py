@@ -226,7 +226,7 @@ def test_a_change_of_account_is_told(place: Place, site: PracticeSite, run: Run)
     assert first.account and not first.account_before and f"as {first.account}." in first.words
     site.signed_in = "member"
     told: list[str] = []
-    second = consent(place, site, place.connection(), tell=told.append)
+    second = consent(place, site, place.connection(), tell=told.append, confirm_account=lambda _: True)
     assert second.account != first.account and second.account_before == first.account
     assert any(f"{second.account} consented (before: {first.account})" in one for one in told)
     assert f"as {second.account} (before: {first.account})" in second.words
@@ -250,7 +250,7 @@ def test_an_account_that_nobody_names_is_not_taken_for_the_one_before(place: Pla
     connection = configured(place, site, scopes=("read:confluence-groups", "offline_access"))
     place.connections.set_account(connection.connection_id, "712020:earlier", "Ann Earlier")
     told: list[str] = []
-    status = consent(place, site, connection, tell=told.append)
+    status = consent(place, site, connection, tell=told.append, confirm_account=lambda _: True)
     assert (status.account, status.account_before) == ("", "Ann Earlier")
     assert "(before: Ann Earlier)" in status.words and any("not known (before: Ann Earlier)" in one for one in told)
     place.connections.remove(connection.connection_id)

@@ -13,7 +13,14 @@ import pytest
 from spokekit._secret import Secret
 from spokekit._words import clock
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.errors import CodeRefused, ConsentCancelled, ConsentDeclined, ConsentTimedOut, SiteChoiceNeeded
+from spokekit.errors import (
+    CodeRefused,
+    ConsentCancelled,
+    ConsentDeclined,
+    ConsentTimedOut,
+    OtherAccount,
+    SiteChoiceNeeded,
+)
 from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
 from spokekit.widgets.rehearsal import play_browser
@@ -258,16 +265,56 @@ def test_a_saved_token_is_enough_to_choose_the_site_later(workspace: Workspace, 
     assert two_sites.count("exchange") == 1
 
 
-def test_a_change_of_account_is_told(workspace: Workspace, site: PracticeSite) -> None:
+def as_two_people(workspace: Workspace, site: PracticeSite) -> tuple[TokenButton, Secret, str]:
+    """Return the button after another account than the first has consented, with the first's token and name."""
     redirect = free_redirect(site)
     first = fresh(workspace, site, redirect)
     play_browser(begin(first))
     first.settled(10)
     before = first.token_status.account
     assert f"as {before}." in first.status
+    old = workspace.tokens.access_token(workspace.connection())
     site.signed_in = "member"
     again = TokenButton(workspace=workspace)
     play_browser(begin(again))
+    until(lambda: again._account_asked)
+    assert again._account_box.layout.display == "" and before in again.account_question.value
+    assert workspace.tokens.access_token(workspace.connection()) == old, "the old token is used until the answer"
+    return again, old, before
+
+
+def test_another_account_is_asked_about_and_taken(workspace: Workspace, site: PracticeSite) -> None:
+    again, old, before = as_two_people(workspace, site)
+    again.take_account.click()
     again.settled(10)
-    assert again.token_status.account != before
+    assert again.token_status.account != before and again._account_box.layout.display == "none"
     assert f"as {again.token_status.account} (before: {before})" in again.status
+    assert workspace.tokens.access_token(workspace.connection()) != old
+
+
+def test_another_account_is_asked_about_and_not_taken(workspace: Workspace, site: PracticeSite) -> None:
+    again, old, before = as_two_people(workspace, site)
+    again.keep_account.click()
+    with pytest.raises(OtherAccount, match="was not taken"):
+        again.settled(10)
+    assert again.token_status.account == before and again._account_box.layout.display == "none"
+    assert workspace.tokens.access_token(workspace.connection()) == old and not again.token_status.waits
+
+
+@pytest.mark.parametrize("take", [True, False])
+def test_an_answer_can_be_given_after_the_kernel_was_left(workspace: Workspace, site: PracticeSite, take: bool) -> None:
+    again, old, before = as_two_people(workspace, site)
+    again.runner.cancel()
+    with pytest.raises(OtherAccount, match="is kept aside"):
+        again.settled(10)
+    later = TokenButton(workspace=workspace)
+    assert before in later.account_question.value and later._account_box.layout.display == ""
+    (later.take_account if take else later.keep_account).click()
+    if take:
+        later.settled(10)
+    else:
+        with pytest.raises(OtherAccount):
+            later.settled(10)
+    assert (later.token_status.account != before) is take
+    assert (workspace.tokens.access_token(workspace.connection()) != old) is take
+    assert later._account_box.layout.display == "none"
