@@ -33,6 +33,11 @@ def clock(moment: datetime, now: datetime | None = None, *, seconds: bool = Fals
     return f"{here:%A}, {here.day} {here:%B}{'' if here.year == today.year else f' {here.year}'}, {here:{to_the}}"
 
 
+def moment(then: datetime) -> str:
+    """Return ``2026-11-27 09:00 CET``: day, time and zone of this computer, for lists and files."""
+    return then.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
 def later(seconds: float, now: datetime | None = None) -> str:
     """Return when so many seconds are over: ``in 40 seconds``, or ``in 50 minutes, at 14:05``."""
     if seconds < 90:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from spokekit._frames import show_in_notebooks
 from spokekit._ids import account_id, group_id
 from spokekit._words import comparable, look_alike
 from spokekit.audit.frames import Site, as_kind
@@ -93,6 +94,7 @@ class Asking:
                     field="function",
                 )
             answer = contract(self.run_frame(text, used(text, known)), asked.columns)
+        show_in_notebooks()
         answer.attrs.update(
             question=asked.name,
             title=asked.title,

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._csv import guard_formula
+from spokekit._frames import UNKNOWN, human, is_number, ordered, shown
 from spokekit._home import write_private
+from spokekit._words import counted, moment
 from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ class About:
         said = [
             ("Title", self.title),
             ("Site", self.site),
-            ("Snapshot taken", f"{self.taken_at:%Y-%m-%d %H:%M} UTC"),
-            ("Export made", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
+            ("Snapshot taken", moment(self.taken_at)),
+            ("Export made", moment(datetime.now(UTC))),
             ("Made by", self.made_by),
             ("Walked", self.scope),
             ("Filters", self.filters or "none"),
@@ -93,15 +95,16 @@ def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
 def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) -> Path:
     """Write one workbook: a sheet Summary, then a sheet for each frame (several for one of more than a million rows).
 
-    Every text is a text cell, whatever it begins with; times are UTC. What a question cannot know stands in Summary.
+    Every text is a text cell, whatever it begins with; codes are in words, times are this computer's, with the zone.
+    What a question cannot know stands in Summary.
     """
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
+    from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
 
     book = Workbook(write_only=True)
-    bold = Font(bold=True)
+    bold, right = Font(bold=True), Alignment(horizontal="right")
     names = _sheet_names(frames)
 
     def cell(sheet: Any, value: Any, font: Any = None) -> Any:
@@ -125,7 +128,7 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
         told = f"{len(frame):,} rows. {frame.attrs.get('title', '')} {frame.attrs.get('cannot_know', '')}".strip()
         summary.append([cell(summary, names[name]), cell(summary, told)])
     for name, frame in frames.items():
-        whole = plain(frame)
+        whole, numbers = _for_people(frame)
         for part in range(0, max(1, len(whole)), _SHEET_ROWS):
             sheet = book.create_sheet(names[name] if part == 0 else f"{names[name][:26]} {part // _SHEET_ROWS + 1}")
             sheet.freeze_panes = "A2"
@@ -136,7 +139,11 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
                 sheet.column_dimensions[get_column_letter(number)].width = min(60, max(len(column), longest) + 2)
             if columns:
                 sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(rows) + 1}"
-            sheet.append([cell(sheet, column, bold) for column in columns])
+            heads = [cell(sheet, column.replace("_", " "), bold) for column in columns]
+            for head, column in zip(heads, columns, strict=True):
+                if column in numbers:
+                    head.alignment = right
+            sheet.append(heads)
             for row in rows.itertuples(index=False, name=None):
                 sheet.append([cell(sheet, value) for value in row])
     sink = io.BytesIO()
@@ -167,26 +174,33 @@ def to_html(
     return _written(path, page.encode())
 
 
+def _for_people(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Return the frame as people read it, numbers as numbers, and the names of its columns of numbers."""
+    import pandas as pd
+
+    numbers = frozenset(str(name) for name in frame.columns if is_number(frame[name]))
+    made = {}
+    for name in ordered(list(frame.columns)):
+        values = frame[name].astype(object)
+        missing = UNKNOWN if str(name) in numbers else ""
+        made[str(name)] = [missing if gone else human(name, v) for v, gone in zip(values, values.isna(), strict=True)]
+    return pd.DataFrame(made, dtype=object), numbers
+
+
 def _section(name: str, frame: pd.DataFrame) -> list[str]:
-    shown = plain(frame.head(_HTML_ROWS))
+    table = shown(frame, most=_HTML_ROWS)
     more = f", the first {_HTML_ROWS:,} are shown" if len(frame) > _HTML_ROWS else ""
-    parts = [f"<h2>{escape(str(frame.attrs.get('title') or name))}</h2>", f"<p>{len(frame):,} rows{more}.</p>"]
+    parts = [f"<h2>{escape(str(frame.attrs.get('title') or name))}</h2>", f"<p>{counted(len(frame), 'row')}{more}.</p>"]
     if frame.attrs.get("cannot_know"):
         parts.append(f"<p class='note'>This cannot know: {escape(str(frame.attrs['cannot_know']))}</p>")
     if not len(frame):
         return parts
-    heads = "".join(f"<th scope='col'>{escape(str(c).replace('_', ' '))}</th>" for c in shown.columns)
+    css = [" class='number'" if i in table.numbers else "" for i in range(len(table.heads))]
+    heads = "".join(f"<th scope='col'{css[i]}>{escape(head)}</th>" for i, head in enumerate(table.heads))
     rows = [
-        "<tr>" + "".join(f"<td>{escape(_word(value))}</td>" for value in row) + "</tr>"
-        for row in shown.itertuples(index=False, name=None)
+        f"<tr>{''.join(f'<td{css[i]}>{escape(words)}</td>' for i, words in enumerate(row))}</tr>" for row in table.rows
     ]
     return [*parts, f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>", *rows, "</tbody></table></div>"]
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -245,7 +259,7 @@ h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.2rem; }}
 table {{ border-collapse: collapse; font-size: 0.9rem; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: 0.3rem 0.7rem; text-align: left; vertical-align: top;
          overflow-wrap: anywhere; }}
-thead th {{ white-space: nowrap; }}
+thead th {{ white-space: nowrap; }} .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .about th {{ color: var(--soft); font-weight: normal; white-space: nowrap; }}
 .wide {{ overflow-x: auto; }} .note {{ color: var(--soft); }}
 figure {{ margin: 1.5rem 0; }} img {{ max-width: 100%; height: auto; }} figcaption {{ color: var(--soft); }}

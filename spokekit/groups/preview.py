@@ -109,9 +109,9 @@ class Preview:
 
     @property
     def groups(self) -> pd.DataFrame:
-        """Counts by group: group_id, group (str), members_now, add, remove, members_after, already_so, refused (int64).
+        """Numbers by group: group_id, group (str), members_now, add, remove, members_after, already_so, refused.
 
-        Groups that are not registered are counted as refused, with 0 members.
+        Of a group that was not read, which is refused, ``members_now`` and ``members_after`` are missing (Int64).
         """
         import pandas as pd
 
@@ -121,14 +121,14 @@ class Preview:
             names.setdefault(row.group_id, row.group)
             counted[row.group_id, row.action if row.status == PLANNED else row.status] += 1
         order = list(names)
-        now = [len(self.plan.ground[group_id].members) if group_id in self.plan.ground else 0 for group_id in order]
+        now = [len(self.plan.ground[group_id].members) if group_id in self.plan.ground else None for group_id in order]
         adds = [counted[group_id, "add"] for group_id in order]
         removes = [counted[group_id, "remove"] for group_id in order]
         numbers = {
             "members_now": now,
             "add": adds,
             "remove": removes,
-            "members_after": [n + a - r for n, a, r in zip(now, adds, removes, strict=True)],
+            "members_after": [None if n is None else n + a - r for n, a, r in zip(now, adds, removes, strict=True)],
             "already_so": [counted[group_id, ALREADY] for group_id in order],
             "refused": [counted[group_id, REFUSED] for group_id in order],
         }
@@ -136,7 +136,10 @@ class Preview:
             {
                 "group_id": pd.Series(order, dtype="str"),
                 "group": pd.Series([names[group_id] for group_id in order], dtype="str"),
-                **{name: pd.Series(values, dtype="int64") for name, values in numbers.items()},
+                **{
+                    name: pd.Series(values, dtype="Int64" if name.startswith("members") else "int64")
+                    for name, values in numbers.items()
+                },
             }
         )
 

@@ -15,8 +15,8 @@ from spokekit._secret import Secret
 _STATIC = Path(__file__).parent / "static"
 
 
-def _asset(name: str) -> str:
-    return (_STATIC / name).read_text(encoding="utf-8")
+def _asset(*names: str) -> str:
+    return "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in names)
 
 
 class _Small(anywidget.AnyWidget):
@@ -35,7 +35,7 @@ class KeyboardGuard(_Small):
     `Component` adds one by itself; only a box outside of a component needs to.
     """
 
-    _esm = _asset("guard.js")
+    _esm = _asset("clipboard.js", "guard.js")
     _css = _asset("theme.css")
     label = tr.Unicode("").tag(sync=True)
 
@@ -126,7 +126,7 @@ class SecretField(_Small):
 class CopyButton(_Small):
     """A button that copies `text` to the clipboard of the browser and says so."""
 
-    _esm = _asset("copy_button.js")
+    _esm = _asset("clipboard.js", "copy_button.js")
     text = tr.Unicode("").tag(sync=True)
     description = tr.Unicode("Copy").tag(sync=True)
 

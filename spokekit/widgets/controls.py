@@ -10,6 +10,8 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._frames import UNKNOWN, cell, is_id
+
 Kind = Literal["plain", "good", "ok", "warning", "error", "busy"]
 ButtonKind = Literal["plain", "primary", "danger", "quiet", "fold"]
 
@@ -183,7 +185,10 @@ def html_table(
     numbers: Iterable[int] = (),
     widths: Sequence[str] = (),
 ) -> str:
-    """Return an escaped HTML table.
+    """Return an escaped HTML table: text left, numbers right with their heads, ids short with a button that copies.
+
+    More than `FEW` rows are folded behind a button, so that no table scrolls inside a page that scrolls. A missing
+    number is called unknown.
 
     Parameters
     ----------
@@ -197,24 +202,40 @@ def html_table(
         CSS widths of the columns, so that several tables below each other line up.
     """
     right = frozenset(numbers)
-    head = "".join(f"<th scope='col'>{escape(str(c))}</th>" for c in columns)
-    lines = []
+    ids = frozenset(i for i, head in enumerate(columns) if is_id(str(head)))
+    head = "".join(
+        f"<th scope='col'{' class=sk-number' if i in right else ''}>{escape(str(c))}</th>"
+        for i, c in enumerate(columns)
+    )
+    lines: list[str] = []
     for cells in rows:
-        line = "".join(_cell("" if cell is None else str(cell), number=i in right) for i, cell in enumerate(cells))
-        lines.append(f"<tr>{line}</tr>")
+        line = "".join(_cell(cell, number=i in right, an_id=i in ids) for i, cell in enumerate(cells))
+        lines.append(f"<tr{' class=sk-rest' if len(lines) >= FEW else ''}>{line}</tr>")
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption or label or "Table", quote=True)
     cols = f"<colgroup>{''.join(f'<col style=width:{escape(w)}>' for w in widths)}</colgroup>" if widths else ""
+    more = f"<button type='button' class='sk-more'>Show all {len(lines):,} rows</button>" if len(lines) > FEW else ""
     # A region that scrolls has to be reachable from the keyboard.
     return (
-        f"<div class='sk-table{' sk-long' if len(lines) > 15 else ''}' tabindex='0' role='region' aria-label='{name}'>"
-        f"<table class='sk'>{said}{cols}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        f"<div class='sk-table' tabindex='0' role='region' aria-label='{name}'>"
+        f"<table class='sk'>{said}{cols}<thead><tr>{head}</tr></thead><tbody>"
+        f"{''.join(lines)}</tbody></table></div>{more}"
     )
 
 
+FEW = 20
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SHORT = 14
 
 
-def _cell(text: str, *, number: bool) -> str:
-    css = " class=sk-number" if number else " class=sk-id" if _ID.fullmatch(text) else ""
-    return f"<td{css}>{escape(text)}</td>"
+def _cell(value: Any, *, number: bool, an_id: bool) -> str:
+    text = cell("", value, missing=UNKNOWN if number else "")
+    if text and (an_id or _ID.fullmatch(text)):
+        short = text if len(text) <= _SHORT else f"{text[:6]}…{text[-4:]}"
+        whole = escape(text, quote=True)
+        # The row says whose id it is; the name of the button says which.
+        return (
+            f"<td class=sk-id><span title='{whole}'>{escape(short)}</span> <button type='button' class='sk-copy-id' "
+            f"data-sk-copy='{whole}' aria-label='Copy {whole}'>copy</button></td>"
+        )
+    return f"<td{' class=sk-number' if number else ''}>{escape(text)}</td>"

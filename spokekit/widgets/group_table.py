@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._frames import shown
 from spokekit.widgets.base import Component, html, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ROWS = 200
 
 
 class GroupTable(Component):
@@ -68,20 +67,12 @@ class GroupTable(Component):
             self._place.value = ""
             self.say(self._empty)
             return
-        wanted = self._columns or list(frame.columns)
-        headings = wanted if isinstance(wanted, dict) else {c: c.replace("_", " ") for c in wanted}
-        headings = {c: heading for c, heading in headings.items() if c in frame}
-        head = frame.head(ROWS)
-        columns = [[_cell(v) for v in head[c]] for c in headings]
-        numbers = [i for i, c in enumerate(headings) if frame[c].dtype.kind in "iuf"]
-        total = len(frame)
-        caption = f"{total:,} {'row' if total == 1 else 'rows'}"
-        if total > ROWS:
-            caption = f"The first {ROWS} of {total:,} rows; the frame holds all of them"
+        wanted = self._columns
+        if wanted is not None and not isinstance(wanted, dict):
+            wanted = {c: c.replace("_", " ") for c in wanted}
+        table = shown(frame, wanted, rest="the frame holds all of them")
         report = frame.attrs.get("completeness")
-        self._place.value = html_table(
-            list(headings.values()), zip(*columns, strict=True), caption=caption, numbers=numbers
-        )
+        self._place.value = html_table(table.heads, table.rows, caption=table.caption, numbers=table.numbers)
         if isinstance(report, dict) and report.get("complete") is False:
             self.say(f"Rows are missing: {report.get('words') or 'the answer was cut short'}", "warning")
         else:
@@ -91,16 +82,3 @@ class GroupTable(Component):
         """Refresh whenever `trait` of another component changes; returns itself."""
         component.observe(self.guarded(lambda _: self.refresh()), trait)
         return self
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool) or type(value).__name__ == "bool":
-        return "yes" if value else ""
-    if isinstance(value, float) and value.is_integer():
-        return f"{int(value):,}"
-    if isinstance(value, int) or type(value).__name__.startswith(("int", "uint")):
-        return f"{int(value):,}"
-    strftime = getattr(value, "strftime", None)
-    return str(strftime("%Y-%m-%d %H:%M")) if strftime else str(value)

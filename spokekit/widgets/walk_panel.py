@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._frames import shown
+from spokekit._words import counted, moment
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
 from spokekit.widgets.base import (
     Component,
@@ -251,13 +253,13 @@ class WalkPanel(Component):
         self.value = audit
         older = audit.source.older_words if isinstance(audit.source, Snapshot) else ""
         words, complete = audit.completeness["words"], audit.completeness["complete"]
-        whence = older or f"The newest snapshot is from {audit.taken_at:%Y-%m-%d %H:%M} UTC."
+        whence = older or f"The newest snapshot is from {moment(audit.taken_at)}."
         self.say(f"{whence} {'' if complete else words}".strip(), "plain" if complete and not older else "warning")
 
     def _show(self, audit: Audit) -> None:
         report = audit.completeness
         counts = [
-            ("snapshot", f"{audit.moments()[-1].number:,}, taken {audit.taken_at:%Y-%m-%d %H:%M} UTC"),
+            ("snapshot", f"{audit.moments()[-1].number:,}, taken {moment(audit.taken_at)}"),
             (
                 "groups listed, chosen, walked",
                 " · ".join(f"{report.get(k, 0):,}" for k in ("listed", "chosen", "walked")),
@@ -381,16 +383,10 @@ class QuestionPanel(Component):
         )
 
     def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
-        from spokekit.audit.export import plain
-        from spokekit.audit.frames import counted
-
-        shown = plain(answer.head(_SHOWN))
-        columns = [c for c in shown.columns if not c.endswith("_id")] or list(shown.columns)
-        heads = [c.replace("_", " ") for c in columns]
-        numbers = [i for i, c in enumerate(columns) if answer[c].dtype.kind in "iuf"]
-        lines = [[_word(value) for value in line] for line in shown[columns].itertuples(index=False, name=None)]
+        table = shown(answer, most=_SHOWN)
         more = f", the first {_SHOWN} are shown; the frame is in .value" if len(answer) > _SHOWN else ""
-        self._place.value = html_table(heads, lines, label=answer.attrs["title"], numbers=numbers) if lines else ""
+        title = answer.attrs["title"] if len(answer) else ""
+        self._place.value = html_table(table.heads, table.rows, label=title, numbers=table.numbers)
         self.value = answer
         self.accepted += 1
         words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
@@ -413,14 +409,6 @@ def _field(param: Param, typed: Any) -> ipw.Widget:
             value=value, min=0, max=1_000_000, description=label, style={"description_width": "150px"}
         )
     return text(label, typed if isinstance(typed, str) else "", placeholder=param.words, live=True)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _hours(estimate: Estimate) -> bool:

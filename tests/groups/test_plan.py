@@ -22,6 +22,7 @@ from spokekit.groups.plan import COLUMNS, Plan, Row, build
 from spokekit.groups.present import GroupNow, Person, Place, Present, differences
 from spokekit.groups.preview import Cost, Preview, Seats, check_words, dangers, grave, seats
 from spokekit.groups.rejudging import unlike
+from spokekit.widgets._membership_views import preview_markup
 
 HERE = Place("alias", "connection", "Our connection", "cloud-1", "https://one.atlassian.net")
 ELSEWHERE = "0b1c2d3e-0000-4000-8000-000000000000"
@@ -276,6 +277,14 @@ def test_counts_by_group() -> None:
         "refused": 0,
     }
     assert counted.loc["synced", "refused"] == 1
+
+
+def test_a_group_that_was_not_read_has_no_known_number() -> None:
+    counted = preview(plan("add", ("nowhere", "cleo"), ("writers", "cleo"))).groups.set_index("group_id")
+    assert counted["members_now"].isna().to_dict() == {"nowhere": True, "writers": False}
+    assert counted["members_after"].isna().to_dict() == {"nowhere": True, "writers": False}
+    said = preview_markup(preview(plan("add", ("nowhere", "cleo"))))
+    assert ">unknown</td>" in said and ">0</td><td class=sk-number>0</td><td class=sk-number>0</td>" not in said
 
 
 # -- plan files --------------------------------------------------------------------------------------------------------

@@ -1,22 +1,4 @@
 // Copies a text to the clipboard; says so in words beside the button.
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // Plain http on another host has no clipboard API; the old command still works there.
-    const area = document.createElement("textarea");
-    area.value = text;
-    area.style.position = "fixed";
-    area.style.opacity = "0";
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    return done;
-  }
-}
-
 function render({ model, el }) {
   el.classList.add("sk-copy");
   const button = document.createElement("button");

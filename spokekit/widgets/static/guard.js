@@ -118,6 +118,21 @@ function showWord(line) {
   (root.querySelector(":scope > .sk-foot") ?? line).scrollIntoView({ block: "nearest" });
 }
 
+// The buttons inside tables are markup, not widgets: an id is copied, the rows that are folded are shown.
+async function pressed(event) {
+  const button = event.target?.closest?.(".spokekit :is(.sk-copy-id, .sk-more)");
+  if (!button) return;
+  if (button.matches(".sk-copy-id")) {
+    button.textContent = (await copy(button.dataset.skCopy)) ? "copied" : "not copied";
+    button.focus();
+    setTimeout(() => (button.textContent = "copy"), 2000);
+    return;
+  }
+  const table = button.previousElementSibling;
+  button.dataset.words ??= button.textContent;
+  button.textContent = table.classList.toggle("sk-all") ? "Show fewer rows" : button.dataset.words;
+}
+
 function render({ model, el }) {
   let observer, waiting, gone = false;
   el.style.display = "none";
@@ -125,6 +140,7 @@ function render({ model, el }) {
     window.__spokekitGuard = true;
     window.addEventListener("keydown", beforeShortcuts, true);
     watchPerson();
+    document.addEventListener("click", pressed);
   }
   const manager = model.widget_manager;
   function look(change) {
