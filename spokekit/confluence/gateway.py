@@ -23,7 +23,7 @@ import msgspec
 from spokekit._http import retry_after
 from spokekit._secret import Secret
 from spokekit.confluence import refusals
-from spokekit.confluence.models import Guard
+from spokekit.confluence.models import Fence, Guard
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.patience import Patience, RetryPolicy
 from spokekit.confluence.wire import HEAVY, NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there, too_heavy
@@ -120,6 +120,7 @@ class Gateway:
         self.ledger = ledger
         self.in_flight = in_flight
         self.guard = guard
+        self.fence: Fence | None = None
         self.wire = Wire(
             connection.url,
             connections=in_flight,
@@ -207,7 +208,8 @@ class Gateway:
         """POST adds, DELETE removes one membership, after the guard has agreed; a change costs 1 point.
 
         The guard is asked right before each time that the change is sent: between two tries, or while the hour's
-        points are waited for, somebody may take the group off the registry.
+        points are waited for, somebody may take the group off the registry. After it the ``fence`` is asked, if there
+        is one, and once more when the connection stands if much time has passed by then.
 
         Only an error that leaves the outcome open is raised after a try that may have made the change: a refusal of
         the second try (by the guard, by a limit, for the token) would say that nothing was done.
@@ -260,6 +262,13 @@ class Gateway:
                 hint="Open the spoke from a workspace: it brings the registry of its own connection.",
             )
         await anyio.to_thread.run_sync(guard.check, group_id)
+        if self.fence is not None:
+            await anyio.to_thread.run_sync(self.fence.ask)
+
+    async def _still_ours(self) -> None:
+        """Ask the fence again when the process was stopped, or the connection took long, since it was asked."""
+        while self.fence is not None and self.fence.due():
+            await anyio.to_thread.run_sync(self.fence.ask)
 
     # -- one request, repeated while it may be -------------------------------------------------------------------------
 
@@ -302,7 +311,8 @@ class Gateway:
                         operation.check()
                         operation.under_way = True
                     spent = 1
-                    raw = await self.wire.exchange(method, target, endpoint, token, body, headers)
+                    last = None if allowed is None else self._still_ours
+                    raw = await self.wire.exchange(method, target, endpoint, token, body, headers, last)
                 self._heard = True
                 if self.ledger is not None:
                     self.ledger.observe(raw.headers)

@@ -24,6 +24,16 @@ class Guard(Protocol):
         """Return when the group may be changed, raise `GuardRefused` when not."""
 
 
+class Fence(Protocol):
+    """What decides last whether a change is still this process's to send; the lease of an apply is one."""
+
+    def ask(self) -> None:
+        """Raise `Conflict` when it is not; may take a moment."""
+
+    def due(self) -> bool:
+        """Say at once whether too much time has passed since it was last asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a long action stands.

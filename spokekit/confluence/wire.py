@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -105,9 +105,25 @@ class Wire:
         await self._client.aclose()
 
     async def exchange(
-        self, method: str, target: str, endpoint: str, token: Secret, body: Any, headers: Mapping[str, str] | None
+        self,
+        method: str,
+        target: str,
+        endpoint: str,
+        token: Secret,
+        body: Any,
+        headers: Mapping[str, str] | None,
+        last_look: Callable[[], Awaitable[None]] | None = None,
     ) -> Raw:
-        """Send one request with the token and return its answer, whatever its status."""
+        """Send one request with the token and return its answer, whatever its status.
+
+        ``last_look`` is awaited when the connection stands and nothing was written to it yet; what it raises ends the
+        exchange, and nothing was sent.
+        """
+
+        async def before_writing(event: str, _about: Any) -> None:
+            if last_look is not None and event.endswith("send_request_headers.started"):
+                await last_look()
+
         if len(target) > LONGEST_URL:
             raise InputError(
                 f"{endpoint} was not sent: with so much in one query, its address is {len(target):,} characters long.",
@@ -126,6 +142,7 @@ class Wire:
                         sent,
                         json=body,
                         headers={"Authorization": f"Bearer {token.reveal()}", **(headers or {})},
+                        extensions={} if last_look is None else {"trace": before_writing},
                     ),
                     stream=True,
                 )

@@ -49,6 +49,17 @@ leases_table = sa.Table(
     sa.Column("expires_at", UtcDateTime, nullable=False),
 )
 
+fences_table = sa.Table(
+    "membership_fences",
+    metadata,
+    sa.Column("site", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("beats", sa.Integer, nullable=False),
+    sa.Column("boot", sa.Text, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),
+)
+"""How often each site was taken, how often its holder gave a sign, and when the last one came by its boot's clock."""
+
 
 def _append_only(table: sa.Table, key: str) -> None:
     name = table.name

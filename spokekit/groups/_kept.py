@@ -15,7 +15,19 @@ from spokekit._home import home, write_private
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, NotFound, StoreError
-from spokekit.groups.plan import STATUSES, Row
+from spokekit.groups._journal_tables import entries_table, plans_table
+from spokekit.groups.journal import (
+    APPLY_ENDED,
+    APPLY_STARTED,
+    FINISHED,
+    ROW_ENDED,
+    ROW_STARTED,
+    STOPPED,
+    Journal,
+    head,
+    settled,
+)
+from spokekit.groups.plan import ALREADY, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row
 from spokekit.groups.present import Place
 
 FORMAT = "spokekit apply"
@@ -154,3 +166,44 @@ def _texts(source: dict[str, Any], names: Any) -> Iterator[tuple[str, str]]:
             raise TypeError("text is expected")
         source[name].encode()
         yield name, source[name]
+
+
+def take_in(journal: Journal, kept: Kept) -> str:
+    """Write down what a file has of an apply whose journal was lost; returns its id.
+
+    What the journal has of it already is kept, and only the outcomes that it lacks are added. Raises `InputError`
+    when the journal has an apply of this id with other rows.
+    """
+    known = journal.state(kept.apply_id) if kept.apply_id in journal.apply_ids() else None
+    pairs = [(row.pair, row.action) for row in kept.rows]
+    if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
+        raise InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
+    base = head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
+    base |= {"status": "", "reason": ""}
+    told = f"Taken in from a file. {kept.why}"
+    entries: list[dict[str, Any]] = []
+    if known is None:
+        entries.append(
+            base | {"event": APPLY_STARTED, "at": kept.started_at, "message": f"{len(kept.rows)} rows. {told}"}
+        )
+    for position, row in enumerate(kept.rows):
+        if row.status == NOT_DONE or (known is not None and known.rows[position].status == row.status):
+            continue
+        about = base | {"position": position, "group_id": row.group_id, "group_name": row.group, "message": ""}
+        about |= {"account_id": row.account_id, "action": row.action}
+        if row.status not in (ALREADY, REFUSED):
+            entries.append(about | {"event": ROW_STARTED})
+        if row.status != UNKNOWN:
+            outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
+            entries.append(about | {"event": ROW_ENDED} | outcome)
+    done = all(settled(row) for row in kept.rows)
+    entries.append(base | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
+    rows = [[row.group_id, row.group, row.account_id, row.action] for row in kept.rows]
+    with journal.store.write() as connection:
+        if known is None:
+            connection.execute(
+                plans_table.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
+            )
+        for entry in entries:
+            connection.execute(entries_table.insert().values(**entry))
+    return kept.apply_id

@@ -16,6 +16,7 @@ from spokekit.confluence.wire import NeverSent
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
+    Conflict,
     ConsentError,
     GuardRefused,
     LicenceFull,
@@ -37,6 +38,7 @@ from spokekit.groups.journal import (
     APPLY_RESUMED,
     FINISHED,
     ROW_ENDED,
+    ROW_LATE,
     ROW_STARTED,
     STOPPED,
     ApplyState,
@@ -144,6 +146,7 @@ class Applier:
         self._every = 1 / pace
         self._max_failures = max_failures
         self._not_noted: dict[int, Row] = {}
+        self._sent: tuple[int, Row] | None = None
 
     def run(
         self,
@@ -187,13 +190,16 @@ class Applier:
             if verdict is not None:
                 rows[position] = from_reading(rows[position], verdict, position in state.sent)
                 write(ROW_ENDED, position=position, row=rows[position])
+        stopped = ""
         todo = [position for position in state.open_positions if not settled(rows[position])]
-        stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
-        done = all(settled(row) for row in rows)
         try:
+            stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
+            done = all(settled(row) for row in rows)
             write(APPLY_ENDED, status=FINISHED if done else STOPPED, message=stopped)
         except StoreError as error:
             stopped = stopped or f"The end of the apply could not be noted in the journal. {error.message}"
+        except Conflict as error:
+            raise self._told_late(state, error) from None
         kept = None
         if not self._journal.holds(state.apply_id):
             for position, row in self._not_noted.items():
@@ -205,6 +211,27 @@ class Applier:
             tuple(replace(row, display_name=given.get(row.account_id, "")) for row in rows),
             scrub(stopped),
             kept,
+        )
+
+    def _told_late(self, state: ApplyState, error: Conflict) -> Conflict:
+        """Note in the journal that a change was sent though the apply had been taken over, and return what says it.
+
+        The next one who looks at the apply finds it as not known, and reads from the site what became of it.
+        """
+        if self._sent is None:
+            return error
+        position, row = self._sent
+        sure = "was" if row.status == DONE else "may have been"
+        words = f"The change that it had begun ({row.action} {row.account_id}, {row.group}) {sure} sent all the same"
+        try:
+            self._journal.write(state, ROW_LATE, by=self._by, position=position, row=row)
+            words += "; the journal notes that."
+        except StoreError as second:
+            words += f", and that could not be noted in the journal: {second.message}"
+        return Conflict(
+            error.message,
+            likely=f"{error.likely} {words}",
+            hint=f"Resume the apply {state.apply_id[:8]}, or drop it: both read from the site what became of that.",
         )
 
     def _keep(self, state: ApplyState, rows: list[Row]) -> tuple[str, Path | None]:
@@ -263,9 +290,11 @@ class Applier:
                     row = _ended(row, NOT_DONE, "waited", "It had to wait for long; the site is read again first.")
             elif stop is None:
                 stop, reason = _cancelled(number, total, row), "cancelled"
+            self._sent = (position, row) if row.status in (DONE, UNKNOWN) else None
             if row.status != UNKNOWN:
                 try:
                     write(ROW_ENDED, position=position, row=row)
+                    self._sent = None
                 except StoreError as error:
                     stop = f"Stopped: the outcome of the last change could not be noted in the journal. {error.message}"
                     self._not_noted[position] = row

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
-from spokekit.errors import InputError, NotFound
-from spokekit.groups._journal_tables import entries_table, leases_table, plans_table
+from spokekit.errors import NotFound
+from spokekit.groups._journal_tables import entries_table, fences_table, leases_table, plans_table
 from spokekit.groups._witness import Witness
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
 from spokekit.groups.present import Place
@@ -26,7 +26,6 @@ from spokekit.groups.present import Place
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.groups._kept import Kept
     from spokekit.groups._lease import Lease
 
 APPLY_STARTED = "apply_started"
@@ -35,6 +34,7 @@ APPLY_ENDED = "apply_ended"
 APPLY_DROPPED = "apply_dropped"
 ROW_STARTED = "row_started"
 ROW_ENDED = "row_ended"
+ROW_LATE = "row_sent_late"
 
 FINISHED = "finished"
 STOPPED = "stopped"
@@ -54,7 +54,8 @@ class ApplyState:
 
     ``rows`` are the planned rows with their latest status: a row whose start is written and whose end is not is
     unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer. ``dropped``
-    says that somebody has decided not to go on with it.
+    says that somebody has decided not to go on with it. ``late`` are the positions of changes that a process sent when
+    another one had taken the apply over already.
     """
 
     apply_id: str
@@ -69,6 +70,7 @@ class ApplyState:
     sent: frozenset[int]
     message: str
     dropped: bool = False
+    late: frozenset[int] = frozenset()
 
     @property
     def open_positions(self) -> tuple[int, ...]:
@@ -92,7 +94,7 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._witnesses: dict[str, Witness] = {}
-        store.ensure(entries_table, plans_table, leases_table)
+        store.ensure(entries_table, plans_table, leases_table, fences_table)
 
     def _witness(self, apply_id: str) -> Witness:
         return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id))
@@ -110,7 +112,7 @@ class Journal:
             )
             written = connection.execute(
                 entries_table.insert().values(
-                    **_head(
+                    **head(
                         apply_id,
                         place or plan.place,
                         plan.by if by is None else by,
@@ -143,7 +145,7 @@ class Journal:
         it is written after the entry before it, or not at all: `StoreError` is raised when that one is not there. A
         row is only begun when whoever opens the store now finds that.
         """
-        values = _head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
+        values = head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
         values |= {"event": what, "status": status, "message": scrub(message), "position": position}
         if row is not None:
             values |= {
@@ -168,46 +170,6 @@ class Journal:
         """Say whether all that this process has written of an apply is in the store that others open."""
         return self._witness(apply_id).holds()
 
-    def take_in(self, kept: Kept) -> str:
-        """Write down what a file has of an apply whose journal was lost; returns its id.
-
-        What the journal has of it already is kept, and only the outcomes that it lacks are added. Raises `InputError`
-        when the journal has an apply of this id with other rows.
-        """
-        known = self.state(kept.apply_id) if kept.apply_id in self.apply_ids() else None
-        pairs = [(row.pair, row.action) for row in kept.rows]
-        if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
-            raise InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
-        head = _head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
-        head |= {"status": "", "reason": ""}
-        told = f"Taken in from a file. {kept.why}"
-        entries: list[dict[str, Any]] = []
-        if known is None:
-            entries.append(
-                head | {"event": APPLY_STARTED, "at": kept.started_at, "message": f"{len(kept.rows)} rows. {told}"}
-            )
-        for position, row in enumerate(kept.rows):
-            if row.status == NOT_DONE or (known is not None and known.rows[position].status == row.status):
-                continue
-            about = head | {"position": position, "group_id": row.group_id, "group_name": row.group, "message": ""}
-            about |= {"account_id": row.account_id, "action": row.action}
-            if row.status not in (ALREADY, REFUSED):
-                entries.append(about | {"event": ROW_STARTED})
-            if row.status != UNKNOWN:
-                outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
-                entries.append(about | {"event": ROW_ENDED} | outcome)
-        done = all(settled(row) for row in kept.rows)
-        entries.append(head | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
-        rows = [[row.group_id, row.group, row.account_id, row.action] for row in kept.rows]
-        with self.store.write() as connection:
-            if known is None:
-                connection.execute(
-                    plans_table.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
-                )
-            for entry in entries:
-                connection.execute(entries_table.insert().values(**entry))
-        return kept.apply_id
-
     def state(self, apply_id: str) -> ApplyState:
         """Put together what is known of an apply; `apply_id` may be shortened to its first characters.
 
@@ -225,6 +187,7 @@ class Journal:
             for group_id, group, account_id, action in kept
         ]
         sent: set[int] = set()
+        late: set[int] = set()
         sent_before = False
         ended_at, message, dropped = None, "", False
         for entry in entries:
@@ -238,7 +201,14 @@ class Journal:
                 )
                 sent_before = position in sent
                 sent.add(position)
+            elif entry["event"] == ROW_LATE:
+                words = "Sent by a process from which the apply had been taken over; what became of it is not known."
+                rows[position] = replace(rows[position], status=UNKNOWN, reason="no_answer", message=words)
+                sent.add(position)
+                late.add(position)
+                dropped = False
             elif entry["event"] == ROW_ENDED:
+                late.discard(position)
                 rows[position] = replace(
                     rows[position], status=entry["status"], reason=entry["reason"], message=entry["message"]
                 )
@@ -269,6 +239,7 @@ class Journal:
             sent=frozenset(sent),
             message=message,
             dropped=dropped,
+            late=frozenset(late),
         )
 
     def apply_ids(self, cloud_id: str | None = None, alias_id: str | None = None) -> tuple[str, ...]:
@@ -287,15 +258,16 @@ class Journal:
         t = entries_table
         ended = sa.and_(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
         closed = sa.select(t.c.apply_id).where(sa.or_(ended, t.c.event == APPLY_DROPPED))
+        late = sa.select(t.c.apply_id).where(t.c.event == ROW_LATE)
         query = (
             sa.select(t.c.apply_id)
             .where(t.c.event == APPLY_STARTED, t.c.cloud_id == cloud_id, t.c.alias_id == alias_id)
-            .where(t.c.apply_id.not_in(closed))
+            .where(sa.or_(t.c.apply_id.not_in(closed), t.c.apply_id.in_(late)))
             .order_by(t.c.seq.desc())
         )
         with self.store.read() as connection:
             found = connection.execute(query).scalars().all()
-        return tuple(state for state in map(self.state, found) if not state.finished)
+        return tuple(state for state in map(self.state, found) if not (state.finished or state.dropped))
 
     def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
         """Return pairs that other applies have changed after this one did, on the same site, with the apply's id."""
@@ -303,7 +275,7 @@ class Journal:
         with self.store.read() as connection:
             own = connection.execute(
                 sa.select(t.c.group_id, t.c.account_id, sa.func.max(t.c.seq))
-                .where(t.c.apply_id == apply_id, t.c.event == ROW_STARTED)
+                .where(t.c.apply_id == apply_id, t.c.event.in_((ROW_STARTED, ROW_LATE)))
                 .group_by(t.c.group_id, t.c.account_id)
             ).all()
             # An apply that was resumed changed some pairs long after it began, so each counts from when it was sent;
@@ -313,13 +285,13 @@ class Journal:
             rows = connection.execute(
                 sa.select(t.c.group_id, t.c.account_id, t.c.apply_id, t.c.seq, t.c.event, t.c.status)
                 .where(t.c.seq > min(ours.values(), default=0), t.c.apply_id != apply_id, t.c.cloud_id == cloud_id)
-                .where(t.c.event.in_((ROW_STARTED, ROW_ENDED)))
+                .where(t.c.event.in_((ROW_STARTED, ROW_LATE, ROW_ENDED)))
                 .order_by(t.c.seq)
             ).all()
         found: dict[tuple[str, str], str] = {}
         sent: dict[tuple[str, str, str], int] = {}
         for group_id, account_id, by, seq, what, status in rows:
-            if what == ROW_STARTED:
+            if what in (ROW_STARTED, ROW_LATE):
                 sent[group_id, account_id, by] = seq
             elif status == DONE and sent.get((group_id, account_id, by), 0) > ours.get((group_id, account_id), seq):
                 found[group_id, account_id] = by
@@ -418,7 +390,8 @@ def _where_it_stands(state: ApplyState) -> str:
     return "unfinished" if state.ended_at is None else FINISHED if state.finished else STOPPED
 
 
-def _head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo_of: str) -> dict[str, Any]:
+def head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo_of: str) -> dict[str, Any]:
+    """What every entry of an apply has."""
     return {
         "at": datetime.now(UTC),
         "apply_id": apply_id,

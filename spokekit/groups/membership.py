@@ -15,7 +15,8 @@ says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -136,7 +137,7 @@ class Membership(Planner):
         check_words(preview, confirm)
         if not plan.planned:
             return Result("", plan.rows)
-        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+        with self._lease(progress, cancel) as lease:
             refuse_unlike(unlike(preview, self._reading(lease, plan.planned, progress, cancel)))
             state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
             look = self._looking(state, lease, progress, cancel)
@@ -209,7 +210,7 @@ class Membership(Planner):
         """
         self.site.check_connection()
         shown = what if isinstance(what, Resumption) else None
-        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+        with self._lease(progress, cancel) as lease:
             apply_id = shown.state.apply_id if shown else what if isinstance(what, str) else None
             state = applies.unfinished(self.journal, apply_id, self.site.place)
             present = self._reading(lease, self._open_rows(state), progress, cancel)
@@ -239,7 +240,7 @@ class Membership(Planner):
         is now; raises as `preview_resume` does, and `Conflict` when an apply is running.
         """
         self.site.check_connection()
-        with Lease(self.journal.store, self.site.place.cloud_id) as lease:
+        with self._lease(progress, cancel) as lease:
             state = applies.unfinished(self.journal, apply_id, self.site.place)
             doubtful = {p: state.rows[p] for p in state.open_positions if p in state.sent}
             if doubtful:
@@ -266,8 +267,8 @@ class Membership(Planner):
                 kept = _kept.read(path)
                 if (kept.place.cloud_id, kept.place.alias_id) != (here.cloud_id, here.alias_id):
                     continue
-                with Lease(self.journal.store, here.cloud_id):
-                    self.journal.take_in(kept)
+                with self._lease(None, None):
+                    _kept.take_in(self.journal, kept)
             except InputError as error:
                 told.append(str(error))
             else:
@@ -278,6 +279,15 @@ class Membership(Planner):
         return tuple(told)
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _lease(self, progress: ProgressCallback | None, cancel: Cancel | None) -> Iterator[Lease]:
+        """Hold the site, and let the lease be asked last before every change."""
+        with (
+            Lease(self.journal.store, self.site.place.cloud_id, progress=progress, cancel=cancel) as lease,
+            self.site.fenced(lease),
+        ):
+            yield lease
 
     def _reading(
         self, lease: Lease, rows: Sequence[Row], progress: ProgressCallback | None, cancel: Cancel | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,7 +14,7 @@ from spokekit._ids import group_id as group_id_in
 from spokekit._ids import is_group_id
 from spokekit._words import comparable
 from spokekit.confluence.groups import ACCESS, confirm, named
-from spokekit.confluence.models import Cancel, ProgressCallback
+from spokekit.confluence.models import Cancel, Fence, ProgressCallback
 from spokekit.confluence.operation import Operation
 from spokekit.connections.connection import Connections
 from spokekit.errors import NotThere, PlanError, ScopeMissing
@@ -203,6 +204,16 @@ class Site:
         except ScopeMissing:
             return {}
         return found
+
+    @contextmanager
+    def fenced(self, fence: Fence) -> Iterator[None]:
+        """Let `fence` be asked last before every change that this spoke sends."""
+        gateway = self.spoke.aio.gateway
+        gateway.fence = fence
+        try:
+            yield
+        finally:
+            gateway.fence = None
 
     # -- what an apply does (`spokekit.groups.apply.Hands`) ------------------------------------------------------------
 

@@ -112,6 +112,11 @@ def judged_again(state: ApplyState, rows: Mapping[int, Row], present: Present) -
             if group is not None
             else Verdict(REFUSED, "not_registered", f"The group {row.group} is no longer registered.")
         )
+        if verdict is None and position in state.late:
+            # It was settled before it was sent: what somebody has decided since is not done a second time.
+            verdict = Verdict(
+                REFUSED, "late", "It was sent late, and is not so on the site: it is left as it is there."
+            )
         if verdict is None and age > MAX_AGE:
             message = f"Not done, and the apply is {duration(age)} old: if it is still wanted, make a new plan."
             verdict = Verdict(REFUSED, "too_old", message)

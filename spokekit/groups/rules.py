@@ -50,6 +50,7 @@ REASONS = {
     "waited": "it had to wait for long, and the site is read again before it is done",
     "stopped": "the apply stopped before this row",
     "cancelled": "the apply was cancelled before this row",
+    "late": "it was sent by a process from which the apply had been taken over, and is not so on the site",
     "dropped": "the apply was dropped before this row was made",
 }
 """Each word of the column ``reason``, in words."""
