@@ -54,11 +54,11 @@ class Disk:
         )
 
     def step(
-        self, home: Path, step: str, /, *, at: int = 0, how: int = 0, again: int = 0, **what: Any
+        self, home: Path, step: str, /, *, at: int = 0, how: int = 0, stays: float = 0, **what: Any
     ) -> dict[str, Any]:
         """Do one step in the home; returns its answer, or how it was refused, what broke, or that it was killed."""
         assert self._worker.stdin is not None and self._worker.stdout is not None
-        order = {"home": str(home), "step": step, "at": at, "how": int(how), "again": again, "what": what}
+        order = {"home": str(home), "step": step, "at": at, "how": int(how), "stays": stays, "what": what}
         self._worker.stdin.write(json.dumps(order) + "\n")
         self._worker.stdin.flush()
         said: dict[str, Any] = json.loads(self._worker.stdout.readline())
@@ -98,15 +98,19 @@ class Person:
         draft = {"url": site.url, "auth_url": site.auth_url, "client_id": site.client_id}
         self.does("save", draft={**draft, "name": CONNECTION, "redirect_uri": site.redirect_uris[0]})
         self.does("secret", name=CONNECTION, value=site.client_secret)
-        home_site = site.sites[0]
-        self.does(
-            "consent",
-            answer=site.issue_token(),
-            site=[home_site.cloud_id, home_site.name, home_site.url],
-            account=[site.account_id, "The administrator"],
-        )
+        self.consents()
         self.does("register", groups=self.groups)
         return self
+
+    def consents(self) -> None:
+        """Consent, anew or for the first time."""
+        where = self.site.sites[0]
+        self.does(
+            "consent",
+            answer=self.site.issue_token(),
+            site=[where.cloud_id, where.name, where.url],
+            account=[self.site.account_id, "The administrator"],
+        )
 
     @property
     def groups(self) -> list[str]:
@@ -121,9 +125,9 @@ class Person:
         inside = {one for group in self.groups for one in self.site.world.member_ids(group)}
         return next(one for one in plain if one not in inside and one != self.site.account_id)
 
-    def does(self, step: str, /, *, at: int = 0, how: int = 0, again: int = 0, **what: Any) -> dict[str, Any]:
+    def does(self, step: str, /, *, at: int = 0, how: int = 0, stays: float = 0, **what: Any) -> dict[str, Any]:
         """Do one step, in trouble if told, and note what must, and what may, be there from now on."""
-        said = self.disk.step(self.home, step, at=at, how=how, again=again, **what)
+        said = self.disk.step(self.home, step, at=at, how=how, stays=stays, **what)
         self.tries += 1
         self.kills += bool(said["killed"])
         self.refusals += "refused" in said

@@ -101,3 +101,14 @@ def end_at(base: Person, folder: Path, step: str, how: How, tries: int) -> Perso
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_ended_at_its_writes(base: Person, tmp_path: Path, step: str, how: How) -> None:
     end_at(base, tmp_path.resolve(), step, how, TRIES)
+
+
+def test_a_token_in_hand_on_a_full_disk_is_down_before_its_ten_minutes_are_over(base: Person, tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    writes = another(base, folder / "whole").does("refresh")["writes"]
+    for at in sorted({1, writes // 2, writes}):
+        person = another(base, folder / str(at))
+        person.consents()
+        person.does("refresh", at=at, how=How.FULL, stays=3)
+        person.token_lives()
+        person.looks()

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -170,19 +171,16 @@ def one_step(order: dict[str, Any]) -> dict[str, Any]:
     os.environ["SPOKEKIT_HOME"] = order["home"]
     said: dict[str, Any] = {}
     arm(order["home"], order.get("at", 0), order.get("how", 0))
-    again = order.get("again", 0)
-    while True:
-        try:
-            said["answer"] = STEPS[order["step"]](Workspace(), **order["what"])
-            said.pop("refused", None)
-        except SpokekitError as error:
-            said["refused"] = f"{type(error).__name__}: {error}"
-        said.setdefault("writes", disk.disk_seen())
-        if not again:
-            return said
-        # The disk has space again, and the person presses once more.
-        again -= 1
+    try:
+        said["answer"] = STEPS[order["step"]](Workspace(), **order["what"])
+    except SpokekitError as error:
+        said["refused"] = f"{type(error).__name__}: {error}"
+    said["writes"] = disk.disk_seen()
+    if order.get("stays"):
+        # The disk has space again, and the kernel lives on without anybody pressing anything.
         arm(order["home"])
+        time.sleep(order["stays"])
+    return said
 
 
 def main() -> None:
