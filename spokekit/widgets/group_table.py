@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit._frames import shown
+from spokekit._frames import ROWS, shown
 from spokekit.widgets.base import Component, html, html_table
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class GroupTable(Component):
         wanted = self._columns
         if wanted is not None and not isinstance(wanted, dict):
             wanted = {c: c.replace("_", " ") for c in wanted}
-        table = shown(frame, wanted, rest="the frame holds all of them")
+        table = shown(frame, wanted, most=ROWS, rest="the frame holds all of them")
         report = frame.attrs.get("completeness")
         self._place.value = html_table(table.heads, table.rows, caption=table.caption, numbers=table.numbers)
         if isinstance(report, dict) and report.get("complete") is False:

@@ -385,8 +385,8 @@ class QuestionPanel(Component):
     def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
         table = shown(answer, most=_SHOWN)
         more = f", the first {_SHOWN} are shown; the frame is in .value" if len(answer) > _SHOWN else ""
-        title = answer.attrs["title"] if len(answer) else ""
-        self._place.value = html_table(table.heads, table.rows, label=title, numbers=table.numbers)
+        made = html_table(table.heads, table.rows, label=answer.attrs["title"], numbers=table.numbers)
+        self._place.value = made if table.rows else ""
         self.value = answer
         self.accepted += 1
         words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
