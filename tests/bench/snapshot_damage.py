@@ -182,7 +182,9 @@ def main() -> None:
                 print(f"{came}: {damage.__name__} of {file}: {words}", flush=True)
     lines = ["| answer | of so many damages |", "|---|---:|"]
     lines += [f"| {kind} | {outcomes[kind]} |" for kind in (RIGHT, OLDER, REFUSED, UNVERIFIED, RAW, WRONG)]
-    text = "\n".join([*lines, "", f"`python -m tests.bench.snapshot_damage --tries {asked.tries}`", ""])
+    command = f"python -m tests.bench.snapshot_damage --tries {asked.tries}"
+    command += " --without-checksums" if asked.without_checksums else ""
+    text = "\n".join([*lines, "", f"`{command}`", ""])
     print(text)
     if asked.out:
         asked.out.write_text(text, encoding="utf-8")
