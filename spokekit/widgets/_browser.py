@@ -123,6 +123,30 @@ class SecretField(_Small):
         return held
 
 
+class ListKeys(_Small):
+    """An invisible helper: double click and Enter in the lists beside it act on what was clicked or is marked.
+
+    Parameters
+    ----------
+    css:
+        The class of the boxes with one list each; the lists are told apart by their order.
+    act:
+        Called with the list's number and its lines as they stand in the page: their places and texts.
+    """
+
+    _esm = _asset("list_keys.js")
+    css = tr.Unicode("").tag(sync=True)
+
+    def __init__(self, css: str, act: Callable[[int, list[tuple[int, str]]], None]) -> None:
+        super().__init__(css=css, layout=ipw.Layout(display="none"))
+        self._act = act
+        self.on_msg(self._told)
+
+    def _told(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("kind") == "act":
+            self._act(int(content["list"]), [(int(place), str(words)) for place, words in content["lines"]])
+
+
 class CopyButton(_Small):
     """A button that copies `text` to the clipboard of the browser and says so."""
 

@@ -135,7 +135,8 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
                     f"{type(self).__name__} has no option {name!r}."
                     + (f" Did you mean {near[0]!r}?" if near else f" It has: {', '.join(sorted(allowed))}.")
                 )
-        self._guard = KeyboardGuard(title or type(self).__name__)
+        # Inside another component it has no name of its own, and needs none.
+        self._guard = KeyboardGuard(title)
         self._head: list[ipw.Widget] = []
         if title:
             self._head.append(html(f"<h3>{escape(title)}</h3>", "sk-heading"))
@@ -237,7 +238,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._was_disabled = [(c, c.disabled) for c in self._busy_controls]
         for control in self._busy_controls:
             control.disabled = True
-        self._started = task.started
+        self._began: tuple[int, int, float] | None = None
         self.set_trait("busy", True)
         self._bar.max, self._bar.value, self._bar.bar_style = 1, 0, ""
         self._bar.layout.display = "none"
@@ -255,15 +256,27 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         if total:
             self._bar.layout.display = None
             self._bar.max, self._bar.value = max(int(total), 1), int(done)
-        elapsed = time.monotonic() - self._started
         left = ""
-        # A guess from too little, or in a pause whose end is told anyway, would only mislead.
-        if total and done >= 3 and elapsed > 2 and done < total and not progress.paused_until:
-            left = f" · about {duration(elapsed * (total - done) / done)} left"
+        if progress.paused_until:
+            self._began = None
+        elif total:
+            left = self._time_left(int(done), int(total))
         pause = progress.paused_until
         if pause is not None and pause - datetime.now(UTC) > LONG_PAUSE:
             left = f". {MAY_BE_CLOSED}" if page_may_be_closed() else ""
         self.say(progress.words + left, "busy")
+
+    def _time_left(self, done: int, total: int) -> str:
+        # Counted from the first word of this stage on: what an earlier stage or a pause took, or an earlier run has
+        # done already, says nothing of its pace. A guess from too little would only mislead.
+        now = time.monotonic()
+        if self._began is None or self._began[0] != total or done < self._began[1]:
+            self._began = total, done, now
+        _, before, since = self._began
+        made, elapsed = done - before, now - since
+        if made < 3 or elapsed <= 2 or done >= total:
+            return ""
+        return f" · about {duration(elapsed * (total - done) / made)} left"
 
     def task_ended(self) -> None:
         """Called by the runner."""

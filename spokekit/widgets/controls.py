@@ -91,8 +91,8 @@ def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> i
 def html(markup: str, css: str = "") -> ipw.HTML:
     """Return markup as a widget; the caller has escaped what came from people or servers."""
     made = ipw.HTML(markup)
-    if css:
-        made.add_class(css)
+    for name in css.split():
+        made.add_class(name)
     return made
 
 

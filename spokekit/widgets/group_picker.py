@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._words import counted
+from spokekit.confluence.quota import LIMIT
+from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.base import Component, Task, button, check, html, note, row, select_many, text
 from spokekit.widgets.picker_model import PickerModel, Side
 
@@ -98,11 +101,16 @@ class GroupPicker(Component):
         self.undo = button("Undo", tooltip="Take the last move back")
         self.ok = button("OK", kind="primary")
         self.cancel = button("Cancel", tooltip="Forget the moves; nothing is registered or taken out")
+        # While work runs there is one Cancel, beside its progress, and it cancels that.
+        self.observe(lambda change: setattr(self.cancel.layout, "display", "none" if change["new"] else ""), "busy")
         self.reload = button("Look up again", tooltip="Ask Confluence for the groups again")
         self.count_empty = button("Mark empty groups", tooltip="Counts the members of the groups that are shown")
+        self.cost = html("", "sk-count")
+        self.about = html("", "sk-count sk-about")
         self.plan = html("", "sk-count")
         self.hint = note(
-            "Several at once: hold Shift or Ctrl (Cmd), or press Ctrl+A in a list. A filter takes parts of a name and "
+            "A double click moves a group, Enter the marked ones. Several at once: hold Shift or Ctrl (Cmd), or press "
+            "Ctrl+A in a list. A filter takes parts of a name and "
             "the words behind it: an access type, `team` (belongs to its members), `synced` (managed outside), `empty`."
         )
         columns = []
@@ -123,8 +131,10 @@ class GroupPicker(Component):
         both = ipw.HBox([columns[0], between, columns[1]])
         both.add_class("sk-columns")
         self.body = [
-            row(self.only_access, self.count_empty, self.reload),
+            ListKeys("sk-column", self.guarded(self._act_on)),
+            row(self.only_access, self.count_empty, self.reload, self.cost),
             both,
+            self.about,
             self.hint,
             self.plan,
             row(self.ok, self.cancel, css="sk-actions"),
@@ -153,7 +163,17 @@ class GroupPicker(Component):
                 # A list that is not whole is shown with a warning, so that its groups can be used.
                 return spoke.look_up_groups(partial="keep", progress=task.progress, cancel=task.cancelled)
 
-        self.run(work, words="Looking up the groups", done=self._show_groups)
+        before = set(self._groups["group_id"]) if self._groups is not None else None
+
+        def done(groups: pd.DataFrame) -> None:
+            self._show_groups(groups)
+            if before is not None and not self.status:
+                now = set(groups["group_id"])
+                new, gone = len(now - before), len(before - now)
+                words = f"{new:,} new, {gone:,} not there any more" if new or gone else "the same as before"
+                self.say(f"Looked up again: {counted(len(groups), 'group')}, {words}.", "ok")
+
+        self.run(work, words="Looking up the groups", done=done)
 
     def _show_groups(self, groups: pd.DataFrame) -> None:
         self._groups = groups
@@ -173,6 +193,7 @@ class GroupPicker(Component):
         self._model = model
         self.value = tuple(i for i in model.lines if i in model.registered)
         self._show()
+        self._say_cost(len(groups))
         report = groups.attrs.get("completeness") or {}
         if report.get("complete") is False:
             self.say(f"The list is not complete: {report.get('words', 'groups are missing')}", "warning")
@@ -209,7 +230,16 @@ class GroupPicker(Component):
         self.keep("moves", (tuple(model.to_add), tuple(model.to_remove)))
         self.selected = chosen
 
+    def _say_cost(self, groups: int) -> None:
+        # The pages overlap by one row, and a row of the list costs two points, a page one.
+        pages = max(1, -(-groups // 199))
+        points = pages + 2 * (groups + pages)
+        self.cost.value = f"<p>costs about {points:,} of {LIMIT:,} points</p>"
+
     def _say_counts(self) -> None:
+        about = self.model.about_marked()
+        self.about.value = f"<p>{escape(about)}</p>" if about else ""
+        self.about.layout.display = "" if about else "none"
         for side, line in self.counts.items():
             line.value = f"<p>{escape(self.model.count_words(side))}</p>"
         self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
@@ -232,10 +262,21 @@ class GroupPicker(Component):
 
     def _move(self, side: Side, *, shown: bool) -> None:
         moved = self.model.move_shown(side) if shown else self.model.move_marked(side)
+        self._said_moved(side, moved, "The list is empty." if shown else "Mark one or more groups in the list first.")
+
+    def _said_moved(self, side: Side, moved: int, nothing: str = "") -> None:
         self._show()
         there = "Selected" if side == "available" else "Available"
-        words = f"{moved:,} {'group' if moved == 1 else 'groups'} moved to {there}." if moved else ""
-        self.say(words or "Mark one or more groups in the list first." if not shown else words or "The list is empty.")
+        self.say(f"{counted(moved, 'group')} moved to {there}." if moved else nothing)
+
+    def _act_on(self, number: int, lines: list[tuple[int, str]]) -> None:
+        """Move the lines that were double-clicked or marked when Enter was pressed."""
+        side: Side = "selected" if number else "available"
+        options = self.lists[side].options
+        if self.busy or any(place >= len(options) or options[place][0] != words for place, words in lines):
+            # The list has changed since: what stands there now is not what the person saw.
+            return
+        self._said_moved(side, self.model.move(side, [options[place][1] for place, _ in lines]))
 
     def _undo(self) -> None:
         self.model.undo()

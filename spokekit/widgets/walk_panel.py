@@ -183,6 +183,8 @@ class WalkPanel(Component):
 
     def _no_cost(self) -> None:
         self._cost.value = ""
+        # What was known of this walk is not known of the next.
+        self.long.value = False
         self._cost_of.forget()
 
     def _allow(self) -> None:

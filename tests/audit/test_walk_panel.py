@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spokekit.audit import Snapshot
-from spokekit.errors import InputError, NotFound
+from spokekit.errors import Cancelled, InputError, NotFound
 from spokekit.practice import PracticeSite
 from spokekit.widgets import QuestionPanel, WalkPanel
 from spokekit.workspace import Workspace
@@ -110,6 +110,8 @@ def test_a_long_walk_needs_a_tick_and_an_unfinished_one_is_offered(workspace: Wo
         assert panel.start.disabled is (panel.plan.chosen.seconds > 7200)
         panel.long.value = True
         assert not panel.start.disabled
+        panel._stopped(Cancelled("Walking was cancelled."))
+        assert panel.start.disabled and not panel.long.value, "a tick does not outlive what it was made for"
 
 
 def test_without_a_connection_it_says_what_comes_first(workspace: Workspace) -> None:

@@ -113,6 +113,8 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         walk.get_by_role("button", name="What will it cost?").click()
         walk.get_by_role("button", name="Start the walk").click()
         expect(walk).to_contain_text("Complete:", timeout=SLOW)
+        width = part(page, "All on one page").evaluate("(e) => e.clientWidth")
+        assert width > 0.85 * 1280, "nothing stands beside it, so no part of the page is left empty"
         ask = part(page, "Ask")
         ask.get_by_role("button", name="Ask", exact=True).click()
         expect(ask.locator("table")).to_be_visible(timeout=SLOW)

@@ -218,12 +218,22 @@ def test_progress_is_throttled_and_its_last_word_arrives() -> None:
 def test_progress_tells_the_time_left_once_it_can_be_guessed() -> None:
     demo = Demo()
     demo.task_started(Task("Walking", lambda _: None))
-    demo.show_progress(Progress(30, 120, "groups", "30 of 120 groups"))
-    assert demo.status == "30 of 120 groups"
-    demo._started -= 60
-    demo.show_progress(Progress(30, 120, "groups", "30 of 120 groups"))
-    assert demo.status == "30 of 120 groups · about 3 minutes left"
-    assert (demo._bar.value, demo._bar.max) == (30, 120)
+
+    def a_minute_later(done: int, total: int = 120) -> str:
+        if demo._began is not None:
+            demo._began = (*demo._began[:2], demo._began[2] - 60)
+        demo.show_progress(Progress(done, total, "groups", f"{done} of {total} groups"))
+        return demo.status
+
+    # Listing the groups took a minute and a half, and 60 were done by an earlier walk: neither is this stage's pace.
+    assert a_minute_later(90, 100) == "90 of 100 groups"
+    assert a_minute_later(60) == "60 of 120 groups"
+    assert a_minute_later(80) == "80 of 120 groups · about 2 minutes left"
+    assert (demo._bar.value, demo._bar.max) == (80, 120)
+    # Nor is an hour in which nothing could be read.
+    until = datetime.now(UTC) + timedelta(seconds=30)
+    demo.show_progress(Progress(80, 120, "groups", "waiting", paused_until=until))
+    assert a_minute_later(81) == "81 of 120 groups"
 
 
 def test_a_word_that_is_under_way_never_covers_the_last_one() -> None:

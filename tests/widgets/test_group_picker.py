@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from spokekit.errors import Cancelled, NotConfigured, SpokekitError
+from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.group_table import ROWS, GroupTable
 
@@ -79,6 +80,41 @@ def test_registered_groups_stand_right_and_can_be_taken_out(picker: GroupPicker,
     picker.accept()
     picker.settled()
     assert connected.registry().ids() == {two}
+
+
+def test_a_double_click_and_enter_move_what_stands_in_the_page(picker: GroupPicker) -> None:
+    available, selected = picker.lists["available"], picker.lists["selected"]
+
+    def told(number: int, *lines: tuple[int, str]) -> None:
+        keys = next(child for child in picker.children if isinstance(child, ListKeys))
+        keys._handle_custom_msg({"kind": "act", "list": number, "lines": list(lines)}, [])
+
+    words = [label for label, _ in available.options]
+    told(0, (1, words[1]))
+    assert picker.status == "1 group moved to Selected."
+    assert [label for label, _ in selected.options] == [words[1]]
+    # The page still shows the list of before: its second line is another group by now.
+    told(0, (1, words[1]))
+    told(0, (99, words[0]))
+    assert len(picker.selected) == 1
+    told(0, (0, words[0]), (1, words[2]))
+    assert picker.status == "2 groups moved to Selected." and len(picker.selected) == 3
+    told(1, (0, selected.options[0][0]))
+    assert len(picker.selected) == 2
+
+
+def test_looking_up_again_says_what_it_costs_and_of_two_cancels_one_shows(picker: GroupPicker) -> None:
+    assert "costs about 55 of 65,000 points" in picker.cost.value
+    shown: list[str] = []
+    picker.observe(lambda change: shown.append(picker.cancel.layout.display or ""), "busy")
+    picker.reload.click()
+    picker.settled()
+    assert shown == ["none", ""]
+    assert picker.status == "Looked up again: 26 groups, the same as before."
+    picker._groups = picker._groups.iloc[1:]
+    picker.reload.click()
+    picker.settled()
+    assert picker.status == "Looked up again: 26 groups, 1 new, 0 not there any more."
 
 
 def test_cancel_forgets_the_moves(picker: GroupPicker, connected: Workspace) -> None:

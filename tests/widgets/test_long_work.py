@@ -31,17 +31,20 @@ def slow(workspace: Workspace) -> Iterator[tuple[Workspace, PracticeSite]]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Progress | str]:
     """Let each work seem to have run for ten seconds already, so that the time left is told; keep what was told."""
     reports: list[Progress | str] = []
-    started, shown = Component.task_started, Component.show_progress
+    time_left, shown = Component._time_left, Component.show_progress
 
-    def earlier(self: Component, task: Any) -> None:
-        started(self, task)
-        self._started -= 10
+    def earlier(self: Component, done: int, total: int) -> str:
+        known = self._began
+        words = time_left(self, done, total)
+        if self._began is not known:
+            self._began = (*self._began[:2], self._began[2] - 10)
+        return words
 
     def noted(self: Component, progress: Progress | str) -> None:
         reports.append(progress)
         shown(self, progress)
 
-    monkeypatch.setattr(Component, "task_started", earlier)
+    monkeypatch.setattr(Component, "_time_left", earlier)
     monkeypatch.setattr(Component, "show_progress", noted)
     return reports
 

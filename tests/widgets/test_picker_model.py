@@ -36,7 +36,7 @@ def model(registered: tuple[str, ...] = (), **more: Any) -> PickerModel:
 def test_only_groups_with_access_at_first() -> None:
     made = PickerModel(GROUPS)
     assert made.side("available") == ["1", "2"]
-    assert made.count_words("available") == "2 groups with Confluence access"
+    assert made.count_words("available") == "2 groups with Confluence access; 1 of the 2 shown is synced"
     made.only_access = False
     assert len(made.side("available")) == 6
 
@@ -83,7 +83,8 @@ def test_marks_survive_a_change_of_the_filter() -> None:
     made.mark("available", ["5", "6"])
     made.filters["available"] = "okta"
     made.mark("available", ["2"])
-    assert made.count_words("available") == "6 groups, 1 matching the filter; 3 marked, 2 of them hidden by the filter"
+    words = "6 groups, 1 matching the filter; 3 marked, 2 of them hidden by the filter; the one shown is synced"
+    assert made.count_words("available") == words
     made.filters["available"] = "twin"
     made.mark("available", ["6"])
     assert made.move_marked("available") == 2
@@ -98,20 +99,56 @@ def test_undo_takes_back_move_by_move() -> None:
     assert made.undo()
     assert made.undo()
     assert not made.undo()
-    assert made.plan_words() == "OK changes nothing so far."
+    assert made.plan_words() == "Nothing to save yet."
 
 
-def test_of_many_matches_five_hundred_are_shown_and_the_number_told() -> None:
+def test_of_many_matches_two_hundred_are_shown_and_the_number_told() -> None:
     rows = [(str(i), f"group {i:06}", "user", "ADMINS", "USERBASE_GROUP") for i in range(100_000)]
     made = PickerModel(frame(*rows))
     started = time.process_time()
     made.filters["available"] = "group 0"
     assert len(made.shown("available")) == SHOWN
-    assert "100,000 matching the filter; the first 500 are shown" in made.count_words("available")
+    assert "100,000 matching the filter; the first 200 are shown" in made.count_words("available")
     assert time.process_time() - started < 1.0
     assert made.move_shown("available") == SHOWN
     assert made.move_shown("available") == SHOWN
-    assert len(made.chosen) == 1000
+    assert len(made.chosen) == 2 * SHOWN
+    assert made.chosen.keys().isdisjoint(made.matches("available"))
+
+
+def test_what_all_shown_would_move_is_told_to_be_synced() -> None:
+    rows = [(str(i), f"group {i}", "user", "EXTERNAL" if i < 3 else "ADMINS", "USERBASE_GROUP") for i in range(5)]
+    made = PickerModel(frame(*rows))
+    assert made.count_words("available").endswith("; 3 of the 5 shown are synced")
+    made.move("available", ["3", "4"])
+    assert made.count_words("available").endswith("; all 3 shown are synced")
+    made.move("available", ["0", "1", "2"])
+    assert "synced" not in made.count_words("available") + made.count_words("selected")
+
+
+def test_the_one_marked_group_is_told_whole() -> None:
+    made = model()
+    assert made.about_marked() == ""
+    made.count_members({"2": 1_204})
+    made.mark("available", ["2"])
+    said = "1,204 members; gives access to Confluence (user, admin); managed outside (synced from a directory)"
+    assert made.about_marked().startswith(f"{made.lines['2'].name}: {said}")
+    made.mark("available", ["2", "1"])
+    assert made.about_marked() == "", "of several nothing is told"
+    # One mark on each side is two groups as well.
+    made = model(("1",))
+    made.mark("selected", ["1"])
+    assert "members not counted" in made.about_marked()
+    made.mark("available", ["3"])
+    assert made.about_marked() == ""
+
+
+def test_a_name_with_half_a_surrogate_pair_is_found() -> None:
+    # A frame cannot hold it, the table of registered groups can; and a browser may send anything as a filter.
+    made = PickerModel(frame(("2", "other", "user", "ADMINS", "")), ("1",), names={"1": "half \ud83d of it"})
+    for words, found in (("half \ud83d", ["1"]), ("\udca9", []), ("of", ["1"])):
+        made.filters["selected"] = words
+        assert made.matches("selected") == found
 
 
 @settings(max_examples=60, deadline=None)

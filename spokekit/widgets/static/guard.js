@@ -28,8 +28,10 @@ function lead(node, manager) {
 }
 
 function name(root, label) {
-  root.setAttribute("role", "group");
-  if (label) root.setAttribute("aria-label", label);
+  if (label) {
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", label);
+  }
   root.querySelectorAll(".sk-status .widget-html-content").forEach((line) => {
     line.setAttribute("role", "status");
     line.setAttribute("aria-live", "polite");
