@@ -10,6 +10,7 @@ A token that the store does not take is kept aside (`spokekit.oauth.aside`) and 
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ from spokekit.errors import (
     NotConfigured,
     NotFound,
     SpokekitError,
+    StoreError,
     UnexpectedAnswer,
 )
 from spokekit.oauth.answers import TokenAnswer
@@ -151,7 +153,12 @@ class Tokens:
         answer = TokenAnswer.of(answer)  # type: ignore[assignment] # from here on nothing local is a secret in clear
         if not isinstance(answer, TokenAnswer):
             raise UnexpectedAnswer("The answer holds no access token.", status=200, endpoint="POST /oauth/token")
-        self.adopt(connection, Kept.consented(connection, answer, self.pending.row(connection), self._now()))
+        try:
+            record = self.pending.row(connection)
+        except StoreError:
+            # Not even to be read: whatever stands there was there before this consent.
+            record = Record(generation=sys.maxsize)
+        self.adopt(connection, Kept.consented(connection, answer, record, self._now()))
 
     def receive(self, connection: Connection, redeem: Callable[[], TokenAnswer]) -> Kept:
         """Keep aside what a consent gives, in a sealed file, until it is known who gave it: then `adopt` it.

@@ -34,29 +34,6 @@ from tests.oauth.test_refresh_stress import works_from_here_on
 WORKER = str(Path(__file__).with_name("kept_worker.py"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home on a disk of two megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or not hasattr(os, "geteuid") or os.geteuid():
-        pytest.skip("a small disk of this test's own needs root and mount")
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {done.stderr}")
-    monkeypatch.setenv("SPOKEKIT_HOME", str(folder))
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def sealed(folder: Path) -> list[Path]:
     return sorted(folder.glob("token-*"))
 
@@ -138,6 +115,22 @@ def test_without_any_room_the_program_stays_until_the_token_is_down(small_disk: 
     site.advance(700)
     place.tokens.access_token(connection)
     assert site.count("refresh") == 1
+    works_from_here_on(place, site, connection)
+
+
+def test_a_home_that_becomes_read_only_keeps_a_token_in_hand_until_it_is_writable(
+    small_disk: Path, site: PracticeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Place(default_store(), site)
+    connection = configured(place, site)
+    pair = site.issue_token(scopes=connection.scopes)
+    place.store.engine.dispose()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    place.tokens.save_grant(connection, pair)
+    assert "in this program's memory only" in caplog.text and not sealed(small_disk)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    until(lambda: "has the new token of" in caplog.text)
+    assert place.tokens.access_token(connection) == Secret(pair["access_token"])
     works_from_here_on(place, site, connection)
 
 

@@ -191,3 +191,27 @@ def test_a_server_that_stops_between_the_rotation_and_the_commit_loses_no_token(
     until(lambda: not path.exists())
     works_from_here_on(next_one, site, connection)
     next_one.store.close()
+
+
+def test_a_server_and_a_home_that_both_fail_leave_the_token_in_hand_until_one_is_back(
+    small_disk: Path, shared: Place, server: str, site: PracticeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = Wire()
+    place = Place(shared.store, site, transport=wire)
+    connection = granted(place, site)
+    site.advance(4000)
+
+    def fail() -> None:
+        stop()
+        for path in small_disk.glob(".token-*"):
+            path.unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    with stopped_by(server) as stop:
+        wire.afterwards = fail
+        fresh = place.tokens.access_token(connection)
+        assert not list(small_disk.glob("token-*"))
+    until(lambda: "has the new token of" in caplog.text)
+    site.advance(700)
+    assert place.tokens.access_token(connection) == fresh and site.count("refresh") == 1
+    works_from_here_on(place, site, connection)
