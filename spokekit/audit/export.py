@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from spokekit._csv import guard_formula
 from spokekit._frames import UNKNOWN, human, is_number, ordered, shown
@@ -36,7 +37,7 @@ class About:
 
     title: str
     site: str
-    taken_at: datetime
+    taken_at: datetime | None
     made_by: str
     scope: str
     coverage: str
@@ -62,7 +63,7 @@ class About:
         said = [
             ("Title", self.title),
             ("Site", self.site),
-            ("Snapshot taken", moment(self.taken_at)),
+            ("Snapshot taken", moment(self.taken_at) if self.taken_at else ""),
             ("Export made", moment(datetime.now(UTC))),
             ("Made by", self.made_by),
             ("Walked", self.scope),
@@ -72,11 +73,80 @@ class About:
         return [(what, words) for what, words in said if words]
 
 
+@dataclass(frozen=True)
+class Written:
+    """Files that were written: where they are, and in a notebook a link to each that lies below it."""
+
+    paths: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{path} ({_size(path)})" for path in self.paths)
+
+    def _repr_html_(self) -> str:
+        lines = []
+        for path in self.paths:
+            try:
+                # JupyterLab takes a link as relative to the notebook, whose folder a kernel starts in.
+                below = quote(path.relative_to(Path.cwd().resolve()).as_posix())
+                link = f"<a href='{below}' download='{escape(path.name)}'>Download {escape(path.name)}</a>"
+            except ValueError:
+                link = escape(path.name)
+            lines.append(f"<li>{link} · {_size(path)} · <code>{escape(str(path))}</code></li>")
+        return f"<ul>{''.join(lines)}</ul>"
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size if path.exists() else 0
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3)):,} kB"
+
+
+def to_folder(
+    frames: Mapping[str, pd.DataFrame],
+    about: About,
+    pictures: Sequence[Picture] = (),
+    *,
+    name: str = "audit",
+    folder: Path | str = "exports",
+) -> Written:
+    """Write a workbook and an HTML page into `folder`, which is made when it is not there.
+
+    Parameters
+    ----------
+    name:
+        Of the files, without their endings.
+    folder:
+        Relative to the notebook, or absolute.
+
+    Raises
+    ------
+    InputError
+        The folder or a file cannot be written.
+    """
+    target = Path(folder).expanduser().resolve()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{target} cannot be made: {error.strerror or error}.", hint="Name another folder.", field="folder"
+        ) from None
+    return Written(
+        (
+            to_xlsx(frames, target / f"{name}.xlsx", about),
+            to_html(frames, target / f"{name}.html", about, pictures),
+        )
+    )
+
+
 def to_csv(frame: pd.DataFrame, path: Path | str) -> Path:
     """Write UTF-8 CSV that no spreadsheet runs as a formula; times in ISO 8601 UTC."""
+    return _written(path, csv_bytes(frame))
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """Return what `to_csv` writes."""
     text = plain(frame).map(guard_formula).rename(columns=guard_formula).to_csv(index=False, lineterminator="\r\n")
     # The mark at the beginning lets Excel see that it is UTF-8.
-    return _written(path, text.encode("utf-8-sig"))
+    return text.encode("utf-8-sig")
 
 
 def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
@@ -98,6 +168,11 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
     Every text is a text cell, whatever it begins with; codes are in words, times are this computer's, with the zone.
     What a question cannot know stands in Summary.
     """
+    return _written(path, xlsx_bytes(frames, about))
+
+
+def xlsx_bytes(frames: Mapping[str, pd.DataFrame], about: About) -> bytes:
+    """Return what `to_xlsx` writes."""
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Alignment, Font
@@ -148,7 +223,7 @@ def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) 
                 sheet.append([cell(sheet, value) for value in row])
     sink = io.BytesIO()
     book.save(sink)
-    return _written(path, sink.getvalue())
+    return sink.getvalue()
 
 
 def to_html(
@@ -158,6 +233,11 @@ def to_html(
 
     The first 1,000 rows of a frame are shown; the page says when there are more.
     """
+    return _written(path, html_bytes(frames, about, pictures))
+
+
+def html_bytes(frames: Mapping[str, pd.DataFrame], about: About, pictures: Sequence[Picture] = ()) -> bytes:
+    """Return what `to_html` writes."""
     parts = [f"<h1>{escape(about.title)}</h1>", "<table class='about'>"]
     parts += [f"<tr><th scope='row'>{escape(what)}</th><td>{escape(words)}</td></tr>" for what, words in about.rows()]
     parts.append("</table>")
@@ -171,7 +251,7 @@ def to_html(
     for name, frame in frames.items():
         parts += _section(name, frame)
     page = _PAGE.format(title=escape(about.title), body="\n".join(parts))
-    return _written(path, page.encode())
+    return page.encode()
 
 
 def _for_people(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:

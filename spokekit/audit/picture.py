@@ -81,6 +81,7 @@ class Picture:
     def _repr_html_(self) -> str:
         light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
         alt = escape(self.alt)
+        name = escape("-".join("".join(c if c.isalnum() else " " for c in self.title).split())[:60] or "picture")
         # JupyterLab says how an image in an output is displayed, and says it more strongly than a class alone.
         return (
             "<style>.spokekit-dark{display:none!important}"
@@ -88,6 +89,7 @@ class Picture:
             "body[data-jp-theme-light='false'] .spokekit-light{display:none!important}</style>"
             f"<img class='spokekit-light' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{light}'>"
             f"<img class='spokekit-dark' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{dark}'>"
+            f"<p><a download='{name}.png' href='data:image/png;base64,{light}'>Download the picture</a></p>"
         )
 
 

@@ -1,4 +1,4 @@
-"""The three small things that Python cannot do in a page: a secret field, a keyboard guard, the clipboard."""
+"""The small things that Python cannot do in a page: a secret field, a keyboard guard, the clipboard, a download."""
 
 from __future__ import annotations
 
@@ -156,6 +156,36 @@ class CopyButton(_Small):
 
     def __init__(self, text: str = "", *, description: str = "Copy") -> None:
         super().__init__(text=text, description=description, layout=ipw.Layout(width="auto"))
+
+
+class DownloadButton(_Small):
+    """A button that asks for a file when it is pressed; the file goes to the page and into no notebook."""
+
+    _esm = _asset("download_button.js")
+    description = tr.Unicode("Download").tag(sync=True)
+    disabled = tr.Bool(False).tag(sync=True)
+
+    def __init__(self, description: str = "Download") -> None:
+        super().__init__(description=description, layout=ipw.Layout(width="auto"))
+        self._callbacks: list[Callable[[], None]] = []
+        self.on_msg(self._asked)
+
+    def on_asked(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the button is pressed; it answers with `give`."""
+        self._callbacks.append(callback)
+
+    def give(self, name: str, mime: str, data: bytes) -> None:
+        """Hand a file to the browser."""
+        self.send({"kind": "file", "name": name, "mime": mime}, [data])
+
+    def click(self) -> None:
+        """Do what a press does; without a page nothing is downloaded."""
+        for callback in () if self.disabled else tuple(self._callbacks):
+            callback()
+
+    def _asked(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("kind") == "ask":
+            self.click()
 
 
 class ConsentLink(_Small):

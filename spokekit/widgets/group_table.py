@@ -9,10 +9,13 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._frames import ROWS, shown
+from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import Component, html, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from spokekit.audit.export import About
 
 
 class GroupTable(Component):
@@ -56,7 +59,8 @@ class GroupTable(Component):
         self._empty = empty
         self._title = title
         self._place = html("")
-        self.body = [self._place]
+        self._downloads = Downloads(self, self._taken)
+        self.body = [self._place, self._downloads.row]
         self.guarded(lambda: self.refresh())()
 
     def refresh(self) -> None:
@@ -65,6 +69,7 @@ class GroupTable(Component):
         self.value = frame
         if not len(frame):
             self._place.value = ""
+            self._downloads.show(False)
             self.say(self._empty)
             return
         wanted = self._columns
@@ -73,10 +78,18 @@ class GroupTable(Component):
         table = shown(frame, wanted, most=ROWS, rest="the frame holds all of them")
         report = frame.attrs.get("completeness")
         self._place.value = html_table(table.heads, table.rows, caption=table.caption, numbers=table.numbers)
+        self._downloads.show(True)
         if isinstance(report, dict) and report.get("complete") is False:
             self.say(f"Rows are missing: {report.get('words') or 'the answer was cut short'}", "warning")
         else:
             self.say("")
+
+    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        report = self.value.attrs.get("completeness")
+        said = str(report.get("words") or "") if isinstance(report, dict) else ""
+        return self._title, self.value, About(self._title, "", None, "", "", said)
 
     def follow(self, component: ipw.Widget, trait: str = "value") -> GroupTable:
         """Refresh whenever `trait` of another component changes; returns itself."""

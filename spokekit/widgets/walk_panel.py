@@ -12,6 +12,7 @@ import traitlets as tr
 from spokekit._frames import shown
 from spokekit._words import counted, moment
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
+from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import (
     Component,
     Task,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
+    from spokekit.audit.export import About
     from spokekit.audit.registry import Param
     from spokekit.audit.walk import Walk
     from spokekit.audit.walk_plan import WalkPlan
@@ -325,6 +327,7 @@ class QuestionPanel(Component):
         self._words = html("")
         self.start = button("Ask", kind="primary")
         self._place = html("")
+        self._downloads = Downloads(self, self._taken)
         self._answer_of = self.belongs_to(
             "answer",
             {
@@ -334,6 +337,7 @@ class QuestionPanel(Component):
             },
             self._place,
             again="Press Ask.",
+            changed=self._answer_seen,
         )
         self.remember(question=self.question)
         self.body = [
@@ -343,6 +347,7 @@ class QuestionPanel(Component):
             row(self.start, css="sk-actions"),
             self.outcome,
             self._answer_of.note,
+            self._downloads.row,
             self._place,
         ]
         if isinstance(audit, WalkPanel):
@@ -384,10 +389,25 @@ class QuestionPanel(Component):
             done=lambda answer: self._answered(answer, audit.caution(), inputs),
         )
 
+    def _answer_seen(self) -> None:
+        known, current = self._answer_of.known, self._answer_of.current
+        # Under another question not even a grey answer stands; under other parameters it is one to compare with.
+        other = known and self.value is not None and self.value.attrs["question"] != self.question.value
+        self._place.layout.display = "none" if other else ""
+        self._downloads.show(known and not other, current=current)
+
+    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        answer: pd.DataFrame = self._answer_of.require()
+        filters = ", ".join(f"{name}={value}" for name, value in answer.attrs["params"].items())
+        about = About.of(self.audit, title=answer.attrs["title"], made_by="", filters=filters)
+        return answer.attrs["question"], answer, about
+
     def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
         table = shown(answer, most=_SHOWN)
-        more = f", the first {_SHOWN} are shown; the frame is in .value" if len(answer) > _SHOWN else ""
-        made = html_table(table.heads, table.rows, label=answer.attrs["title"], numbers=table.numbers)
+        more = f", the first {_SHOWN} are shown; a download has all" if len(answer) > _SHOWN else ""
+        made = html_table(table.heads, table.rows, caption=answer.attrs["title"], numbers=table.numbers)
         self._place.value = made if table.rows else ""
         self.value = answer
         self.accepted += 1

@@ -54,3 +54,37 @@ def test_a_table_in_the_page(open_notebook: Callable[..., NotebookPage], theme: 
     notebook.screenshot(f"frame-{theme}", answer)
     # A frame that is nobody's answer stays as pandas shows it.
     expect(notebook.outputs.locator("table.dataframe")).to_have_count(1)
+
+
+TAKEN = [
+    """import pandas as pd
+from spokekit.widgets import GroupTable
+GroupTable(pd.DataFrame({"name": ["Kim Example", "Lu"], "members": [1, 2]}), title="To take away")""",
+    """from spokekit.audit import export
+export.to_folder({"a": pd.DataFrame({"x": [1]})}, export.About("T", "", None, "me", "", ""), name="of-all")""",
+    """from matplotlib.figure import Figure
+from spokekit.audit.picture import Picture
+Picture("A picture", "nothing", lambda theme: Figure(figsize=(1, 1)))""",
+]
+
+
+def test_a_table_files_and_a_picture_are_downloaded(open_notebook: Callable[..., NotebookPage]) -> None:
+    notebook = open_notebook(TAKEN)
+    notebook.run_all()
+    assert notebook.errors() == []
+    table, page = notebook.component("To take away"), notebook.page
+    for kind, words in (("csv", "Download CSV"), ("xlsx", "Download Excel"), ("html", "Download HTML")):
+        with page.expect_download() as taken:
+            table.get_by_role("button", name=words).click()
+        assert taken.value.suggested_filename == f"To-take-away.{kind}"
+        data = taken.value.path().read_bytes()
+        assert b"Kim Example" in data or (kind == "xlsx" and data.startswith(b"PK"))
+        expect(table).to_contain_text(f"To-take-away.{kind} went to the downloads of your browser: 2 rows.")
+    notebook.screenshot("downloads", table)
+    with page.expect_download() as taken:
+        notebook.outputs.get_by_role("link", name="Download of-all.xlsx").click()
+    assert taken.value.path().read_bytes().startswith(b"PK")
+    with page.expect_download() as taken:
+        notebook.outputs.get_by_role("link", name="Download the picture").click()
+    assert taken.value.path().read_bytes().startswith(b"\x89PNG") and taken.value.suggested_filename == "A-picture.png"
+    assert "Kim Example" not in str(notebook.save()["metadata"].get("widgets", "")).replace("<td>Kim Example</td>", "")

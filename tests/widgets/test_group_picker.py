@@ -223,7 +223,7 @@ def test_a_long_frame_is_cut_and_the_cut_is_told() -> None:
     frame = pd.DataFrame({"name": ["x"] * 1234, "members": [None] * 1234, "big": [1234567] * 1234})
     table = GroupTable(frame, columns={"name": "<Name>", "big": "big", "members": "members", "gone": "gone"})
     assert f"The first {ROWS} of 1,234 rows" in table._place.value
-    assert table._place.value.count("<tr>") == ROWS + 1
+    assert table._place.value.count("<tr") == ROWS + 1
     assert "&lt;Name&gt;" in table._place.value
     assert "nan" not in table._place.value.lower()
     assert "1,234,567" in table._place.value

@@ -1,0 +1,105 @@
+"""Take away what a component shows: a row of buttons that hand a file to the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+
+from spokekit._words import counted
+from spokekit.errors import InputError
+from spokekit.widgets._browser import DownloadButton
+from spokekit.widgets.controls import row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.export import About
+    from spokekit.widgets.base import Component, Task
+
+# What a page takes at once without standing still.
+MOST_BYTES = 20_000_000
+MOST_ROWS = {"csv": 500_000, "xlsx": 50_000, "html": 1_000_000}
+_WORDS = {"csv": "Download CSV", "xlsx": "Download Excel", "html": "Download HTML"}
+_MIME = {
+    "csv": "text/csv",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "html": "text/html",
+}
+
+Source = Callable[[], "tuple[str, pd.DataFrame, About]"]
+
+
+class Downloads:
+    """The buttons *Download CSV*, *Excel* and *HTML* of a component.
+
+    Parameters
+    ----------
+    component:
+        Whose status line tells of it.
+    source:
+        Returns name, frame and description of what is shown at the moment of the press; what it raises is shown.
+
+    Attributes
+    ----------
+    row:
+        The widget; hidden until `show` is called.
+    """
+
+    def __init__(self, component: Component, source: Source) -> None:
+        self._component = component
+        self._source = source
+        self.buttons: Mapping[str, DownloadButton] = {kind: DownloadButton(words) for kind, words in _WORDS.items()}
+        self.row: ipw.HBox = row(*self.buttons.values(), css="sk-actions")
+        for kind, made in self.buttons.items():
+            made.on_asked(component.guarded(lambda kind=kind: self.take(kind)))
+        self._current = False
+        # Not `disable_while_busy`: what was no answer before the work is one after it.
+        component.observe(lambda _: self._allow(), "busy")
+        self.show(False)
+
+    def show(self, there: bool, *, current: bool = True) -> None:
+        """Show the buttons when something is there; only what is `current` can be taken away."""
+        self.row.layout.display = "" if there else "none"
+        self._current = current
+        self._allow()
+
+    def _allow(self) -> None:
+        for made in self.buttons.values():
+            made.disabled = self._component.busy or not self._current
+
+    def take(self, kind: str) -> None:
+        """Make the file in the background and hand it to the browser."""
+        name, frame, about = self._source()
+        if len(frame) > MOST_ROWS[kind]:
+            raise InputError(
+                f"{counted(len(frame), 'row')} are too many for a download as {_WORDS[kind].split()[-1]} (at most "
+                f"{MOST_ROWS[kind]:,}).",
+                hint="Take CSV, or write a file: spokekit.audit.export, or spokekit audit export.",
+            )
+
+        def work(_task: Task) -> bytes:
+            from spokekit.audit import export
+
+            made = {"csv": export.csv_bytes, "xlsx": export.xlsx_bytes, "html": export.html_bytes}
+            given: Any = (frame,) if kind == "csv" else ({name: frame}, about)
+            data: bytes = made[kind](*given)  # type: ignore[operator]
+            if len(data) > MOST_BYTES:
+                raise InputError(
+                    f"The file would hold {len(data) / 1e6:.0f} MB, more than a page takes at once.",
+                    hint="Write it instead: spokekit.audit.export, or spokekit audit export.",
+                )
+            return data
+
+        def give(data: bytes) -> None:
+            file = f"{_plain(name)}.{kind}"
+            self.buttons[kind].give(file, _MIME[kind], data)
+            self._component.say(f"{file} went to the downloads of your browser: {counted(len(frame), 'row')}.", "ok")
+
+        self._component.run(work, words="Making the file", done=give)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "table"
