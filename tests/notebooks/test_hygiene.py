@@ -107,6 +107,8 @@ def test_only_what_a_reader_may_want_to_change_stands_open() -> None:
     for path in (*NOTEBOOKS, ONE_PAGE):
         for cell in _cells(path, "code"):
             assert set(cell["metadata"]) <= {"jupyter"}, "no cell is there for unattended runs alone"
+            # The first line is all that JupyterLab shows of a folded cell.
+            assert _text(cell).startswith("# ") is bool(cell["metadata"]), _text(cell)
     first = "".join(_text(cell) for cell in _cells(NOTEBOOKS[0], "markdown"))
     assert "unfolds it" in first and "cells" in first and "Shift+Enter" in first and "▶" in first
 
