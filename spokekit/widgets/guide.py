@@ -63,6 +63,8 @@ class Guide(Component):
             raise SpokekitError(f"There is no step {step}.", hint=f"Steps go from 0 to {STEPS[-1].number}.")
         super().__init__("Where you are", **options)
         self.add_class("sk-guide")
+        # For screen readers alone; it stands right under the notebook's own heading.
+        self._head = [html("<h2>Where you are</h2>", "sk-heading")]
         if workspace is None:
             from spokekit.workspace import workspace as of_this_process
 
@@ -79,13 +81,18 @@ class Guide(Component):
         self.again = button("Look again", kind="quiet", tooltip="Read the state of the steps again")
         self.more = Fold("Details", self._details, row(self.again))
         self.pointer = html("", "sk-note")
-        self.body = [row(self._line, self.more, css="sk-guide-line"), self.pointer]
+        self._row = row(self._line, self.more, css="sk-guide-line")
+        self.body = [self._row, self.pointer]
         self.on_click(self.again, self.refresh)
-        self.on_change(
-            self.more, lambda shown: setattr(self.more.layout, "flex", "1 1 100%" if shown else None), "shown"
-        )
+        self.on_change(self.more, lambda _: self._fold(), "shown")
+        self._fold()
         self.guarded(self._begin)()
         _newest[step] = self
+
+    def _fold(self) -> None:
+        # Beside the steps while it is closed, below them when it is open.
+        self._row.layout.flex_flow = "row wrap" if self.more.shown else "row nowrap"
+        self.more.layout.flex = "1 1 100%" if self.more.shown else "0 0 auto"
 
     @classmethod
     def of(cls, step: int) -> Guide:
@@ -152,7 +159,8 @@ class Guide(Component):
             place += (
                 "<span class='sk-unreached'>Its own pages open only in a browser on the machine where this runs.</span>"
             )
-        link = f"<a href='{escape(seen, quote=True)}' target='_blank' rel='noopener'>Developer console</a>"
+        title = "Practice developer console: the app with its client ID and its secret"
+        link = f"<a href='{escape(seen, quote=True)}' title='{title}' target='_blank' rel='noopener'>Console</a>"
         return f"{place}{link}"
 
     def _item(self, step: Step, done: bool) -> str:

@@ -102,14 +102,19 @@ function showNew(root) {
   if (ranAlone || (active === cells.length - 1 && root === first)) intoView(root);
 }
 
-// What comes above it in the meantime, such as the outputs of other cells, must not push it out again.
+// Until the cells have run: what comes above it meanwhile, and JupyterLab's own move to the last cell, must not push it
+// out again. Whatever the person does ends it.
 function intoView(node) {
-  const until = performance.now() + 2500;
-  const scrolled = moments.scrolled;
+  const { pressed, scrolled } = moments;
+  const most = performance.now() + 60000;
+  let until = most;
   (function keep() {
-    if (!node.isConnected || moments.scrolled !== scrolled || performance.now() > until) return;
+    const now = performance.now();
+    if (!node.isConnected || moments.pressed !== pressed || moments.scrolled !== scrolled || now > until) return;
+    const idle = document.querySelector(`${OPEN}.jp-Notebook-ExecutionIndicator`)?.dataset.status !== "busy";
+    until = idle ? Math.min(until, now + 1000) : most;
     node.scrollIntoView({ block: node.offsetHeight > window.innerHeight * 0.6 ? "start" : "nearest" });
-    setTimeout(keep, 250);
+    setTimeout(keep, 150);
   })();
 }
 
