@@ -16,8 +16,8 @@ from spokekit.cli._signals import interruptible
 
 if TYPE_CHECKING:
     from spokekit.confluence.models import Progress
-    from spokekit.groups.apply import Result
     from spokekit.groups.membership import Membership, Preview, Resumption
+    from spokekit.groups.result import Result
 
 app = typer.Typer(
     add_completion=False,

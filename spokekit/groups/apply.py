@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from spokekit._secret import scrub
 from spokekit.confluence.models import Cancel, Progress, ProgressCallback
@@ -45,13 +45,11 @@ from spokekit.groups.journal import (
     Journal,
     settled,
 )
-from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row, rows_frame
-from spokekit.groups.preview import duration
+from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Row
+from spokekit.groups.preview import LOOKS_UP_TO, duration
+from spokekit.groups.result import Result
 from spokekit.groups.rules import Verdict
 from spokekit.groups.waiting import Either, LongPause, pauses_of, wait, wait_out
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PACE = 10.0
 """Changes a second at most: one at a time, a tenth of the burst that Atlassian names for orientation."""
@@ -63,7 +61,10 @@ Look = Callable[[Mapping[int, Row]], Mapping[int, Verdict | None]]
 
 
 class Hands(Protocol):
-    """What an apply needs of the site: two changes, and one look; each tells its pauses and can be cancelled."""
+    """What an apply needs of the site: two changes, and two looks; each tells its pauses and can be cancelled.
+
+    ``was_so`` is the quick one before a change: whether the account is a member, None when that cannot be told soon.
+    """
 
     def add(
         self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
@@ -71,53 +72,12 @@ class Hands(Protocol):
     def remove(
         self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
     ) -> None: ...
+    def was_so(
+        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
+    ) -> bool | None: ...
     def is_member(
         self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
     ) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a plan.
-
-    ``apply_id`` is the key for `resume` and undo (empty when nothing was to be done), ``stopped`` says in a sentence
-    why it ended early (empty when it did not). ``kept`` is the file that has the rows when the journal was lost
-    meanwhile, and None otherwise.
-    """
-
-    apply_id: str
-    rows: tuple[Row, ...]
-    stopped: str = ""
-    kept: Path | None = None
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """All rows with the plan's columns: those carried out with their outcome, the others as they were."""
-        return rows_frame(self.rows)
-
-    @property
-    def finished(self) -> bool:
-        """Say whether no row is left to be resumed."""
-        return all(settled(row) for row in self.rows)
-
-    def counts(self) -> dict[str, int]:
-        """How many rows came to which status, without the zeros."""
-        found = Counter(row.status for row in self.rows)
-        return {status: found[status] for status in STATUSES if found[status]}
-
-    @property
-    def words(self) -> str:
-        """The result in a sentence or two."""
-        counts = ", ".join(f"{count:,} {status}" for status, count in self.counts().items()) or "nothing to do"
-        text = f"{counts[:1].upper()}{counts[1:]}."
-        if self.stopped:
-            text += f" {self.stopped}"
-        if not self.finished and self.kept is None:
-            text += " Resume goes on with the rest."
-        return text
-
-    def __repr__(self) -> str:
-        return f"Result({self.words})"
 
 
 class Applier:
@@ -147,6 +107,7 @@ class Applier:
         self._max_failures = max_failures
         self._not_noted: dict[int, Row] = {}
         self._sent: tuple[int, Row] | None = None
+        self._looks = False
 
     def run(
         self,
@@ -192,6 +153,7 @@ class Applier:
                 write(ROW_ENDED, position=position, row=rows[position])
         stopped = ""
         todo = [position for position in state.open_positions if not settled(rows[position])]
+        self._looks = len(todo) <= LOOKS_UP_TO
         try:
             stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
             done = all(settled(row) for row in rows)
@@ -281,7 +243,8 @@ class Applier:
                 return f"Stopped: the next change could not be noted in the journal. {error.message}"
             pauses = pauses_of(progress, number, total)
             long = LongPause(pauses)
-            row, stop = self._one(rows[position], long, stopping if patient else Either(stopping, long))
+            mine = position in sent
+            row, stop = self._one(rows[position], long, stopping if patient else Either(stopping, long), sent=mine)
             reason = "stopped"
             held = long.pause if stop is None and not stopping.is_set() else None
             if held is not None:
@@ -312,8 +275,8 @@ class Applier:
             # Whoever has waited and read goes on whatever the next pause is, or an apply might read for ever.
             patient = held is not None or long.outlasted
             if not stop and left and patient:
-                mine = {*sent, position} if row.status == UNKNOWN else sent
-                stop, reason = self._look_again(write, rows, left, mine, look, stopping)
+                ours = {*sent, position} if row.status == UNKNOWN else sent
+                stop, reason = self._look_again(write, rows, left, ours, look, stopping)
                 stop = stop or (_cancelled(number, total, row) if reason == "cancelled" else "")
             if stop:
                 _leave(rows, left, reason, f"The apply was {reason} before this row.")
@@ -351,10 +314,20 @@ class Applier:
             left.remove(position)
         return "", "stopped"
 
-    def _one(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> tuple[Row, str | None]:
-        """Make one change; returns the row with its outcome, and why the apply must stop (None: it was cancelled)."""
+    def _one(
+        self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool
+    ) -> tuple[Row, str | None]:
+        """Make one change; returns the row with its outcome, and why the apply must stop (None: it was cancelled).
+
+        What is so already right before it was made by somebody else, unless we may have `sent` it ourselves earlier:
+        another store's apply of the same plan is seen here and nowhere else.
+        """
         wanted = row.action == "add"
         try:
+            if self._looks and self._was_so(row, progress, cancel) == wanted:
+                state = "a member" if wanted else "not a member"
+                words = f"Was {state} already right before: somebody else has made this change meanwhile."
+                return from_reading(row, Verdict(ALREADY, "member" if wanted else "no_member", words), sent), ""
             change = self._hands.add if wanted else self._hands.remove
             change(row.group_id, row.account_id, progress=progress, cancel=cancel)
         except Cancelled as error:
@@ -380,6 +353,15 @@ class Applier:
         except (ServiceError, TransportError) as error:
             return self._read_back(row, wanted, error, progress, cancel)
         return _ended(row, DONE, "", "Added." if wanted else "Removed."), ""
+
+    def _was_so(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> bool | None:
+        try:
+            so = self._hands.was_so(row.group_id, row.account_id, progress=progress, cancel=cancel)
+        except Cancelled as error:
+            raise Cancelled(error.message, nothing_done=True) from None
+        # Where it cannot be told once, asking again would only hold up every change.
+        self._looks = so is not None
+        return so
 
     def _read_back(
         self,

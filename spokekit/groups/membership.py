@@ -25,7 +25,7 @@ from spokekit.confluence.models import Cancel, ProgressCallback
 from spokekit.errors import Cancelled, InputError, PlanError
 from spokekit.groups import _kept, applies
 from spokekit.groups._lease import Lease
-from spokekit.groups.apply import Applier, Look, Result, dropped
+from spokekit.groups.apply import Applier, Look, dropped
 from spokekit.groups.csvfile import from_pasted
 from spokekit.groups.journal import APPLY_DROPPED, ROW_ENDED, ApplyState, Journal
 from spokekit.groups.plan import COLUMNS, PLANNED, Plan, Row
@@ -33,6 +33,7 @@ from spokekit.groups.planning import Planner
 from spokekit.groups.present import Present
 from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words, grave
 from spokekit.groups.rejudging import judged_again, refuse_unlike, unlike
+from spokekit.groups.result import Result
 from spokekit.groups.resumption import Resumption, rest_of
 from spokekit.groups.rules import REASONS, Verdict
 from spokekit.groups.waiting import Either, only_pauses

@@ -25,6 +25,12 @@ MAX_AGE = 24 * 3600.0
 CLOCKS_DIFFER = 600.0
 """Seconds by which a plan may come from the future: the clocks of two computers are seldom further apart."""
 
+LOOKS_UP_TO = 200
+"""Up to so many changes the site is looked at right before each: for more it would cost more than all the changes."""
+
+_LOOK = 11
+"""Points of such a look, at a guess: one, and two for each of the person's groups."""
+
 _PAGE = 200
 _HALF = 0.5
 
@@ -185,12 +191,13 @@ class Preview:
 
 
 def cost(plan: Plan, *, pace: float, left: int | None) -> Cost:
-    """Reckon what applying costs: the groups are read once more, then one point a change."""
+    """Reckon what applying costs: the groups are read once more, then one point a change, and a look before each."""
     changes = len(plan.planned)
     groups = {row.group_id for row in plan.planned}
     reading = sum(3 + _reading(len(plan.ground[group_id].members)) for group_id in groups)
     people = len({row.account_id for row in plan.planned})
-    return Cost(changes + reading + 2 * people + math.ceil(people / 250), changes / pace, left)
+    looks = changes * _LOOK if changes <= LOOKS_UP_TO else 0
+    return Cost(changes + looks + reading + 2 * people + math.ceil(people / 250), changes / pace, left)
 
 
 def _reading(members: int) -> int:

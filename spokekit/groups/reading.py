@@ -17,7 +17,7 @@ from spokekit.confluence.groups import ACCESS, confirm, named
 from spokekit.confluence.models import Cancel, Fence, ProgressCallback
 from spokekit.confluence.operation import Operation
 from spokekit.connections.connection import Connections
-from spokekit.errors import NotThere, PlanError, ScopeMissing
+from spokekit.errors import IncompleteResult, NotThere, PlanError, ScopeMissing, ServiceError, TransportError
 from spokekit.groups.present import LICENSING, SITE_ADMIN, GroupNow, Person, Place, Present
 from spokekit.groups.waiting import only_pauses
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SEATS_ASKED = 100
 """For so many people the groups of each are looked up to count seats; for more it would cost more than the plan."""
 
+
+LOOK_FOR = 2.0
+"""Seconds that a look right before a change may take; what takes longer does not hold the change up."""
 
 STRANGERS_ASKED = 50
 """So many groups that are not registered are looked up, only to say better why they are refused."""
@@ -238,6 +241,25 @@ class Site:
     ) -> None:
         """Remove one member; the guard of the gateway has the last word."""
         self.spoke.remove_member_from_group_by_group_id(group_id, account_id, progress=progress, cancel=cancel)
+
+    def was_so(
+        self,
+        group_id: str,
+        account_id: str,
+        *,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> bool | None:
+        """Ask quickly whether the account is a member, by the person's groups; None when that cannot be told soon."""
+        try:
+            frame = self.spoke.look_up_group_memberships_for_user(
+                account_id, progress=progress, cancel=cancel, deadline=LOOK_FOR
+            )
+        except NotThere:
+            return False
+        except (ServiceError, TransportError, IncompleteResult):
+            return None
+        return group_id in set(frame["group_id"])
 
     def is_member(
         self,

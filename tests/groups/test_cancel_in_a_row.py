@@ -130,6 +130,8 @@ def test_the_read_back_of_a_lost_answer_is_left_too(site: PracticeSite, patient:
     members = patient()
     preview = members.preview(members.plan(people, "add", group="marketing"))
     site.faults.add("hang-up:1@add", "503-no-retry-after:2@memberof")
+    # The look before the change asks for the same, and would meet the faults instead.
+    members.site.was_so = lambda *_, **__: None  # type: ignore[method-assign]
     cancel, moments = pressed_when(site, lambda: writes(site) > 0, after=0.4)
     told: list[Progress] = []
     result = members.apply(preview, progress=told.append, cancel=cancel)

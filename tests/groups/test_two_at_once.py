@@ -260,3 +260,53 @@ def test_watching_a_silent_holder_is_said_and_can_be_cancelled(tmp_path: Path) -
     with store.read() as connection:
         assert connection.execute(sa.select(leases_table.c.holder)).scalar_one() == "elsewhere:1:x"
     store.close()
+
+
+# -- two homes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["add", "remove"])
+def test_two_homes_with_one_plan_count_each_change_once(
+    members: Membership, site: PracticeSite, tmp_path: Path, mode: str
+) -> None:
+    """Both have read the site before the first change, and neither store knows of the other one's apply."""
+    from spokekit.groups.membership import Membership
+
+    before = set(site.world.member_ids("marketing"))
+    who = outsiders(site, 6) if mode == "add" else sorted(before - {site.account_id})[:6]
+    ours = members.preview(members.plan(who, mode, group="marketing"))  # type: ignore[arg-type]
+    second = Membership(
+        members.site.spoke, members.registry, Store(f"sqlite:///{tmp_path / 'second.sqlite'}"), pace=1000
+    )
+    theirs = second.preview(second.plan(who, mode, group="marketing"))  # type: ignore[arg-type]
+    start = second.journal.start
+
+    def after_the_reading(*arguments: object, **options: object) -> str:
+        began = start(*arguments, **options)  # type: ignore[arg-type]
+        for account in who[:4]:
+            (site.world.add_member if mode == "add" else site.world.remove_member)("marketing", account)
+        return began
+
+    second.journal.start = after_the_reading  # type: ignore[method-assign]
+    result = second.apply(theirs, confirm=theirs.confirmation)
+    assert result.counts() == {"done": 2, "already so": 4}
+    assert sum(site.writes.values()) == 2
+    assert "somebody else has made this change meanwhile" in result.rows[0].message
+    undo = second.preview(second.plan_undo())
+    assert {row.account_id for row in undo.plan.planned} == set(who[4:]), "what others made is not ours to undo"
+    assert ours.fingerprint == theirs.fingerprint
+    second.journal.store.close()
+
+
+def test_a_look_that_tells_nothing_does_not_hold_the_changes_up(members: Membership, site: PracticeSite) -> None:
+    site.faults.add("reset:9@memberof")
+    preview = members.preview(members.plan(outsiders(site, 3), "add", group="marketing"))
+    site.faults.clear()
+    asked: list[str] = []
+
+    def nothing(group_id: str, account_id: str, **_: object) -> None:
+        asked.append(account_id)
+
+    members.site.was_so = nothing  # type: ignore[method-assign]
+    assert members.apply(preview).counts() == {"done": 3}
+    assert len(asked) == 1
