@@ -1,0 +1,103 @@
+"""From notebook to notebook as `spokekit lab` shows them, one document at a time, and a restart of Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.jupyterlab_page import Lab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    from spokekit.practice import PracticeSite
+    from spokekit.workspace import Workspace
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden) "
+RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+SLOW = 30_000
+
+
+@pytest.fixture
+def page(
+    browser: Browser, lab: Lab, home: Path, site: PracticeSite, connected: Workspace, tmp_path: Path
+) -> Iterator[Page]:
+    """Notebook 00 in a page of its own, with the others beside it, on a connected home with one registered group."""
+    groups = site.world.frames(tables=("groups",))["groups"]
+    connected.registry().add(list(groups.loc[groups["name"] == "marketing", "group_id"]), groups=groups)
+    folder = lab.root / tmp_path.name
+    shutil.copytree(NOTEBOOKS, folder)
+    env = {"SPOKEKIT_HOME": str(home), "SPOKEKIT_PRACTICE": json.dumps(site.describe())}
+    (folder / "kernel-env.json").write_text(json.dumps(env))
+    opened = browser.new_page(viewport={"width": 1280, "height": 720})
+    opened.goto(f"{lab.base}doc/tree/{folder.name}/00-start-here.ipynb?token={lab.token}")
+    idle(opened)
+    # As `spokekit lab` leaves it.
+    opened.evaluate("() => { if (!window.jupyterapp.shell.leftCollapsed) window.jupyterapp.shell.collapseLeft(); }")
+    yield opened
+    opened.evaluate(
+        "async () => { for (const w of window.jupyterapp.shell.widgets('main')) await w.sessionContext?.shutdown(); }"
+    )
+    opened.close()
+
+
+def idle(page: Page) -> None:
+    """Wait until the notebook that is shown has a Python that waits; a run before that would ask for one."""
+    page.wait_for_function("window.jupyterapp")
+    page.evaluate(
+        "async () => { await window.jupyterapp.restored; for (;;) {"
+        f" const node = document.querySelector('{SHOWN.strip()}');"
+        " const shown = [...window.jupyterapp.shell.widgets('main')].find((w) => w.node === node);"
+        " await shown?.sessionContext.ready;"
+        " if (shown?.sessionContext.session?.kernel?.status === 'idle') return;"
+        " await new Promise((r) => setTimeout(r, 50)); } }"
+    )
+
+
+def component(page: Page, label: str) -> Locator:
+    return page.locator(f'{SHOWN}.spokekit[aria-label="{label}"]').first
+
+
+def test_a_restarted_python_is_one_sentence(page: Page, lab: Lab) -> None:
+    page.locator(SHOWN + ".jp-RenderedMarkdown").get_by_role("link", name="Add Confluence groups").first.click()
+    page.wait_for_url("**/04-add-confluence-groups.ipynb*", timeout=SLOW)
+    idle(page)
+    page.evaluate(RUN_ALL)
+    expect(component(page, "Registered groups")).to_be_attached(timeout=SLOW)
+    page.evaluate(
+        "async () => { const p = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');"
+        " for (const w of window.jupyterapp.shell.widgets('main')) if (w.node === p)"
+        " await w.sessionContext.session.kernel.restart(); }"
+    )
+    said = page.locator(SHOWN + ".spokekit > .sk-gone")
+    expect(said).to_have_text(["Python was restarted: Run > Run All Cells."] * 3)
+    chains = page.locator(SHOWN + ".spokekit").evaluate_all(
+        "(all) => all.flatMap((e) => [e, ...e.querySelectorAll('*')])"
+        ".filter((e) => getComputedStyle(e, '::before').content.includes('\\uf127')).length"
+    )
+    assert chains == 0
+    parts = page.locator(SHOWN + ".spokekit > :not(.sk-gone)")
+    assert parts.evaluate_all("(all) => all.length > 9 && all.every((e) => e.inert)")
+    page.screenshot(path=lab.shots / "04-restarted.png")
+    # The cell of the plot alone needs what another one makes.
+    page.evaluate(
+        "async () => { const p = document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden)');"
+        " for (const w of window.jupyterapp.shell.widgets('main')) if (w.node === p) w.content.activeCellIndex ="
+        " [...w.content.model.cells].findIndex((c) => c.id === '13eb994e');"
+        " await window.jupyterapp.commands.execute('notebook:run-cell'); }"
+    )
+    error = page.locator(SHOWN + '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]').last
+    expect(error).to_have_text(
+        "Not yet: `members` is not there. The cell under “The same as frames” makes it: run that cell first, "
+        "or choose Run > Run All Cells."
+    )
+    page.evaluate(RUN_ALL)
+    expect(said).to_have_count(0)
+    assert not parts.evaluate_all("(all) => all.some((e) => e.inert)")
