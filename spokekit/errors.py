@@ -82,9 +82,15 @@ class SpokekitError(Exception):
         What to do next.
     next_step:
         The same as one word, for programs.
+
+    Attributes
+    ----------
+    candidates:
+        Names or ids that could have been meant, the likeliest first.
     """
 
     next_step: NextStep = "none"
+    candidates: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -205,11 +205,13 @@ class Asking:
                     {"text": text},
                 )
                 if len(found) > 1:
-                    raise InputError(
+                    error = InputError(
                         f"Several have the name {text!r}: {', '.join(row[1] for row in found)}.",
                         hint="Ask by id.",
                         field=kind,
                     )
+                    error.candidates = tuple(row[1] for row in found)
+                    raise error
                 if found:
                     return int(found[0][0])
             others.append(self._names(source, number, key, columns))
@@ -218,11 +220,25 @@ class Asking:
                 return alike
         looks = look_alike(text, (str(name) for rows in others for row in rows for name in row[2:] if name))
         close = difflib.get_close_matches(text, self.near(table, columns[0], text), 3, 0.5)
-        raise NotFound(
+        missing = NotFound(
             f"There is no {kind} {text!r} in this snapshot.",
             likely=f"It looks like {looks[0]}, but {looks[1]}." if looks else None,
             hint=f"Did you mean {' or '.join(close)}?" if close else None,
         )
+        missing.candidates = tuple(dict.fromkeys([*([looks[0]] if looks else []), *close]))
+        raise missing
+
+    def suggest(self, kind: str, text: str, *, most: int = 20) -> list[str]:
+        """Return names of groups, people or spaces (`kind`) that hold `text`; those that begin with it come first."""
+        table, _, _, _, columns = _LOOK_UP[kind]
+        name = columns[-1] if kind == "space" else columns[0]
+        part = text.lower().replace("%", "").replace("_", "\\_")
+        rows = self.run_rows(
+            f"SELECT DISTINCT {name} AS name, LOWER({name}) LIKE $start ESCAPE '\\' AS early FROM {table} "
+            f"WHERE LOWER({name}) LIKE $part ESCAPE '\\' AND {name} <> '' ORDER BY early DESC, name LIMIT {most}",
+            {"start": f"{part}%", "part": f"%{part}%"},
+        )
+        return [str(row[0]) for row in rows]
 
     def _names(self, source: str, number: str, key: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
         # No engine's SQL compares names as people mean them.

@@ -24,7 +24,7 @@ _HOMES = {
     "KeyboardGuard": "base",
     "MembershipEditor": "membership_editor",
     "OnePage": "one_page",
-    "QuestionPanel": "walk_panel",
+    "QuestionPanel": "question_panel",
     "SecretField": "base",
     "TaskRunner": "base",
     "TokenButton": "token_button",

@@ -55,7 +55,7 @@ class Downloads:
         self.row: ipw.HBox = row(*self.buttons.values(), css="sk-actions")
         for kind, made in self.buttons.items():
             made.on_asked(component.guarded(lambda kind=kind: self.take(kind)))
-        self._current = False
+        self._current, self._said = False, ""
         # Not `disable_while_busy`: what was no answer before the work is one after it.
         component.observe(lambda _: self._allow(), "busy")
         self.show(False)
@@ -65,6 +65,9 @@ class Downloads:
         self.row.layout.display = "" if there else "none"
         self._current = current
         self._allow()
+        if self._said and self._component.status == self._said and not (there and current):
+            # It was of what is not shown any more.
+            self._component.say("")
 
     def _allow(self) -> None:
         for made in self.buttons.values():
@@ -96,7 +99,8 @@ class Downloads:
         def give(data: bytes) -> None:
             file = f"{_plain(name)}.{kind}"
             self.buttons[kind].give(file, _MIME[kind], data)
-            self._component.say(f"{file} went to the downloads of your browser: {counted(len(frame), 'row')}.", "ok")
+            self._said = f"{file} went to the downloads of your browser: {counted(len(frame), 'row')}."
+            self._component.say(self._said, "ok")
 
         self._component.run(work, words="Making the file", done=give)
 

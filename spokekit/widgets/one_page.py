@@ -14,7 +14,8 @@ from spokekit.widgets.rehearsal import rehearse
 if TYPE_CHECKING:
     from spokekit.widgets.group_picker import GroupPicker
     from spokekit.widgets.membership_editor import MembershipEditor
-    from spokekit.widgets.walk_panel import QuestionPanel, WalkPanel
+    from spokekit.widgets.question_panel import QuestionPanel
+    from spokekit.widgets.walk_panel import WalkPanel
     from spokekit.workspace import Workspace
 
 
@@ -78,7 +79,8 @@ class OnePage(Component):
 
     def _add_the_rest(self) -> None:
         from spokekit.widgets.membership_editor import MembershipEditor
-        from spokekit.widgets.walk_panel import QuestionPanel, WalkPanel
+        from spokekit.widgets.question_panel import QuestionPanel
+        from spokekit.widgets.walk_panel import WalkPanel
 
         self.walk = WalkPanel(workspace=self._workspace)
         self.questions = QuestionPanel(self.walk)

@@ -1,4 +1,4 @@
-"""Walk the site and ask questions: what it will cost, the walk with its report, and the questions by name."""
+"""Walk the site: what it will cost, and the walk with its report."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit._frames import shown
-from spokekit._words import counted, moment
+from spokekit._words import moment
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
-from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import (
     Component,
     Task,
@@ -24,22 +21,15 @@ from spokekit.widgets.base import (
     note,
     row,
     status_line,
-    text,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from spokekit.audit.audit import Audit
-    from spokekit.audit.export import About
-    from spokekit.audit.registry import Param
     from spokekit.audit.walk import Walk
     from spokekit.audit.walk_plan import WalkPlan
     from spokekit.confluence.models import Progress
     from spokekit.confluence.quota import Estimate
     from spokekit.workspace import Workspace
-
-_SHOWN = 100
 
 
 class WalkPanel(Component):
@@ -130,6 +120,14 @@ class WalkPanel(Component):
     def look(self) -> None:
         """List the groups and say what the walk will cost, in the background."""
         self._look(fresh=False)
+
+    def prepare(self, *, spaces: bool = False) -> None:
+        """Say what a walk will cost, with the spaces if wanted; of all groups as long as none is registered."""
+        if spaces:
+            self.spaces.value = True
+        if self.scope.value == "registered" and not self._workspace.registry(self._name).ids():
+            self.scope.value = "all"
+        self.look()
 
     def _look(self, *, fresh: bool) -> None:
         inputs = self._cost_of.inputs()
@@ -291,146 +289,6 @@ class WalkPanel(Component):
         self.long.value = True
         self.walk()
         self.settled(600)
-
-
-class QuestionPanel(Component):
-    """Ask questions by name and read the answers.
-
-    The path without a widget: ``audit.ask(name, ...)``, or ``spokekit audit ask``.
-
-    Parameters
-    ----------
-    audit:
-        An `Audit`, or a `WalkPanel` whose newest one is asked.
-
-    Attributes
-    ----------
-    value:
-        The answer as a frame, or None.
-    accepted:
-        How many questions were answered.
-    """
-
-    value = tr.Any(None, allow_none=True)
-    accepted = tr.Int(0)
-
-    def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
-        super().__init__("Ask", **options)
-        self._source = audit
-        from spokekit.audit import questions_frame
-
-        listed = questions_frame()
-        listed = listed[listed["answerable"]]
-        self.question = dropdown("Question", list(zip(listed["title"], listed["name"], strict=True)))
-        self.params: dict[str, ipw.Widget] = {}
-        self._fields = ipw.VBox()
-        self._words = html("")
-        self.start = button("Ask", kind="primary")
-        self._place = html("")
-        self._downloads = Downloads(self, self._taken)
-        self._answer_of = self.belongs_to(
-            "answer",
-            {
-                "question": self.question,
-                "parameters": lambda: {name: field.value for name, field in self.params.items()},
-                "snapshot": lambda: id(self._asked()),
-            },
-            self._place,
-            again="Press Ask.",
-            changed=self._answer_seen,
-        )
-        self.remember(question=self.question)
-        self.body = [
-            self.question,
-            self._fields,
-            self._words,
-            row(self.start, css="sk-actions"),
-            self.outcome,
-            self._answer_of.note,
-            self._downloads.row,
-            self._place,
-        ]
-        if isinstance(audit, WalkPanel):
-            self.on_change(audit, lambda _: self._answer_of.see())
-        self.on_change(self.question, lambda _: self._chosen())
-        self.on_click(self.start, self.ask)
-        self.disable_while_busy(self.question, self.start)
-        self._chosen()
-
-    @property
-    def audit(self) -> Audit:
-        """The audit that is asked. Raises NotFound when there is no snapshot yet."""
-        return self._source.newest() if isinstance(self._source, WalkPanel) else self._source
-
-    def _chosen(self) -> None:
-        from spokekit.audit.registry import REGISTRY
-
-        asked = REGISTRY.get(self.question.value)
-        typed = {name: field.value for name, field in self.params.items()}
-        self.params = {param.name: _field(param, typed.get(param.name)) for param in asked.params}
-        self._fields.children = tuple(self.params.values())
-        known = f"<p class='sk-note'>Cannot know: {escape(asked.cannot_know)}</p>" if asked.cannot_know else ""
-        self._words.value = known
-        for field in self.params.values():
-            self.on_change(field, lambda _: self._answer_of.see())
-        self._answer_of.see()
-
-    def _asked(self) -> Audit | None:
-        return self._source.value if isinstance(self._source, WalkPanel) else self._source
-
-    def ask(self) -> None:
-        """Answer the chosen question, in the background."""
-        name = self.question.value
-        given = {param: field.value for param, field in self.params.items() if field.value not in ("", None)}
-        audit, inputs = self.audit, self._answer_of.inputs()
-        self.run(
-            lambda _task: audit.ask(name, **given),
-            words="Asking",
-            done=lambda answer: self._answered(answer, audit.caution(), inputs),
-        )
-
-    def _answer_seen(self) -> None:
-        known, current = self._answer_of.known, self._answer_of.current
-        # Under another question not even a grey answer stands; under other parameters it is one to compare with.
-        other = known and self.value is not None and self.value.attrs["question"] != self.question.value
-        self._place.layout.display = "none" if other else ""
-        self._downloads.show(known and not other, current=current)
-
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
-
-        answer: pd.DataFrame = self._answer_of.require()
-        filters = ", ".join(f"{name}={value}" for name, value in answer.attrs["params"].items())
-        about = About.of(self.audit, title=answer.attrs["title"], made_by="", filters=filters)
-        return answer.attrs["question"], answer, about
-
-    def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
-        table = shown(answer, most=_SHOWN)
-        more = f", the first {_SHOWN} are shown; a download has all" if len(answer) > _SHOWN else ""
-        made = html_table(table.heads, table.rows, caption=answer.attrs["title"], numbers=table.numbers)
-        self._place.value = made if table.rows else ""
-        self.value = answer
-        self.accepted += 1
-        words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
-        self._answer_of.made(answer, inputs, words, "warning" if caution else "good")
-
-    def rehearse(self, *, question: str, **params: Any) -> None:
-        """Do what a person does: choose a question, type what it needs, and ask."""
-        self.question.value = question
-        for name, value in params.items():
-            self.params[name].value = value
-        self.ask()
-        self.settled()
-
-
-def _field(param: Param, typed: Any) -> ipw.Widget:
-    label = param.name.replace("_", " ").capitalize()
-    if param.kind in ("number", "days"):
-        value = typed if isinstance(typed, int) else int(param.default if not param.required else 0)
-        return ipw.BoundedIntText(
-            value=value, min=0, max=1_000_000, description=label, style={"description_width": "150px"}
-        )
-    return text(label, typed if isinstance(typed, str) else "", placeholder=param.words, live=True)
 
 
 def _hours(estimate: Estimate) -> bool:

@@ -1,0 +1,296 @@
+"""Ask questions by name: names are chosen from suggestions, and an answer can be taken away where it stands."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tr
+
+from spokekit._frames import shown
+from spokekit._words import counted
+from spokekit.errors import SpokekitError
+from spokekit.widgets._downloads import Downloads
+from spokekit.widgets.base import (
+    LABEL_WIDTH,
+    Component,
+    button,
+    dropdown,
+    html,
+    html_table,
+    note,
+    row,
+    status_line,
+    text,
+)
+from spokekit.widgets.walk_panel import WalkPanel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.audit import Audit
+    from spokekit.audit.export import About
+    from spokekit.audit.registry import Param, Question
+
+_SHOWN = 100
+_NAMES = {"group": "group", "groups": "group", "person": "person", "space": "space"}
+
+
+class QuestionPanel(Component):
+    """Ask questions by name and read the answers.
+
+    The path without a widget: ``audit.ask(name, ...)``, or ``spokekit audit ask``.
+
+    Parameters
+    ----------
+    audit:
+        An `Audit`, or a `WalkPanel` whose newest one is asked.
+
+    Attributes
+    ----------
+    value:
+        The answer as a frame, or None.
+    accepted:
+        How many questions were answered.
+    """
+
+    value = tr.Any(None, allow_none=True)
+    accepted = tr.Int(0)
+
+    def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
+        super().__init__("Ask", **options)
+        self._source = audit
+        self._renewing = False
+        self.question = dropdown("Question", self._options())
+        self.params: dict[str, ipw.Widget] = {}
+        self._fields = ipw.VBox()
+        self._words = html("")
+        self.start = button("Ask", kind="primary")
+        self.mend = button("")
+        self._near = row()
+        for hidden in (self.mend, self._near):
+            hidden.layout.display = "none"
+        self._place = html("")
+        self._downloads = Downloads(self, self._taken)
+        self._answer_of = self.belongs_to(
+            "answer",
+            {
+                "question": self.question,
+                "parameters": lambda: {name: field.value for name, field in self.params.items()},
+                "snapshot": lambda: id(self._asked()),
+            },
+            self._place,
+            again="Press Ask.",
+            changed=self._answer_seen,
+        )
+        self.remember(question=self.question)
+        self.body = [
+            self.question,
+            self._fields,
+            self._words,
+            row(self.start, self.mend, css="sk-actions"),
+            self.outcome,
+            self._near,
+            self._answer_of.note,
+            self._downloads.row,
+            self._place,
+        ]
+        if isinstance(audit, WalkPanel):
+            self.on_change(audit, lambda _: self._other_audit())
+        self.on_change(self.question, lambda _: self._chosen())
+        self.on_click(self.start, self.ask)
+        self.on_click(self.mend, self._mend)
+        self.disable_while_busy(self.question)
+        self.on_change(self, lambda _: self._allow(), "busy")
+        self._chosen()
+
+    @property
+    def audit(self) -> Audit:
+        """The audit that is asked. Raises NotFound when there is no snapshot yet."""
+        return self._source.newest() if isinstance(self._source, WalkPanel) else self._source
+
+    # --- which question ------------------------------------------------------------------------------------------
+    def _options(self) -> list[tuple[str, str]]:
+        """List the questions; those that have to wait for something say so."""
+        from spokekit.audit import questions_frame
+        from spokekit.audit.registry import REGISTRY
+
+        listed = questions_frame()
+        listed = listed[listed["answerable"]]
+        return [
+            (f"○ {title} (not yet)" if self._waits_for(REGISTRY.get(name))[0] else title, name)
+            for title, name in zip(listed["title"], listed["name"], strict=True)
+        ]
+
+    def _waits_for(self, asked: Question) -> tuple[str, str]:
+        """Return why a question cannot be answered yet, and the press that leads on; both empty when it can."""
+        audit = self._asked()
+        if audit is None:
+            return "Nothing has been walked yet.", "What will a walk cost?"
+        if {"spaces", "grants"} & set(asked.needs) and not audit.has_spaces():
+            words = "No walk has read the spaces yet, and nothing read is not the same as nothing there."
+            return words, "What will a walk with spaces cost?"
+        return "", ""
+
+    def _mend(self) -> None:
+        """Prepare the walk that is missing; nothing is walked before its cost was seen."""
+        if isinstance(self._source, WalkPanel):
+            self._source.prepare(spaces=self._asked() is not None)
+            self.say("The panel of the walk says what it costs; start it there, then ask again.")
+
+    def _other_audit(self) -> None:
+        chosen, options = self.question.value, self._options()
+        if options != list(self.question.options):
+            # The fields and what is typed in them stay.
+            self._renewing = True
+            try:
+                self.question.options = options
+                self.question.value = chosen
+            finally:
+                self._renewing = False
+        for param in self._param_list():
+            self._suggest(param.kind, self.params[param.name])
+        self._allow()
+        self._answer_of.see()
+
+    def _param_list(self) -> list[Param]:
+        from spokekit.audit.registry import REGISTRY
+
+        return [param for param in REGISTRY.get(self.question.value).params if param.kind in _NAMES]
+
+    def _allow(self) -> None:
+        from spokekit.audit.registry import REGISTRY
+
+        asked = REGISTRY.get(self.question.value)
+        why, press = self._waits_for(asked)
+        self.start.disabled = self.busy or bool(why)
+        self.mend.description = press
+        self.mend.layout.display = "" if press and isinstance(self._source, WalkPanel) else "none"
+        known = f"<p class='sk-note'>Cannot know: {escape(asked.cannot_know)}</p>" if asked.cannot_know else ""
+        self._words.value = known + (status_line(why, "warning") if why else "")
+
+    def _chosen(self) -> None:
+        from spokekit.audit.registry import REGISTRY
+
+        if self._renewing:
+            return
+        asked = REGISTRY.get(self.question.value)
+        typed = {name: field.value for name, field in self.params.items()}
+        self.params = {param.name: _field(param, typed.get(param.name)) for param in asked.params}
+        self._fields.children = tuple(self.params.values())
+        self._near.layout.display = "none"
+        for param in asked.params:
+            field = self.params[param.name]
+            self.on_change(field, partial(self._typed, param.kind, field))
+            # Enter asks.
+            field.on_msg(self.guarded(lambda _w, said, _b: self.ask() if said.get("event") == "submit" else None))
+            if param.kind in _NAMES:
+                self._suggest(param.kind, field)
+        self._allow()
+        self._answer_of.see()
+
+    def _typed(self, kind: str, field: ipw.Widget, _value: Any) -> None:
+        self._near.layout.display = "none"
+        self._answer_of.see()
+        if kind in _NAMES:
+            self._suggest(kind, field)
+
+    def _suggest(self, kind: str, field: ipw.Combobox) -> None:
+        audit = self._asked()
+        if audit is None:
+            return
+        before, comma, last = field.value.rpartition(",") if kind == "groups" else ("", "", field.value)
+        gap = ", " if comma else ""
+        field.options = [f"{before}{gap}{name}" for name in audit.suggest(_NAMES[kind], last.strip())]
+
+    def _asked(self) -> Audit | None:
+        return self._source.value if isinstance(self._source, WalkPanel) else self._source
+
+    def ask(self) -> None:
+        """Answer the chosen question, in the background."""
+        if self.runner.running:
+            return
+        self._near.layout.display = "none"
+        name = self.question.value
+        given = {param: field.value for param, field in self.params.items() if field.value not in ("", None)}
+        audit, inputs = self.audit, self._answer_of.inputs()
+        self.run(
+            lambda _task: audit.ask(name, **given),
+            words="Asking",
+            done=lambda answer: self._answered(answer, audit.caution(), inputs),
+            failed=self._not_answered,
+        )
+
+    def _not_answered(self, error: BaseException) -> bool:
+        near = error.candidates if isinstance(error, SpokekitError) else ()
+        fields = [f for f in self.params.values() if isinstance(f, ipw.Combobox) and f.value.strip()]
+        fields.sort(key=lambda f: repr(f.value.strip()) not in str(error))
+        if near and fields:
+            presses = []
+            for name in near:
+                press = button(name)
+                self.on_click(press, partial(self._take_near, fields[0], name))
+                presses.append(press)
+            self._near.children = (note("Did you mean"), *presses)
+            self._near.layout.display = ""
+        return False
+
+    def _take_near(self, field: ipw.Combobox, name: str) -> None:
+        field.value = name
+        self.ask()
+
+    def _answer_seen(self) -> None:
+        known, current = self._answer_of.known, self._answer_of.current
+        # Under another question not even a grey answer stands; under other parameters it is one to compare with.
+        other = known and self.value is not None and self.value.attrs["question"] != self.question.value
+        self._place.layout.display = "none" if other else ""
+        self._downloads.show(known and not other, current=current)
+
+    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        answer: pd.DataFrame = self._answer_of.require()
+        filters = ", ".join(f"{name}={value}" for name, value in answer.attrs["params"].items())
+        about = About.of(self.audit, title=answer.attrs["title"], made_by="", filters=filters)
+        return answer.attrs["question"], answer, about
+
+    def _answered(self, answer: pd.DataFrame, caution: str, inputs: dict[str, Any]) -> None:
+        table = shown(answer, most=_SHOWN)
+        more = f", the first {_SHOWN} are shown; a download has all" if len(answer) > _SHOWN else ""
+        made = html_table(table.heads, table.rows, caption=answer.attrs["title"], numbers=table.numbers)
+        self._place.value = made if table.rows else ""
+        self.value = answer
+        self.accepted += 1
+        words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
+        self._answer_of.made(answer, inputs, words, "warning" if caution else "good")
+
+    def rehearse(self, *, question: str, **params: Any) -> None:
+        """Do what a person does: choose a question, type what it needs, and ask."""
+        self.question.value = question
+        for name, value in params.items():
+            self.params[name].value = value
+        self.ask()
+        self.settled()
+
+
+def _field(param: Param, typed: Any) -> ipw.Widget:
+    label = param.name.replace("_", " ").capitalize()
+    if param.kind in ("number", "days"):
+        value = typed if isinstance(typed, int) else int(param.default if not param.required else 0)
+        return ipw.BoundedIntText(
+            value=value, min=0, max=1_000_000, description=label, style={"description_width": "150px"}
+        )
+    words = typed if isinstance(typed, str) else ""
+    if param.kind in _NAMES:
+        return ipw.Combobox(
+            value=words,
+            description=label,
+            placeholder=param.words,
+            ensure_option=False,
+            continuous_update=True,
+            style={"description_width": LABEL_WIDTH},
+            layout=ipw.Layout(width="auto"),
+        )
+    return text(label, words, placeholder=param.words, live=True)
