@@ -1,8 +1,9 @@
-"""From notebook to notebook as `spokekit lab` shows them, one document at a time, and a restart of Python."""
+"""From notebook to notebook as `spokekit lab` shows them, one document at a time: links, what is in view, a restart."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import findings_of_part
 from tests.browser.jupyterlab_page import Lab
 
 if TYPE_CHECKING:
@@ -63,6 +65,37 @@ def idle(page: Page) -> None:
 
 def component(page: Page, label: str) -> Locator:
     return page.locator(f'{SHOWN}.spokekit[aria-label="{label}"]').first
+
+
+def test_the_steps_lead_through_the_notebooks(page: Page, lab: Lab) -> None:
+    picture = page.locator(SHOWN + ".jp-RenderedMarkdown img").first
+    page.wait_for_function("(e) => e.complete && e.naturalWidth > 300", arg=picture.element_handle())
+    # As the picture says: the first press is for the text, the second runs the cell.
+    run = page.locator(SHOWN + '[data-jp-item-name="run"]').first
+    run.click()
+    expect(page.locator(SHOWN + ".jp-Cell").nth(1)).to_have_class(re.compile("jp-mod-active"))
+    run.click()
+    guide = component(page, "Where you are")
+    expect(guide).to_be_in_viewport(ratio=1, timeout=SLOW)
+    assert guide.bounding_box()["height"] < 60  # type: ignore[index]
+    expect(guide.locator("li[aria-current=step]")).to_have_text("0 Start")
+    expect(guide.get_by_role("link", name="done: 3 Token")).to_be_visible()
+    expect(guide.get_by_text("spokekit.sqlite")).to_be_hidden()
+    guide.get_by_role("button", name="Details").click()
+    expect(guide.get_by_text("spokekit.sqlite")).to_be_visible()
+    guide.get_by_role("button", name="Details").click()
+    assert findings_of_part(guide) == []
+    page.screenshot(path=lab.shots / "00-first.png")
+
+    # The page is not loaded anew, by none of the links.
+    page.evaluate("window.stillHere = true")
+    guide.get_by_role("link", name="Next: 5 Audit").press("Enter")
+    page.wait_for_url("**/05-audit-group-access.ipynb*", timeout=SLOW)
+    idle(page)
+    page.locator(SHOWN + ".jp-RenderedMarkdown").get_by_role("link", name="4 · Add Confluence groups").first.click()
+    page.wait_for_url("**/04-add-confluence-groups.ipynb*", timeout=SLOW)
+    idle(page)
+    assert page.evaluate("window.stillHere")
 
 
 def test_a_restarted_python_is_one_sentence(page: Page, lab: Lab) -> None:
