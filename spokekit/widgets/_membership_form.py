@@ -77,7 +77,7 @@ class MembershipForm(Component):
         self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
         self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
         self.preview_card = card(
-            html("<h4 style='margin:0'>Preview</h4>"),
+            html("<h3 style='margin:0'>Preview</h3>"),
             self.shown_preview,
             self.confirm_hint,
             self.confirm,
@@ -88,7 +88,7 @@ class MembershipForm(Component):
         self.resume = button("Resume …", tooltip="Show what going on with the rows that are not done would do now")
         self.drop_button = button("Drop it", tooltip="Do not go on with it; what was done stays, and can be undone")
         self.result_card = card(
-            html("<h4 style='margin:0'>Result</h4>"),
+            html("<h3 style='margin:0'>Result</h3>"),
             self.shown_result,
             row(self.undo, self.resume, self.drop_button, css="sk-actions"),
         )

@@ -139,7 +139,8 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._guard = KeyboardGuard(title)
         self._head: list[ipw.Widget] = []
         if title:
-            self._head.append(html(f"<h3>{escape(title)}</h3>", "sk-heading"))
+            # Under the first heading of a page, and beside those of its sections: no level is left out.
+            self._head.append(html(f"<h2>{escape(title)}</h2>", "sk-heading"))
         if lead:
             self._head.append(note(lead, css="sk-lead"))
         self._status_html = html("", "sk-status")

@@ -215,6 +215,8 @@ class WalkPanel(Component):
                 snapshot = self._walk(spoke, groups, spaces).run(progress=progress, cancel=task.cancelled)
             return Audit.of_snapshot(snapshot)
 
+        # From here on the status line tells how long it takes; two times at once would contradict each other.
+        self._cost.value = ""
         self.run(work, words="Walking", done=self._walked, failed=self._stopped)
 
     def _walked(self, audit: Audit) -> None:

@@ -98,6 +98,20 @@ def test_an_older_snapshot_or_none_that_can_be_used_is_said_when_the_panel_opens
     assert "This one begins a new history." in again._report.value and again.newest().caution() == ""
 
 
+def test_while_it_walks_one_time_is_told(workspace: Workspace, site: PracticeSite) -> None:
+    connect(workspace, site)
+    panel = WalkPanel(workspace=workspace)
+    panel.scope.value = "all"
+    panel.look()
+    panel.settled()
+    assert "It takes about" in panel._cost.value
+    seen: list[str] = []
+    panel.observe(lambda change: seen.append(panel._cost.value), "busy")
+    panel.walk()
+    panel.settled()
+    assert seen == ["", ""]
+
+
 def test_a_long_walk_needs_a_tick_and_an_unfinished_one_is_offered(workspace: Workspace) -> None:
     with PracticeSite(size="900x200", seed=1, strict=True) as site:
         connect(workspace, site)

@@ -100,6 +100,16 @@ AUDIT = """(root) => {
 }"""
 
 
+def test_the_gallery_has_every_component() -> None:
+    """The page with all of them is walked on its own (tests/browser/test_voila.py)."""
+    components = {
+        name
+        for name in spokekit.widgets.__all__
+        if isinstance(made := getattr(spokekit.widgets, name), type) and issubclass(made, spokekit.widgets.Component)
+    }
+    assert components - {"Component", "OnePage"} <= set(" ".join(GALLERY.values()).replace("(", " ").split())
+
+
 @pytest.fixture
 def gallery(open_notebook: Callable[..., NotebookPage], connected: Workspace, site: PracticeSite) -> NotebookPage:
     """A notebook with every component, on a connected home."""

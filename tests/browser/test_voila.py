@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import findings_of_part
 from tests.browser.jupyterlab_page import TIED
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         expect(walk).to_contain_text("Complete:", timeout=SLOW)
         width = part(page, "All on one page").evaluate("(e) => e.clientWidth")
         assert width > 0.85 * 1280, "nothing stands beside it, so no part of the page is left empty"
+        assert findings_of_part(part(page, "All on one page")) == []
         ask = part(page, "Ask")
         ask.get_by_role("button", name="Ask", exact=True).click()
         expect(ask.locator("table")).to_be_visible(timeout=SLOW)

@@ -91,7 +91,7 @@ def test_saving_keeps_the_secret_sealed_and_the_next_form_is_for_editing(
     assert form.connection == saved
     assert workspace.tokens.client_secret(saved).reveal() == "a-secret-of-the-app"
     again = ConnectionForm(workspace=workspace)
-    assert again.children[1].value == "<h3>Edit the connection</h3>"
+    assert again.children[1].value == "<h2>Edit the connection</h2>"
     assert again.secret.is_set
     again.fields["name"].value = "Another name"
     again.only_save.click()
