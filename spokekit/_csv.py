@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 # Some spreadsheets take the full-width signs, as East Asian keyboards type them, for the plain ones.
 _SIGNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -21,6 +23,15 @@ def guard_formula(value: Any) -> Any:
     if value.startswith(_BREAKS) or next((c for c in value if not _unseen(c)), "") in _SIGNS:
         return "'" + value
     return value
+
+
+def write_rows(sink: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV with plain line ends."""
+    usual = csv.writer(sink, lineterminator="\n")
+    # With such line ends, Python leaves a carriage return in a cell unquoted, and a reader begins a new row there.
+    quoted = csv.writer(sink, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in row) else usual).writerow(row)
 
 
 def _unseen(letter: str) -> bool:

@@ -7,12 +7,13 @@ person's own computer, and what is not known is called so instead of 0.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from spokekit._foreign import NAME
+from spokekit._foreign import markup as foreign_markup
 from spokekit._words import counted, moment
 
 if TYPE_CHECKING:
@@ -120,6 +121,19 @@ def shown(frame: pd.DataFrame, columns: Mapping[str, str] | None = None, *, most
     )
 
 
+def inside(table: Shown) -> str:
+    """Return head and body of an HTML table; what is right-aligned has the class ``number``."""
+    css = [" class='number'" if i in table.numbers else "" for i in range(len(table.heads))]
+
+    def line(words: Iterable[str], tag: str, close: str) -> str:
+        made = "".join(f"<{tag}{css[i]}>{foreign_markup(word, NAME)}</{close}>" for i, word in enumerate(words))
+        return f"<tr>{made}</tr>"
+
+    body = "\n".join(line(row, "td", "td") for row in table.rows)
+    head = line(table.heads, "th scope='col'", "th")
+    return f"<thead>{head}</thead><tbody>{body}</tbody>"
+
+
 # -- frames that show themselves in a notebook -------------------------------------------------------------------------
 
 _STYLE = (
@@ -128,24 +142,16 @@ _STYLE = (
     ".spokekit-frame caption{text-align:left;padding:2px 0 6px;caption-side:top}"
     ".spokekit-frame table :is(th,td){text-align:left!important;vertical-align:top;padding:4px 10px;max-width:420px;"
     "white-space:normal;overflow-wrap:break-word;border-bottom:1px solid var(--jp-border-color2,#e0e0e0)}"
-    ".spokekit-frame table .n{text-align:right!important;font-variant-numeric:tabular-nums}</style>"
+    ".spokekit-frame table .number{text-align:right!important;font-variant-numeric:tabular-nums}</style>"
 )
 
 
 def markup(frame: pd.DataFrame, *, most: int = 60) -> str:
     """Return a frame as escaped HTML that needs nothing but itself."""
     table = shown(frame, most=most, rest="the frame holds all of them")
-    css = [" class='n'" if i in table.numbers else "" for i in range(len(table.heads))]
-    heads = "".join(f"<th scope='col'{css[i]}>{escape(head)}</th>" for i, head in enumerate(table.heads))
-    lines = (
-        f"<tr>{''.join(f'<td{css[i]}>{escape(words)}</td>' for i, words in enumerate(row))}</tr>" for row in table.rows
-    )
     title = str(frame.attrs.get("title") or "")
-    said = escape(f"{title} {table.caption}." if title else f"{table.caption}.")
-    return (
-        f"{_STYLE}<div class='spokekit-frame'><table><caption>{said}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    said = foreign_markup(f"{title} {table.caption}." if title else f"{table.caption}.")
+    return f"{_STYLE}<div class='spokekit-frame'><table><caption>{said}</caption>{inside(table)}</table></div>"
 
 
 def _in_a_notebook(frame: Any) -> str | None:

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from spokekit._foreign import shown
 from spokekit._secret import scrub
 from spokekit._surroundings import is_loopback, proxy_for, tls
 from spokekit.errors import SetupError
@@ -22,8 +23,6 @@ from spokekit.errors import SetupError
 if TYPE_CHECKING:
     import httpx2
 
-# Control characters, direction marks and what has no width: a terminal obeys them, and they turn a sentence round.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\s]+")
 # The longest first: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -57,9 +56,8 @@ def is_web_page(body: bytes) -> bool:
 
 
 def clean(text: object, most: int = 200) -> str:
-    """Return foreign text in one line, without control and direction signs, shortened, and without secrets."""
-    words = _UNSEEN.sub(" ", scrub(str(text).encode("utf-8", "replace").decode())).strip()
-    return words if len(words) <= most else words[: most - 1] + "…"
+    """Return foreign text as it is shown (`_foreign.shown`), in one line, shortened, and without secrets."""
+    return shown(re.sub(r"[ \t\r\n\f\v\u00a0]+", " ", scrub(str(text))).strip(), most)
 
 
 def retry_after(headers: Any, now: datetime) -> float | None:

@@ -14,6 +14,8 @@ import re
 import secrets
 from typing import Any, NoReturn
 
+from spokekit._foreign import shown
+
 MASK = "***"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -107,18 +109,18 @@ class Secret:
 
 
 class ScrubFilter(logging.Filter):
-    """Mask secrets in log records of spokekit and of the HTTP libraries under it."""
+    """Mask secrets in log records of spokekit and of the HTTP libraries under it, and write out what is unseen."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             text = record.getMessage()
         except (TypeError, ValueError):
             return True
-        clean = scrub(text)
+        clean = shown(scrub(text), keep="\n\t")
         if clean != text:
             record.msg, record.args = clean, None
         if record.exc_text:
-            record.exc_text = scrub(record.exc_text)
+            record.exc_text = shown(scrub(record.exc_text), keep="\n\t")
         return True
 
 

@@ -49,6 +49,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from spokekit._foreign import SENTENCE, shown
+
 NextStep = Literal[
     "none",
     "wait",
@@ -100,9 +102,11 @@ class SpokekitError(Exception):
         hint: str | None = None,
         next_step: NextStep | None = None,
     ) -> None:
+        # What a server or a file brought is quoted in many sentences, and a traceback shows them as they are.
+        message = shown(message, SENTENCE, keep="\n")
         self.message = message
-        self.likely = likely
-        self.hint = hint
+        self.likely = None if likely is None else shown(likely, SENTENCE, keep="\n")
+        self.hint = None if hint is None else shown(hint, SENTENCE, keep="\n")
         if next_step is not None:
             self.next_step = next_step
         super().__init__(message)

@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from spokekit import _frames
 from spokekit._csv import guard_formula
-from spokekit._frames import UNKNOWN, human, is_number, ordered, shown
+from spokekit._foreign import CELL, encodable, markup, shown
+from spokekit._frames import UNKNOWN, human, is_number, ordered
 from spokekit._home import write_private
 from spokekit._words import counted, moment
 from spokekit.errors import InputError, StoreError
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _SHEET_ROWS = 1_048_575
 _HTML_ROWS = 1_000
-# What XML, and so a workbook, cannot hold.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,10 @@ class Written:
             try:
                 # JupyterLab takes a link as relative to the notebook, whose folder a kernel starts in.
                 below = quote(path.relative_to(Path.cwd().resolve()).as_posix())
-                link = f"<a href='{below}' download='{escape(path.name)}'>Download {escape(path.name)}</a>"
+                link = f"<a href='{below}' download='{markup(path.name)}'>Download {markup(path.name)}</a>"
             except ValueError:
-                link = escape(path.name)
-            lines.append(f"<li>{link} · {_size(path)} · <code>{escape(str(path))}</code></li>")
+                link = markup(path.name)
+            lines.append(f"<li>{link} · {_size(path)} · <code>{markup(str(path))}</code></li>")
         return f"<ul>{''.join(lines)}</ul>"
 
 
@@ -144,7 +143,7 @@ def to_csv(frame: pd.DataFrame, path: Path | str) -> Path:
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """Return what `to_csv` writes."""
-    text = plain(frame).map(guard_formula).rename(columns=guard_formula).to_csv(index=False, lineterminator="\r\n")
+    text = plain(frame).map(_guarded).rename(columns=_guarded).to_csv(index=False, lineterminator="\r\n")
     # The mark at the beginning lets Excel see that it is UTF-8.
     return text.encode("utf-8-sig")
 
@@ -158,8 +157,24 @@ def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
     bare = frame.copy(deep=False)
     bare.attrs = {}
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(bare, preserve_index=False), sink, compression="zstd")
+    try:
+        table = pa.Table.from_pandas(bare, preserve_index=False)
+    except UnicodeEncodeError:
+        table = pa.Table.from_pandas(_encodable(bare), preserve_index=False)
+    pq.write_table(table, sink, compression="zstd")
     return _written(path, sink.getvalue())
+
+
+def _guarded(value: Any) -> Any:
+    return guard_formula(encodable(value)) if isinstance(value, str) else value
+
+
+def _encodable(frame: pd.DataFrame) -> pd.DataFrame:
+    made = frame.copy(deep=False)
+    for name in made.columns:
+        if made[name].dtype.kind == "O":
+            made[name] = made[name].map(lambda value: encodable(value) if isinstance(value, str) else value)
+    return made
 
 
 def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) -> Path:
@@ -186,7 +201,7 @@ def xlsx_bytes(frames: Mapping[str, pd.DataFrame], about: About) -> bytes:
         made = WriteOnlyCell(sheet)
         if isinstance(value, str):
             # Set as text by hand: openpyxl would make a formula of what begins with "=".
-            made._value, made.data_type = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)[:32_767], "s"
+            made._value, made.data_type = shown(value, CELL), "s"
         else:
             made.value = value
         if font is not None:
@@ -238,19 +253,19 @@ def to_html(
 
 def html_bytes(frames: Mapping[str, pd.DataFrame], about: About, pictures: Sequence[Picture] = ()) -> bytes:
     """Return what `to_html` writes."""
-    parts = [f"<h1>{escape(about.title)}</h1>", "<table class='about'>"]
-    parts += [f"<tr><th scope='row'>{escape(what)}</th><td>{escape(words)}</td></tr>" for what, words in about.rows()]
+    parts = [f"<h1>{markup(about.title)}</h1>", "<table class='about'>"]
+    parts += [f"<tr><th scope='row'>{markup(what)}</th><td>{markup(words)}</td></tr>" for what, words in about.rows()]
     parts.append("</table>")
     for picture in pictures:
         light, dark = (base64.b64encode(picture.png(dark=dark)).decode() for dark in (False, True))
         parts.append(
             f"<figure><picture><source media='(prefers-color-scheme: dark)' srcset='data:image/png;base64,{dark}'>"
-            f"<img src='data:image/png;base64,{light}' alt='{escape(picture.alt)}'></picture>"
-            f"<figcaption>{escape(picture.title)}</figcaption></figure>"
+            f"<img src='data:image/png;base64,{light}' alt='{markup(picture.alt)}'></picture>"
+            f"<figcaption>{markup(picture.title)}</figcaption></figure>"
         )
     for name, frame in frames.items():
         parts += _section(name, frame)
-    page = _PAGE.format(title=escape(about.title), body="\n".join(parts))
+    page = _PAGE.format(title=markup(about.title), body="\n".join(parts))
     return page.encode()
 
 
@@ -268,19 +283,14 @@ def _for_people(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
 
 
 def _section(name: str, frame: pd.DataFrame) -> list[str]:
-    table = shown(frame, most=_HTML_ROWS)
+    table = _frames.shown(frame, most=_HTML_ROWS)
     more = f", the first {_HTML_ROWS:,} are shown" if len(frame) > _HTML_ROWS else ""
-    parts = [f"<h2>{escape(str(frame.attrs.get('title') or name))}</h2>", f"<p>{counted(len(frame), 'row')}{more}.</p>"]
+    parts = [f"<h2>{markup(str(frame.attrs.get('title') or name))}</h2>", f"<p>{counted(len(frame), 'row')}{more}.</p>"]
     if frame.attrs.get("cannot_know"):
-        parts.append(f"<p class='note'>This cannot know: {escape(str(frame.attrs['cannot_know']))}</p>")
+        parts.append(f"<p class='note'>This cannot know: {markup(str(frame.attrs['cannot_know']))}</p>")
     if not len(frame):
         return parts
-    css = [" class='number'" if i in table.numbers else "" for i in range(len(table.heads))]
-    heads = "".join(f"<th scope='col'{css[i]}>{escape(head)}</th>" for i, head in enumerate(table.heads))
-    rows = [
-        f"<tr>{''.join(f'<td{css[i]}>{escape(words)}</td>' for i, words in enumerate(row))}</tr>" for row in table.rows
-    ]
-    return [*parts, f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>", *rows, "</tbody></table></div>"]
+    return [*parts, f"<div class='wide'><table>{_frames.inside(table)}</table></div>"]
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

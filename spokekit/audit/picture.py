@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
+
+from spokekit._foreign import markup, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,8 +82,8 @@ class Picture:
 
     def _repr_html_(self) -> str:
         light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
-        alt = escape(self.alt)
-        name = escape("-".join("".join(c if c.isalnum() else " " for c in self.title).split())[:60] or "picture")
+        alt = markup(self.alt)
+        name = markup("-".join("".join(c if c.isalnum() else " " for c in self.title).split())[:60] or "picture")
         # JupyterLab says how an image in an output is displayed, and says it more strongly than a class alone.
         return (
             "<style>.spokekit-dark{display:none!important}"
@@ -94,9 +96,8 @@ class Picture:
 
 
 def short(name: str, longest: int = LONGEST) -> str:
-    """Return `name` as a label: one line, no control or direction marks, no formula for matplotlib."""
-    plain = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in unicodedata.normalize("NFC", name))
-    plain = " ".join(plain.split())
+    """Return `name` as a label: one line, what is unseen written out, no formula for matplotlib."""
+    plain = shown(re.sub(r"[ \t\r\n]+", " ", unicodedata.normalize("NFC", name)).strip())
     if len(plain) > longest:
         plain = plain[: longest - 1].rstrip() + "…"
     return plain.replace("$", r"\$")

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (by the option parser), 3 the result
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import enum
 import json
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spokekit._csv import guard_formula
+from spokekit._csv import guard_formula, write_rows
+from spokekit._foreign import NAME, in_json, shown
 from spokekit._secret import MASK, Secret, scrub
 from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 
@@ -32,8 +32,8 @@ FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
 _CODES = {IncompleteResult: INCOMPLETE, Cancelled: INTERRUPTED}
-_OBEYED = frozenset(("Cc", "Cf", "Cs"))
-"""Control characters, direction marks and halves of characters: what a terminal obeys or cannot show."""
+_WIDEST = 100
+"""How wide a column is made; a longer cell pushes what stands after it in its own row only."""
 
 
 class Format(enum.StrEnum):
@@ -53,12 +53,12 @@ ConnectionOption = Annotated[
 
 def say(text: str = "") -> None:
     """Write a line for the person to standard error, so that standard output holds the result alone."""
-    print(_printable(text, keep="\n"), file=sys.stderr, flush=True)
+    print(shown(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def out(text: str) -> None:
     """Write a line of the result to standard output; control characters in it are shown, not sent."""
-    print(_printable(text, keep="\n\t"), flush=True)
+    print(shown(text, keep="\n\t"), flush=True)
 
 
 def show_whatever_comes() -> None:
@@ -109,12 +109,11 @@ def emit(
     elif chosen is Format.csv:
         if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
             # A file is read elsewhere: a name must arrive as it is, whatever this terminal can show.
-            sys.stdout.reconfigure(encoding="utf-8")
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         # A file gets the names as they are; a terminal would obey what is in them.
-        shown = _on_screen if sys.stdout.isatty() else _as_it_is
-        writer.writerows([[shown(guard_formula(_flat(value))) for value in row] for row in cells])
+        form = _on_screen if sys.stdout.isatty() else _as_it_is
+        guarded_rows = ([form(guard_formula(_flat(value))) for value in row] for row in cells)
+        write_rows(sys.stdout, [names, *guarded_rows])
     elif cells:
         _table(names, cells)
     else:
@@ -190,8 +189,8 @@ def _table(names: Sequence[str], cells: list[list[Any]]) -> None:
         all(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in cells)
         for i in range(len(names))
     ]
-    heads = [_printable(name.replace("_", " ")) for name in names]
-    widths = [max([_width(heads[i]), *(_width(row[i]) for row in words)]) for i in range(len(names))]
+    heads = [shown(name.replace("_", " "), NAME) for name in names]
+    widths = [min(_WIDEST, max([_width(heads[i]), *(_width(row[i]) for row in words)])) for i in range(len(names))]
 
     def line(row: Sequence[str]) -> str:
         parts = []
@@ -213,33 +212,22 @@ def _word(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return _printable(" ".join(str(_flat(value)).split("\n")))
+    # A list is ours to write whole, scopes for example; each of its items is foreign.
+    return " ".join(shown(item, NAME) for item in value) if isinstance(value, list) else shown(_flat(value), NAME)
 
 
 def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _printable(text: str, keep: str = "") -> str:
-    # A group may be named with terminal escapes or direction marks: they are shown as a mark, never obeyed.
-    return "".join(
-        c if c in keep or unicodedata.category(c) not in _OBEYED else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
 def _escaped(value: Any) -> str:
     """Return JSON in which what a terminal would obey is written as an escape; it means the same."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
-    text = json.dumps(value, ensure_ascii=not unicode, indent=2)
-    return "".join(c if c == "\n" or unicodedata.category(c) not in _OBEYED else _escape(c) for c in text)
-
-
-def _escape(letter: str) -> str:
-    return json.dumps(letter)[1:-1] if ord(letter) > 0x7F else f"\\u{ord(letter):04x}"
+    return in_json(json.dumps(value, ensure_ascii=not unicode, indent=2))
 
 
 def _on_screen(value: Any) -> Any:
-    return _printable(value, keep="\n\t") if isinstance(value, str) else value
+    return shown(value) if isinstance(value, str) else value
 
 
 def _as_it_is(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._foreign import shown
 from spokekit.cli._output import (
     FAILED,
     ConnectionOption,
@@ -308,7 +309,7 @@ def _tell() -> Iterator[Any]:
 
         def progress(now: Progress) -> None:
             left = f", {now.points_left:,} points left" if now.points_left is not None else ""
-            status.update(f"{now.words}{left}".replace("[", "("))
+            status.update(f"{shown(now.words)}{left}".replace("[", "("))
 
         yield progress
 

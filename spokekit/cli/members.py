@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._foreign import shown
 from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.cli._signals import interruptible
 
@@ -370,7 +371,7 @@ def _listener() -> Any:
     """Return what shows progress: a line that is rewritten on a terminal, and only the pauses anywhere else."""
 
     def show(progress: Progress) -> None:
-        sys.stderr.write(f"\r\x1b[K{progress.words}")
+        sys.stderr.write(f"\r\x1b[K{shown(progress.words)}")
         if progress.total is not None and progress.done >= progress.total:
             sys.stderr.write("\n")
         sys.stderr.flush()

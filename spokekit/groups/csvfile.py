@@ -8,16 +8,17 @@ key of a line; an address, a name of a group or of a person beside it is a check
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spokekit._csv import guard_formula
+from spokekit._csv import guard_formula, write_rows
+from spokekit._foreign import encodable
 from spokekit._home import write_private
 from spokekit._ids import account_id, group_id, is_account_id, is_group_id
 from spokekit._words import comparable, look_alike, plain, sign
@@ -166,12 +167,10 @@ def for_accounts(group: str, accounts: Iterable[str]) -> WishList:
 def to_csv(frame: pd.DataFrame, path: str | Path | None = None) -> str:
     """Write `frame` as CSV with guarded cells; returns the text, and writes it to `path` if given (UTF-8)."""
     text_file = io.StringIO()
-    writer = csv.writer(text_file, lineterminator="\n")
-    writer.writerow([str(column) for column in frame.columns])
     cells = frame.astype(object).where(frame.notna(), "")
-    for row in cells.itertuples(index=False, name=None):
-        writer.writerow([guard_formula(_cell(value)) for value in row])
-    text = text_file.getvalue()
+    rows = ([guard_formula(_cell(value)) for value in row] for row in cells.itertuples(index=False, name=None))
+    write_rows(text_file, chain([[str(column) for column in frame.columns]], rows))
+    text = encodable(text_file.getvalue())
     if path is not None:
         write_text(path, text)
     return text

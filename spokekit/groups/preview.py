@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
+from spokekit._foreign import markup
 from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
 from spokekit.groups.present import LICENSING, SITE_ADMIN, Present
@@ -185,8 +185,8 @@ class Preview:
         return f"Preview of {self.plan!r}\n{self.words}"
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in self.lines)
-        dangers = "".join(f"<li><b>Danger:</b> {escape(danger)}</li>" for danger in self.dangers)
+        lines = "".join(f"<li>{markup(line)}</li>" for line in self.lines)
+        dangers = "".join(f"<li><b>Danger:</b> {markup(danger)}</li>" for danger in self.dangers)
         return f"<ul>{lines}{dangers}</ul>{self.groups.to_html(index=False, escape=True)}"
 
 

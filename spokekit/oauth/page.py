@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import secrets
 from typing import Literal
+
+from spokekit._foreign import markup
 
 Kind = Literal["done", "declined", "refused", "info"]
 
@@ -37,10 +38,10 @@ def answer_page(kind: Kind, *sentences: str, address: str | None = None) -> tupl
     The page names spokekit, since the person comes from pages of Atlassian's and may have many tabs open.
     """
     nonce = secrets.token_urlsafe(16)
-    title = html.escape(_TITLES[kind])
-    words = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+    title = markup(_TITLES[kind])
+    words = "".join(f"<p>{markup(sentence)}</p>" for sentence in sentences)
     if address is not None:
-        words += f"<p><code>{html.escape(address)}</code></p>"
+        words += f"<p><code>{markup(address)}</code></p>"
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} - spokekit</title>'
         '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'

@@ -8,6 +8,7 @@ import traitlets as tr
 
 from spokekit.widgets._membership_form import MembershipForm, show
 from spokekit.widgets._membership_views import MemberLines
+from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ class MembershipList(MembershipForm):
         self._filling = True
         try:
             with self.list.hold_sync():
-                self.list.options = [(lines.labels[account], account) for account in shown]
+                self.list.options = choices((lines.labels[account], account) for account in shown)
                 self.list.value = tuple(account for account in shown if account in lines.marked)
         finally:
             self._filling = False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
@@ -59,7 +59,7 @@ class AppSheet(Component):
         on_practice = guide is not None and guide.site is not None
         self.redirect_uri = draft.redirect_uri
         body = [
-            html(f"<p><strong>Callback URL</strong> <code>{escape(draft.redirect_uri)}</code></p>"),
+            html(f"<p><strong>Callback URL</strong> <code>{markup(draft.redirect_uri)}</code></p>"),
             row(CopyButton(draft.redirect_uri, description="Copy the callback URL")),
         ]
         if not on_practice:
@@ -86,7 +86,7 @@ class AppSheet(Component):
 
 
 def _link(address: str, words: str, css: str = "") -> str:
-    return f"<a class='{css}' href='{escape(address, quote=True)}' target='_blank' rel='noopener'>{escape(words)}</a>"
+    return f"<a class='{css}' href='{markup(address)}' target='_blank' rel='noopener'>{markup(words)}</a>"
 
 
 def _own_callback(redirect_uri: str) -> list[ipw.HTML]:

@@ -27,12 +27,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
 from spokekit._surroundings import of_this_computer
@@ -140,7 +140,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._head: list[ipw.Widget] = []
         if title:
             # Under the first heading of a page, and beside those of its sections: no level is left out.
-            self._head.append(html(f"<h2>{escape(title)}</h2>", "sk-heading"))
+            self._head.append(html(f"<h2>{markup(title)}</h2>", "sk-heading"))
         if lead:
             self._head.append(note(lead, css="sk-lead"))
         self._status_html = html("", "sk-status")
@@ -198,7 +198,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     # --- the status line -----------------------------------------------------------------------------------------
     def say(self, words: str, kind: Kind = "plain") -> None:
         """Put plain `words` into the status line; they are escaped and scrubbed."""
-        words = scrub(words)
+        words = shown(scrub(words), SENTENCE)
         self.set_trait("status_kind", kind)
         self.set_trait("status", words)
         line = status_line(words, kind)

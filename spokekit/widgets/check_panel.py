@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, html_table, note, row
@@ -154,4 +154,4 @@ def _section(title: str, rows: pd.DataFrame) -> str:
     columns = [rows[name].astype(str) for name in ("check", "state", "words", "fix")]
     lines = [(what, _WORDS.get(state, state), words, fix) for what, state, words, fix in zip(*columns, strict=True)]
     table = html_table(("what", "there?", "in words", "what to do"), lines, label=title, widths=_WIDTHS)
-    return f"<p class='sk-section'>{escape(title)}</p>{table}"
+    return f"<p class='sk-section'>{markup(title)}</p>{table}"

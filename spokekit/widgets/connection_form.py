@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._ids import BLANK
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
@@ -179,18 +179,18 @@ class ConnectionForm(Component):
         if saved is None or not saved.cloud_id:
             return ""
         name = saved.site_name or "the site named in the URL"
-        return f"<p>Site: <strong>{escape(name)}</strong> <code>{escape(saved.cloud_id)}</code></p>"
+        return f"<p>Site: <strong>{markup(name)}</strong> <code>{markup(saved.cloud_id)}</code></p>"
 
     # --- scopes --------------------------------------------------------------------------------------------------
     def _show_scopes(self) -> None:
         draft = self.draft()
-        notes = "".join(f"<li>{escape(words)}</li>" for words in draft.scope_notes())
+        notes = "".join(f"<li>{markup(words)}</li>" for words in draft.scope_notes())
         try:
             known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
         except InputError:
             known = []
         lines = "".join(
-            f"<li><code>{escape(s.id)}</code> {escape(s.permits)}{'' if s.published else ' (not published)'}</li>"
+            f"<li><code>{markup(s.id)}</code> {markup(s.permits)}{'' if s.published else ' (not published)'}</li>"
             for s in map(scope, published_first(s.id for s in known))
         )
         permits = f"<details><summary>What these {len(known)} scopes permit</summary>"
@@ -207,9 +207,9 @@ class ConnectionForm(Component):
             words = "<p>The scopes above are the defaults again, as in ServiceNow's form. "
             words += f"The saved connection has {len(self._previous)} scopes"
             if lost:
-                words += f"; missing above: {', '.join(f'<code>{escape(name)}</code>' for name in lost)}"
+                words += f"; missing above: {', '.join(f'<code>{markup(name)}</code>' for name in lost)}"
             if extra:
-                words += f"; only above: {', '.join(f'<code>{escape(name)}</code>' for name in extra)}"
+                words += f"; only above: {', '.join(f'<code>{markup(name)}</code>' for name in extra)}"
             words += ".</p>"
         self.restore_note.value = words
         for shown in (self.restore_note, self.scope_notes):
@@ -242,7 +242,7 @@ class ConnectionForm(Component):
     def _show_field_error(self, name: str, error: InputError | None) -> None:
         line = self.field_errors[name]
         warning = self.draft().host_notes().get(name, "") if error is None else ""
-        shown = f"<p>✕ {escape(str(error))}</p>" if error is not None else f"<p>⚠ {escape(warning)}</p>"
+        shown = f"<p>✕ {markup(str(error))}</p>" if error is not None else f"<p>⚠ {markup(warning)}</p>"
         line.value = shown if error is not None or warning else ""
         line.layout.display = "" if line.value else "none"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit.connections.scopes import published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
@@ -87,13 +87,13 @@ class ConnectionsPanel(Component):
         name = saved.name if saved is not None else line.alias.label
         sign = "!" if line.needs_site else _SIGNS.get(line.state, "○")
         default = " · default" if line.alias.is_default else ""
-        under = [f"Alias <code>{escape(line.alias.alias_id)}</code>{default}"]
+        under = [f"Alias <code>{markup(line.alias.alias_id)}</code>{default}"]
         if saved is not None:
-            where = escape(saved.api_base if saved.cloud_id else saved.url)
+            where = markup(saved.api_base if saved.cloud_id else saved.url)
             under[0] += f"</p><p><code>{where}</code>"
             under.append("OAuth 2.0 credential")
         head = html(
-            f"<p><strong>{escape(name)}</strong></p><p>{sign} {escape(_capital(line.words))}</p>"
+            f"<p><strong>{markup(name)}</strong></p><p>{sign} {markup(_capital(line.words))}</p>"
             f"<p>{' · '.join(under)}</p>"
         )
         details = html(self._details(line))
@@ -140,7 +140,7 @@ class ConnectionsPanel(Component):
                 ("Signed in as", saved.account_name or "nobody yet"),
             ]
         facts.append(("Status", _capital(line.words)))
-        inside = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
+        inside = "".join(f"<dt>{markup(k)}</dt><dd>{markup(v)}</dd>" for k, v in facts)
         return f"<dl class='sk'>{inside}</dl>"
 
     # --- what a row opens ----------------------------------------------------------------------------------------

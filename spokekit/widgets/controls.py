@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any, Literal
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import NAME, markup, shown
 from spokekit._frames import UNKNOWN, cell, is_id
 
 Kind = Literal["plain", "good", "ok", "warning", "error", "busy"]
@@ -81,6 +81,11 @@ def dropdown(label: str, options: Sequence[Any], *, value: Any = None) -> ipw.Dr
     return made
 
 
+def choices(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Return (label, value) pairs for a list, the labels as foreign text is shown and the values as they are."""
+    return [(shown(label, NAME), value) for label, value in options]
+
+
 def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> ipw.SelectMultiple:
     """Return a labelled list for several choices; put at most some hundred options in (see `GroupPicker`)."""
     return ipw.SelectMultiple(
@@ -98,7 +103,7 @@ def html(markup: str, css: str = "") -> ipw.HTML:
 
 def note(words: str, css: str = "sk-note") -> ipw.HTML:
     """Return a sentence, escaped; ``code`` spans may be marked with backticks."""
-    parts = escape(words).split("`")
+    parts = markup(words).split("`")
     marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
     return html(f"<p>{marked}</p>", css)
 
@@ -115,21 +120,21 @@ def status_line(words: str, kind: Kind = "plain", *, likely: str = "", hint: str
     """
     sign = f"<span class='sk-word'>{_SIGNS[kind]}</span> " if _SIGNS[kind] else ""
     more = "".join(
-        f"<p><span class='sk-word'>{word}</span> {escape(said)}</p>"
+        f"<p><span class='sk-word'>{word}</span> {markup(said)}</p>"
         for word, said in (("Probably:", likely), ("Next:", hint))
         if said
     )
-    return f"<div class='sk-line sk-{kind}'>{sign}{escape(words)}{more}</div>" if words or more else ""
+    return f"<div class='sk-line sk-{kind}'>{sign}{markup(words)}{more}</div>" if words or more else ""
 
 
-def notebook_link(notebook: str, markup: str, *, css: str = "", title: str = "") -> str:
+def notebook_link(notebook: str, inside: str, *, css: str = "", title: str = "") -> str:
     """Return a link to another notebook in the same folder, as markup.
 
     In JupyterLab it opens there (``guard.js``); elsewhere, under Voilà for example, it is an ordinary relative link.
     """
-    name = escape(notebook, quote=True)
-    more = f" title='{escape(title, quote=True)}'" if title else ""
-    return f"<a class='{css}' href='{name}' data-notebook='{name}'{more}>{markup}</a>"
+    name = markup(notebook)
+    more = f" title='{markup(title)}'" if title else ""
+    return f"<a class='{css}' href='{name}' data-notebook='{name}'{more}>{inside}</a>"
 
 
 def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:
@@ -204,16 +209,16 @@ def html_table(
     right = frozenset(numbers)
     ids = frozenset(i for i, head in enumerate(columns) if is_id(str(head)))
     head = "".join(
-        f"<th scope='col'{' class=sk-number' if i in right else ''}>{escape(str(c))}</th>"
+        f"<th scope='col'{' class=sk-number' if i in right else ''}>{markup(str(c))}</th>"
         for i, c in enumerate(columns)
     )
     lines: list[str] = []
     for cells in rows:
         line = "".join(_cell(cell, number=i in right, an_id=i in ids) for i, cell in enumerate(cells))
         lines.append(f"<tr{' class=sk-rest' if len(lines) >= FEW else ''}>{line}</tr>")
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    name = escape(caption or label or "Table", quote=True)
-    cols = f"<colgroup>{''.join(f'<col style=width:{escape(w)}>' for w in widths)}</colgroup>" if widths else ""
+    said = f"<caption>{markup(caption)}</caption>" if caption else ""
+    name = markup(caption or label or "Table")
+    cols = f"<colgroup>{''.join(f'<col style=width:{markup(w)}>' for w in widths)}</colgroup>" if widths else ""
     more = f"<button type='button' class='sk-more'>Show all {len(lines):,} rows</button>" if len(lines) > FEW else ""
     # A region that scrolls has to be reachable from the keyboard.
     return (
@@ -232,10 +237,10 @@ def _cell(value: Any, *, number: bool, an_id: bool) -> str:
     text = cell("", value, missing=UNKNOWN if number else "")
     if text and (an_id or _ID.fullmatch(text)):
         short = text if len(text) <= _SHORT else f"{text[:6]}…{text[-4:]}"
-        whole = escape(text, quote=True)
+        whole = markup(text)
         # The row says whose id it is; the name of the button says which.
         return (
-            f"<td class=sk-id><span title='{whole}'>{escape(short)}</span> <button type='button' class='sk-copy-id' "
+            f"<td class=sk-id><span title='{whole}'>{markup(short)}</span> <button type='button' class='sk-copy-id' "
             f"data-sk-copy='{whole}' aria-label='Copy {whole}'>copy</button></td>"
         )
-    return f"<td{' class=sk-number' if number else ''}>{escape(text)}</td>"
+    return f"<td{' class=sk-number' if number else ''}>{markup(text, NAME)}</td>"

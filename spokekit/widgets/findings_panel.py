@@ -10,6 +10,7 @@ import traitlets as tr
 from spokekit._words import comparable, counted
 from spokekit.errors import InputError
 from spokekit.widgets.base import Component, Task, button, dropdown, html, html_table, note, row, select_many, text
+from spokekit.widgets.controls import choices
 from spokekit.widgets.walk_panel import WalkPanel
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ class FindingsPanel(Component):
     def _offer(self) -> None:
         wanted = comparable(self.filter.value)
         new = [i for i in self._with("new") if wanted in comparable(self._labels[i])]
-        self.marks.options = [(self._labels[i], i) for i in new[:SHOWN]]
-        self.allowed.options = [(self._labels[i], i) for i in self._with("accepted")[:SHOWN]]
+        self.marks.options = choices((self._labels[i], i) for i in new[:SHOWN])
+        self.allowed.options = choices((self._labels[i], i) for i in self._with("accepted")[:SHOWN])
         self._allow()
 
     def _show_parts(self) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.confluence.quota import LIMIT
 from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.base import Component, Task, button, check, html, note, row, select_many, text
+from spokekit.widgets.controls import choices
 from spokekit.widgets.picker_model import PickerModel, Side
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class GroupPicker(Component):
                 control = self.lists[side]
                 # New options clear the marks in the browser's list; inside one message they come back at once.
                 with control.hold_sync():
-                    control.options = [(model.label(i), i) for i in shown]
+                    control.options = choices((model.label(i), i) for i in shown)
                     control.value = tuple(i for i in shown if i in model.marked[side])
         finally:
             self._filling = False
@@ -238,10 +239,10 @@ class GroupPicker(Component):
 
     def _say_counts(self) -> None:
         about = self.model.about_marked()
-        self.about.value = f"<p>{escape(about)}</p>" if about else ""
+        self.about.value = f"<p>{markup(about)}</p>" if about else ""
         self.about.layout.display = "" if about else "none"
         for side, line in self.counts.items():
-            line.value = f"<p>{escape(self.model.count_words(side))}</p>"
+            line.value = f"<p>{markup(self.model.count_words(side))}</p>"
         self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
         self.undo.disabled = not self.model.can_undo
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from html import escape
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._home import nothing_kept, under_voila
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
@@ -123,11 +123,11 @@ class Guide(Component):
         if after := self._next(state):
             self._line.value += next_link(after)
         told = "".join(
-            f"<li>{escape(f'{s.number} {s.title}: {state[s.number]}')}</li>" for s in STEPS if s.number in state
+            f"<li>{markup(f'{s.number} {s.title}: {state[s.number]}')}</li>" for s in STEPS if s.number in state
         )
         self._details.value = (
             (f"<p>Done:</p><ul class='sk-list'>{told}</ul>" if told else "")
-            + f"<p>Records: {escape(self.workspace.store.describe())}.</p>"
+            + f"<p>Records: {markup(self.workspace.store.describe())}.</p>"
             + ("<p>The cells play the person; you can press every button yourself as well.</p>" if self.plays else "")
         )
         if not self.leads_on:
@@ -160,13 +160,13 @@ class Guide(Component):
                 "<span class='sk-unreached'>Its own pages open only in a browser on the machine where this runs.</span>"
             )
         title = "Practice developer console: the app with its client ID and its secret"
-        link = f"<a href='{escape(seen, quote=True)}' title='{title}' target='_blank' rel='noopener'>Console</a>"
+        link = f"<a href='{markup(seen)}' title='{title}' target='_blank' rel='noopener'>Console</a>"
         return f"{place}{link}"
 
     def _item(self, step: Step, done: bool) -> str:
         mark = "<span class='sk-mark' aria-hidden='true'>✓</span><span class='sk-unseen'>done: </span>" if done else ""
-        words = f"{mark}{step.number} <span class='sk-step-word'>{escape(step.word)}</span>"
-        title = escape(f"{step.title}{' (done)' if done else ''}", quote=True)
+        words = f"{mark}{step.number} <span class='sk-step-word'>{markup(step.word)}</span>"
+        title = markup(f"{step.title}{' (done)' if done else ''}")
         if step is self.step or not self.leads_on:
             current = " aria-current='step'" if step is self.step else ""
             return f"<li{current} title='{title}'>{words}</li>"
@@ -223,4 +223,4 @@ class Guide(Component):
 
 def next_link(step: Step) -> str:
     """Return the button that leads to `step`, as markup."""
-    return notebook_link(step.notebook, f"Next: {step.number} {escape(step.word)} →", css="sk-button", title=step.title)
+    return notebook_link(step.notebook, f"Next: {step.number} {markup(step.word)} →", css="sk-button", title=step.title)

@@ -16,6 +16,7 @@ from spokekit.widgets._membership_form import REMOVE_MARKED, show
 from spokekit.widgets._membership_list import MembershipList
 from spokekit.widgets._membership_views import line, preview_markup, result_markup, unfinished_markup
 from spokekit.widgets.base import Task
+from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +145,7 @@ class MembershipEditor(MembershipList):
         chosen = self.group_id if self.group_id in ids else ids[0] if ids else None
         self._filling = True
         try:
-            self.group.options = options
+            self.group.options = choices(options)
             self.group.value = chosen
         finally:
             self._filling = False

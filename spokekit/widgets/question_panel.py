@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._frames import shown
 from spokekit._words import counted
 from spokekit.errors import SpokekitError
@@ -168,7 +168,7 @@ class QuestionPanel(Component):
         self.start.disabled = self.busy or bool(why)
         self.mend.description = press
         self.mend.layout.display = "" if press and isinstance(self._source, WalkPanel) else "none"
-        known = f"<p class='sk-note'>Cannot know: {escape(asked.cannot_know)}</p>" if asked.cannot_know else ""
+        known = f"<p class='sk-note'>Cannot know: {markup(asked.cannot_know)}</p>" if asked.cannot_know else ""
         self._words.value = known + (status_line(why, "warning") if why else "")
 
     def _chosen(self) -> None:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._secret import Secret
 from spokekit._words import clock
 from spokekit.errors import ConsentError, SiteChoiceNeeded
@@ -30,6 +30,7 @@ from spokekit.widgets.base import (
     page_may_be_closed,
     row,
 )
+from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection
@@ -170,8 +171,8 @@ class TokenButton(Component):
         uri = connection.redirect_uri
         self.copy.text = uri
         self._redirect_row.layout.display = ""
-        self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{escape(uri)}</code></p>"
-        self.reason.value = f"<p>{escape(self._choose(connection)[1])}</p>"
+        self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
+        self.reason.value = f"<p>{markup(self._choose(connection)[1])}</p>"
         if not self.busy:
             status = self._workspace.tokens.status(connection)
             self.token_status = status
@@ -223,7 +224,7 @@ class TokenButton(Component):
 
         def show(address: str) -> None:
             self._address = Secret(address)
-            self.until.value = f"<p>{escape(self._waiting_words(timeout))}</p>"
+            self.until.value = f"<p>{markup(self._waiting_words(timeout))}</p>"
             self.paste_fold.shown = self.pastes
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
@@ -319,7 +320,7 @@ class TokenButton(Component):
             self._show_account(account_question(self._workspace, self.connection, kept))
 
     def _show_account(self, question: str) -> None:
-        self.account_question.value = f"<p>{escape(question)}</p>"
+        self.account_question.value = f"<p>{markup(question)}</p>"
         self._account_box.layout.display = ""
 
     def _ask_account(self, question: str, task: Task) -> bool | None:
@@ -387,7 +388,7 @@ class TokenButton(Component):
         self.say("Choose the site." if sites else "The consent reaches no site with Confluence.", "plain")
 
     def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
-        self.sites.options = options
+        self.sites.options = choices(options)
         self.sites.index = None
         self._site_box.layout.display = ""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit._foreign import markup
 from spokekit._words import moment
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
 from spokekit.widgets.base import (
@@ -165,7 +165,7 @@ class WalkPanel(Component):
             *plan.notes,
             *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
         ]
-        self._cost.value = warned + table + "".join(f"<p>{escape(one)}</p>" for one in lines)
+        self._cost.value = warned + table + "".join(f"<p>{markup(one)}</p>" for one in lines)
         self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
         self.long.value = False
         words = "This is what the walk will cost. Nothing has been read but the list of groups."
@@ -276,7 +276,7 @@ class WalkPanel(Component):
             ),
             ("points spent", f"{report.get('points', 0):,}"),
         ]
-        notes = "".join(f"<li>{escape(one)}</li>" for one in report.get("notes", ()))
+        notes = "".join(f"<li>{markup(one)}</li>" for one in report.get("notes", ()))
         self._report.value = (
             "<p><strong>Completeness</strong></p>"
             + html_table(("what", "how many"), counts, label="Completeness report")

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "spokekit"
 GROUND = {
     "errors",
     "_secret",
+    "_foreign",
     "_home",
     "_portal",
     "_csv",
@@ -30,14 +31,15 @@ SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "w
 
 # What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
 MAY_IMPORT = {
-    "errors": set(),
-    "_secret": set(),
+    "_foreign": set(),
+    "errors": {"_foreign"},
+    "_secret": {"_foreign"},
     "_csv": set(),
     "_words": set(),
     "_frames": {"_words"},
     "_ids": set(),
     "_surroundings": {"errors"},
-    "_http": {"errors", "_secret", "_surroundings"},
+    "_http": {"errors", "_foreign", "_secret", "_surroundings"},
     "_unreachable": {"errors", "_http", "_surroundings", "_words"},
     "_home": {"errors", "_surroundings"},
     "_browse": {"errors", "_home", "_secret"},
