@@ -73,6 +73,9 @@ def end_at(base: Person, folder: Path, step: str, how: How, tries: int) -> Perso
     stride = max(1, writes // tries) if tries else 1
     for at in range(1 + (writes + how) % stride, writes + 1, stride):
         person = another(base, folder / str(at))
+        if step == "refresh":
+            # The consents of many tries may take longer than the ten minutes in which a used token is accepted.
+            person.consents()
         said = person.does(step, at=at, how=how, **what)
         happened += bool(said["killed"] or "refused" in said)
         seen = person.looks()
