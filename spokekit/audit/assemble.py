@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from spokekit._words import moment
 from spokekit.audit.checkpoint import Checkpoint, Ended
 from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
 
@@ -122,7 +123,7 @@ def _spread(walked: list[str], ended: dict[str, Ended]) -> list[str]:
     moments = [ended[i].walked_at for i in walked]
     if not moments or datetime.now(UTC) - min(moments) < _ONE_STATE:
         return []
-    return [f"Members were read from {min(moments):%Y-%m-%d %H:%M} to {max(moments):%Y-%m-%d %H:%M} UTC."]
+    return [f"Members were read from {moment(min(moments))} to {moment(max(moments))}."]
 
 
 def _report(

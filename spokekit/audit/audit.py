@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spokekit import _words
 from spokekit.audit import questions as _questions
 from spokekit.audit.asking import Asking, contract
 from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site, counted
@@ -56,7 +57,7 @@ class Audit(Asking):
         return cls.of_snapshot(Snapshots(site, folder).latest(), at=at)
 
     def __repr__(self) -> str:
-        return f"Audit({self.site.name or self.site.cloud_id}, {self.taken_at:%Y-%m-%d %H:%M} UTC)"
+        return f"Audit({self.site.name or self.site.cloud_id}, {_words.moment(self.taken_at)})"
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
         """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``.
@@ -139,7 +140,7 @@ class Audit(Asking):
         failed_spaces = len(self.completeness.get("failed_spaces", ()))
         parts += [f"the grants of {counted(failed_spaces, 'space')} missing"] if failed_spaces else []
         if self._spaces_at is not None and self._spaces_at < self.taken_at:
-            parts.append(f"spaces and grants are of {self._spaces_at:%Y-%m-%d %H:%M} UTC")
+            parts.append(f"spaces and grants are of {_words.moment(self._spaces_at)}")
         if isinstance(self.source, Snapshot) and self.source.unverified:
             parts.append("an earlier spokekit wrote files of this snapshot without checksums, and damage may not show")
         older = self.source.older_words if isinstance(self.source, Snapshot) else ""

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from spokekit import _words
 from spokekit._home import private_folder
 from spokekit.audit.frames import Site
 from spokekit.audit.snapshots import Snapshots
@@ -84,10 +85,10 @@ class Findings:
         with self._file() as file:
             known = _known(file, question, asked)
             newest = max((row["fixed_at"] or row["last_seen"] for row in known.values()), default=seen)
-            if datetime.fromisoformat(newest) > audit.taken_at:
+            if (reviewed := datetime.fromisoformat(newest)) > audit.taken_at:
                 # What came since would count as fixed, and would lose its acceptance.
                 raise InputError(
-                    f"This question was reviewed on a newer state already, of {newest[:16].replace('T', ' ')} UTC.",
+                    f"This question was reviewed on a newer state already, of {_words.moment(reviewed)}.",
                     hint="Review the newest snapshot; audit.ask() answers for earlier moments.",
                     field="audit",
                 )

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._home import home, private_folder, write_private
+from spokekit._words import moment
 from spokekit.audit.files import known_ids, load, write_parquet
 from spokekit.audit.frames import IDS, Frames, Site
 from spokekit.audit.integrity import FORMAT, MANIFEST, Damage, damages, sealed, trouble
@@ -157,8 +158,8 @@ class Snapshots:
             told = self._told(previous, over)
             if previous is not None and frames.taken_at <= previous.taken_at:
                 raise InputError(
-                    f"These frames are of {frames.taken_at:%Y-%m-%d %H:%M} UTC and not newer than the newest snapshot, "
-                    f"of {previous.taken_at:%Y-%m-%d %H:%M} UTC.",
+                    f"These frames are of {moment(frames.taken_at)} and not newer than the newest snapshot, "
+                    f"of {moment(previous.taken_at)}.",
                     likely="The clock of this computer was set back, or the snapshots come in another order.",
                     hint="Set the clock right and try again; a walk keeps what it has read. If the newest snapshot was "
                     f"written with a wrong clock, move its folder away: {previous.folder}.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit import _words
 from spokekit._foreign import shown
 from spokekit.cli._output import (
     FAILED,
@@ -201,7 +202,7 @@ def diff(
         _snapshots(connection).latest(), at=moments[-2].number if before is None else _moment(before)
     )
     answer = compare(older, newer)
-    say(f"From {older.taken_at:%Y-%m-%d %H:%M} to {newer.taken_at:%Y-%m-%d %H:%M} UTC.")
+    say(f"From {_words.moment(older.taken_at)} to {_words.moment(newer.taken_at)}.")
     if answer.attrs["caution"]:
         say(answer.attrs["caution"])
     if answer.attrs["not_compared"]:
@@ -377,7 +378,7 @@ def _person() -> str:
 
 def _head(audit: Audit, answer: pd.DataFrame) -> None:
     """Say, beside the rows, what they are of and what they leave out."""
-    say(f"{answer.attrs['title']} {audit.site.name or audit.site.cloud_id}, {audit.taken_at:%Y-%m-%d %H:%M} UTC.")
+    say(f"{answer.attrs['title']} {audit.site.name or audit.site.cloud_id}, {_words.moment(audit.taken_at)}.")
     caution = audit.caution()
     if caution:
         say(caution)

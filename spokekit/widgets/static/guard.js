@@ -65,8 +65,9 @@ function beforeShortcuts(event) {
 }
 
 // --- what matters is in view -----------------------------------------------------------------------------------------
-// When the person pressed something last, and when they scrolled by themselves.
-const moments = { pressed: 0, scrolled: 0 };
+// When the person pressed something last, and when they scrolled by themselves: on the window, since each component
+// has a copy of this module.
+const moments = (window.__spokekitMoments ??= { pressed: 0, scrolled: 0 });
 
 function watchPerson() {
   // The press that brought the first component was made before this was here.
