@@ -16,7 +16,7 @@ from spokekit._secret import Secret
 from spokekit.check import COLUMNS, STATES, check_connection, trouble
 from spokekit.check.probes import NO_GROUP, PROBES, NoRealGroup
 from spokekit.connections.connection import credentials
-from spokekit.connections.scopes import DEFAULT_SCOPES, KNOWN, STEPS
+from spokekit.connections.scopes import DEFAULT_SCOPES, KNOWN, STEPS, published_first
 from spokekit.errors import Cancelled, GuardRefused, NotConfigured, NotFound
 from spokekit.practice import PracticeSite
 from tests.conftest import connect
@@ -59,7 +59,7 @@ def test_all_is_well(connected: Workspace, site: PracticeSite) -> None:
         "Site",
         "Person",
         "Access to Confluence",
-        *DEFAULT_SCOPES,
+        *published_first(DEFAULT_SCOPES),
         "Right to change membership",
         *STEPS,
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -137,9 +136,7 @@ def test_a_bad_line_is_kept_with_its_reason(line: str, sentence: str) -> None:
 
 def test_a_hundred_thousand_rows_are_read_and_one_more_is_refused() -> None:
     body = "\n".join(f"g-1,a-{number}" for number in range(csvfile.MAX_ROWS))
-    began = time.process_time()
     assert len(read_csv(f"group_id,account_id\n{body}\n".encode()).wishes) == 100_000
-    assert time.process_time() - began < 3
     with pytest.raises(InputError, match="more than 100,000 lines"):
         read_csv(f"group_id,account_id\n{body}\ng-1,x\n".encode())
     with pytest.raises(InputError, match="more than 100,000 lines"):
