@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "_secret": {"_foreign"},
     "_csv": set(),
     "_words": set(),
-    "_frames": {"_words"},
+    "_frames": {"_foreign", "_words"},
     "_ids": set(),
     "_surroundings": {"errors"},
     "_http": {"errors", "_foreign", "_secret", "_surroundings"},
