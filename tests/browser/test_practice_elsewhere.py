@@ -57,10 +57,10 @@ def test_the_console_and_the_consent_page_open_on_a_hub(
     assert console.url == f"{lab.base}spokekit/practice/{site.port}/console"
     client_id = console.locator("dd code").first.inner_text()
     client_secret = console.locator("details code").first.text_content() or ""
-    uris = console.get_by_label("Callback URLs").first
+    uris = console.get_by_label("Callback URLs, one a line").first
     uris.fill(f"{uris.input_value()}\n{redirect}")
     console.get_by_role("button", name="Save changes").first.click()
-    expect(console.get_by_role("status")).to_contain_text("Saved spokekit practice app")
+    expect(console.get_by_role("status").first).to_contain_text("Saved spokekit practice app")
     look(lab, console, "elsewhere-console")
     console.close()
     for theme in ("light", "dark"):

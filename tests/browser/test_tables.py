@@ -49,7 +49,7 @@ def test_a_table_in_the_page(open_notebook: Callable[..., NotebookPage], theme: 
     expect(answer).to_have_count(1)
     expect(answer.locator("thead th").last).to_have_text("account id")
     expect(answer).to_contain_text("identity provider")
-    assert answer.locator("td.n").first.evaluate("(e) => getComputedStyle(e).textAlign") == "right"
+    assert answer.locator("td.number").first.evaluate("(e) => getComputedStyle(e).textAlign") == "right"
     assert answer.locator("td").first.evaluate("(e) => getComputedStyle(e).textAlign") == "left"
     notebook.screenshot(f"frame-{theme}", answer)
     # A frame that is nobody's answer stays as pandas shows it.
