@@ -56,7 +56,7 @@ def test_the_console_and_the_consent_page_open_on_a_hub(
     console = opened(first, sheet.get_by_role("link", name="Open the practice developer console"))
     assert console.url == f"{lab.base}spokekit/practice/{site.port}/console"
     client_id = console.locator("dd code").first.inner_text()
-    client_secret = console.locator("details code").first.text_content() or ""
+    client_secret = console.locator("dd details code").first.text_content() or ""
     uris = console.get_by_label("Callback URLs, one a line").first
     uris.fill(f"{uris.input_value()}\n{redirect}")
     console.get_by_role("button", name="Save changes").first.click()
