@@ -79,6 +79,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         store._open.popitem()[1].close()
     if opened := sys.modules.get("spokekit.workspace"):
         opened._open.clear()
+    # What was typed into a component outlives it, for the next one of the same connection.
+    if base := sys.modules.get("spokekit.widgets.base"):
+        base.forget_typed()
 
 
 @pytest.fixture

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
-
-
-@pytest.fixture(autouse=True)
-def _nothing_typed() -> Iterator[None]:
-    yield
-    from spokekit.widgets import base
-
-    base.forget_typed()
 
 
 def free_redirect(site: PracticeSite) -> str:
