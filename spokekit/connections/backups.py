@@ -342,6 +342,7 @@ class Restore:
         kept = self._name_for_the_kept()
         with _alone(self.path) as handle:
             there = self.path.exists()
+            was = self.path.stat() if there else None
             if there:
                 with replacing(kept) as copy:
                     shutil.copyfile(self.path, copy)
@@ -356,10 +357,13 @@ class Restore:
                             one.replace(_beside(kept, end))
                             moved.append((one, _beside(kept, end)))
             except BaseException:
-                for one, aside in reversed(moved):
-                    aside.replace(one)
-                if there:
-                    kept.unlink(missing_ok=True)
+                # Interrupted after the backup took its place, nothing that belongs to the old store may come back.
+                in_place = self.path.exists() and (was is None or not os.path.samestat(was, self.path.stat()))
+                if not in_place:
+                    for one, aside in reversed(moved):
+                        aside.replace(one)
+                    if there:
+                        kept.unlink(missing_ok=True)
                 raise
             if handle is not None:
                 _close_to_those_who_wait(handle)

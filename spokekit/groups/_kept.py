@@ -23,6 +23,7 @@ from spokekit.groups.journal import (
     ROW_ENDED,
     ROW_STARTED,
     STOPPED,
+    ApplyHead,
     Journal,
     head,
     settled,
@@ -38,16 +39,9 @@ _TAKEN = ".taken"
 
 
 @dataclass(frozen=True)
-class Kept:
+class Kept(ApplyHead):
     """An apply as a file has it: what a journal would hold of it, and why it is in no journal."""
 
-    apply_id: str
-    place: Place
-    by: str
-    mode: str
-    fingerprint: str
-    undo_of: str
-    started_at: datetime
     why: str
     rows: tuple[Row, ...]
 

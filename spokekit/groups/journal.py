@@ -49,14 +49,8 @@ NOTHING_DONE = frozenset({"cancelled", "not_sent", "waited"})
 
 
 @dataclass(frozen=True)
-class ApplyState:
-    """What the journal knows of one apply.
-
-    ``rows`` are the planned rows with their latest status: a row whose start is written and whose end is not is
-    unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer. ``dropped``
-    says that somebody has decided not to go on with it. ``late`` are the positions of changes that a process sent when
-    another one had taken the apply over already.
-    """
+class ApplyHead:
+    """Whose an apply is, and of what: the first line of it, in the journal and in a file beside a lost one."""
 
     apply_id: str
     place: Place
@@ -65,6 +59,18 @@ class ApplyState:
     fingerprint: str
     undo_of: str
     started_at: datetime
+
+
+@dataclass(frozen=True)
+class ApplyState(ApplyHead):
+    """What the journal knows of one apply.
+
+    ``rows`` are the planned rows with their latest status: a row whose start is written and whose end is not is
+    unknown. ``sent`` holds the positions for which a call may have reached the site without a clear answer. ``dropped``
+    says that somebody has decided not to go on with it. ``late`` are the positions of changes that a process sent when
+    another one had taken the apply over already.
+    """
+
     ended_at: datetime | None
     rows: tuple[Row, ...]
     sent: frozenset[int]

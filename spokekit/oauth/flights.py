@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from spokekit._secret import Secret
+from spokekit.connections.per_store import PerStore
 from spokekit.connections.store import Store
 from spokekit.errors import SpokekitError
 from spokekit.oauth.endpoint import answer_is_lost
@@ -69,24 +68,12 @@ class Flights:
             future.set_exception(outcome)
 
 
-_all: weakref.WeakKeyDictionary[Store, Flights] = weakref.WeakKeyDictionary()
-_all_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Begin anew in a forked child: the threads that fly, and those that hold a lock, stayed with the parent."""
-    global _all, _all_lock
-    _all, _all_lock = weakref.WeakKeyDictionary(), threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_flights = PerStore(Flights)
 
 
 def flights(store: Store) -> Flights:
     """Return the flights on `store`, shared by all who use it in this process."""
-    with _all_lock:
-        return _all.setdefault(store, Flights())
+    return _flights.of(store)
 
 
 def wait_for(future: Future[Secret]) -> Secret:

@@ -7,12 +7,11 @@ next one goes on.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from spokekit.connections.per_store import PerStore
 from spokekit.connections.store import Store
 from spokekit.errors import NotFound, SpokekitError
 from spokekit.oauth.aside import Kept
@@ -164,21 +163,9 @@ def _say(words: str) -> None:
     logging.getLogger("spokekit").warning("%s", words)
 
 
-_all: weakref.WeakKeyDictionary[Store, Keeping] = weakref.WeakKeyDictionary()
-_all_lock = threading.Lock()
-
-
-def _after_fork() -> None:
-    """Begin anew in a forked child: the threads stayed with the parent, which goes on."""
-    global _all, _all_lock
-    _all, _all_lock = weakref.WeakKeyDictionary(), threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_keeping = PerStore(Keeping)
 
 
 def keeping(store: Store) -> Keeping:
     """Return what is held for `store`, shared by all who use it in this process."""
-    with _all_lock:
-        return _all.setdefault(store, Keeping())
+    return _keeping.of(store)

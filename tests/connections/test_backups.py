@@ -266,6 +266,25 @@ def test_a_disk_that_fails_in_the_middle_leaves_the_store_as_it_was(
     assert sorted(one.name for one in path.parent.glob("*sqlite*")) == ["spokekit.sqlite", "spokekit.sqlite-wal"]
 
 
+def test_an_interrupt_right_after_the_backup_took_its_place_brings_nothing_old_back(
+    path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.with_name("spokekit.sqlite-wal").write_bytes(b"left over" * 99)
+    damage(path, 0, 50)
+    this, before = Restore(path, copy), path.read_bytes()
+
+    def interrupted(_folder: Path) -> None:
+        if path.read_bytes() != before:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("spokekit._home._settle", interrupted)
+        this.carry_out()
+    assert "-wal" not in beside(path)
+    assert names(path) == ["In the backup"]
+    assert before in [one.read_bytes() for one in path.parent.glob("*before-restore*")], "the old store is kept"
+
+
 def newer(file: Path) -> None:
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("UPDATE store_schema SET version = ?", (SCHEMA_VERSION + 1,))
