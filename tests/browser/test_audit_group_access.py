@@ -69,6 +69,8 @@ def test_cost_walk_report_and_question(
     keyboard.press("Enter")
     expect(findings.locator(".sk-status:visible")).to_contain_text("1 new, 0 accepted")
     expect(findings.get_by_role("button", name="Accept")).to_be_disabled()
+    # The button was disabled while it worked; the keyboard goes on from it.
+    expect(findings.get_by_role("button", name="List the findings")).to_be_focused()
     for label, typed in (
         ("Filter", "phoenix"),
         ("New findings", " "),

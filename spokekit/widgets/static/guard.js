@@ -78,6 +78,8 @@ function watchPerson() {
   window.addEventListener("keydown", (event) => {
     if (["PageDown", "PageUp"].includes(event.key)) scrolled();
     else pressed();
+    const button = ["Enter", " "].includes(event.key) ? event.target?.closest?.(".spokekit button") : null;
+    moments.button = button;
   }, true);
   window.addEventListener("wheel", scrolled, { capture: true, passive: true });
   window.addEventListener("touchmove", scrolled, { capture: true, passive: true });
@@ -124,6 +126,13 @@ function showWord(line) {
   const root = line.closest(".spokekit");
   if (!waitsForAnswer() || !root?.contains(document.activeElement)) return;
   (root.querySelector(":scope > .sk-foot") ?? line).scrollIntoView({ block: "nearest" });
+}
+
+// A button that was pressed by keyboard is disabled while it works, and a browser takes the focus from what is disabled:
+// it comes back with the button, unless the person went on meanwhile.
+function giveBack(button) {
+  if (button !== moments.button || button.disabled || document.activeElement?.closest(".spokekit")) return;
+  button.focus({ preventScroll: true });
 }
 
 // The buttons inside tables are markup, not widgets: an id is copied, the rows that are folded are shown.
@@ -180,8 +189,10 @@ function render({ model, el }) {
     observer.observe(root, { childList: true, subtree: true });
     const classes = new MutationObserver((changes) => changes.forEach(look));
     classes.observe(root, { attributes: true, attributeFilter: ["class"] });
-    const both = observer;
-    observer = { disconnect: () => [both, classes].forEach((one) => one.disconnect()) };
+    const enabled = new MutationObserver((changes) => changes.forEach((change) => giveBack(change.target)));
+    enabled.observe(root, { attributes: true, attributeFilter: ["disabled"], subtree: true });
+    const all = [observer, classes, enabled];
+    observer = { disconnect: () => all.forEach((one) => one.disconnect()) };
     showNew(root);
   }
   attach();
