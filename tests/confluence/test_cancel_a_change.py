@@ -17,11 +17,15 @@ from spokekit.errors import Cancelled, TransportError
 from spokekit.practice import PracticeSite
 from tests.confluence.helpers import Anything, Time, spoke_on
 
+# Seconds, on a machine that is busy with other tests; what is cancelled would wait for minutes.
+AT_ONCE = 30
+
 
 @pytest.fixture
 def spoke(site: PracticeSite) -> Iterator[Spoke]:
-    """Open a spoke that waits in real time, as long as the advice says."""
-    real = {"clock": None, "sleep": anyio.sleep, "retry": RetryPolicy(), "timeouts": Timeouts(read=20, request=30)}
+    """Open a spoke that waits in real time, far longer than a slow machine needs for anything here."""
+    waits = RetryPolicy(first=120, longest=120)
+    real = {"clock": None, "sleep": anyio.sleep, "retry": waits, "timeouts": Timeouts(read=120, request=120)}
     with spoke_on(site, guard=Anything(), **real) as opened:
         yield opened
 
@@ -65,7 +69,7 @@ def test_a_pause_inside_a_change_is_left_at_once(site: PracticeSite, spoke: Spok
     press = Press(site, 0.3)
     with pytest.raises(Cancelled) as caught:
         press.during(spoke.remove_member_from_group_by_group_id, group, member)
-    assert press.took < 2
+    assert press.took < AT_ONCE
     # A 429 says that nothing was done; the others leave it open.
     assert caught.value.nothing_done is fault.startswith("429")
     assert [told for told in press.told if told.paused_until and told.pause], "the pause was told"
@@ -79,11 +83,11 @@ def test_a_removal_that_was_made_and_lost_its_answer_is_not_called_undone(site: 
     with pytest.raises(Cancelled, match="may have been carried out") as caught:
         press.during(spoke.remove_member_from_group_by_group_id, group, member)
     assert not caught.value.nothing_done
-    assert press.took < 2.5
+    assert press.took < AT_ONCE
     assert member not in site.world.member_ids(group)
 
 
-@pytest.mark.parametrize(("answer_after", "in_time"), [(0.5, True), (15.0, False)])
+@pytest.mark.parametrize(("answer_after", "in_time"), [(0.5, True), (60.0, False)])
 def test_a_request_under_way_has_a_moment_for_its_answer_and_no_more(
     site: PracticeSite, spoke: Spoke, answer_after: float, in_time: bool
 ) -> None:
@@ -98,7 +102,7 @@ def test_a_request_under_way_has_a_moment_for_its_answer_and_no_more(
         with pytest.raises(Cancelled, match="may have been carried out") as caught:
             spoke.add_member_to_group_by_group_id(group, outsider, cancel=cancel)
         assert not caught.value.nothing_done
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < AT_ONCE
 
 
 def test_cancelled_before_it_began_sends_nothing(site: PracticeSite, spoke: Spoke) -> None:

@@ -10,7 +10,7 @@ from spokekit.confluence.members import MemberTable
 from spokekit.confluence.shapes import Member, Operation
 
 SCRIPT = """
-import json, time
+import json
 from array import array
 from spokekit.confluence.gateway import Raw
 from spokekit.confluence.wire import decode
@@ -36,14 +36,12 @@ for number in range(groups // 10):
     for again in range(10):
         page = decode(Raw(200, {}, text), MEMBERS, "GET x")
         table.add(f"{number:08d}-0000-4000-8000-{again:012d}", array("i", [table.code(row) for row in page.results]))
-begin = time.process_time()
 frame = table.frame()
-cpu = time.process_time() - begin
 # Not getrusage: a child's peak there begins with the peak of its parent.
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 size = float(frame.memory_usage(deep=True).sum() / 1e6)
 people = frame["account_id"].nunique()
-print(json.dumps({"cpu": cpu, "peak": peak, "rows": len(frame), "frame": size, "users": people}))
+print(json.dumps({"peak": peak, "rows": len(frame), "frame": size, "users": people}))
 """
 
 
@@ -51,7 +49,6 @@ def test_a_large_site_fits() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300)
     got = json.loads(done.stdout)
     assert (got["rows"], got["users"]) == (1_500_000, 150_000)
-    assert got["cpu"] < 3.0
     assert got["peak"] < 400
     assert got["frame"] < 120
 

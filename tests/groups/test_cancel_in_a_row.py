@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spokekit.confluence import RetryPolicy
 from spokekit.confluence.models import Progress
 from spokekit.errors import Cancelled
 from spokekit.groups.membership import Membership
@@ -25,6 +26,16 @@ from tests.groups.test_membership import outsiders
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
     from spokekit.workspace import Workspace
+
+
+# Seconds, on a machine that is busy with other tests; what is cancelled would wait for minutes.
+AT_ONCE = 30
+
+
+@pytest.fixture(autouse=True)
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process wait far longer than a slow machine needs for anything here."""
+    monkeypatch.setattr(RetryPolicy, "delay", lambda *_: 120.0)
 
 
 @pytest.fixture
@@ -77,7 +88,7 @@ def writes(site: PracticeSite) -> int:
         ("remove", "write-lost:1@remove", "unknown", "no_answer", True),
         ("remove", "hang-up:1@remove", "unknown", "no_answer", None),
         ("remove", "503-no-retry-after:1@remove", "unknown", "no_answer", False),
-        ("add", "stall:20@add", "unknown", "no_answer", True),
+        ("add", "stall:60@add", "unknown", "no_answer", True),
     ],
 )
 def test_the_row_at_work_is_left_within_a_second_and_journaled_as_it_is(
@@ -100,7 +111,7 @@ def test_the_row_at_work_is_left_within_a_second_and_journaled_as_it_is(
     seen = (lambda: people[0] in site.world.member_ids("marketing")) if "stall" in fault else lambda: writes(site) > 0
     cancel, moments = pressed_when(site, seen)
     result = members.apply(preview, progress=told.append, cancel=cancel)
-    assert time.monotonic() - moments[0] < 2.5
+    assert time.monotonic() - moments[0] < AT_ONCE
     assert [(row.status, row.reason) for row in result.rows] == [(status, reason)] + [("not done", "cancelled")] * 2
     assert result.stopped.startswith("Cancelled after 0 of 3 changes.")
     assert ("not known" in result.stopped) is (status == "unknown")
@@ -135,7 +146,7 @@ def test_the_read_back_of_a_lost_answer_is_left_too(site: PracticeSite, patient:
     cancel, moments = pressed_when(site, lambda: writes(site) > 0, after=0.4)
     told: list[Progress] = []
     result = members.apply(preview, progress=told.append, cancel=cancel)
-    assert time.monotonic() - moments[0] < 2.5
+    assert time.monotonic() - moments[0] < AT_ONCE
     assert [row.status for row in result.rows] == ["unknown", "not done"]
     assert any("is not available (503), next try at" in one.words for one in told)
 
@@ -156,7 +167,7 @@ def test_an_hour_that_is_spent_is_told_and_left(site: PracticeSite, patient: Cal
 
     began = time.monotonic()
     result = members.apply(preview, progress=listen, cancel=cancel)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < AT_ONCE
     assert [row.status for row in result.rows] == ["done", "not done", "not done"]
     assert re.search(r"1 of 3 changes; the limit is reached, waiting until (.*, )?\d\d:\d\d:00", told[-1].words)
 
@@ -178,14 +189,17 @@ def test_cancel_while_the_site_is_read_changes_nothing(site: PracticeSite, patie
         began = time.monotonic()
         with pytest.raises(Cancelled, match="nothing was changed"):
             members.apply(preview, progress=listen, cancel=cancel)
-        assert time.monotonic() - began < 3, fault
+        assert time.monotonic() - began < AT_ONCE, fault
         assert told[0].paused_until, fault
         assert told[0].words.startswith("Reading the site: ")
     assert not site.writes
     assert not members.journal.apply_ids()
 
 
-def test_no_connection_is_not_called_unknown(registered: Workspace, site: PracticeSite, members: Membership) -> None:
+def test_no_connection_is_not_called_unknown(
+    registered: Workspace, site: PracticeSite, members: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RetryPolicy, "delay", lambda *_: 0.1)
     people = outsiders(site, "marketing", 2)
     preview = members.preview(members.plan(people, "add", group="marketing"))
     add = members.site.add
@@ -202,11 +216,11 @@ def test_no_connection_is_not_called_unknown(registered: Workspace, site: Practi
 
 
 def test_a_slow_pace_does_not_hold_cancel_up(site: PracticeSite, open_members: Callable[..., Membership]) -> None:
-    members = open_members(pace=0.05)
+    members = open_members(pace=0.01)
     preview = members.preview(members.plan(outsiders(site, "marketing", 2), "add", group="marketing"))
     cancel, moments = pressed_when(site, lambda: bool(site.writes))
     result = members.apply(preview, cancel=cancel)
-    assert time.monotonic() - moments[0] < 2
+    assert time.monotonic() - moments[0] < AT_ONCE
     assert result.counts() == {"done": 1, "not done": 1}
 
 
@@ -243,11 +257,8 @@ def test_one_ctrl_c_ends_an_apply_on_a_dead_site(
     while not writes(site) and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.3)
-    began = time.monotonic()
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
-    # The process's own end is counted too.
-    assert time.monotonic() - began < 5
     assert running.returncode == 3, err
     assert re.search(r"0 of 4 changes; .*(until|at) \d\d:\d\d:\d\d", err)
     assert "Stopping …" in err
@@ -285,7 +296,7 @@ def test_cancel_in_the_editor_tells_what_became_of_it(registered: Workspace, sit
     began = time.monotonic()
     editor.runner.cancel()
     editor.settled()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < AT_ONCE
     assert any(words.startswith("0 of 2 changes; ") and "next try at" in words for words in shown), shown
     assert editor.result is not None, "the site is gone, the result is not"
     assert [row.status for row in editor.result.rows] == ["unknown", "not done"]
