@@ -33,7 +33,7 @@ _MANAGED = {
 WORDS: Mapping[str, Mapping[str, str]] = {
     "managed_by": _MANAGED,
     "usage_type": {"USERBASE_GROUP": "group", "TEAM_COLLABORATION": "team", "ADMIN_OVERRIDE": "admin override"},
-    "account_type": {"atlassian": "person", "app": "app", "customer": "customer"},
+    "account_type": {"ATLASSIAN": "person", "APP": "app", "CUSTOMER": "customer"},
     "principal_type": {"USER": "person", "GROUP": "group", "ACCESS_CLASS": "class of people", "ROLE": "role"},
 }
 
@@ -67,7 +67,8 @@ def is_number(series: pd.Series) -> bool:
 def human(column: str, value: Any) -> Any:
     """Return a value as a person reads it: text, or the number or bool that it is; `UNKNOWN` for a missing number."""
     if isinstance(value, str):
-        return WORDS.get(column, {}).get(value, value)
+        # Two endpoints write one thing in two ways: ACCESS_CLASS and access-class.
+        return WORDS.get(column, {}).get(value.upper().replace("-", "_"), value)
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, datetime):
@@ -155,11 +156,12 @@ def markup(frame: pd.DataFrame, *, most: int = 60) -> str:
 
 
 def _in_a_notebook(frame: Any) -> str | None:
-    return markup(frame) if frame.attrs.get("question") else frame._repr_html_()
+    ours = frame.attrs.get("question") or (frame.attrs.get("title") and frame.index.dtype.kind == "i")
+    return markup(frame) if ours else frame._repr_html_()
 
 
 def show_in_notebooks() -> None:
-    """Let answers, and nothing else that is a frame, show themselves as `markup` where IPython runs."""
+    """Let answers and frames with a title, and nothing else that is a frame, show themselves as `markup` in IPython."""
     import pandas as pd
 
     if "IPython" not in sys.modules:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 # Loads what tells which cell comes first.
 import spokekit.widgets  # noqa: F401
+from spokekit._frames import show_in_notebooks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,7 @@ def _groups() -> pd.DataFrame:
     from spokekit.widgets.steps import needs
 
     needs(_work(), 4)
+    show_in_notebooks()
     return _work().registry().frame()
 
 

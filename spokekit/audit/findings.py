@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spokekit import _words
+from spokekit._frames import cell
 from spokekit._home import private_folder
 from spokekit.audit.frames import Site
 from spokekit.audit.snapshots import Snapshots
@@ -78,9 +79,7 @@ class Findings:
         identity = [c for c in answer.columns if c.endswith("_id") or c in _IDENTITY] or list(answer.columns)
         texts = answer[identity].astype(str).to_numpy(dtype=object).tolist()
         ids = [_finding_id(question, asked, row) for row in texts]
-        about = [
-            " · ".join(str(v) for v in row if str(v)) for row in _describing(answer).to_numpy(dtype=object).tolist()
-        ]
+        about = _about(answer)
         seen = audit.taken_at.isoformat()
         with self._file() as file:
             known = _known(file, question, asked)
@@ -227,9 +226,11 @@ def _finding_id(question: str, asked: str, row: list[str]) -> str:
     return hashlib.sha256(json.dumps([question, asked, row]).encode()).hexdigest()[:16]
 
 
-def _describing(answer: pd.DataFrame) -> pd.DataFrame:
-    named = [c for c in answer.columns if not c.endswith("_id") and answer[c].dtype != bool]
-    return answer[named[:4] or list(answer.columns)]
+def _about(answer: pd.DataFrame) -> list[str]:
+    """Say in a line each what the rows are about, as a person reads it."""
+    named = [c for c in answer.columns if not c.endswith("_id") and answer[c].dtype != bool][:4] or list(answer.columns)
+    cells = [[cell(name, value) for value in answer[name]] for name in named]
+    return [" · ".join(word for word in row if word) for row in zip(*cells, strict=True)]
 
 
 def _known(file: sqlite3.Connection, question: str, asked: str) -> dict[str, dict[str, Any]]:

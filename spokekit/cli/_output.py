@@ -20,6 +20,7 @@ import typer
 
 from spokekit._csv import guard_formula, write_rows
 from spokekit._foreign import NAME, in_json, shown
+from spokekit._frames import human
 from spokekit._secret import MASK, Secret, scrub
 from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 
@@ -184,7 +185,7 @@ def _flat(value: Any) -> Any:
 
 
 def _table(names: Sequence[str], cells: list[list[Any]]) -> None:
-    words = [[_word(value) for value in row] for row in cells]
+    words = [[_word(human(name, value)) for name, value in zip(names, row, strict=True)] for row in cells]
     numeric = [
         all(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in cells)
         for i in range(len(names))

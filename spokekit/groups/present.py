@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spokekit._frames import human
+
 EXTERNAL = "EXTERNAL"
 SITE_ADMIN = "site-admin"
 LICENSING = frozenset({"user", "admin"})
@@ -162,7 +164,8 @@ def differences(ground: Mapping[str, Footing], now: Present) -> tuple[Difference
         if group.name != footing.name:
             add("renamed", f"The group {footing.name} is now called {group.name}.")
         if group.managed_by != footing.managed_by:
-            add("managed", f"The group {footing.name} is now managed by {group.managed_by or 'nobody known'}.")
+            manager = human("managed_by", group.managed_by) or "nobody known"
+            add("managed", f"The group {footing.name} is now managed by {manager}.")
         if group.gives != accesses(footing.access):
             now_, then = (", ".join(sorted(kinds)) or "nothing" for kinds in (group.gives, accesses(footing.access)))
             add("access", f"Membership of {footing.name} gives {now_}; by the plan it gives {then}.")

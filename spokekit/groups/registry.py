@@ -227,6 +227,7 @@ class Registry:
         Columns: ``group_id``, ``name`` (when it was registered), ``access`` (str: "user, admin" …, "" for none),
         ``managed_by``, ``usage_type`` (category), ``registered_at`` (datetime64, UTC), ``registered_by`` (str),
         ``current_name`` (str: at the last refresh), ``renamed``, ``missing`` (bool: gone at the last refresh).
+        ``attrs``: title.
         """
         import pandas as pd
 
@@ -246,7 +247,9 @@ class Registry:
                 columns[column] = pd.Series([row[column] for row in rows], dtype="str").astype("category")
             else:
                 columns[column] = pd.Series([row[column] for row in rows], dtype="str")
-        return pd.DataFrame(columns)
+        frame = pd.DataFrame(columns)
+        frame.attrs["title"] = "Registered groups"
+        return frame
 
     # ------------------------------------------------------------------------------------------- inside
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 
+from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import (
     LABEL_WIDTH,
     Component,
@@ -23,6 +24,9 @@ from spokekit.widgets.base import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.export import About
     from spokekit.widgets._belonging import Source
 
 REMOVE_MARKED = "remove-marked"
@@ -44,6 +48,7 @@ class MembershipForm(Component):
             lead="Only registered groups are changed, and nothing before you have seen the preview and pressed Apply.",
             **options,
         )
+        self._site = ""
         self.group = dropdown("Group", [])
         self.again = button("Read again", tooltip="Read the registered groups and the members again")
         self.filter = text("Filter members", placeholder="parts of a name, an address, an id, guest, app", live=True)
@@ -76,21 +81,25 @@ class MembershipForm(Component):
         self.confirm_hint = note("")
         self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
         self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
+        self._preview_downloads = Downloads(self, self._taken_preview)
         self.preview_card = card(
             html("<h3 style='margin:0'>Preview</h3>"),
             self.shown_preview,
             self.confirm_hint,
             self.confirm,
             row(self.apply_button, self.discard, css="sk-actions"),
+            self._preview_downloads.row,
         )
         self.shown_result = html("")
         self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
         self.resume = button("Resume …", tooltip="Show what going on with the rows that are not done would do now")
         self.drop_button = button("Drop it", tooltip="Do not go on with it; what was done stays, and can be undone")
+        self._result_downloads = Downloads(self, self._taken_result)
         self.result_card = card(
             html("<h3 style='margin:0'>Result</h3>"),
             self.shown_result,
             row(self.undo, self.resume, self.drop_button, css="sk-actions"),
+            self._result_downloads.row,
         )
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
         self.list_box = ipw.VBox(
@@ -137,6 +146,31 @@ class MembershipForm(Component):
         for box, tied in ((self.preview_card, self._preview_of), (self.result_card, self._result_of)):
             head, *rest = box.children
             box.children = (head, tied.note, *rest)
+
+    def _show_downloads(self) -> None:
+        for downloads, tied in (
+            (self._preview_downloads, self._preview_of),
+            (self._result_downloads, self._result_of),
+        ):
+            downloads.show(tied.known, current=tied.current)
+
+    def _taken_preview(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        preview = self._preview_of.require()
+        site, said = preview.plan.place.site, " ".join((*preview.lines, *preview.dangers))
+        return (
+            "preview of changes",
+            preview.frame,
+            About("Preview; nothing of it is done yet", site, None, "", "", said),
+        )
+
+    def _taken_result(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        result = self._result_of.require()
+        about = About("Result of an apply", self._site, None, "", "", result.words)
+        return f"result-{result.apply_id[:8]}".strip("-"), result.frame, about
 
 
 def show(widget: ipw.Widget, visible: bool) -> None:

@@ -9,11 +9,13 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.errors import NotConfigured, NotFound
+from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, html_table, note, row
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit.audit.export import About
     from spokekit.connections.connection import Connection
     from spokekit.workspace import Workspace
 
@@ -63,8 +65,14 @@ class CheckPanel(Component):
         self._behind = html("")
         self.fold = Fold("All that was asked", self._behind)
         self.fold.layout.display = "none"
+        self._downloads = Downloads(self, self._taken)
         self._answer_of = self.belongs_to(
-            "check", {"connection": self._connection}, self._place, self.fold, again="Press Check the connection."
+            "check",
+            {"connection": self._connection},
+            self._place,
+            self.fold,
+            again="Press Check the connection.",
+            changed=lambda: self._downloads.show(self._answer_of.known, current=self._answer_of.current),
         )
         self.body = [
             note("Asks Confluence for each scope once. Nothing is changed, not even by the check of the write scope."),
@@ -73,6 +81,7 @@ class CheckPanel(Component):
             self._answer_of.note,
             self._place,
             self.fold,
+            self._downloads.row,
         ]
         self.on_click(self.start, self.check)
         self.disable_while_busy(self.start)
@@ -125,6 +134,13 @@ class CheckPanel(Component):
         self.accepted += 1
         self._answer_of.made(found, inputs, *verdict(found))
 
+    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        found: pd.DataFrame = self._answer_of.require()
+        about = About("Check of the connection", found.attrs["connection"], None, "", "", "")
+        return "check of the connection", found, about
+
 
 def verdict(found: pd.DataFrame) -> tuple[str, Kind]:
     """Return what a check came to in a sentence or two, and whether that is a warning."""
@@ -153,5 +169,8 @@ def _section(title: str, rows: pd.DataFrame) -> str:
         return ""
     columns = [rows[name].astype(str) for name in ("check", "state", "words", "fix")]
     lines = [(what, _WORDS.get(state, state), words, fix) for what, state, words, fix in zip(*columns, strict=True)]
-    table = html_table(("what", "there?", "in words", "what to do"), lines, label=title, widths=_WIDTHS)
+    heads = ("what", "there?", "in words", "what to do")
+    # Where nothing is to be done no column says so, and a narrow page has room for the words.
+    most = len(heads) if any(rows["fix"]) else len(heads) - 1
+    table = html_table(heads[:most], [line[:most] for line in lines], label=title, widths=_WIDTHS[: most - 1])
     return f"<p class='sk-section'>{markup(title)}</p>{table}"

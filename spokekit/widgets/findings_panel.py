@@ -9,6 +9,7 @@ import traitlets as tr
 
 from spokekit._words import comparable, counted
 from spokekit.errors import InputError
+from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import Component, Task, button, dropdown, html, html_table, note, row, select_many, text
 from spokekit.widgets.controls import choices
 from spokekit.widgets.walk_panel import WalkPanel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
+    from spokekit.audit.export import About
     from spokekit.audit.findings import Findings
 
 SHOWN = 500
@@ -66,8 +68,10 @@ class FindingsPanel(Component):
         self.take_back = button("Take back", tooltip="Make the marked acceptances new findings again")
         self._table = html("")
         self._labels: dict[str, str] = {}
-        self._new = [self.filter, self.marks, self._count, self.reason, self.name, self.until, row(self.accept)]
+        last = row(self.accept, css="sk-actions")
+        self._new = [self.filter, self.marks, self._count, self.reason, self.name, self.until, last]
         self._old = [self._table, self.allowed, row(self.take_back)]
+        self._downloads = Downloads(self, self._taken)
         self._list_of = self.belongs_to(
             "list",
             {"question": self.question, "snapshot": lambda: id(self._audit())},
@@ -82,6 +86,7 @@ class FindingsPanel(Component):
             self._list_of.note,
             *self._new,
             *self._old,
+            self._downloads.row,
         ]
         if isinstance(audit, WalkPanel):
             self.on_change(audit, lambda _: self._list_of.see())
@@ -170,6 +175,8 @@ class FindingsPanel(Component):
         first = f"{marked:,} marked; {counted(shown, 'finding')}{more} shown."
         left = f" To accept: {', '.join(missing)}." if missing else ""
         self._count.value = f"<p>{first}{left}</p>"
+        rows = self._list_of.known and self.value is not None and len(self.value) > 0
+        self._downloads.show(rows, current=self._list_of.current)
         able = self._list_of.current and not self.busy
         self.list.disabled = self.busy or not self.question.value
         self.accept.disabled = not able or bool(missing)
@@ -178,6 +185,14 @@ class FindingsPanel(Component):
         first_button, second = (self.list, self.accept) if self.accept.disabled else (self.accept, self.list)
         first_button.add_class("sk-primary")
         second.remove_class("sk-primary")
+
+    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+        from spokekit.audit.export import About
+
+        rows: pd.DataFrame = self._list_of.require()
+        audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
+        about = About.of(audit, title=f"Findings: {rows.attrs['title']}", made_by="")
+        return f"findings-{rows.attrs['question']}", rows, about
 
     def accept_marked(self) -> None:
         """Accept the findings that are marked, with the reason and the name typed."""

@@ -344,6 +344,7 @@ class MembershipEditor(MembershipList):
         typed = " ".join(self.confirm.value.split()).casefold()
         ready = preview is not None and typed == preview.confirmation
         ready = ready and (bool(preview.plan.planned) or self._resuming is not None)
+        self._show_downloads()
         self.apply_button.disabled = self.busy or not ready or not self._preview_of.current
         # What an earlier kernel left unfinished was not made for any inputs of this form.
         self.undo.disabled = self.resume.disabled = self.drop_button.disabled = self.busy or (
@@ -387,6 +388,7 @@ class MembershipEditor(MembershipList):
             self.result = result
             self._unfinished = state
             self.drop(quiet=True)
+            self._site = place
             self.shown_result.value = result_markup(result, place)
             in_journal = result.kept is None
             self._offer(
