@@ -50,6 +50,7 @@ APPLIES = (
     "not_done",
     "state",
     "undo_of",
+    "purpose",
     "message",
 )
 

@@ -41,6 +41,15 @@ plans_table = sa.Table(
     sa.Column("plan", sa.Text, nullable=False),
 )
 
+purposes_table = sa.Table(
+    "membership_purposes",
+    metadata,
+    sa.Column("apply_id", sa.String(36), primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("reference", sa.Text, nullable=False, index=True),
+)
+"""What an apply is for, where somebody said so: in words, and the id of what it belongs to."""
+
 leases_table = sa.Table(
     "membership_leases",
     metadata,
@@ -61,7 +70,8 @@ fences_table = sa.Table(
 """How often each site was taken, how often its holder gave a sign, and when the last one came by its boot's clock."""
 
 
-def _append_only(table: sa.Table, key: str) -> None:
+def append_only(table: sa.Table, key: str) -> None:
+    """Let the database itself refuse to change or remove rows of `table`, whose primary key is `key`."""
     name = table.name
     # The names are ours, not anybody's input.
     statements = {
@@ -90,5 +100,6 @@ def _append_only(table: sa.Table, key: str) -> None:
             event.listen(table, "after_create", sa.DDL(text).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
 
 
-_append_only(entries_table, "seq")
-_append_only(plans_table, "apply_id")
+append_only(entries_table, "seq")
+append_only(plans_table, "apply_id")
+append_only(purposes_table, "apply_id")

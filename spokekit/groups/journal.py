@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import NotFound
-from spokekit.groups._journal_tables import entries_table, fences_table, leases_table, plans_table
+from spokekit.groups._journal_tables import entries_table, fences_table, leases_table, plans_table, purposes_table
 from spokekit.groups._witness import Witness
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
 from spokekit.groups.present import Place
+from spokekit.groups.purpose import Purpose, note, purposes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,15 +101,18 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._witnesses: dict[str, Witness] = {}
-        store.ensure(entries_table, plans_table, leases_table, fences_table)
+        store.ensure(entries_table, plans_table, purposes_table, leases_table, fences_table)
 
     def _witness(self, apply_id: str) -> Witness:
         return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id))
 
-    def start(self, plan: Plan, *, place: Place | None = None, by: str | None = None) -> str:
+    def start(
+        self, plan: Plan, *, place: Place | None = None, by: str | None = None, purpose: Purpose | None = None
+    ) -> str:
         """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction.
 
-        ``place`` and ``by`` say where it is applied and by whom, when that is not where and by whom it was made.
+        ``place`` and ``by`` say where it is applied and by whom, when that is not where and by whom it was made;
+        ``purpose`` what for.
         """
         apply_id = str(uuid.uuid4())
         kept = [[row.group_id, row.group, row.account_id, row.action] for row in plan.planned]
@@ -127,9 +131,11 @@ class Journal:
                         plan.undo_of,
                     ),
                     event=APPLY_STARTED,
-                    message=f"{len(kept)} rows",
+                    message=f"{len(kept)} rows" + (f"; {purpose.words}" if purpose else ""),
                 )
             )
+            if purpose is not None:
+                note(connection, apply_id, purpose)
         self._witness(apply_id).wrote((_seq(written), APPLY_STARTED, None))
         return apply_id
 
@@ -339,10 +345,11 @@ class Journal:
 
         Columns: apply_id, started_at and ended_at (datetime64, UTC; ended_at missing while open), connection, site,
         by, mode, fingerprint, undo_of, planned, done, already_so, refused, failed, unknown, not_done (int64), state
-        (finished, stopped, dropped or unfinished), message.
+        (finished, stopped, dropped or unfinished), message, purpose (what it was for, where that was said).
         """
         import pandas as pd
 
+        kept = purposes(self.store)
         states = [self.state(apply_id) for apply_id in reversed(self.apply_ids())]
         counted = (
             ("done", DONE),
@@ -365,6 +372,7 @@ class Journal:
             columns[name] = pd.Series([sum(r.status == status for r in s.rows) for s in states], dtype="int64")
         columns["state"] = _text(map(_where_it_stands, states))
         columns["message"] = _text(s.message for s in states)
+        columns["purpose"] = _text(kept[s.apply_id].words if s.apply_id in kept else "" for s in states)
         return pd.DataFrame(columns)
 
     def to_json(self, apply_id: str | None = None) -> str:

@@ -32,6 +32,7 @@ from spokekit.groups.plan import COLUMNS, PLANNED, Plan, Row
 from spokekit.groups.planning import Planner
 from spokekit.groups.present import Present
 from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words, grave
+from spokekit.groups.purpose import Purpose
 from spokekit.groups.rejudging import judged_again, refuse_unlike, unlike
 from spokekit.groups.result import Result
 from spokekit.groups.resumption import Resumption, rest_of
@@ -52,6 +53,7 @@ __all__ = [
     "Membership",
     "Plan",
     "Preview",
+    "Purpose",
     "Result",
     "Resumption",
     "Row",
@@ -90,6 +92,7 @@ class Membership(Planner):
         preview: Preview,
         *,
         confirm: str = "",
+        purpose: Purpose | None = None,
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> Result:
@@ -99,6 +102,8 @@ class Membership(Planner):
         ----------
         confirm:
             The words of ``preview.confirmation``, typed; needed when it is not empty.
+        purpose:
+            What it is for, such as an access review; the journal keeps it.
         progress, cancel:
             A listener, told of each change and of each pause, and something with ``is_set()`` that stops the apply:
             before its next row, or within about a second in the row that it is at. What that row came to is then
@@ -140,7 +145,9 @@ class Membership(Planner):
             return Result("", plan.rows)
         with self._lease(progress, cancel) as lease:
             refuse_unlike(unlike(preview, self._reading(lease, plan.planned, progress, cancel)))
-            state = self.journal.state(self.journal.start(plan, place=self.site.place, by=self.site.me))
+            state = self.journal.state(
+                self.journal.start(plan, place=self.site.place, by=self.site.me, purpose=purpose)
+            )
             look = self._looking(state, lease, progress, cancel)
             result = self._applier().run(state, lease, look, progress=progress, cancel=cancel)
         done = iter(result.rows)
