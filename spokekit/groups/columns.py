@@ -6,12 +6,11 @@ silence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spokekit._ids import account_id, is_account_id
-from spokekit._words import comparable
+from spokekit._lists.bounds import LOOKED_AT, Kind
+from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON, bare_column, first_line, key_among, key_of
 from spokekit.errors import InputError
 
 # The first of each is what spokekit's own files say. A plain "group" may hold an id as well as a name.
@@ -20,32 +19,12 @@ GROUP = (
     *("group", "groups", "group_name", "groupname", "confluence_group", "gruppe", "gruppen", "gruppenname"),
     *("groupe", "groupes", "grupo", "grupos", "gruppo", "gruppi", "groep", "groepen"),
 )
-ACCOUNT_ID = (
-    *("account_id", "accountid", "atlassian_id", "atlassian_account_id", "atlassian_accountid", "aaid"),
-    *("user_id", "userid", "user_account_id", "member_id", "memberid", "atlassian_user_id", "konto_id", "kontoid"),
-    *("benutzer_id", "benutzerid"),
-)
-MAIL = (
-    *("email", "e_mail", "email_address", "e_mail_address", "emailaddress", "mail", "mail_address", "emails"),
-    *("member_email", "user_email", "user_mail", "useremail", "contact_email", "mail_adresse", "e_mailadresse"),
-    *("userprincipalname", "user_principal_name", "upn", "primary_email", "work_email", "business_email"),
-    *("mailadresse", "e_mail_adresse", "emailadresse", "courriel", "adresse_e_mail", "correo", "correo_electronico"),
-    *("indirizzo_email", "posta_elettronica", "endereco_de_email"),
-)
-ACCOUNT = (
-    *("account", "user", "member", "members", "accounts", "users", "konto", "benutzer", "mitglied", "mitglieder"),
-    *("memberobjectidorupn", "utilisateur", "usuario", "utente", "login", "username", "benutzername"),
-)
-PERSON = ("display_name", "displayname", "user_name", "full_name", "fullname", "anzeigename")
 ACTION = ("action", "aktion", "operation", "vorgang", "accion", "azione", "acao")
 
 _KNOWN = frozenset((*GROUP_ID, *GROUP, *ACCOUNT_ID, *MAIL, *ACCOUNT, *PERSON, *ACTION))
 _WHO_OR_WHERE = _KNOWN - {*PERSON, *ACTION}
 _WHO = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT))
 
-_LOOKED_AT = 20
-_LONGEST_NAME = 200
-_MAIL = re.compile(r"[^\s<>,;|\"'@]+@[^\s<>,;|\"'@]+\.[^\s<>,;|\"'@]+")
 _NAMED = 12
 COLUMNS = "columns"
 """The field of errors that naming the columns would cure."""
@@ -81,26 +60,23 @@ class Columns:
 
 
 def column_key(cell: str) -> str:
-    """Return the name of a column as names are compared: ``E-Mail Address`` is ``e_mail_address``.
-
-    A name that a template gives in brackets counts where it is known, as ``[memberObjectIdOrUpn]``; other words in
-    brackets (``[Required]``) do not.
-    """
-    cell = cell[:_LONGEST_NAME]
-    inside = re.search(r"\[(\w+)\]", cell)
-    if inside and _key(inside[1]) in _KNOWN:
-        return _key(inside[1])
-    without = _key(re.sub(r"\[[^\]]*\]|\([^)]*\)", " ", cell))
-    return without if without in _KNOWN else _key(cell)
-
-
-def _key(text: str) -> str:
-    return re.sub(r"[\W_]+", "_", comparable(text.replace("\ufeff", ""))).strip("_")
+    """Return the name of a column as names are compared, see `spokekit._lists.columns.column_key`."""
+    return key_among(cell, _KNOWN)
 
 
 def known(cells: Sequence[str]) -> int:
     """Count the cells that are names of columns which say who or where."""
     return sum(column_key(cell) in _WHO_OR_WHERE for cell in cells)
+
+
+MEMBERSHIPS = Kind(
+    known,
+    "groups and accounts",
+    "the columns group_id and account_id",
+    "One app may spend 65,000 points an hour, and each change costs one.",
+    "Split the file and apply the parts one after the other.",
+)
+"""What a list of memberships is."""
 
 
 def find(
@@ -129,11 +105,11 @@ def find(
     InputError
         No column says who, or none says where and no group was given; or two columns say the same.
     """
-    told = (_key(account_column), _key(group_column))
-    for number, (_, cells) in enumerate(rows[: _LOOKED_AT if titles else 1]):
+    told = (key_of(account_column), key_of(group_column))
+    for number, (_, cells) in enumerate(rows[: LOOKED_AT if titles else 1]):
         keys = [column_key(cell) for cell in cells]
         if any(told):
-            if not all(not one or one in map(_key, cells) for one in told):
+            if not all(not one or one in map(key_of, cells) for one in told):
                 continue
         elif not any(key in _WHO for key in keys):
             continue
@@ -145,9 +121,9 @@ def find(
             notes.append(f"{number} line{'s' if number > 1 else ''} above the header skipped (“{above}”).")
         return _checked(found, called, group, notes)
     for one, key in ((account_column, told[0]), (group_column, told[1])):
-        if one and not any(key in map(_key, cells) for _, cells in rows[:_LOOKED_AT]):
+        if one and not any(key in map(key_of, cells) for _, cells in rows[:LOOKED_AT]):
             raise InputError(
-                f"{called} has no column “{one[:60]}”; {_first_line(rows)}.",
+                f"{called} has no column “{one[:60]}”; {first_line(rows)}.",
                 field=COLUMNS,
                 hint="Write the name as it stands in the file's header.",
             )
@@ -159,7 +135,7 @@ def find(
 
 def _of_header(number: int, cells: Sequence[str], keys: list[str], called: str, told: tuple[str, str]) -> Columns:
     account, group = told
-    plain_keys = [_key(cell) for cell in cells]
+    plain_keys = [key_of(cell) for cell in cells]
 
     def places(names: Sequence[str], instead: str = "") -> tuple[int, ...]:
         """Return the columns of these names; what the person called by name stands alone."""
@@ -232,38 +208,11 @@ def _checked(found: Columns, called: str, group: str, notes: list[str]) -> Colum
 
 def _bare(rows: Sequence[tuple[int, Sequence[str]]], notes: list[str]) -> Columns | None:
     """Take the one column that holds addresses or account ids, where no header says which."""
-    some = [cells for _, cells in rows[:200]]
-    width = max(map(len, some))
-    full: list[int] = []
-    for at in range(width):
-        values = [cells[at].strip() if at < len(cells) else "" for cells in some]
-        body = [value for value in values[1:] if value]
-        if looks_like_account(values[0]) if not body else sum(map(looks_like_account, body)) >= 0.8 * len(body):
-            full.append(at)
-    if len(full) != 1:
+    found = bare_column(rows, notes)
+    if found is None:
         return None
-    at = full[0]
-    first = some[0][at].strip() if at < len(some[0]) else ""
-    if looks_like_account(first):
-        notes.append(
-            "There is no header line; "
-            + (f"column {at + 1} was taken as the accounts." if width > 1 else "every line was taken as an account.")
-        )
-        names = tuple(f"column {i + 1}" for i in range(width))
-        return Columns(-1, names, accounts=(at,), unused=tuple(i for i in range(width) if i != at))
-    names = tuple(cell.strip() for cell in some[0])
-    notes.append(f"Taken: “{first[:60]}” as the account, since it holds addresses or account ids.")
+    at, header, names = found
     unused = tuple(i for i, name in enumerate(names) if i != at and name)
-    if unused:
+    if unused and header == 0:
         notes.append(f"Not used: {', '.join(f'“{names[i][:40]}”' for i in unused[:_NAMED])}.")
-    return Columns(0, names, accounts=(at,), unused=unused)
-
-
-def looks_like_account(text: str) -> bool:
-    """Tell whether a cell holds an e-mail address or an account id."""
-    return bool(_MAIL.fullmatch(text.strip(" <>"))) or is_account_id(account_id(text))
-
-
-def _first_line(rows: Sequence[tuple[int, Sequence[str]]]) -> str:
-    cells = [cell.strip()[:40] for cell in rows[0][1][:_NAMED] if cell.strip()]
-    return f"its first line says: {', '.join(cells) or 'nothing'}"
+    return Columns(header, names, accounts=(at,), unused=unused)

@@ -21,20 +21,18 @@ from spokekit._csv import guard_formula, write_rows
 from spokekit._foreign import encodable
 from spokekit._home import write_private
 from spokekit._ids import account_id, group_id, is_account_id, is_group_id
+from spokekit._lists.bounds import MAX_ROWS, too_many
+from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, BLANK, FORMULA, MAIL, unguarded
+from spokekit._lists.file import DELIMITERS, rows_of
 from spokekit._words import comparable, look_alike, plain, sign
 from spokekit.connections.store import storable
 from spokekit.errors import InputError, StoreError
-from spokekit.groups.bounds import MAX_ROWS, too_many
-from spokekit.groups.columns import ACCOUNT, ACCOUNT_ID, MAIL, Columns, column_key, find, known
-from spokekit.groups.listfile import DELIMITERS, rows_of
+from spokekit.groups.columns import MEMBERSHIPS, Columns, column_key, find, known
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST = 320
-# What web pages leave at the ends of what is copied from them, and is no part of an id or a name.
-_BLANK = " \u00a0\u200b\u2060\ufeff"
 _UNKEPT = frozenset(("Cc", "Cs"))
 _UNSEEN = _UNKEPT | {"Cf"}
 _MAIL = re.compile(r"[^\s<>,;|\"']+@[^\s<>,;|\"']+")
@@ -97,7 +95,7 @@ def read_csv(
     """
     called = name or ("The file" if isinstance(source, bytes) else Path(source).name)
     notes: list[str] = []
-    rows = rows_of(source, called, known, notes)
+    rows = rows_of(source, called, MEMBERSHIPS, notes)
     return _wishes(rows, called, group, notes, account_column=account_column, group_column=group_column)
 
 
@@ -124,7 +122,7 @@ def from_pasted(text: str, group: str) -> WishList:
         mails = _MAIL.findall(line)
         words = mails if mails and "<" in line else re.split(r"[\s,;|]+", line)
         for word in words:
-            account = word.strip(f"{_BLANK}\"'<>")
+            account = word.strip(f"{BLANK}\"'<>")
             if account and column_key(account) not in (*ACCOUNT_ID, *MAIL, *ACCOUNT):
                 wishes.append(_wish(group, account, number, ""))
     if not wishes:
@@ -132,7 +130,7 @@ def from_pasted(text: str, group: str) -> WishList:
             "The pasted list names nobody.", field="paste", hint="Paste account ids or e-mail addresses, one a line."
         )
     if len(wishes) > MAX_ROWS:
-        raise too_many("The pasted list", len(wishes), "paste")
+        raise too_many("The pasted list", len(wishes), "paste", MEMBERSHIPS)
     return WishList(tuple(wishes), (), "a pasted list")
 
 
@@ -227,7 +225,7 @@ def _wishes(
     )
     body = filled[columns.header + 1 :]
     if len(body) > MAX_ROWS:
-        raise too_many(called, body[-1][0], "file")
+        raise too_many(called, body[-1][0], "file", MEMBERSHIPS)
     if not body:
         raise InputError(f"{called} has a header and no line below it.", field="file", hint="Add the memberships.")
     empty = len(rows) - len(filled)
@@ -244,7 +242,7 @@ def _wishes(
 
 def _line(line: int, cells: Sequence[str], columns: Columns, group: str, unit: str) -> Wish:
     def cell(at: int | None) -> str:
-        return _unguard(cells[at]) if at is not None and at < len(cells) else ""
+        return unguarded(cells[at]) if at is not None and at < len(cells) else ""
 
     problem = ""
     width = len(columns.names)
@@ -332,7 +330,7 @@ def _wish(group: str, account: str, line: int, action: str, unit: str = "Line", 
         pass
     elif not account:
         problem = f"{unit} {line} names no account."
-    elif written.startswith(_FORMULA) and not is_account_id(account):
+    elif written.startswith(FORMULA) and not is_account_id(account):
         problem = f"{unit} {line} has a formula where an account belongs; it was not run."
     elif len(account) > _LONGEST or _odd(account, _UNSEEN):
         problem = f"{unit} {line} has an account that cannot be one: too long, or with characters that nobody sees"
@@ -355,14 +353,6 @@ def _unseen(text: str) -> str:
 def _odd(text: str, kinds: frozenset[str]) -> bool:
     # Nearly every text is printable, and that is told a hundred times as fast as each sign's kind.
     return not text.isprintable() and any(unicodedata.category(sign) in kinds for sign in text)
-
-
-def _unguard(cell: str) -> str:
-    text = cell.strip(_BLANK)
-    # Our own CSV puts an apostrophe before such names; reading it back must give the name.
-    if text.startswith("'") and text[1:].lstrip(_BLANK).startswith(_FORMULA):
-        return text[1:]
-    return text
 
 
 def _refuse_unused_actions(unused: Mapping[str, frozenset[str]]) -> None:

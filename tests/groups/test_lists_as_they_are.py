@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spokekit._ids import account_id, group_id
+from spokekit._lists.bounds import MAX_BYTES, MAX_ROWS
 from spokekit._words import comparable, look_alike
 from spokekit.cli import main
 from spokekit.errors import InputError
-from spokekit.groups.bounds import MAX_BYTES, MAX_ROWS
 from spokekit.groups.csvfile import ACTIONS, read_csv
 from spokekit.groups.membership import Membership
 from spokekit.practice import PracticeSite

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spokekit._lists.bounds import MAX_ROWS
 from spokekit._words import comparable, look_alike
 from spokekit.cli import main
 from spokekit.errors import InputError, NotFound
-from spokekit.groups.bounds import MAX_ROWS
 from spokekit.groups.csvfile import from_pasted, read_csv
 
 if TYPE_CHECKING:

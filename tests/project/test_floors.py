@@ -26,6 +26,7 @@ GROUND = {
     "_surroundings",
     "_unreachable",
     "_browse",
+    "_lists",
 }
 SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
 
@@ -43,6 +44,7 @@ MAY_IMPORT = {
     "_unreachable": {"errors", "_http", "_surroundings", "_words"},
     "_home": {"errors", "_surroundings"},
     "_browse": {"errors", "_home", "_secret"},
+    "_lists": {"errors", "_ids", "_words"},
     "_portal": {"errors"},
     "practice": {"errors"},
     "connections": GROUND,

@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spokekit.errors import InputError
-from spokekit.groups.bounds import (
+from spokekit._lists.bounds import (
     LOOKED_AT,
     MAX_BYTES,
     MAX_ROWS,
     MOST_IN_ALL,
-    Known,
+    Kind,
     Rows,
     check_width,
     too_many,
     too_much,
 )
-from spokekit.groups.workbook import rows_of_workbook
+from spokekit._lists.workbook import rows_of_workbook
+from spokekit.errors import InputError
 
 _MOST_IN_A_LINE = 200_000
 _MOST_COUNTED = 2_000_000_000
@@ -38,16 +38,16 @@ _HEADER = 10_000
 _MOST_TITLES = 1_000_000
 
 
-def rows_of(source: str | Path | bytes, called: str, known: Known, notes: list[str]) -> Rows:
+def rows_of(source: str | Path | bytes, called: str, kind: Kind, notes: list[str]) -> Rows:
     """Return the lines of a file with their numbers; liberties that were taken go to `notes`.
 
     Raises `InputError` when the file as a whole cannot be read.
     """
-    data = source if isinstance(source, bytes) else _content(Path(source), called)
+    data = source if isinstance(source, bytes) else _content(Path(source), called, kind)
     if len(data) > MAX_BYTES:
-        raise _too_large(called, len(data), data.count(b"\n") + (not data.endswith(b"\n")))
+        raise _too_large(called, len(data), data.count(b"\n") + (not data.endswith(b"\n")), kind)
     if data.startswith(b"PK\x03\x04"):
-        return rows_of_workbook(data, called, known, notes)
+        return rows_of_workbook(data, called, kind, notes)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise InputError(
             f"{called} is an Excel workbook of the old kind (.xls), or one with a password.",
@@ -59,21 +59,21 @@ def rows_of(source: str | Path | bytes, called: str, known: Known, notes: list[s
         # Line ends of an old Mac.
         text = text.replace("\r", "\n")
     lines = text.count("\n") + (not text.endswith("\n"))
-    delimiter, text, skipped = _delimiter(text, known, notes, called)
-    return _parse(text, delimiter, skipped, called, lines)
+    delimiter, text, skipped = _delimiter(text, kind, notes, called)
+    return _parse(text, delimiter, skipped, called, lines, kind)
 
 
-def _too_large(called: str, size: int, lines: int | None) -> InputError:
+def _too_large(called: str, size: int, lines: int | None, kind: Kind) -> InputError:
     counted = "" if lines is None else f", {lines:,} lines"
     return InputError(
         f"{called} has more than {MAX_BYTES / 1e6:,.0f} MB ({size / 1e6:,.0f} MB{counted}).",
         field="file",
-        likely="Probably it holds more than a list of groups and accounts.",
-        hint="Keep the columns group_id and account_id alone, or split the file.",
+        likely=f"Probably it holds more than a list of {kind.holds}.",
+        hint=f"Keep {kind.keep} alone, or split the file.",
     )
 
 
-def _content(path: Path, called: str) -> bytes:
+def _content(path: Path, called: str, kind: Kind) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -88,7 +88,7 @@ def _content(path: Path, called: str) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{called} cannot be read: {reason}.", field="file") from None
-    raise _too_large(called, max(size, len(data)), lines)
+    raise _too_large(called, max(size, len(data)), lines, kind)
 
 
 def _count_lines(file: Any, piece: bytes) -> int:
@@ -145,17 +145,17 @@ def _wide(data: bytes) -> str:
     return "" if "\0" in text else text
 
 
-def _delimiter(text: str, known: Known, notes: list[str], called: str) -> tuple[str, str, int]:
+def _delimiter(text: str, kind: Kind, notes: list[str], called: str) -> tuple[str, str, int]:
     """Choose the separator that makes a header known; returns it, the text to parse, and the lines cut off."""
     first, _, rest = text.partition("\n")
     told = re.fullmatch(r"sep=(.)\r?", first[:10], re.IGNORECASE)
     if told:
         return told.group(1), rest, 1
     best, most = ",", (0, 1)
-    for line in _first_lines(text, called):
+    for line in _first_lines(text, called, kind):
         for delimiter in DELIMITERS:
             cells = next(csv.reader(io.StringIO(line[:_HEADER], newline=""), delimiter=delimiter), [])
-            found = (known(cells), len(cells))
+            found = (kind.known(cells), len(cells))
             if found > most:
                 best, most = delimiter, found
     if best != ",":
@@ -163,7 +163,7 @@ def _delimiter(text: str, known: Known, notes: list[str], called: str) -> tuple[
     return best, text, 0
 
 
-def _first_lines(text: str, called: str) -> Iterator[str]:
+def _first_lines(text: str, called: str, kind: Kind) -> Iterator[str]:
     at, seen = 0, 0
     while at < min(len(text), _MOST_TITLES) and seen < LOOKED_AT:
         end = text.find("\n", at)
@@ -174,7 +174,7 @@ def _first_lines(text: str, called: str) -> Iterator[str]:
                 f"{called} has a line of {end - at:,} characters.",
                 field="file",
                 likely="It is no list, or its lines end with a sign of another kind.",
-                hint="Keep the columns group_id and account_id alone.",
+                hint=f"Keep {kind.keep} alone.",
             )
         at = end + 1
         if line.strip(' \t\r,;|"'):
@@ -191,7 +191,7 @@ def _lines_of(text: str) -> Iterator[str]:
         at = end
 
 
-def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int) -> Rows:
+def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int, kind: Kind) -> Rows:
     rows: Rows = []
     reader = csv.reader(_lines_of(text), delimiter=delimiter, strict=True)
     before = filled = held = 0
@@ -200,7 +200,7 @@ def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int) -> 
             line, before = before + 1 + skipped, reader.line_num
             has = any(map(str.strip, cells))
             if has:
-                check_width(len(cells), line, called)
+                check_width(len(cells), line, called, kind)
             else:
                 cells = []
             filled += has
@@ -208,9 +208,9 @@ def _parse(text: str, delimiter: str, skipped: int, called: str, lines: int) -> 
             rows.append((line, cells))
             # A header, and some lines of titles, are no memberships; empty lines are forgiven, but not without end.
             if filled > MAX_ROWS + LOOKED_AT or len(rows) > 4 * MAX_ROWS:
-                raise too_many(called, lines, "file")
+                raise too_many(called, lines, "file", kind)
             if held > MOST_IN_ALL:
-                raise too_much(called, lines)
+                raise too_much(called, lines, kind)
     except csv.Error as error:
         raise InputError(
             f"{called} breaks off in the record that starts at line {before + 1 + skipped}: {error}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from spokekit.errors import InputError
 
@@ -21,32 +22,44 @@ Known = Callable[[Sequence[str]], int]
 """How many of the cells of a line are names of columns that a list can have."""
 
 
-def too_many(called: str, rows: int, field: str) -> InputError:
-    """Return the error for a list of more lines than may be planned at once."""
+@dataclass(frozen=True)
+class Kind:
+    """What a list is for: which names of columns it knows, and how it is spoken of.
+
+    ``holds`` ends "a list of …", ``keep`` says which columns it needs, ``why`` and ``split`` go with one of too many
+    lines.
+    """
+
+    known: Known
+    holds: str
+    keep: str
+    why: str | None
+    split: str
+
+
+def too_many(called: str, rows: int, field: str, kind: Kind) -> InputError:
+    """Return the error for a list of more lines than are read at once."""
     return InputError(
-        f"{called} has more than {MAX_ROWS:,} lines ({rows:,}).",
-        field=field,
-        likely="One app may spend 65,000 points an hour, and each change costs one.",
-        hint="Split the file and apply the parts one after the other.",
+        f"{called} has more than {MAX_ROWS:,} lines ({rows:,}).", field=field, likely=kind.why, hint=kind.split
     )
 
 
-def too_much(called: str, lines: int) -> InputError:
+def too_much(called: str, lines: int, kind: Kind) -> InputError:
     """Return the error for a list of more cells than are held in memory."""
     return InputError(
         f"{called} has more than {MOST_IN_ALL:,} cells, in {lines:,} lines.",
         field="file",
-        likely="It holds far more than a list of groups and accounts.",
+        likely=f"It holds far more than a list of {kind.holds}.",
         hint="Keep the columns that are needed, or split the file.",
     )
 
 
-def check_width(cells: int, line: int, called: str) -> None:
+def check_width(cells: int, line: int, called: str, kind: Kind) -> None:
     """Raise `InputError` when a line has more cells than any list."""
     if cells > MOST_CELLS:
         raise InputError(
             f"Line {line} of {called} has {cells:,} cells.",
             field="file",
-            likely="It is no list of groups and accounts.",
+            likely=f"It is no list of {kind.holds}.",
             hint=f"Keep the columns that are needed; {MOST_CELLS:,} are the most.",
         )

@@ -13,17 +13,17 @@ import zipfile
 from typing import Any
 from xml.parsers import expat
 
-from spokekit.errors import InputError
-from spokekit.groups.bounds import (
+from spokekit._lists.bounds import (
     LOOKED_AT,
     MAX_ROWS,
     MOST_IN_ALL,
-    Known,
+    Kind,
     Rows,
     check_width,
     too_many,
     too_much,
 )
+from spokekit.errors import InputError
 
 _PIECE = 1 << 18
 _MOST_UNPACKED = 250_000_000
@@ -39,8 +39,9 @@ _MANY = re.compile(r"worksheets/[^/]+\.xml$|sharedStrings[^/]*\.xml$")
 class _Sizes:
     """What a part holds, counted from its tags alone."""
 
-    def __init__(self, called: str) -> None:
+    def __init__(self, called: str, kind: Kind) -> None:
         self.called = called
+        self.kind = kind
         self.texts = self.rows = self.cells = self.width = self.last = 0
         self._row = self._column = self._in_row = 0
         self._filled = False
@@ -52,7 +53,7 @@ class _Sizes:
             self._in_row += 1
             said = re.match(r"[A-Za-z]{1,3}", attributes.get("r", ""))
             self._column = _number(said[0]) if said else self._column + 1
-            check_width(self._in_row, self._row, self.called)
+            check_width(self._in_row, self._row, self.called, self.kind)
         elif name in ("v", "is"):
             self._value()
         elif name == "row":
@@ -64,21 +65,21 @@ class _Sizes:
         elif name == "si":
             self.texts += 1
             if self.texts > MOST_IN_ALL:
-                raise too_much(self.called, self.rows)
+                raise too_much(self.called, self.rows, self.kind)
 
     def _value(self) -> None:
         self.rows += not self._filled
         self._filled = True
         self.last = self._row
         self.width = max(self.width, self._column)
-        check_width(self._column, self._row, self.called)
+        check_width(self._column, self._row, self.called, self.kind)
 
     def check(self) -> None:
         """Raise `InputError` when there is more than a list may hold."""
         if self.rows > MAX_ROWS + LOOKED_AT:
-            raise too_many(self.called, self.rows, "file")
+            raise too_many(self.called, self.rows, "file", self.kind)
         if self.rows * self.width > MOST_IN_ALL or self.cells > 2 * MOST_IN_ALL:
-            raise too_much(self.called, self.rows)
+            raise too_much(self.called, self.rows, self.kind)
 
 
 def _number(letters: str) -> int:
@@ -92,8 +93,8 @@ def _whole(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
-def _count(parts: zipfile.ZipFile, name: str, called: str) -> _Sizes:
-    sizes = _Sizes(called)
+def _count(parts: zipfile.ZipFile, name: str, called: str, kind: Kind) -> _Sizes:
+    sizes = _Sizes(called, kind)
     parser = expat.ParserCreate()
     parser.StartElementHandler = sizes.start
     parser.StartDoctypeDeclHandler = _refuse
@@ -109,14 +110,14 @@ def _refuse(*_: Any) -> None:
     raise ValueError
 
 
-def rows_of_workbook(data: bytes, called: str, known: Known, notes: list[str]) -> Rows:
+def rows_of_workbook(data: bytes, called: str, kind: Kind, notes: list[str]) -> Rows:
     """Return the rows of the first sheet that has a header, or else of the first one that is not empty.
 
     Raises `InputError` when it cannot be read, or holds more than a list can.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            counted = _counted(parts, called)
+            counted = _counted(parts, called, kind)
             import openpyxl
 
             with warnings.catch_warnings():
@@ -124,7 +125,7 @@ def rows_of_workbook(data: bytes, called: str, known: Known, notes: list[str]) -
                 warnings.simplefilter("ignore")
                 book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
                 try:
-                    return _chosen(book, counted, known, notes)
+                    return _chosen(book, counted, kind, notes)
                 finally:
                     book.close()
     except InputError:
@@ -138,7 +139,7 @@ def rows_of_workbook(data: bytes, called: str, known: Known, notes: list[str]) -
         ) from None
 
 
-def _counted(parts: zipfile.ZipFile, called: str) -> dict[str, _Sizes]:
+def _counted(parts: zipfile.ZipFile, called: str, kind: Kind) -> dict[str, _Sizes]:
     """Return what each sheet holds, by its place in the file. Raises `InputError` when one holds too much."""
     unpacked = sum(part.file_size for part in parts.infolist())
     besides = sum(
@@ -150,16 +151,16 @@ def _counted(parts: zipfile.ZipFile, called: str) -> dict[str, _Sizes]:
         raise InputError(
             f"{called} unpacks to {unpacked / 1e6:,.0f} MB.",
             field="file",
-            likely="It holds far more than a list of groups and accounts.",
+            likely=f"It holds far more than a list of {kind.holds}.",
             hint="Keep one sheet with the columns that are needed.",
         )
-    found = {name: _count(parts, name, called) for name in parts.namelist() if _MANY.search(name)}
+    found = {name: _count(parts, name, called, kind) for name in parts.namelist() if _MANY.search(name)}
     for sizes in found.values():
         sizes.check()
     return found
 
 
-def _chosen(book: Any, counted: dict[str, _Sizes], known: Known, notes: list[str]) -> Rows:
+def _chosen(book: Any, counted: dict[str, _Sizes], kind: Kind, notes: list[str]) -> Rows:
     sheets = [sheet for sheet in book.worksheets if hasattr(sheet, "reset_dimensions")][:_MOST_SHEETS]
     first: tuple[Any, _Sizes] | None = None
     chosen: tuple[Any, _Sizes] | None = None
@@ -170,7 +171,7 @@ def _chosen(book: Any, counted: dict[str, _Sizes], known: Known, notes: list[str
         # What a workbook says of its own size is not always true.
         sheet.reset_dimensions()
         first = first or (sheet, sizes)
-        if any(known(cells) for _, cells in _rows(sheet, sizes, LOOKED_AT)):
+        if any(kind.known(cells) for _, cells in _rows(sheet, sizes, LOOKED_AT)):
             chosen = sheet, sizes
             break
     chosen = chosen or first
