@@ -1,16 +1,22 @@
-"""How a frame is shown to people: one order of columns and one way of writing a value, on screens and in files.
+"""Frames: columns as a contract of names and kinds, how a frame is shown to people, and how it is written as CSV.
 
-Text stands left, numbers and their heads right, ids last. Codes of the API are put in words, times are those of the
-person's own computer, and what is not known is called so instead of 0.
+A list of columns is a mapping of name to kind; `frame_of` makes the frame of it, with the same types whether there are
+rows or none. On screens and in files text stands left, numbers and their heads right, ids last. Codes of the API are
+put in words, times are those of the person's own computer, and what is not known is called so instead of 0. No cell of
+a CSV file may start a formula in a spreadsheet.
 """
 
 from __future__ import annotations
 
+import csv
 import sys
-from collections.abc import Iterable, Mapping
+import unicodedata
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, TextIO
 
 from spokekit._foreign import NAME
 from spokekit._foreign import markup as foreign_markup
@@ -18,6 +24,112 @@ from spokekit._words import counted, moment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Columns = Mapping[str, str | tuple[str, ...]]
+"""Column -> kind, in the order of the frame.
+
+``text`` (never null: what is not known is ""), ``category`` (of texts), ``bool``, ``int``, ``count`` (an int that may
+be missing), ``float``, ``time`` (UTC, microseconds), ``moment`` (UTC, milliseconds, of ISO text; missing where it
+cannot be read), or a tuple of texts: a category of these, in this order.
+"""
+# -- columns -----------------------------------------------------------------------------------------------------------
+
+_FILLER: Mapping[Any, Any] = {"bool": False, "int": 0, "float": 0.0, "time": None, "moment": None, "count": None}
+
+
+def frame_of(rows: Iterable[Any], columns: Columns) -> pd.DataFrame:
+    """Return the frame of `columns` with `rows`: tuples in the order of the columns, mappings, or objects."""
+    import pandas as pd
+
+    kept = list(rows)
+    if kept and not isinstance(kept[0], tuple):
+        get = itemgetter if isinstance(kept[0], Mapping) else attrgetter
+        values: Iterable[Iterable[Any]] = [list(map(get(name), kept)) for name in columns]
+    else:
+        values = zip(*kept, strict=True) if kept else ([] for _ in columns)
+    pairs = zip(columns.items(), values, strict=True)
+    return pd.DataFrame({name: as_kind(pd.Series(list(v), dtype=object), kind, len(kept)) for (name, kind), v in pairs})
+
+
+def as_kind(series: pd.Series | None, kind: str | tuple[str, ...], length: int) -> pd.Series:
+    """Return `series` (without one, `length` times what is not known) as a kind of `Columns`."""
+    import pandas as pd
+
+    if series is None:
+        series = pd.Series([_FILLER.get(kind, "")] * length, dtype=object)
+    series = series.reset_index(drop=True)
+    if isinstance(kind, tuple):
+        return series.astype(pd.CategoricalDtype(pd.Index(kind, dtype="str")))
+    if kind == "category":
+        # A missing id has no place among the categories; as text it is "", like everything that is not known.
+        if isinstance(series.dtype, pd.CategoricalDtype) and not series.hasnans:
+            return series
+        return _text(series).astype("category")
+    if kind == "text":
+        return _text(series)
+    if kind == "bool":
+        if series.dtype == bool:
+            return series
+        return series.map(lambda value: value is not None and value == value and bool(value)).astype(bool)
+    if kind == "time":
+        return pd.to_datetime(series, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+    if kind == "moment":
+        return pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601").dt.as_unit("ms")
+    numeric: Any = {"count": "Int64", "float": "float64", "int": "int64"}[kind]
+    made: pd.Series = series.astype(numeric)
+    return made
+
+
+def _text(series: pd.Series) -> pd.Series:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        # Category by category: a frame of two million rows may have three values.
+        words = pd.Series(series.cat.categories, dtype=object).map(str)
+        taken = pd.Series(words.to_numpy(dtype=object), dtype=object).reindex(series.cat.codes).fillna("")
+        return taken.reset_index(drop=True).astype("str")
+    if series.isna().any():
+        series = series.astype(object).where(series.notna(), "")
+    return series.astype("str")
+
+
+class Codes:
+    """A column of texts that repeat, as int32 codes and each text once."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, int] = {}
+        self.codes = array("i")
+
+    def number(self, text: str) -> int:
+        """Return the code of a text, a new one for a new text."""
+        return self.texts.setdefault(text, len(self.texts))
+
+    def add(self, text: str) -> None:
+        """Add a row."""
+        self.codes.append(self.texts.setdefault(text, len(self.texts)))
+
+    def categorical(self, rows: Any = None) -> pd.Categorical:
+        """Return the column, or of its rows those that `rows` (an array of places) names."""
+        codes = numbers(self.codes)
+        return categorical(codes if rows is None else codes[rows], self.texts)
+
+
+def numbers(values: array[int]) -> Any:
+    """Return what was collected as an array of numpy, of the same type and without a copy."""
+    import numpy as np
+
+    kind = np.dtype(values.typecode)
+    return np.frombuffer(values, dtype=kind) if len(values) else np.empty(0, kind)
+
+
+def categorical(codes: Any, texts: Iterable[str]) -> pd.Categorical:
+    """Return the column in which each code stands for its text."""
+    import pandas as pd
+
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(texts), dtype="str"))
+
+
+# -- how they are shown ------------------------------------------------------------------------------------------------
 
 UNKNOWN = "unknown"
 # Rows that a table of a frame shows.
@@ -171,3 +283,36 @@ def show_in_notebooks() -> None:
     shell = get_ipython()
     if shell is not None and shell.display_formatter is not None:
         shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, _in_a_notebook)
+
+
+# -- CSV ---------------------------------------------------------------------------------------------------------------
+
+# Some spreadsheets take the full-width signs, as East Asian keyboards type them, for the plain ones.
+_SIGNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_BREAKS = ("\t", "\r", "\n")
+
+
+def guard_formula(value: Any) -> Any:
+    """Return `value` with an apostrophe in front when a spreadsheet would run it as a formula.
+
+    Only text is touched: a negative number stays a number. Spaces and invisible characters in front do not hide a
+    formula, since spreadsheets trim them.
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    if value.startswith(_BREAKS) or next((c for c in value if not _unseen(c)), "") in _SIGNS:
+        return "'" + value
+    return value
+
+
+def write_rows(sink: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV with plain line ends."""
+    usual = csv.writer(sink, lineterminator="\n")
+    # With such line ends, Python leaves a carriage return in a cell unquoted, and a reader begins a new row there.
+    quoted = csv.writer(sink, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in row) else usual).writerow(row)
+
+
+def _unseen(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")

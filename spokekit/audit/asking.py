@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from spokekit._frames import show_in_notebooks
+from spokekit._frames import as_kind, show_in_notebooks
 from spokekit._ids import account_id, group_id
 from spokekit._words import comparable, look_alike
-from spokekit.audit.frames import Site, as_kind
+from spokekit.audit.frames import Site
 from spokekit.audit.registry import Param, Question, Registry, nothing
 from spokekit.errors import InputError, NotFound
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from spokekit import _frames
-from spokekit._csv import guard_formula
 from spokekit._foreign import CELL, encodable, markup, shown
-from spokekit._frames import UNKNOWN, human, is_number, ordered
+from spokekit._frames import UNKNOWN, guard_formula, human, is_number, ordered
 from spokekit._home import write_private
 from spokekit._words import counted, moment
 from spokekit.errors import InputError, StoreError

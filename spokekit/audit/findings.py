@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spokekit import _words
-from spokekit._frames import cell
+from spokekit._frames import as_kind, cell, frame_of
 from spokekit._home import private_folder
 from spokekit.audit.frames import Site
 from spokekit.audit.snapshots import Snapshots
@@ -73,6 +73,8 @@ class Findings:
 
         Raises what `Audit.ask` raises, and InputError for a state that is older than one that was reviewed already.
         """
+        import pandas as pd
+
         answer = audit.ask(question, **params)
         moment = now or datetime.now(UTC)
         asked = json.dumps(answer.attrs["params"], sort_keys=True, default=str)
@@ -120,7 +122,8 @@ class Findings:
                 row[column] if state == "accepted" or column == "first_seen" else None
                 for row, state in zip(rows, states, strict=True)
             ]
-            answer.insert(place, column, _column(values, _OF_A_FINDING[column]))
+            made = as_kind(pd.Series(values, dtype=object), _OF_A_FINDING[column], len(values))
+            answer.insert(place, column, made)
         answer.attrs.update(
             new=states.count("new"), accepted=states.count("accepted"), fixed=len(gone), reviewed_at=moment.isoformat()
         )
@@ -183,8 +186,6 @@ class Findings:
     def frame(self, state: State | None = None, *, now: datetime | None = None) -> pd.DataFrame:
         """List all findings that were ever reviewed: finding_id, state, reason, accepted_by (text), accepted_until,
         first_seen, last_seen (time), question, about (text); new ones first."""
-        import pandas as pd
-
         if not self.path.exists():
             rows: list[dict[str, Any]] = []
         else:
@@ -197,7 +198,7 @@ class Findings:
             row["state"] = _state(row, moment)
         order = {"new": 0, "accepted": 1, "fixed": 2}
         rows = sorted((r for r in rows if state in (None, r["state"])), key=lambda r: order[r["state"]])
-        return pd.DataFrame({column: _column([row[column] for row in rows], kind) for column, kind in _COLUMNS.items()})
+        return frame_of(rows, _COLUMNS)
 
     @contextmanager
     def _file(self) -> Iterator[sqlite3.Connection]:
@@ -251,14 +252,3 @@ def _state(row: dict[str, Any], now: datetime) -> State:
     if row["reason"] and (not until or datetime.fromisoformat(until) > now):
         return "accepted"
     return "new"
-
-
-def _column(values: list[Any], kind: str) -> pd.Series:
-    import pandas as pd
-
-    from spokekit.audit.frames import as_kind
-
-    if kind == "time":
-        moments = pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
-        return moments.astype("datetime64[us, UTC]")
-    return as_kind(pd.Series(values, dtype=object), kind, len(values))

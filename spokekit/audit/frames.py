@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from spokekit._frames import as_kind
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# Column -> kind, in the order of the frame. "text" is never null: what is not known is "".
+# Columns and kinds of `spokekit._frames`.
 COLUMNS: dict[str, dict[str, str]] = {
     "groups": {"group_id": "text", "name": "text", "access": "text", "managed_by": "text", "usage_type": "text"},
     "users": {
@@ -187,45 +188,6 @@ def shape(name: str, frame: pd.DataFrame | None) -> pd.DataFrame:
     if name in _KEYS:
         return made.drop_duplicates(_KEYS[name], ignore_index=True)
     return made if name == "memberships" else made.drop_duplicates(ignore_index=True)
-
-
-def as_kind(series: pd.Series | None, kind: str, length: int) -> pd.Series:
-    """Return `series` as ``text`` (never null), ``category``, ``bool``, ``int``, ``float`` or ``time`` (UTC)."""
-    import pandas as pd
-
-    if series is None:
-        filler: Any = {"bool": False, "int": 0, "float": 0.0, "time": pd.NaT}.get(kind, "")
-        series = pd.Series([filler] * length, dtype=object)
-    series = series.reset_index(drop=True)
-    if kind == "category":
-        # A missing id has no place among the categories; as text it is "", like everything that is not known.
-        if isinstance(series.dtype, pd.CategoricalDtype) and not series.hasnans:
-            return series
-        return _text(series).astype("category")
-    if kind == "text":
-        return _text(series)
-    if kind == "bool":
-        if series.dtype == bool:
-            return series
-        return series.map(lambda value: value is not None and value == value and bool(value)).astype(bool)
-    if kind == "time":
-        return pd.to_datetime(series, utc=True).astype("datetime64[us, UTC]")
-    if kind == "float":
-        return series.astype("float64")
-    return series.astype("int64")
-
-
-def _text(series: pd.Series) -> pd.Series:
-    import pandas as pd
-
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        # Category by category: a frame of two million rows may have three values.
-        words = pd.Series(series.cat.categories, dtype=object).map(str)
-        taken = pd.Series(words.to_numpy(dtype=object), dtype=object).reindex(series.cat.codes).fillna("")
-        return taken.reset_index(drop=True).astype("str")
-    if series.isna().any():
-        series = series.astype(object).where(series.notna(), "")
-    return series.astype("str")
 
 
 def empty_frames(site: str = "practice") -> Frames:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from spokekit._frames import frame_of
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -131,16 +132,13 @@ class Registry:
         Columns: name, title, parameters, needs, cannot_know (text), answerable (bool), asked (int: place in the list of
         questions that administrators ask most, 0 = not in it). Answerable ones first, then by `asked` and name.
         """
-        import pandas as pd
-
         rows = [
             (q.name, q.title, ", ".join(_shown(p) for p in q.params), ", ".join(q.needs), q.cannot_know, True, q.number)
             for q in self.questions.values()
         ] + [(u.name, u.title, "", "", u.reason, False, u.number) for u in self.unanswerable.values()]
         rows.sort(key=lambda row: (not row[5], row[6] or 99, row[0]))
-        return pd.DataFrame(
-            rows, columns=["name", "title", "parameters", "needs", "cannot_know", "answerable", "asked"]
-        )
+        texts = dict.fromkeys(("name", "title", "parameters", "needs", "cannot_know"), "text")
+        return frame_of(rows, {**texts, "answerable": "bool", "asked": "int"})
 
 
 def nothing(value: Any) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
+from spokekit._frames import Columns, frame_of
 from spokekit.check.answers import Check, Found
 from spokekit.check.probes import NoRealGroup
 from spokekit.errors import Cancelled, SpokekitError
@@ -30,8 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "STATES", "check_async", "check_connection", "trouble"]
 
-COLUMNS = ("kind", "check", "state", "words", "fix")
 STATES = ("ok", "missing", "failed", "unknown", "off")
+_KINDS: Columns = {
+    "kind": ("connection", "scope", "person", "step"),
+    "check": "text",
+    "state": STATES,
+    "words": "text",
+    "fix": "text",
+}
+COLUMNS = tuple(_KINDS)
 
 
 def check_connection(
@@ -137,17 +145,7 @@ def _before(connection: Connection, status: TokenStatus) -> list[Found]:
 
 
 def _frame(rows: list[Found], connection: Connection, operation: Operation) -> pd.DataFrame:
-    import pandas as pd
-
-    columns: dict[str, Any] = {}
-    for name in COLUMNS:
-        series = pd.Series([getattr(row, name) for row in rows], dtype="str")
-        if name == "kind":
-            series = series.astype(pd.CategoricalDtype(["connection", "scope", "person", "step"]))
-        elif name == "state":
-            series = series.astype(pd.CategoricalDtype(list(STATES)))
-        columns[name] = series
-    frame = pd.DataFrame(columns)
+    frame = frame_of(rows, _KINDS)
     frame.attrs["connection"] = connection.name
     frame.attrs["checked_at"] = datetime.now(UTC).isoformat(timespec="seconds")
     frame.attrs["points"] = operation.tally.points

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spokekit._csv import guard_formula, write_rows
 from spokekit._foreign import NAME, in_json, shown
-from spokekit._frames import human
+from spokekit._frames import guard_formula, human, write_rows
 from spokekit._secret import MASK, Secret, scrub
 from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 

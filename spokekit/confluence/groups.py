@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import anyio
 
+from spokekit._frames import frame_of
 from spokekit.confluence.members import MemberTable
 from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
-from spokekit.confluence.shapes import GROUP, GROUPS, MEMBER, MEMBERS, Group, Member
+from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group, Member
 from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, counts, finish
 from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
 
@@ -135,20 +136,8 @@ def _group_id(group: Group) -> str:
 
 
 def _group_frame(rows: dict[str, Group], access: dict[Access, set[str]]) -> pd.DataFrame:
-    import pandas as pd
-
-    groups = list(rows.values())
-    return pd.DataFrame(
-        {
-            "group_id": pd.Series([group.id for group in groups], dtype="str"),
-            "name": pd.Series([group.name for group in groups], dtype="str"),
-            "access": pd.Series(
-                [", ".join(kind for kind, ids in access.items() if group.id in ids) for group in groups], dtype="str"
-            ),
-            "managed_by": pd.Categorical([group.managed_by or "" for group in groups]),
-            "usage_type": pd.Categorical([group.usage_type or "" for group in groups]),
-        }
-    )
+    words = {group_id: ", ".join(kind for kind, ids in access.items() if group_id in ids) for group_id in rows}
+    return frame_of([group.row(words[group.id]) for group in rows.values()], GROUP_COLUMNS)
 
 
 # -- members -----------------------------------------------------------------------------------------------------------
@@ -296,9 +285,8 @@ async def list_groups_of(gateway: Gateway, operation: Operation, account_id: str
         raise found.error
     if not found.groups:
         await _confirm_user(gateway, operation, account_id)
-    frame = _group_frame(found.groups, {}).drop(columns="access")
-    frame.insert(0, "account_id", [account_id] * len(frame))
-    frame["account_id"] = frame["account_id"].astype("str")
+    columns = {"account_id": "text", **{name: kind for name, kind in GROUP_COLUMNS.items() if name != "access"}}
+    frame = frame_of([{"account_id": account_id, **group.row()} for group in found.groups.values()], columns)
     report = CompletenessReport(
         complete=found.error is None,
         listed=1,

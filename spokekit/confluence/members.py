@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
+from spokekit._frames import Codes, categorical, numbers
 from spokekit.confluence.shapes import Member
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ class MemberTable:
     """Collects members group by group; `frame` makes the frame of `COLUMNS`."""
 
     def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-        self._texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
-        self._guest = bytearray()
-        self._licensed = bytearray()
+        self._accounts = Codes()
+        self._texts = {name: Codes() for name in _TEXTS}
+        self._guest = array("b")
+        self._licensed = array("b")
         self._groups: list[str] = []
         self._sizes = array("q")
         self._users = array("i")
@@ -45,16 +46,11 @@ class MemberTable:
 
     def code(self, member: Member) -> int:
         """Return the user's number, and keep what is known about the user the first time."""
-        code = self._codes.get(member.account_id)
-        if code is not None:
+        code = self._accounts.number(member.account_id)
+        if code < len(self._guest):
             return code
-        code = len(self._codes)
-        self._codes[member.account_id] = code
-        texts = self._texts
-        texts["display_name"].append(member.display_name or "")
-        texts["public_name"].append(member.public_name or "")
-        texts["email"].append(member.email or "")
-        texts["account_type"].append(member.account_type or "")
+        for name, codes in self._texts.items():
+            codes.add(getattr(member, name) or "")
         self._guest.append(bool(member.is_guest))
         self._licensed.append(bool(member.operations))
         if member.operations is None:
@@ -72,29 +68,13 @@ class MemberTable:
         import numpy as np
         import pandas as pd
 
-        users = np.frombuffer(self._users, dtype=np.int32) if len(self._users) else np.empty(0, np.int32)
-        sizes = np.frombuffer(self._sizes, dtype=np.int64) if len(self._sizes) else np.empty(0, np.int64)
-        groups = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        users = numbers(self._users)
+        groups = np.repeat(np.arange(len(self._sizes), dtype=np.int32), numbers(self._sizes))
         columns: dict[str, object] = {
-            "group_id": pd.Categorical.from_codes(groups, categories=_index(self._groups)),
-            "account_id": pd.Categorical.from_codes(users, categories=_index(list(self._codes))),
+            "group_id": categorical(groups, self._groups),
+            "account_id": categorical(users, self._accounts.texts),
+            **{name: codes.categorical(users) for name, codes in self._texts.items()},
+            "is_guest": numbers(self._guest).astype(bool)[users],
+            "licensed": numbers(self._licensed).astype(bool)[users],
         }
-        for name in _TEXTS:
-            codes, texts = _numbered(self._texts[name])
-            columns[name] = pd.Categorical.from_codes(
-                np.asarray(codes, dtype=np.int32)[users], categories=_index(texts)
-            )
-        for name, flags in (("is_guest", self._guest), ("licensed", self._licensed)):
-            columns[name] = np.frombuffer(bytes(flags), dtype=np.bool_)[users]
         return pd.DataFrame(columns, columns=list(COLUMNS), copy=False)
-
-
-def _index(texts: list[str]) -> pd.Index[str]:
-    import pandas as pd
-
-    return pd.Index(texts, dtype="str")
-
-
-def _numbered(texts: list[str]) -> tuple[list[int], list[str]]:
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(text, len(numbers)) for text in texts], list(numbers)

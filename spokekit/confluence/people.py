@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from spokekit._frames import frame_of
 from spokekit.confluence.models import stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import USER_POINTS
 from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
-from spokekit.confluence.streams import texts
 from spokekit.confluence.walk import STOPS, Partial, Walk, finish
 from spokekit.confluence.wire import too_heavy
 from spokekit.errors import InputError, ScopeMissing, SpokekitError
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 V2_USERS, V1_USERS = 250, 100
 REPORT_MOST = 90
 REPORT_CYCLE_DAYS = 7
+USER_COLUMNS = {
+    **dict.fromkeys(("account_id", "display_name", "public_name", "email", "account_type", "account_status"), "text"),
+    "is_guest": "bool",
+    "time_zone": "text",
+}
 
 
 # -- sites -------------------------------------------------------------------------------------------------------------
@@ -31,8 +36,6 @@ REPORT_CYCLE_DAYS = 7
 
 async def accessible_resources(gateway: Gateway, operation: Operation) -> pd.DataFrame:
     """Return the sites that the grant reaches; the request is the platform's and costs no points of Confluence."""
-    import pandas as pd
-
     answer = await gateway.read(
         "/oauth/token/accessible-resources",
         RESOURCES,
@@ -41,15 +44,9 @@ async def accessible_resources(gateway: Gateway, operation: Operation) -> pd.Dat
         points=lambda _sites: 0,
         at_root=True,
     )
-    rows = answer.value
-    frame = pd.DataFrame(
-        {
-            "cloud_id": texts([row.id for row in rows]),
-            "name": texts([row.name for row in rows]),
-            "url": texts([row.url for row in rows]),
-            "product": texts([_product(row.scopes or []) for row in rows]),
-            "scopes": texts([" ".join(row.scopes or []) for row in rows]),
-        }
+    frame = frame_of(
+        ((row.id, row.name, row.url, _product(row.scopes or []), " ".join(row.scopes or [])) for row in answer.value),
+        dict.fromkeys(("cloud_id", "name", "url", "product", "scopes"), "text"),
     )
     walk = Walk(operation, 1)
     walk.walked = walk.listed = 1
@@ -71,8 +68,6 @@ async def users_in_bulk(
     gateway: Gateway, operation: Operation, account_ids: list[str], partial: Partial
 ) -> pd.DataFrame:
     """Look accounts up, 250 a request with the granular scope, 100 with the classic one."""
-    import pandas as pd
-
     started = datetime.now(UTC)
     wanted = list(dict.fromkeys(account_ids))
     found: dict[str, BulkUser] = {}
@@ -103,23 +98,16 @@ async def users_in_bulk(
     if unknown:
         notes.append(f"{len(unknown):,} account ids are not known on this site; attrs['unknown'] lists them.")
     walk.failed, walk.listed, walk.walked = errors, len(wanted), len(wanted) - len(errors)
-    rows = [found[account] for account in wanted if account in found]
-    frame = pd.DataFrame(
-        {
-            "account_id": texts([row.account_id for row in rows]),
-            "display_name": texts([row.display_name for row in rows]),
-            "public_name": texts([row.public_name for row in rows]),
-            "email": texts([row.email for row in rows]),
-            "account_type": texts([row.account_type for row in rows]),
-            "account_status": texts([row.account_status for row in rows]),
-            "is_guest": pd.Series([bool(row.is_guest or row.is_external_collaborator) for row in rows], dtype="bool"),
-            "time_zone": texts([row.time_zone for row in rows]),
-        }
-    )
+    frame = frame_of((_row(found[account]) for account in wanted if account in found), USER_COLUMNS)
     report = walk.report(len(frame), "accounts", notes)
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["unknown"] = unknown
     return finish(frame, report, partial, error)
+
+
+def _row(user: BulkUser) -> tuple[object, ...]:
+    names = user.account_id, user.display_name, user.public_name, user.email, user.account_type, user.account_status
+    return *names, user.is_guest or user.is_external_collaborator, user.time_zone
 
 
 async def _chunk(gateway: Gateway, operation: Operation, ids: list[str], by_v2: bool) -> Page[BulkUser]:
@@ -168,8 +156,6 @@ async def personal_data(
     gateway: Gateway, operation: Operation, accounts: Mapping[str, datetime] | pd.DataFrame, partial: Partial
 ) -> pd.DataFrame:
     """Report accounts 90 a request, one request after another: Atlassian asks for no more than one report a cycle."""
-    import pandas as pd
-
     started = datetime.now(UTC)
     moments = _moments(accounts)
     ids = list(moments)
@@ -200,13 +186,9 @@ async def personal_data(
     reported = [one for number, chunk in chunks.items() if number not in walk.failed for one in chunk]
     errors = {one: walk.failed[number] for number in walk.failed for one in chunks[number]}
     walk.failed, walk.listed, walk.walked = errors, len(ids), len(reported)
-    frame = pd.DataFrame(
-        {
-            "account_id": texts(list(reported)),
-            "status": pd.Categorical(
-                [answers.get(one, "unchanged") for one in reported], categories=["unchanged", "updated", "closed"]
-            ),
-        }
+    frame = frame_of(
+        [(one, answers.get(one, "unchanged")) for one in reported],
+        {"account_id": "text", "status": ("unchanged", "updated", "closed")},
     )
     report = walk.report(len(frame), "accounts")
     stamp(frame, report, gateway.connection.site_url or "", started)

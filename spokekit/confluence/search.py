@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from spokekit._frames import frame_of
 from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, CursorPages
-from spokekit.confluence.shapes import SEARCH, Found
+from spokekit.confluence.shapes import SEARCH, Found, FoundContent
 from spokekit.confluence.spaces import page_size
-from spokekit.confluence.streams import moments, texts
 from spokekit.confluence.walk import Partial, counts, finish
 from spokekit.confluence.wire import sendable
 from spokekit.errors import Cancelled, InputError, SpokekitError
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 Values = str | Iterable[str] | None
 SEARCH_MOST = 250
+COLUMNS = {
+    **dict.fromkeys(("entity_type", "content_id", "content_type", "status"), "text"),
+    **dict.fromkeys(("title", "container", "url", "excerpt"), "text"),
+    "last_modified": "moment",
+}
 
 
 def quoted(value: str) -> str:
@@ -106,7 +111,7 @@ async def search(
         error = broken
     cut = most is not None and (len(found) > most or (len(found) == most and not pages.ended))
     found = found[:most]
-    frame = _frame(found)
+    frame = frame_of(map(_row, found), COLUMNS)
     notes = [f"Confluence estimated {pages.total:,} results."] if pages.total is not None else []
     if cut:
         notes.append(f"There are more results; {most:,} were asked for.")
@@ -130,20 +135,7 @@ def _what(row: Found) -> tuple[str | None, str | None, str | None]:
     return row.entity_type, row.content.id if row.content else None, row.url
 
 
-def _frame(rows: list[Found]) -> pd.DataFrame:
-    import pandas as pd
-
-    content = [row.content for row in rows]
-    return pd.DataFrame(
-        {
-            "entity_type": texts([row.entity_type for row in rows]),
-            "content_id": texts([one.id if one else None for one in content]),
-            "content_type": texts([one.type if one else None for one in content]),
-            "status": texts([one.status if one else None for one in content]),
-            "title": texts([row.title for row in rows]),
-            "container": texts([one.title if one else None for one in (row.result_global_container for row in rows)]),
-            "url": texts([row.url for row in rows]),
-            "excerpt": texts([row.excerpt for row in rows]),
-            "last_modified": moments([row.last_modified for row in rows]),
-        }
-    )
+def _row(row: Found) -> tuple[object, ...]:
+    one, container = row.content or FoundContent(), row.result_global_container
+    where = container.title if container else None
+    return row.entity_type, one.id, one.type, one.status, row.title, where, row.url, row.excerpt, row.last_modified

@@ -37,6 +37,22 @@ class Group(msgspec.Struct, rename="camel"):
     managed_by: str | None = None
     usage_type: str | None = None
 
+    def row(self, access: str = "") -> dict[str, str | None]:
+        """Return the group as a row of `GROUP_COLUMNS`; `access` is what the lists of access types say of it."""
+        of_lists = {"group_id": self.id, "access": access}
+        return {name: of_lists[name] if name in of_lists else getattr(self, name) for name in GROUP_COLUMNS}
+
+
+# What look_up_groups returns, with the kinds of `spokekit._frames`: here alone. Column for column the audit keeps it,
+# as text, and `spokekit groups` shows it. A new column that a group has as a field needs its name here and no more.
+GROUP_COLUMNS = {
+    "group_id": "text",
+    "name": "text",
+    "access": "text",
+    "managed_by": "category",
+    "usage_type": "category",
+}
+
 
 class Operation(msgspec.Struct):
     """One thing that a user may do; only whether there is any counts."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
+from spokekit._frames import Codes, frame_of
 from spokekit.confluence.models import stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, PERMISSION_POINTS, V2_MOST, CursorPages, segment
@@ -22,8 +22,9 @@ from spokekit.confluence.shapes import (
     Permission,
     RoleAssignment,
     Space,
+    Version,
 )
-from spokekit.confluence.streams import AsyncFrames, moments, texts
+from spokekit.confluence.streams import AsyncFrames
 from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, finish
 from spokekit.confluence.wire import sendable
 from spokekit.errors import InputError, NotPermitted, NotThere, ScopeMissing, ServiceError, SpokekitError
@@ -41,6 +42,18 @@ SPACE_FILTERS = (
     "include-icon",
 )  # fmt: skip
 PAGE_FILTERS = ("id", "space-id", "sort", "status", "title", "body-format", "subtype")
+SPACE_COLUMNS = {
+    **dict.fromkeys(("space_id", "key", "name", "type", "status", "author_id", "homepage_id"), "text"),
+    "created_at": "moment",
+}
+PAGE_COLUMNS = {
+    **dict.fromkeys(("page_id", "title", "status", "space_id", "parent_id", "parent_type"), "text"),
+    "author_id": "text",
+    "owner_id": "text",
+    "created_at": "moment",
+    "version": "count",
+    "version_at": "moment",
+}
 PERMISSION_COLUMNS = ("space_id", "principal_type", "principal_id", "operation", "target", "role")
 
 
@@ -89,19 +102,12 @@ def _space_id(space: Space) -> str:
 
 
 def _space_frame(rows: list[Space]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "space_id": texts([row.id for row in rows]),
-            "key": texts([row.key for row in rows]),
-            "name": texts([row.name for row in rows]),
-            "type": texts([row.type for row in rows]),
-            "status": texts([row.status for row in rows]),
-            "author_id": texts([row.author_id for row in rows]),
-            "homepage_id": texts([row.homepage_id for row in rows]),
-            "created_at": moments([row.created_at for row in rows]),
-        }
+    return frame_of(
+        (
+            (row.id, row.key, row.name, row.type, row.status, row.author_id, row.homepage_id, row.created_at)
+            for row in rows
+        ),
+        SPACE_COLUMNS,
     )
 
 
@@ -119,49 +125,19 @@ def _page_id(page: ContentPage) -> str:
     return page.id
 
 
-def _page_frame(rows: list[ContentPage], body: str | None) -> pd.DataFrame:
-    import pandas as pd
+def _page_row(row: ContentPage, body: str | None) -> tuple[object, ...]:
+    version = row.version or Version()
+    what = row.id, row.title, row.status, row.space_id, row.parent_id, row.parent_type, row.author_id, row.owner_id
+    found = (row.body or {}).get(body) if body else None
+    return *what, row.created_at, version.number, version.created_at, *([found and found.value] if body else [])
 
-    frame = pd.DataFrame(
-        {
-            "page_id": texts([row.id for row in rows]),
-            "title": texts([row.title for row in rows]),
-            "status": texts([row.status for row in rows]),
-            "space_id": texts([row.space_id for row in rows]),
-            "parent_id": texts([row.parent_id for row in rows]),
-            "parent_type": texts([row.parent_type for row in rows]),
-            "author_id": texts([row.author_id for row in rows]),
-            "owner_id": texts([row.owner_id for row in rows]),
-            "created_at": moments([row.created_at for row in rows]),
-            "version": pd.Series([row.version.number if row.version else None for row in rows], dtype="Int64"),
-            "version_at": moments([row.version.created_at if row.version else None for row in rows]),
-        }
-    )
-    if body:
-        found = [(row.body or {}).get(body) for row in rows]
-        frame["body"] = texts([one.value if one else None for one in found])
-    return frame
+
+def _page_frame(rows: list[ContentPage], body: str | None) -> pd.DataFrame:
+    columns = PAGE_COLUMNS | ({"body": "text"} if body else {})
+    return frame_of((_page_row(row, body) for row in rows), columns)
 
 
 # -- permissions -------------------------------------------------------------------------------------------------------
-
-
-class _Column:
-    """A column of texts as int32 codes, since permissions repeat a few texts hundreds of thousands of times."""
-
-    def __init__(self) -> None:
-        self.codes = array("i")
-        self.texts: dict[str, int] = {}
-
-    def add(self, text: str) -> None:
-        self.codes.append(self.texts.setdefault(text, len(self.texts)))
-
-    def categorical(self) -> Any:
-        import numpy as np
-        import pandas as pd
-
-        codes = np.frombuffer(self.codes, dtype=np.int32) if len(self.codes) else np.empty(0, np.int32)
-        return pd.Categorical.from_codes(codes, categories=pd.Index(list(self.texts), dtype="str"))
 
 
 async def read_permissions(
@@ -178,7 +154,7 @@ async def read_permissions(
             space_ids += [space.id for space in rows]
     mode, notes = await _role_mode(gateway, operation)
     roles = await _role_names(gateway, operation, notes) if mode != "PRE_ROLES" else {}
-    columns = {name: _Column() for name in PERMISSION_COLUMNS}
+    columns = {name: Codes() for name in PERMISSION_COLUMNS}
 
     def add(*values: str) -> None:
         for column, value in zip(columns.values(), values, strict=True):

@@ -152,18 +152,3 @@ class Frames:
     def all(self) -> pd.DataFrame:
         """Read from the beginning to the end and return one frame; see `AsyncFrames.all`."""
         return _portal.call(self._aio.all)
-
-
-def texts(values: list[str | None]) -> pd.Series[str]:
-    """Return a column of strings; "" where the service sent nothing."""
-    import pandas as pd
-
-    return pd.Series([value or "" for value in values], dtype="str")
-
-
-def moments(values: list[str | None]) -> pd.Series[pd.Timestamp]:
-    """Return a column of UTC times (milliseconds), NaT where there is none or none that can be read."""
-    import pandas as pd
-
-    column = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, errors="coerce", format="ISO8601")
-    return column.dt.as_unit("ms")

@@ -17,8 +17,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spokekit._csv import guard_formula, write_rows
 from spokekit._foreign import encodable
+from spokekit._frames import guard_formula, write_rows
 from spokekit._home import write_private
 from spokekit._ids import account_id, group_id, is_account_id, is_group_id
 from spokekit._lists.bounds import MAX_ROWS, too_many

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from spokekit._frames import frame_of
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import NotFound
@@ -40,6 +41,34 @@ ROW_LATE = "row_sent_late"
 FINISHED = "finished"
 STOPPED = "stopped"
 DROPPED = "dropped"
+
+_PLACE = ("connection", "site")
+_ENTRY = {
+    "seq": "int",
+    "at": "time",
+    **dict.fromkeys(("apply_id", "event", *_PLACE, "cloud_id", "alias_id", "by", "mode", "fingerprint"), "text"),
+    "undo_of": "text",
+    "row": "count",
+    **dict.fromkeys(("group_id", "group", "account_id", "action", "status", "reason", "message"), "text"),
+}
+_COUNTED = {
+    "done": DONE,
+    "already_so": ALREADY,
+    "refused": REFUSED,
+    "failed": FAILED,
+    "unknown": UNKNOWN,
+    "not_done": NOT_DONE,
+}
+_APPLY = {
+    "apply_id": "text",
+    "started_at": "time",
+    "ended_at": "time",
+    **dict.fromkeys((*_PLACE, "by", "mode", "fingerprint", "undo_of"), "text"),
+    **dict.fromkeys(("planned", *_COUNTED), "int"),
+    "state": "text",
+    "message": "text",
+    "purpose": "text",
+}
 
 SETTLED = frozenset({DONE, ALREADY, REFUSED})
 FINAL_FAILURES = frozenset({"not_there"})
@@ -316,7 +345,6 @@ class Journal:
         id of who was signed in), mode, fingerprint, undo_of, row (Int64, from 1; missing for entries about the whole
         apply), group_id, group, account_id, action, status, reason, message (str each).
         """
-        import pandas as pd
 
         t = entries_table
         query = sa.select(t).order_by(t.c.seq)
@@ -324,21 +352,11 @@ class Journal:
             query = query.where(t.c.apply_id == self._find(apply_id))
         with self.store.read() as connection:
             found = connection.execute(query).mappings().all()
-        columns: dict[str, Any] = {
-            "seq": pd.Series([entry["seq"] for entry in found], dtype="int64"),
-            "at": pd.Series(pd.to_datetime([entry["at"] for entry in found], utc=True)).astype("datetime64[us, UTC]"),
-        }
-        for name in ("apply_id", "event", "connection", "site", "cloud_id", "alias_id", "by", "mode", "fingerprint"):
-            columns[name] = _text(entry[name] for entry in found)
-        columns["undo_of"] = _text(entry["undo_of"] for entry in found)
-        columns["row"] = pd.Series(
-            [None if entry["position"] is None else entry["position"] + 1 for entry in found], dtype="Int64"
-        )
-        columns["group_id"] = _text(entry["group_id"] for entry in found)
-        columns["group"] = _text(entry["group_name"] for entry in found)
-        for name in ("account_id", "action", "status", "reason", "message"):
-            columns[name] = _text(entry[name] for entry in found)
-        return pd.DataFrame(columns)
+        rows = [
+            {**entry, "group": entry["group_name"], "row": None if entry["position"] is None else entry["position"] + 1}
+            for entry in found
+        ]
+        return frame_of(rows, _ENTRY)
 
     def applies(self) -> pd.DataFrame:
         """Return one line for each apply, newest first.
@@ -347,33 +365,21 @@ class Journal:
         by, mode, fingerprint, undo_of, planned, done, already_so, refused, failed, unknown, not_done (int64), state
         (finished, stopped, dropped or unfinished), message, purpose (what it was for, where that was said).
         """
-        import pandas as pd
-
         kept = purposes(self.store)
         states = [self.state(apply_id) for apply_id in reversed(self.apply_ids())]
-        counted = (
-            ("done", DONE),
-            ("already_so", ALREADY),
-            ("refused", REFUSED),
-            ("failed", FAILED),
-            ("unknown", UNKNOWN),
-            ("not_done", NOT_DONE),
-        )
-        columns: dict[str, Any] = {"apply_id": _text(s.apply_id for s in states)}
-        for name in ("started_at", "ended_at"):
-            moments = pd.to_datetime([getattr(s, name) for s in states], utc=True)
-            columns[name] = pd.Series(moments).astype("datetime64[us, UTC]")
-        columns["connection"] = _text(s.place.connection for s in states)
-        columns["site"] = _text(s.place.site for s in states)
-        for name in ("by", "mode", "fingerprint", "undo_of"):
-            columns[name] = _text(getattr(s, name) for s in states)
-        columns["planned"] = pd.Series([len(s.rows) for s in states], dtype="int64")
-        for name, status in counted:
-            columns[name] = pd.Series([sum(r.status == status for r in s.rows) for s in states], dtype="int64")
-        columns["state"] = _text(map(_where_it_stands, states))
-        columns["message"] = _text(s.message for s in states)
-        columns["purpose"] = _text(kept[s.apply_id].words if s.apply_id in kept else "" for s in states)
-        return pd.DataFrame(columns)
+        rows = [
+            {
+                **vars(state),
+                "connection": state.place.connection,
+                "site": state.place.site,
+                "planned": len(state.rows),
+                **{name: sum(row.status == status for row in state.rows) for name, status in _COUNTED.items()},
+                "state": _where_it_stands(state),
+                "purpose": kept[state.apply_id].words if state.apply_id in kept else "",
+            }
+            for state in states
+        ]
+        return frame_of(rows, _APPLY)
 
     def to_json(self, apply_id: str | None = None) -> str:
         """Return `entries` as a JSON list, times in ISO 8601."""
@@ -423,9 +429,3 @@ def head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo
 
 def _seq(written: sa.CursorResult[Any]) -> int:
     return int((written.inserted_primary_key or (0,))[0])
-
-
-def _text(values: Iterable[str]) -> Any:
-    import pandas as pd
-
-    return pd.Series(list(values), dtype="str")

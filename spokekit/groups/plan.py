@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from spokekit._frames import frame_of
 from spokekit.errors import InputError
 from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.present import Footing, GroupNow, Place, Present
@@ -118,13 +119,7 @@ class Plan:
 
 def rows_frame(rows: Iterable[Row]) -> pd.DataFrame:
     """Make the frame of `COLUMNS` (str each) from rows."""
-    import pandas as pd
-
-    columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
-    for row in rows:
-        for name in COLUMNS:
-            columns[name].append(getattr(row, name))
-    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+    return frame_of(rows, dict.fromkeys(COLUMNS, "text"))
 
 
 def build(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from spokekit._frames import frame_of
 from spokekit._ids import group_id as group_id_in
 from spokekit._words import comparable, look_alike
 from spokekit.connections._tables import aliases_table
@@ -42,18 +43,19 @@ registered_groups = sa.Table(
     sa.Column("missing", sa.Boolean, nullable=False),
 )
 
-COLUMNS = (
-    "group_id",
-    "name",
-    "access",
-    "managed_by",
-    "usage_type",
-    "registered_at",
-    "registered_by",
-    "current_name",
-    "renamed",
-    "missing",
-)
+_KINDS = {
+    "group_id": "text",
+    "name": "text",
+    "access": "text",
+    "managed_by": "category",
+    "usage_type": "category",
+    "registered_at": "time",
+    "registered_by": "text",
+    "current_name": "text",
+    "renamed": "bool",
+    "missing": "bool",
+}
+COLUMNS = tuple(_KINDS)
 _DETAILS = ("access", "managed_by", "usage_type")
 
 
@@ -229,25 +231,11 @@ class Registry:
         ``current_name`` (str: at the last refresh), ``renamed``, ``missing`` (bool: gone at the last refresh).
         ``attrs``: title.
         """
-        import pandas as pd
-
         with self.store.read() as connection:
             rows = self._rows(connection)
         rows.sort(key=lambda row: (row["name"].casefold(), row["group_id"]))
-        columns: dict[str, Any] = {}
-        for column in COLUMNS:
-            if column == "renamed":
-                values = [bool(row["name"]) and row["current_name"] != row["name"] for row in rows]
-                columns[column] = pd.Series(values, dtype="bool")
-            elif column == "missing":
-                columns[column] = pd.Series([row["missing"] for row in rows], dtype="bool")
-            elif column == "registered_at":
-                columns[column] = pd.Series([row["registered_at"] for row in rows], dtype="datetime64[us, UTC]")
-            elif column in ("managed_by", "usage_type"):
-                columns[column] = pd.Series([row[column] for row in rows], dtype="str").astype("category")
-            else:
-                columns[column] = pd.Series([row[column] for row in rows], dtype="str")
-        frame = pd.DataFrame(columns)
+        renamed = (bool(row["name"]) and row["current_name"] != row["name"] for row in rows)
+        frame = frame_of([{**row, "renamed": new} for row, new in zip(rows, renamed, strict=True)], _KINDS)
         frame.attrs["title"] = "Registered groups"
         return frame
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spokekit._csv import guard_formula
 from spokekit._foreign import CELL, encodable, in_json, markup, shown
+from spokekit._frames import guard_formula
 from spokekit._http import clean
 from spokekit._secret import ScrubFilter
 from spokekit.audit.export import About, to_csv, to_html, to_parquet, to_xlsx

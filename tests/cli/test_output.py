@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import typer
 
-from spokekit._csv import guard_formula
+from spokekit._frames import guard_formula
 from spokekit._secret import Secret
 from spokekit.cli._output import emit, guarded, out, say
 from spokekit.errors import Cancelled, GuardRefused, IncompleteResult
