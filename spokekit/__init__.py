@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spokekit import errors, workspace
+    from spokekit import errors
     from spokekit._secret import Secret
+    from spokekit._workspace import Workspace, connect, workspace
     from spokekit.confluence.spoke import Spoke
     from spokekit.connections.connection import Connection, ConnectionDraft
     from spokekit.groups.registry import Registry
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace, connect
 
     __version__: str
 
@@ -26,8 +26,9 @@ _HOME = {
     "Registry": "spokekit.groups.registry",
     "Secret": "spokekit._secret",
     "Spoke": "spokekit.confluence.spoke",
-    "Workspace": "spokekit.workspace",
-    "connect": "spokekit.workspace",
+    "Workspace": "spokekit._workspace",
+    "connect": "spokekit._workspace",
+    "workspace": "spokekit._workspace",
 }
 
 __all__ = [
@@ -48,8 +49,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
-    elif name in ("errors", "workspace"):
-        value = import_module(f"spokekit.{name}")
+    elif name == "errors":
+        value = import_module("spokekit.errors")
     elif name == "__version__":
         from importlib.metadata import version
 

@@ -11,7 +11,7 @@ Each import looks again. What is not there yet ends the cell in one line that sa
 Attributes
 ----------
 work
-    This process's `spokekit.workspace.Workspace`.
+    This process's `spokekit._workspace.Workspace`.
 registry
     The registered groups of the default connection, as a `spokekit.groups.registry.Registry`.
 groups
@@ -32,9 +32,9 @@ from spokekit._frames import show_in_notebooks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit._workspace import Workspace
     from spokekit.audit.audit import Audit
     from spokekit.groups.registry import Registry
-    from spokekit.workspace import Workspace
 
     work: Workspace
     registry: Registry
@@ -45,7 +45,7 @@ _audits: dict[str, Any] = {}
 
 
 def _work() -> Workspace:
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     return workspace()
 
@@ -67,7 +67,7 @@ def _groups() -> pd.DataFrame:
 
 def _audit() -> Audit:
     from spokekit.audit import Audit
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.snapshots import Snapshots
     from spokekit.errors import NotFound
     from spokekit.widgets._cells import not_yet
     from spokekit.widgets.steps import needs

@@ -26,8 +26,8 @@ from tests.contract.judge import judged  # noqa: F401
 from tests.recording_proxy import EVERY_VARIABLE
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -77,7 +77,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     while store._open:
         store._open.popitem()[1].close()
-    if opened := sys.modules.get("spokekit.workspace"):
+    if opened := sys.modules.get("spokekit._workspace"):
         opened._open.clear()
     # What was typed into a component outlives it, for the next one of the same connection.
     if base := sys.modules.get("spokekit.widgets.base"):
@@ -96,7 +96,7 @@ def site() -> Iterator[PracticeSite]:
 @pytest.fixture
 def workspace(home: Path) -> Workspace:
     """Open an empty workspace."""
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
     return Workspace()
 

@@ -25,26 +25,29 @@ if TYPE_CHECKING:
     from spokekit.audit.compare import diff
     from spokekit.audit.findings import Findings
     from spokekit.audit.frames import Frames, Site, empty_frames
-    from spokekit.audit.registry import Param, question
-    from spokekit.audit.snapshots import Snapshot, Snapshots, sites
-    from spokekit.audit.walk import Walk, WalkPlan
+    from spokekit.audit.history.snapshots import Snapshot, Snapshots, sites
+    from spokekit.audit.questions.registry import Param, question
+    from spokekit.audit.walk.walk import Walk, WalkPlan
 
 # pandas, pyarrow and DuckDB take most of a second to import: each name brings its own module when it is used.
 _WHERE = {
     "Audit": "audit",
     "Findings": "findings",
     "Frames": "frames",
-    "Param": "registry",
+    "Param": "questions.registry",
     "Site": "frames",
-    "Snapshot": "snapshots",
-    "Snapshots": "snapshots",
-    "Walk": "walk",
-    "WalkPlan": "walk",
+    "Snapshot": "history.snapshots",
+    "Snapshots": "history.snapshots",
+    "Walk": "walk.walk",
+    "WalkPlan": "walk.walk",
     "diff": "compare",
     "empty_frames": "frames",
-    "question": "registry",
-    "sites": "snapshots",
+    "question": "questions.registry",
+    "sites": "history.snapshots",
 }
+
+# Modules that people name as `spokekit.audit.export`, wherever they lie.
+_MODULES = {"export": "show.export", "plots": "show.plots"}
 
 __all__ = [
     "Audit",
@@ -67,12 +70,14 @@ __all__ = [
 def questions_frame() -> pd.DataFrame:
     """List all questions without any snapshot, see `Registry.frame`."""
     from spokekit.audit import questions  # noqa: F401 - brings the questions into the registry
-    from spokekit.audit.registry import REGISTRY
+    from spokekit.audit.questions.registry import REGISTRY
 
     return REGISTRY.frame()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit import _words
 from spokekit.audit import questions as _questions
-from spokekit.audit.asking import Asking, contract
 from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site, counted
-from spokekit.audit.registry import REGISTRY, Registry
-from spokekit.audit.snapshots import Moment, Snapshot, Snapshots
-from spokekit.audit.tables import NAMES, Session
+from spokekit.audit.history.snapshots import Moment, Snapshot, Snapshots
+from spokekit.audit.history.tables import NAMES, Session
+from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.runner import Asking, contract
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Audit(Asking):
         return f"Audit({self.site.name or self.site.cloud_id}, {_words.moment(self.taken_at)})"
 
     def sql(self, text: str, **params: Any) -> pd.DataFrame:
-        """Run SQL of your own over the tables of `spokekit.audit.tables`; ``$name`` stands for ``params["name"]``.
+        """Run SQL of your own over the tables of `spokekit.audit.history.tables`; ``$name`` stands for a parameter.
 
         Raises InputError when it does not work."""
         return self.run_frame(text, params)

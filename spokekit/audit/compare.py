@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spokekit.audit.asking import contract
 from spokekit.audit.audit import Audit
 from spokekit.audit.frames import IDS
-from spokekit.audit.snapshots import Snapshot
+from spokekit.audit.history.snapshots import Snapshot
+from spokekit.audit.questions.runner import contract
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from spokekit import _words
 from spokekit._frames import as_kind, cell, frame_of
 from spokekit._home import private_folder
 from spokekit.audit.frames import Site
-from spokekit.audit.snapshots import Snapshots
+from spokekit.audit.history.snapshots import Snapshots
 from spokekit.errors import InputError, NotFound, StoreError
 
 if TYPE_CHECKING:

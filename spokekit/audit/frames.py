@@ -1,7 +1,7 @@
 """The five frames of an audit, and what the numbered tables look like that snapshots and questions work on.
 
 A person sees `Frames`: plain pandas, ids as text. Inside, every group, user and space has a number (int32), so that
-2.5 million memberships are 20 MB and a join compares integers; `spokekit.audit.numbering` gives the numbers.
+2.5 million memberships are 20 MB and a join compares integers; `spokekit.audit.history.numbering` gives the numbers.
 """
 
 from __future__ import annotations

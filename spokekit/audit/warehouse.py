@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit.audit import questions as _questions
-from spokekit.audit.asking import Asking, used
 from spokekit.audit.frames import Site
-from spokekit.audit.registry import REGISTRY, Registry
-from spokekit.audit.tables import NAMES
+from spokekit.audit.history.tables import NAMES
+from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.runner import Asking, used
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Warehouse(Asking):
     connection:
         An Ibis backend, such as ``ibis.pyspark.connect(session)``.
     tables:
-        For names of `spokekit.audit.tables` what they are called there, with catalog and schema where needed.
+        For names of `spokekit.audit.history.tables` what they are called there, with catalog and schema where needed.
     site:
         For ``attrs`` of the answers.
     """

@@ -23,11 +23,11 @@ from spokekit.oauth.status import NO_SITE, to_choose_a_site
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.confluence.models import Cancel, ProgressCallback
+    from spokekit._workspace import Workspace
     from spokekit.confluence.operation import Operation
+    from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.connections.connection import Connection
     from spokekit.oauth.status import TokenStatus
-    from spokekit.workspace import Workspace
 
 __all__ = ["COLUMNS", "STATES", "check_async", "check_connection", "trouble"]
 

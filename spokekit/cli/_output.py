@@ -26,7 +26,7 @@ from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.confluence.models import Progress
+    from spokekit.confluence.report import Progress
 
 FAILED = 1
 INCOMPLETE = 3

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
-    from spokekit.audit.snapshots import Snapshots
-    from spokekit.confluence.models import Progress
+    from spokekit.audit.history.snapshots import Snapshots
+    from spokekit.confluence.report import Progress
 
 app = typer.Typer(
     add_completion=False, help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True
@@ -65,8 +65,8 @@ def walk(
     What it will cost is said before it starts. The exit code is 3 when something could not be read; the snapshot then
     says what.
     """
-    from spokekit.audit.walk import Walk
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
+    from spokekit.audit.walk.walk import Walk
 
     if all_ and match:
         raise typer.BadParameter("--all and --match exclude each other.")
@@ -143,7 +143,7 @@ def check(
 
     Nothing is changed. The exit code is 1 when something is damaged or missing; the files are named.
     """
-    from spokekit.audit.state import DAMAGED
+    from spokekit.audit.history.snapshot import DAMAGED
 
     kept = _snapshots(connection)
     found = kept.check()
@@ -267,7 +267,7 @@ def export(
     at: AtOption = None,
 ) -> None:
     """Write answers as a file: .csv, .parquet, .xlsx or .html."""
-    from spokekit.audit import export as files
+    from spokekit.audit.show import export as files
 
     audit = _audit(connection, at)
     given = _params(param)
@@ -289,7 +289,7 @@ def export(
     elif kind == ".xlsx":
         files.to_xlsx(frames, path, about)
     elif kind in (".html", ".htm"):
-        from spokekit.audit.plots import overview
+        from spokekit.audit.show.plots import overview
 
         files.to_html(frames, path, about, overview(audit) if pictures else ())
     else:
@@ -316,9 +316,9 @@ def _tell() -> Iterator[Any]:
 
 
 def _snapshots(connection: str | None) -> Snapshots:
+    from spokekit._workspace import workspace
     from spokekit.audit.frames import Site
-    from spokekit.audit.snapshots import Snapshots
-    from spokekit.workspace import workspace
+    from spokekit.audit.history.snapshots import Snapshots
 
     found = workspace().sited(connection)
     assert found.cloud_id is not None  # noqa: S101 - that is what was asked for

@@ -14,8 +14,8 @@ from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, ou
 
 if TYPE_CHECKING:
     from spokekit._secret import Secret
+    from spokekit._workspace import RowStatus, Workspace
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import RowStatus, Workspace
 
 app = typer.Typer(
     add_completion=False, help="List, show, add, edit, check and remove connections.", no_args_is_help=True
@@ -213,7 +213,7 @@ def check(
 
 
 def _workspace() -> Workspace:
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     return workspace()
 

@@ -133,8 +133,8 @@ def _home() -> Iterator[Finding]:
 
 def _store() -> Iterator[Finding]:
     from spokekit._words import counted
+    from spokekit._workspace import workspace
     from spokekit.connections.backups import look
-    from spokekit.workspace import workspace
 
     work = workspace()
     count = counted(len(work.connections.list()), "connection")
@@ -147,7 +147,7 @@ def _store() -> Iterator[Finding]:
 
 def _vault() -> Iterator[Finding]:
     from spokekit._secret import Secret
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     vault = workspace().vault
     status = vault.status()
@@ -174,7 +174,7 @@ def _keyring() -> Iterator[Finding]:
 
 def _proxy() -> Iterator[Finding]:
     from spokekit._surroundings import proxy_for
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     usual = {"https://api.atlassian.com/", "https://auth.atlassian.com/"}
     try:
@@ -197,7 +197,7 @@ def _certificates() -> Iterator[Finding]:
 
 
 def _connections() -> Iterator[Finding]:
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     for row in workspace().status():
         name = row.connection.name if row.connection else row.alias.label
@@ -213,9 +213,9 @@ def _connections() -> Iterator[Finding]:
 
 
 def _callback() -> Iterator[Finding]:
+    from spokekit._workspace import workspace
     from spokekit.connections.connection import DEFAULT_REDIRECT_URI
     from spokekit.oauth.callbacks import port_in_use
-    from spokekit.workspace import workspace
 
     addresses = {DEFAULT_REDIRECT_URI, *(c.redirect_uri for c in workspace().connections.list())}
     for address in sorted(addresses):
@@ -232,8 +232,8 @@ def _callback() -> Iterator[Finding]:
 
 
 def _quota() -> Iterator[Finding]:
+    from spokekit._workspace import workspace
     from spokekit.confluence.quota import Ledger
-    from spokekit.workspace import workspace
 
     work = workspace()
     for client_id in sorted({c.client_id for c in work.connections.list() if c.client_id}):

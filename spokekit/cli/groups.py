@@ -12,7 +12,7 @@ from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, g
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
 app = typer.Typer(add_completion=False, help="List groups; register those that may be managed.", no_args_is_help=True)
 
@@ -102,7 +102,7 @@ def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
 
 
 def _workspace() -> Workspace:
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     return workspace()
 

@@ -122,7 +122,7 @@ def _remembered(folder: Path) -> dict[str, Any]:
 def _put_right(before: dict[str, Any], site: dict[str, Any]) -> None:
     """Make the connections of an earlier day fit today's site."""
     from spokekit._secret import Secret
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     work = workspace()
     ours = [c for c in work.connections.list() if c.client_id == site["client_id"] and c.url == before.get("url")]

@@ -16,7 +16,7 @@ from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOpt
 from spokekit.cli._signals import interruptible
 
 if TYPE_CHECKING:
-    from spokekit.confluence.models import Progress
+    from spokekit.confluence.report import Progress
     from spokekit.groups.membership import Membership, Preview, Resumption
     from spokekit.groups.result import Result
 
@@ -115,7 +115,7 @@ def plan(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
-    from spokekit.groups.csvfile import read_csv
+    from spokekit.groups.wishes import read_csv
 
     with _open(connection) as members, _options_named():
         wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
@@ -233,13 +233,13 @@ def journal(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the journal: every entry of all connections, of one connection, or of one apply."""
-    from spokekit.groups import _kept
+    from spokekit._workspace import workspace
+    from spokekit.groups import journal_copy
     from spokekit.groups.journal import Journal
-    from spokekit.workspace import workspace
 
     work = workspace()
     written = Journal(work.store)
-    for file in _kept.files(work.store):
+    for file in journal_copy.files(work.store):
         say(f"Not in the journal, which was lost meanwhile: an apply kept in {file}; `members resume` takes it in.")
     frame = written.applies() if applies else written.entries(apply_id)
     if applies and apply_id:
@@ -271,8 +271,8 @@ def _options_named() -> Iterator[None]:
 
 @contextmanager
 def _open(connection: str | None) -> Iterator[Membership]:
+    from spokekit._workspace import workspace
     from spokekit.groups.membership import Membership
-    from spokekit.workspace import workspace
 
     members = Membership.of(workspace(), connection)
     try:

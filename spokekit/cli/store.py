@@ -184,9 +184,9 @@ def _keys(path: Path) -> str:
 
 
 def _keep_its_keys(path: Path) -> None:
+    from spokekit._workspace import workspace
     from spokekit.errors import VaultError
     from spokekit.oauth.key_users import in_backup
-    from spokekit.workspace import workspace
 
     if not in_backup(path):
         return

@@ -14,10 +14,10 @@ import typer
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, out, say
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
     from spokekit.oauth.endpoint import Site
     from spokekit.oauth.status import TokenStatus
-    from spokekit.workspace import Workspace
 
 app = typer.Typer(
     add_completion=False, help="Get a token for a connection, or look at the one there is.", no_args_is_help=True
@@ -67,8 +67,8 @@ def get(
     When another account consents than before, you are asked before its token takes the place of the one there is.
     """
     from spokekit._browse import PrivateBrowser
+    from spokekit._workspace import workspace
     from spokekit.oauth.grant import get_token, take_waiting
-    from spokekit.workspace import workspace
 
     here = workspace()
     chosen = here.connection(connection)
@@ -193,7 +193,7 @@ def status(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Say how the tokens stand: of one connection, or of all of them."""
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     here = workspace()
     chosen = here.connections.list() if connection is None else (here.connection(connection),)
@@ -221,7 +221,7 @@ def status(
 @guarded()
 def forget(connection: ConnectionOption = None) -> None:
     """Forget the token here. The consent itself ends in the Atlassian account, under Connected apps."""
-    from spokekit.workspace import workspace
+    from spokekit._workspace import workspace
 
     here = workspace()
     chosen = here.connection(connection)

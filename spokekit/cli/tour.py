@@ -14,8 +14,8 @@ from spokekit.errors import IncompleteResult, SpokekitError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 app = typer.Typer(add_completion=False)
 
@@ -42,9 +42,9 @@ def run(tell: Callable[[str], None]) -> pd.DataFrame:
 
     Raises `IncompleteResult` when what was read is not what the practice site holds.
     """
+    from spokekit._workspace import Workspace
     from spokekit.connections.store import Store
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
     with PracticeSite(size="class", seed=1) as site:
         tell(f"1. A practice site stands in for Atlassian: {site.url}")

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spokekit.confluence.backoff import RetryPolicy
     from spokekit.confluence.gateway import Gateway
-    from spokekit.confluence.models import CompletenessReport, Progress
-    from spokekit.confluence.patience import RetryPolicy
+    from spokekit.confluence.report import CompletenessReport, Progress
     from spokekit.confluence.spoke import AsyncSpoke, Spoke
     from spokekit.confluence.wire import Timeouts
 
 _WHERE = {
     "AsyncSpoke": "spoke",
-    "CompletenessReport": "models",
+    "CompletenessReport": "report",
     "Gateway": "gateway",
-    "Progress": "models",
-    "RetryPolicy": "patience",
+    "Progress": "report",
+    "RetryPolicy": "backoff",
     "Spoke": "spoke",
     "Timeouts": "wire",
 }

@@ -23,9 +23,9 @@ import msgspec
 from spokekit._http import retry_after
 from spokekit._secret import Secret
 from spokekit.confluence import refusals
-from spokekit.confluence.models import Fence, Guard
+from spokekit.confluence.backoff import Patience, RetryPolicy
 from spokekit.confluence.operation import Operation
-from spokekit.confluence.patience import Patience, RetryPolicy
+from spokekit.confluence.report import Fence, Guard
 from spokekit.confluence.wire import HEAVY, NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there, too_heavy
 from spokekit.errors import (
     Cancelled,

@@ -12,11 +12,11 @@ import anyio
 
 from spokekit._frames import frame_of
 from spokekit.confluence.members import MemberTable
-from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Walk, counts, finish
+from spokekit.confluence.report import CompletenessReport, stamp
 from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group, Member
-from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, counts, finish
 from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import anyio
 
 from spokekit._words import clock
-from spokekit.confluence.models import Cancel, Progress, ProgressCallback, Tally
+from spokekit.confluence.report import Cancel, Progress, ProgressCallback, Tally
 from spokekit.errors import Cancelled, TransportError
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from spokekit._frames import frame_of
-from spokekit.confluence.models import stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import USER_POINTS
+from spokekit.confluence.pull import STOPS, Partial, Walk, finish
+from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
-from spokekit.confluence.walk import STOPS, Partial, Walk, finish
 from spokekit.confluence.wire import too_heavy
 from spokekit.errors import InputError, ScopeMissing, SpokekitError
 

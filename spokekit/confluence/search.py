@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from spokekit._frames import frame_of
-from spokekit.confluence.models import CompletenessReport, stamp
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, CursorPages
+from spokekit.confluence.pull import Partial, counts, finish
+from spokekit.confluence.report import CompletenessReport, stamp
 from spokekit.confluence.shapes import SEARCH, Found, FoundContent
 from spokekit.confluence.spaces import page_size
-from spokekit.confluence.walk import Partial, counts, finish
 from spokekit.confluence.wire import sendable
 from spokekit.errors import Cancelled, InputError, SpokekitError
 

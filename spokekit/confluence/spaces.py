@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 from spokekit._frames import Codes, frame_of
-from spokekit.confluence.models import stamp
+from spokekit.confluence.frame_pages import AsyncFrames
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, PERMISSION_POINTS, V2_MOST, CursorPages, segment
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Walk, finish
+from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import (
     ASSIGNMENTS,
     CONTENT_PAGES,
@@ -24,8 +26,6 @@ from spokekit.confluence.shapes import (
     Space,
     Version,
 )
-from spokekit.confluence.streams import AsyncFrames
-from spokekit.confluence.walk import STOPS, Partial, PartlyRead, Walk, finish
 from spokekit.confluence.wire import sendable
 from spokekit.errors import InputError, NotPermitted, NotThere, ScopeMissing, ServiceError, SpokekitError
 

@@ -29,14 +29,14 @@ from functools import partial as bind
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
-from spokekit.confluence.async_spoke import AsyncSpoke
+from spokekit.confluence.actions import AsyncSpoke
+from spokekit.confluence.frame_pages import Frames
 from spokekit.confluence.gateway import Gateway
 from spokekit.confluence.groups import Access
-from spokekit.confluence.models import Cancel, ChangeOutcome, ProgressCallback
+from spokekit.confluence.pull import Partial
+from spokekit.confluence.report import Cancel, ChangeOutcome, ProgressCallback
 from spokekit.confluence.search import Values
 from spokekit.confluence.spaces import Filter
-from spokekit.confluence.streams import Frames
-from spokekit.confluence.walk import Partial
 
 if TYPE_CHECKING:
     from types import TracebackType

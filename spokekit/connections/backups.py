@@ -24,7 +24,7 @@ import sqlalchemy as sa
 
 from spokekit._home import replacing
 from spokekit._words import counted
-from spokekit.connections import _trouble, store_address
+from spokekit.connections import database_errors, store_address
 from spokekit.connections.store import SCHEMA_VERSION, SIDE_FILES, let_go, metadata, store_schema
 from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
 
@@ -103,7 +103,7 @@ def look(path: Path) -> Contents:
     if not size:
         raise StoreError(
             f"The file {path} is empty: no store was ever written to it, or it was cut to nothing.",
-            hint=_trouble.DAMAGED[2],
+            hint=database_errors.DAMAGED[2],
         )
     try:
         # Never opened by other means: closing a file gives up every lock that this process has on it, SQLite's too.
@@ -114,9 +114,9 @@ def look(path: Path) -> Contents:
             raise InputError(
                 f"The file {path} is not a store of spokekit, or its beginning was overwritten: SQLite cannot read it.",
                 field="file",
-                hint=_trouble.DAMAGED[2],
+                hint=database_errors.DAMAGED[2],
             ) from None
-        raise _trouble.explain_sqlite(error, f"the file {path}") from None
+        raise database_errors.explain_sqlite(error, f"the file {path}") from None
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _read(db: sqlite3.Connection, path: Path) -> Contents:
     where = f"the file {path}"
     wrong = [str(row[0]) for row in db.execute("PRAGMA integrity_check(3)")]
     if wrong != ["ok"]:
-        error = _trouble.of(_trouble.DAMAGED, where)
+        error = database_errors.of(database_errors.DAMAGED, where)
         found = " ".join(" ".join(wrong).split())[:200]
         raise StoreError(f"The store ({where}) is damaged: {found}.", likely=error.likely, hint=error.hint)
     there = {str(row[0]) for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -200,7 +200,7 @@ def _see_to_the_rules(db: sqlite3.Connection, where: str) -> None:
         raise StoreError(
             f"The store ({where}) is not as spokekit writes it: {'; '.join(wrong)[:300]}.",
             likely="Another program changed it.",
-            hint=_trouble.DAMAGED[2],
+            hint=database_errors.DAMAGED[2],
         )
 
 
@@ -261,7 +261,7 @@ def _copy(source: Path, target: Path) -> None:
             # In one file: nothing that lies beside it later can belong to it.
             made.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
-        raise _trouble.explain_sqlite(error, f"the file {target.parent}") from None
+        raise database_errors.explain_sqlite(error, f"the file {target.parent}") from None
     finally:
         for end in SIDE_FILES:
             _beside(target, end).unlink(missing_ok=True)

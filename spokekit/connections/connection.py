@@ -27,7 +27,6 @@ from spokekit.connections._tables import (
     key,
 )
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
-from spokekit.connections.beside import folder_beside, token_files
 from spokekit.connections.fields import check_client_secret, host_of, origin, refuse
 from spokekit.connections.records import (
     DEFAULT_AUTH_URL,
@@ -40,6 +39,7 @@ from spokekit.connections.records import (
     ConnectionRow,
 )
 from spokekit.connections.store import Store, storable
+from spokekit.connections.token_files import folder_beside, token_files
 from spokekit.errors import Conflict, InputError, NotConfigured, NotFound
 
 __all__ = [

@@ -26,7 +26,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 from spokekit._home import home, nothing_kept
-from spokekit.connections import _trouble, store_address
+from spokekit.connections import database_errors, store_address
 from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
@@ -215,7 +215,7 @@ class Store:
         except sa.exc.IntegrityError:
             raise
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, sa.exc.InvalidRequestError) as error:
-            raise _trouble.explain(error, self.url, self.describe()) from None
+            raise database_errors.explain(error, self.url, self.describe()) from None
 
     @contextmanager
     def _place_for(self, writing: bool) -> Iterator[None]:
@@ -226,7 +226,7 @@ class Store:
             yield
         else:
             if not self._writers.acquire(timeout=self.lock_timeout):
-                raise _trouble.of(_trouble.HELD, self.describe())
+                raise database_errors.of(database_errors.HELD, self.describe())
             try:
                 yield
             finally:

@@ -25,10 +25,10 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from spokekit.confluence.models import Cancel, Progress, ProgressCallback
+from spokekit.confluence.report import Cancel, Progress, ProgressCallback
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, Conflict, StoreError
-from spokekit.groups._journal_tables import fences_table, leases_table
+from spokekit.groups.tables import fences_table, leases_table
 
 LASTS = timedelta(seconds=60)
 _RENEW_AFTER = timedelta(seconds=10)

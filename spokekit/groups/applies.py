@@ -5,7 +5,7 @@ from __future__ import annotations
 from spokekit.errors import NotFound, PlanError
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.plan import DONE
-from spokekit.groups.present import Place
+from spokekit.groups.site_state import Place
 
 
 def by_id(journal: Journal, apply_id: str, here: Place) -> ApplyState:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spokekit._secret import scrub
-from spokekit.confluence.models import Cancel, Progress, ProgressCallback
+from spokekit.confluence.report import Cancel, Progress, ProgressCallback
 from spokekit.confluence.wire import NeverSent
 from spokekit.errors import (
     AppNotInstalled,
@@ -31,7 +31,6 @@ from spokekit.errors import (
     TokenRejected,
     TransportError,
 )
-from spokekit.groups._kept import Kept, keep
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import (
     APPLY_ENDED,
@@ -45,11 +44,12 @@ from spokekit.groups.journal import (
     Journal,
     settled,
 )
+from spokekit.groups.journal_copy import Kept, keep
+from spokekit.groups.pauses import Either, LongPause, pauses_of, wait, wait_out
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Row
 from spokekit.groups.preview import LOOKS_UP_TO, duration
 from spokekit.groups.result import Result
 from spokekit.groups.rules import Verdict
-from spokekit.groups.waiting import Either, LongPause, pauses_of, wait, wait_out
 
 PACE = 10.0
 """Changes a second at most: one at a time, a tenth of the burst that Atlassian names for orientation."""

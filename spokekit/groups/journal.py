@@ -19,11 +19,11 @@ from spokekit._frames import frame_of
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import NotFound
-from spokekit.groups._journal_tables import entries_table, fences_table, leases_table, plans_table, purposes_table
-from spokekit.groups._witness import Witness
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
-from spokekit.groups.present import Place
 from spokekit.groups.purpose import Purpose, note, purposes
+from spokekit.groups.site_state import Place
+from spokekit.groups.still_stored import Witness
+from spokekit.groups.tables import entries_table, fences_table, leases_table, plans_table, purposes_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -389,7 +389,7 @@ class Journal:
 
     def to_csv(self, apply_id: str | None = None) -> str:
         """Return `entries` as CSV with guarded cells."""
-        from spokekit.groups.csvfile import to_csv
+        from spokekit.groups.wishes import to_csv
 
         return to_csv(self.entries(apply_id))
 

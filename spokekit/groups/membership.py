@@ -21,23 +21,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit._words import counted
-from spokekit.confluence.models import Cancel, ProgressCallback
+from spokekit.confluence.report import Cancel, ProgressCallback
 from spokekit.errors import Cancelled, InputError, PlanError
-from spokekit.groups import _kept, applies
+from spokekit.groups import applies, journal_copy
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import Applier, Look, dropped
-from spokekit.groups.csvfile import from_pasted
 from spokekit.groups.journal import APPLY_DROPPED, ROW_ENDED, ApplyState, Journal
+from spokekit.groups.pauses import Either, only_pauses
 from spokekit.groups.plan import COLUMNS, PLANNED, Plan, Row
 from spokekit.groups.planning import Planner
-from spokekit.groups.present import Present
 from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words, grave
 from spokekit.groups.purpose import Purpose
-from spokekit.groups.rejudging import judged_again, refuse_unlike, unlike
+from spokekit.groups.recheck import judged_again, refuse_unlike, unlike
 from spokekit.groups.result import Result
 from spokekit.groups.resumption import Resumption, rest_of
 from spokekit.groups.rules import REASONS, Verdict
-from spokekit.groups.waiting import Either, only_pauses
+from spokekit.groups.site_state import Present
+from spokekit.groups.wishes import from_pasted
 
 if TYPE_CHECKING:
     from spokekit.confluence.spoke import Spoke
@@ -270,19 +270,19 @@ class Membership(Planner):
         """
         told: list[str] = []
         here = self.site.place
-        for path in _kept.files(self.journal.store):
+        for path in journal_copy.files(self.journal.store):
             try:
-                kept = _kept.read(path)
+                kept = journal_copy.read(path)
                 if (kept.place.cloud_id, kept.place.alias_id) != (here.cloud_id, here.alias_id):
                     continue
                 with self._lease(None, None):
-                    _kept.take_in(self.journal, kept)
+                    journal_copy.take_in(self.journal, kept)
             except InputError as error:
                 told.append(str(error))
             else:
                 told.append(
                     f"The apply {kept.apply_id[:8]}, whose journal had been lost, was taken into the journal from "
-                    f"{_kept.taken(path)}."
+                    f"{journal_copy.taken(path)}."
                 )
         return tuple(told)
 

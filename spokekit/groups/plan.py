@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from spokekit._frames import frame_of
 from spokekit.errors import InputError
-from spokekit.groups.csvfile import Wish, WishList
-from spokekit.groups.present import Footing, GroupNow, Place, Present
 from spokekit.groups.rules import Judge, Verdict
+from spokekit.groups.site_state import Footing, GroupNow, Place, Present
+from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
     import pandas as pd

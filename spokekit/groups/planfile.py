@@ -21,8 +21,8 @@ from spokekit._home import write_private
 from spokekit.confluence.wire import sendable
 from spokekit.errors import NotFound, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
-from spokekit.groups.present import Footing, Place
 from spokekit.groups.preview import Cost, Preview, Seats
+from spokekit.groups.site_state import Footing, Place
 
 FORMAT = "spokekit plan"
 VERSION = 2

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._ids import group_id as group_id_in
-from spokekit.confluence.models import Cancel, ProgressCallback
+from spokekit.confluence.report import Cancel, ProgressCallback
 from spokekit.errors import InputError, NotFound, NotThere, PlanError
 from spokekit.groups import applies, planfile
 from spokekit.groups.apply import MAX_FAILURES, PACE
-from spokekit.groups.csvfile import Wish, WishList, wishes_from
 from spokekit.groups.journal import ApplyState, Journal
-from spokekit.groups.listgroups import settle_groups
+from spokekit.groups.list_groups import settle_groups
 from spokekit.groups.plan import ALREADY, DONE, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
-from spokekit.groups.present import Difference, Present
 from spokekit.groups.preview import Preview, check_age, cost, dangers, grave, licensing_accounts, seats
-from spokekit.groups.reading import Site
+from spokekit.groups.recheck import planned_again, refuse_unlike, unlike
 from spokekit.groups.registry import is_name
-from spokekit.groups.rejudging import planned_again, refuse_unlike, unlike
 from spokekit.groups.rules import Verdict
+from spokekit.groups.site import Site
+from spokekit.groups.site_state import Difference, Present
+from spokekit.groups.wishes import Wish, WishList, wishes_from
 from spokekit.oauth.vault import Vault
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spokekit._foreign import markup
 from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
-from spokekit.groups.present import LICENSING, SITE_ADMIN, Present
+from spokekit.groups.site_state import LICENSING, SITE_ADMIN, Present
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from spokekit.groups._journal_tables import purposes_table
+from spokekit.groups.tables import purposes_table
 
 if TYPE_CHECKING:
     from spokekit.connections.store import Store

@@ -10,9 +10,9 @@ from spokekit._words import clock, counted
 from spokekit.groups.apply import from_reading
 from spokekit.groups.journal import ApplyState
 from spokekit.groups.plan import DONE, UNKNOWN, Mode, Plan, Row
-from spokekit.groups.present import Footing, Place, Present
 from spokekit.groups.preview import Preview
 from spokekit.groups.rules import Verdict
+from spokekit.groups.site_state import Footing, Place, Present
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from spokekit._words import LookAlikes, comparable
-from spokekit.groups.csvfile import Wish
-from spokekit.groups.present import EXTERNAL, SITE_ADMIN, GroupNow, Person, Present
+from spokekit.groups.site_state import EXTERNAL, SITE_ADMIN, GroupNow, Person, Present
+from spokekit.groups.wishes import Wish
 
 _ALREADY = "already so"
 _REFUSED = "refused"

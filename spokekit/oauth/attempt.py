@@ -19,10 +19,10 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import Connection
 from spokekit.errors import CallbackRefused, ConsentCancelled, ConsentError, ConsentTimedOut, NotConfigured
 from spokekit.oauth.answers import explain_callback
-from spokekit.oauth.aside import Kept
 from spokekit.oauth.callbacks import Callback, Receiver
 from spokekit.oauth.endpoint import Account, Endpoint, Site
 from spokekit.oauth.tokens import Tokens
+from spokekit.oauth.unsaved import Kept
 
 LIFETIME = 600.0
 AUDIENCE = "api.atlassian.com"

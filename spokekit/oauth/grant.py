@@ -22,7 +22,6 @@ from spokekit.errors import (
     StoreError,
     TokenRejected,
 )
-from spokekit.oauth.aside import Kept
 from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, identify, timed_out, who_consented
 from spokekit.oauth.callbacks import Callback, Receiver
 from spokekit.oauth.endpoint import Account, Site
@@ -30,6 +29,7 @@ from spokekit.oauth.receivers import ReceiverName, choose_receiver, make_receive
 from spokekit.oauth.sites import check_wanted, find_site, listed
 from spokekit.oauth.status import TokenStatus, to_answer, to_choose_a_site, who
 from spokekit.oauth.tokens import Tokens
+from spokekit.oauth.unsaved import Kept
 
 __all__ = [
     "Attempt",

@@ -10,9 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from spokekit.connections.backups import opened
-from spokekit.connections.beside import token_files
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
+from spokekit.connections.token_files import token_files
 from spokekit.errors import StoreError
 from spokekit.oauth.key_ring import KeyUser
 

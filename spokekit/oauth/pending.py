@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from spokekit.connections.connection import Connection, account_changes, credentials, note_account
 from spokekit.connections.store import Store
 from spokekit.errors import SpokekitError, StoreError
-from spokekit.oauth.aside import Aside, Kept
-from spokekit.oauth.keeping import Held, Keeping, keeping
-from spokekit.oauth.rows import account_in, update_row
+from spokekit.oauth.saving import Held, Keeping, keeping
 from spokekit.oauth.status import Record
+from spokekit.oauth.token_rows import account_in, update_row
+from spokekit.oauth.unsaved import Aside, Kept
 from spokekit.oauth.vault import Sealer, Vault
 
 

@@ -11,7 +11,7 @@ from spokekit._home import on_binder
 from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
-from spokekit.oauth.handover import START_PATH, ExtensionReceiver
+from spokekit.oauth.jupyter_mailbox import START_PATH, ExtensionReceiver
 
 ReceiverName = Literal["loopback", "paste", "extension"]
 LOOPBACK_REDIRECT = "http://localhost:8751/callback"

@@ -5,7 +5,7 @@ process, or joins the one that runs. It happens in a thread of its own, which no
 can stop half-way, inside a write transaction of the store: read again, ask only if still needed, write the rotated
 token down, release. Before the request a mark is committed, so that a refresh whose answer was lost (the process was
 killed, the line was cut) is known and tried again within the ten minutes in which Atlassian accepts the same token.
-A token that the store does not take is kept aside (`spokekit.oauth.aside`) and goes in as soon as it can.
+A token that the store does not take is kept aside (`spokekit.oauth.unsaved`) and goes in as soon as it can.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from spokekit.errors import (
     UnexpectedAnswer,
 )
 from spokekit.oauth.answers import TokenAnswer
-from spokekit.oauth.aside import Kept
 from spokekit.oauth.endpoint import Endpoint
-from spokekit.oauth.flights import awaited, flights, wait_for
 from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_secret
 from spokekit.oauth.pending import Pending
-from spokekit.oauth.rows import account_in, after_failure, lease, update_row
+from spokekit.oauth.single_refresh import awaited, flights, wait_for
 from spokekit.oauth.status import Reach, Record, TokenStatus, clock, describe, to_answer, who, without_site
+from spokekit.oauth.token_rows import account_in, after_failure, lease, update_row
+from spokekit.oauth.unsaved import Kept
 from spokekit.oauth.vault import Vault
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
 from spokekit._home import home, memory_only
-from spokekit.connections.beside import folder_beside
 from spokekit.connections.connection import credentials
 from spokekit.connections.store import Store
+from spokekit.connections.token_files import folder_beside
 from spokekit.errors import InputError, VaultError
 from spokekit.oauth.key_ring import KeyUser, StoredKeys
 from spokekit.oauth.key_users import FORM, SEALED, beside, in_use, needed_by

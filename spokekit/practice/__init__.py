@@ -24,7 +24,7 @@ real site and can be set either way. On the command line it is ``spokekit practi
 
 from __future__ import annotations
 
-from spokekit.practice._wire import Exchange, RequestRecord
+from spokekit.practice.exchange import Exchange, RequestRecord
 from spokekit.practice.faults import FAULTS, Fault, Faults
 from spokekit.practice.server import PracticeSite, SiteInfo
 from spokekit.practice.switches import Switches

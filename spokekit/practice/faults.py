@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spokekit.errors import InputError
-from spokekit.practice._wire import HTML, Answer, encoded
+from spokekit.practice.exchange import HTML, Answer, encoded
 from spokekit.practice.limits import Limits
 
 #: Name to what it does. ``N`` counts the requests that the fault concerns: every N-th is hit.

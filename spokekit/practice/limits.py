@@ -6,8 +6,8 @@ import datetime as dt
 from collections import defaultdict
 from email.utils import format_datetime
 
-from spokekit.practice._wire import Answer, json_answer
 from spokekit.practice.apps import Clock
+from spokekit.practice.exchange import Answer, json_answer
 from spokekit.practice.switches import Switches
 
 HOUR = 3600

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from spokekit.errors import InputError
-from spokekit.practice._wire import Answer, gateway_error, json_answer, oauth_error
 from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
+from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 

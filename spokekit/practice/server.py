@@ -24,14 +24,14 @@ from spokekit.errors import (
     SiteAdminMustAuthorize,
     SpokekitError,
 )
-from spokekit.practice._front import Front, Server
-from spokekit.practice._wire import Exchange, RequestRecord
+from spokekit.practice.api.gateway import ROUTES, Gateway
 from spokekit.practice.apps import DEFAULT_SCOPES, REPORT_SCOPE, SPOKEKIT_SCOPES, TICKED_SCOPES, App, Clock, made_up
-from spokekit.practice.console import Console
+from spokekit.practice.exchange import Exchange, RequestRecord
 from spokekit.practice.faults import Faults
-from spokekit.practice.gateway import ROUTES, Gateway
+from spokekit.practice.http_app import Front, Server
 from spokekit.practice.limits import Limits
 from spokekit.practice.oauth import AuthServer
+from spokekit.practice.pages.console import Console
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 

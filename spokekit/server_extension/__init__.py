@@ -1,8 +1,9 @@
 """The redirect target inside jupyter_server: ``{base_url}spokekit/oauth/start`` and ``…/callback``.
 
 The wheel switches it on by ``etc/jupyter/jupyter_server_config.d/spokekit.json``. It knows no token and no client
-secret: it hands the callback to the kernel that waits for it (`spokekit.oauth.handover`). Where the person's browser
-cannot come to a practice site, ``{base_url}spokekit/practice/PORT/…`` passes its pages on (`spokekit.oauth.passage`).
+secret: it hands the callback to the kernel that waits for it (`spokekit.oauth.jupyter_mailbox`). Where the person's
+browser cannot come to a practice site, ``{base_url}spokekit/practice/PORT/…`` passes its pages
+on (`spokekit.oauth.passage`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from jupyter_server.utils import url_path_join
 from spokekit._secret import Secret
 from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import SpokekitError
-from spokekit.oauth import handover
+from spokekit.oauth import jupyter_mailbox
 from spokekit.oauth.callbacks import from_query, verdict
 from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
@@ -65,7 +65,7 @@ class StartHandler(QuietHandler):
         if not flow:
             self.page(200, "info", "To register as the callback URL of the app, exactly:", address=here)
             return
-        waiting = handover.waiting_for(Secret(flow))
+        waiting = jupyter_mailbox.waiting_for(Secret(flow))
         if waiting is None:
             self.page(404, "refused", "Nobody waits for this attempt any more.", "Start anew from the notebook.")
             return
@@ -98,14 +98,14 @@ class CallbackHandler(QuietHandler):
         if problem is not None or callback is None or callback.state is None:
             self.page(400, "refused", "This is not an answer of the consent page.", "Start anew from the notebook.")
             return
-        seen = handover.was_taken(callback.state)
-        waiting = handover.take(callback.state)
+        seen = jupyter_mailbox.was_taken(callback.state)
+        waiting = jupyter_mailbox.take(callback.state)
         if waiting is None:
             sentence = "This answer was received before." if seen else "Nobody waits for this answer, or no longer."
             self.page(400, "refused", sentence, "Go back to the notebook; start anew if no token arrived.")
             return
         try:
-            handover.hand_over(callback)
+            jupyter_mailbox.hand_over(callback)
         except SpokekitError as error:
             self.page(500, "refused", error.message)
             return

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_server.utils import url_path_join
 
 from spokekit._home import private_folder, write_private
-from spokekit.oauth import handover
+from spokekit.oauth import jupyter_mailbox
 from spokekit.oauth.environment import CALLBACK_PATH, handover_folder
 from spokekit.oauth.passage import PAGES, PAGES_PATH
 from spokekit.server_extension.handlers import CallbackHandler, StartHandler
@@ -23,7 +23,7 @@ def install(server_app: Any) -> None:
     server_app.web_app.add_handlers(
         ".*$",
         [
-            (url_path_join(base, handover.START_PATH) + "/?", StartHandler),
+            (url_path_join(base, jupyter_mailbox.START_PATH) + "/?", StartHandler),
             (url_path_join(base, CALLBACK_PATH) + "/?", CallbackHandler),
             (url_path_join(base, PAGES_PATH) + rf"/(\d{{1,5}})/({'|'.join(PAGES)})", PracticePages),
         ],

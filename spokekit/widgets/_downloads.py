@@ -16,7 +16,7 @@ from spokekit.widgets.controls import row
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.audit.export import About
+    from spokekit.audit.show.export import About
     from spokekit.widgets.base import Component, Task
 
 # What a page takes at once without standing still.
@@ -84,7 +84,7 @@ class Downloads:
             )
 
         def work(_task: Task) -> bytes:
-            from spokekit.audit import export
+            from spokekit.audit.show import export
 
             made = {"csv": export.csv_bytes, "xlsx": export.xlsx_bytes, "html": export.html_bytes}
             given: Any = (frame,) if kind == "csv" else ({name: frame}, about)

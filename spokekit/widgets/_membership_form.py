@@ -26,7 +26,7 @@ from spokekit.widgets.base import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.audit.export import About
+    from spokekit.audit.show.export import About
     from spokekit.widgets._belonging import Source
 
 REMOVE_MARKED = "remove-marked"
@@ -155,7 +155,7 @@ class MembershipForm(Component):
             downloads.show(tied.known, current=tied.current)
 
     def _taken_preview(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         preview = self._preview_of.require()
         site, said = preview.plan.place.site, " ".join((*preview.lines, *preview.dangers))
@@ -166,7 +166,7 @@ class MembershipForm(Component):
         )
 
     def _taken_result(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         result = self._result_of.require()
         about = About("Result of an apply", self._site, None, "", "", result.words)

@@ -91,7 +91,7 @@ def _link(address: str, words: str, css: str = "") -> str:
 
 def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
     """Lead to the address of the person's own Jupyter server, which the browser knows and the kernel may not."""
-    from spokekit.oauth.handover import START_PATH
+    from spokekit.oauth.jupyter_mailbox import START_PATH
 
     server = this_server()
     if server is None or not server.extension or redirect_uri.endswith(f"/{CALLBACK_PATH}"):

@@ -36,7 +36,7 @@ from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
 from spokekit._surroundings import of_this_computer
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField

@@ -15,9 +15,9 @@ from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, htm
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.audit.export import About
+    from spokekit._workspace import Workspace
+    from spokekit.audit.show.export import About
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import Workspace
 
 _WORDS = {"ok": "✓ yes", "missing": "✕ missing", "failed": "✕ failed", "unknown": "? unknown", "off": "○ not asked"}
 _WRONG = ("missing", "failed")
@@ -55,7 +55,7 @@ class CheckPanel(Component):
     ) -> None:
         super().__init__("Check the connection", **options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace
@@ -135,7 +135,7 @@ class CheckPanel(Component):
         self._answer_of.made(found, inputs, *verdict(found))
 
     def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         found: pd.DataFrame = self._answer_of.require()
         about = About("Check of the connection", found.attrs["connection"], None, "", "", "")

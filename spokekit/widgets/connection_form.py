@@ -30,8 +30,8 @@ from spokekit.widgets.base import (
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import Workspace
 
 Mode = Literal["configure", "edit", "add"]
 
@@ -83,7 +83,7 @@ class ConnectionForm(Component):
         **options: Any,
     ) -> None:
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace

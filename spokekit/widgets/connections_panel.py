@@ -16,9 +16,9 @@ from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
+    from spokekit._workspace import RowStatus, Workspace
     from spokekit.connections.connection import Connection, ConnectionDraft
     from spokekit.widgets.check_panel import CheckPanel
-    from spokekit.workspace import RowStatus, Workspace
 
 _SIGNS = {"valid": "✓", "expired": "✓", "consent_needed": "!", "no_token": "!"}
 
@@ -52,7 +52,7 @@ class ConnectionsPanel(Component):
     ) -> None:
         super().__init__("Confluence Cloud", **options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace

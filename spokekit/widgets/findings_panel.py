@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
-    from spokekit.audit.export import About
     from spokekit.audit.findings import Findings
+    from spokekit.audit.show.export import About
 
 SHOWN = 500
 
@@ -187,7 +187,7 @@ class FindingsPanel(Component):
         second.remove_class("sk-primary")
 
     def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         rows: pd.DataFrame = self._list_of.require()
         audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
@@ -225,7 +225,7 @@ class FindingsPanel(Component):
 
 def _questions() -> list[tuple[str, str]]:
     from spokekit.audit import questions_frame
-    from spokekit.audit.registry import REGISTRY
+    from spokekit.audit.questions.registry import REGISTRY
 
     listed = questions_frame()
     pairs = zip(listed["title"], listed["name"], listed["answerable"], strict=True)

@@ -20,7 +20,7 @@ from spokekit.widgets.picker_model import PickerModel, Side
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
 ROWS = 14
 
@@ -70,7 +70,7 @@ class GroupPicker(Component):
             **options,
         )
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self.add_class("sk-picker")

@@ -15,7 +15,7 @@ from spokekit.widgets.base import Component, html, html_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.audit.export import About
+    from spokekit.audit.show.export import About
 
 
 class GroupTable(Component):
@@ -85,7 +85,7 @@ class GroupTable(Component):
             self.say("")
 
     def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         report = self.value.attrs.get("completeness")
         said = str(report.get("words") or "") if isinstance(report, dict) else ""

@@ -16,8 +16,8 @@ from spokekit.widgets.base import Component, Fold, button, html, notebook_link, 
 from spokekit.widgets.steps import ONE_PAGE, READ, STEPS, Step, needs, saved_connection, steps_done
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import Workspace
 
 C = TypeVar("C", bound=Component)
 
@@ -66,7 +66,7 @@ class Guide(Component):
         # For screen readers alone; it stands right under the notebook's own heading.
         self._head = [html("<h2>Where you are</h2>", "sk-heading")]
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self.workspace: Workspace = workspace

@@ -11,7 +11,7 @@ import traitlets as tr
 
 from spokekit._words import counted
 from spokekit.errors import InputError, NotFound, SpokekitError
-from spokekit.groups.csvfile import WishList, for_accounts, from_pasted, read_csv
+from spokekit.groups.wishes import WishList, for_accounts, from_pasted, read_csv
 from spokekit.widgets._membership_form import REMOVE_MARKED, show
 from spokekit.widgets._membership_list import MembershipList
 from spokekit.widgets._membership_views import line, preview_markup, result_markup, unfinished_markup
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from spokekit._workspace import Workspace
     from spokekit.groups.journal import ApplyState
     from spokekit.groups.membership import Membership, Plan, Preview, Result, Resumption
     from spokekit.groups.plan import Mode, Only
-    from spokekit.workspace import Workspace
 
 _AFTER_CANCEL = 2.0
 
@@ -76,7 +76,7 @@ class MembershipEditor(MembershipList):
     ) -> None:
         super().__init__(**options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace

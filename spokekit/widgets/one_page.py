@@ -12,11 +12,11 @@ from spokekit.widgets.guide import Guide
 from spokekit.widgets.rehearsal import rehearse
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.widgets.group_picker import GroupPicker
     from spokekit.widgets.membership_editor import MembershipEditor
     from spokekit.widgets.question_panel import QuestionPanel
     from spokekit.widgets.walk_panel import WalkPanel
-    from spokekit.workspace import Workspace
 
 
 class OnePage(Component):

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
-    from spokekit.audit.export import About
-    from spokekit.audit.registry import Param, Question
+    from spokekit.audit.questions.registry import Param, Question
+    from spokekit.audit.show.export import About
 
 _SHOWN = 100
 _NAMES = {"group": "group", "groups": "group", "person": "person", "space": "space"}
@@ -115,7 +115,7 @@ class QuestionPanel(Component):
     def _options(self) -> list[tuple[str, str]]:
         """List the questions; those that have to wait for something say so."""
         from spokekit.audit import questions_frame
-        from spokekit.audit.registry import REGISTRY
+        from spokekit.audit.questions.registry import REGISTRY
 
         listed = questions_frame()
         listed = listed[listed["answerable"]]
@@ -156,12 +156,12 @@ class QuestionPanel(Component):
         self._answer_of.see()
 
     def _param_list(self) -> list[Param]:
-        from spokekit.audit.registry import REGISTRY
+        from spokekit.audit.questions.registry import REGISTRY
 
         return [param for param in REGISTRY.get(self.question.value).params if param.kind in _NAMES]
 
     def _allow(self) -> None:
-        from spokekit.audit.registry import REGISTRY
+        from spokekit.audit.questions.registry import REGISTRY
 
         asked = REGISTRY.get(self.question.value)
         why, press = self._waits_for(asked)
@@ -172,7 +172,7 @@ class QuestionPanel(Component):
         self._words.value = known + (status_line(why, "warning") if why else "")
 
     def _chosen(self) -> None:
-        from spokekit.audit.registry import REGISTRY
+        from spokekit.audit.questions.registry import REGISTRY
 
         if self._renewing:
             return
@@ -249,7 +249,7 @@ class QuestionPanel(Component):
         self._downloads.show(known and not other, current=current)
 
     def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.export import About
+        from spokekit.audit.show.export import About
 
         answer: pd.DataFrame = self._answer_of.require()
         filters = ", ".join(f"{name}={value}" for name, value in answer.attrs["params"].items())

@@ -28,8 +28,8 @@ from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import Workspace
 
 PRACTICE = "SPOKEKIT_PRACTICE"
 UNATTENDED = "SPOKEKIT_UNATTENDED"

@@ -12,8 +12,8 @@ from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets._cells import not_yet
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
-    from spokekit.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _complete_walk(cloud_id: str) -> str:
     # Loading the audit costs a part of the first minute, in which there is nothing to load it for.
     if not (home() / "snapshots").is_dir():
         return ""
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.snapshots import Snapshots
 
     try:
         moments = [m for m in Snapshots(cloud_id).latest().moments if m.complete]

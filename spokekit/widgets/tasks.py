@@ -16,7 +16,7 @@ from spokekit import _portal
 from spokekit.errors import Cancelled, ConsentCancelled, SpokekitError
 
 if TYPE_CHECKING:
-    from spokekit.confluence.models import Progress
+    from spokekit.confluence.report import Progress
     from spokekit.widgets.base import Component
 
 INTERVAL = 0.05  # 20 updates a second; JupyterLab drops updates beyond 1,000 messages a second (measured)
@@ -74,7 +74,7 @@ class Throttle:
 class Task:
     """What running work gets to hold: where to report, and whether to stop.
 
-    ``progress`` takes a `spokekit.confluence.models.Progress` (or a plain sentence) and is what the services'
+    ``progress`` takes a `spokekit.confluence.report.Progress` (or a plain sentence) and is what the services'
     ``progress=`` expects; ``cancelled`` is a `threading.Event`, for their ``cancel=``.
     """
 

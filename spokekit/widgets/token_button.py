@@ -33,11 +33,11 @@ from spokekit.widgets.base import (
 from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
     from spokekit.oauth.callbacks import Receiver
     from spokekit.oauth.endpoint import Site
     from spokekit.oauth.status import TokenStatus
-    from spokekit.workspace import Workspace
 
 _WAYS = (
     ("automatic", ""),
@@ -91,7 +91,7 @@ class TokenButton(Component):
     ) -> None:
         super().__init__("" if embedded else "Get the OAuth token", **options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace

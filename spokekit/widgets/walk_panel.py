@@ -24,12 +24,12 @@ from spokekit.widgets.base import (
 )
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.audit.audit import Audit
-    from spokekit.audit.walk import Walk
-    from spokekit.audit.walk_plan import WalkPlan
-    from spokekit.confluence.models import Progress
+    from spokekit.audit.walk.estimate import WalkPlan
+    from spokekit.audit.walk.walk import Walk
     from spokekit.confluence.quota import Estimate
-    from spokekit.workspace import Workspace
+    from spokekit.confluence.report import Progress
 
 
 class WalkPanel(Component):
@@ -61,7 +61,7 @@ class WalkPanel(Component):
     def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
         super().__init__("Walk the site", **options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace
@@ -143,7 +143,7 @@ class WalkPanel(Component):
         self._look(fresh=True)
 
     def _walk(self, spoke: Any, groups: str, spaces: bool, fresh: bool = False) -> Walk:
-        from spokekit.audit.walk import Walk
+        from spokekit.audit.walk.walk import Walk
 
         registry = self._workspace.registry(self._name)
         return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, fresh=fresh)
@@ -240,7 +240,7 @@ class WalkPanel(Component):
         if not connection.cloud_id:
             self.say("The connection has no token yet: press Get OAuth Token first.", "warning")
             return
-        from spokekit.audit.snapshots import Snapshot, Snapshots
+        from spokekit.audit.history.snapshots import Snapshot, Snapshots
 
         kept = Snapshots(connection.cloud_id)
         if not kept.numbers() and not kept.noted():

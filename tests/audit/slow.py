@@ -482,6 +482,6 @@ def membership_over_time(past: list[State], groups: list[str]) -> Answer:
 
 def answers() -> dict[str, Callable[..., Answer]]:
     """Return the functions by the name of the question."""
-    from spokekit.audit.registry import REGISTRY
+    from spokekit.audit.questions.registry import REGISTRY
 
     return {name: globals()[name.replace("-", "_")] for name in REGISTRY.questions}

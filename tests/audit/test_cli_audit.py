@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from spokekit._home import home
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spokekit.audit import Audit, Findings, Frames, export, plots
-from spokekit.audit.picture import Picture, short
+from spokekit.audit import Audit, Findings, Frames
+from spokekit.audit.show import export, plots
+from spokekit.audit.show.picture import Picture, short
 from spokekit.errors import InputError, NotFound
 from tests.audit.worlds import SITE, TABLES, account, four_days, frames_of, group_id, world
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.audit import Findings
 from spokekit.errors import InputError
 from spokekit.practice import PracticeSite
 from spokekit.widgets import FindingsPanel, WalkPanel
-from spokekit.workspace import Workspace
 
 EMPTY = "groups-without-members"
 

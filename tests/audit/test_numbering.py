@@ -13,8 +13,8 @@ import pytest
 
 from spokekit.audit import Audit, Frames, Snapshots
 from spokekit.audit.frames import IDS, empty_frames
-from spokekit.audit.merge import _row_keys
-from spokekit.audit.numbering import number
+from spokekit.audit.history.merge import _row_keys
+from spokekit.audit.history.numbering import number
 from spokekit.errors import StoreError
 from tests.audit.worlds import DAY_ONE, SITE, frames_of
 

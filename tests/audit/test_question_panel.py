@@ -11,8 +11,8 @@ from spokekit.errors import NotFound
 from spokekit.widgets import QuestionPanel, WalkPanel
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 def press_enter(field: Any) -> None:

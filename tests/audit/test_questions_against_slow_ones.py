@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from spokekit.audit import Audit, Frames, Snapshots, empty_frames, question
-from spokekit.audit.registry import REGISTRY, Registry
+from spokekit.audit.questions.registry import REGISTRY, Registry
 from spokekit.errors import InputError, NotFound
 from tests.audit import slow
 from tests.audit.worlds import DAY_ONE, SITE, TABLES, account, frames_of, world

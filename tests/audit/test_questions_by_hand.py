@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spokekit.audit import Audit
-from spokekit.audit.registry import REGISTRY
+from spokekit.audit.questions.registry import REGISTRY
 from tests.audit.worlds import account, at, four_days, frames_of, group_id, name
 
 Rows = list[tuple[Any, ...]]

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from spokekit.audit import Audit, Snapshots, diff, integrity, sites
-from spokekit.audit.integrity import damage_of, sealed
-from spokekit.audit.snapshots import KEEP
-from spokekit.audit.state import DAMAGED, HISTORY_ONLY, UNVERIFIED, WHOLE
+from spokekit.audit import Audit, Snapshots, diff, sites
+from spokekit.audit.history import integrity
+from spokekit.audit.history.integrity import damage_of, sealed
+from spokekit.audit.history.snapshot import DAMAGED, HISTORY_ONLY, UNVERIFIED, WHOLE
+from spokekit.audit.history.snapshots import KEEP
 from spokekit.errors import InputError, NotFound, StoreError
 from tests.audit.worlds import DAY_ONE, SITE, frames_of
 from tests.bench import snapshot_damage as bench

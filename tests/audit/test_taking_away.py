@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spokekit.audit import export
+from spokekit._workspace import Workspace
+from spokekit.audit.show import export
 from spokekit.errors import InputError
 from spokekit.practice import PracticeSite
 from spokekit.widgets import GroupTable, QuestionPanel, WalkPanel, _downloads
-from spokekit.workspace import Workspace
 
 
 class Caught:

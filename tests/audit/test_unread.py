@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.audit import Audit, Findings, Frames, Snapshots, diff, question
-from spokekit.audit.checkpoint import Checkpoint
-from spokekit.audit.registry import REGISTRY, Registry
-from spokekit.confluence.async_spoke import AsyncSpoke
+from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.walk.checkpoint import Checkpoint
+from spokekit.confluence.actions import AsyncSpoke
 from spokekit.errors import InputError, ScopeMissing
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.audit.test_walk import WITH_SPACES, held, truth, walking
 from tests.audit.worlds import SITE, account, at, frames_of, group_id
 from tests.conftest import connect
@@ -198,7 +198,7 @@ def test_a_damaged_record_is_left_behind_by_a_fresh_walk(connected: Workspace, s
 
 
 def test_a_walk_that_was_continued_days_later_says_so(connected: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spokekit.audit import walk as module
+    from spokekit.audit.walk import walk as module
 
     class Earlier(datetime):
         @classmethod

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.audit import Audit, Walk
-from spokekit.audit._members import GroupReader
-from spokekit.audit.checkpoint import Checkpoint, unfinished
-from spokekit.confluence.async_spoke import AsyncSpoke
+from spokekit.audit.walk.checkpoint import Checkpoint, unfinished
+from spokekit.audit.walk.members import GroupReader
+from spokekit.confluence.actions import AsyncSpoke
 from spokekit.errors import Cancelled, Conflict, InputError, NotPermitted, SpokekitError, StoreError, UnexpectedAnswer
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 TABLES = ("groups", "users", "memberships", "spaces", "grants")
@@ -154,7 +154,7 @@ def test_cancel_keeps_what_was_paid_for(workspace: Workspace) -> None:
 CHILD = """
 import json, sys
 from spokekit.audit import Walk
-from spokekit.workspace import Workspace
+from spokekit._workspace import Workspace
 work = Workspace()
 with work.spoke(in_flight=4) as spoke:
     print("ready", flush=True)

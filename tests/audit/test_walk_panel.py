@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.audit import Snapshot
 from spokekit.errors import Cancelled, InputError, NotFound
 from spokekit.practice import PracticeSite
 from spokekit.widgets import QuestionPanel, WalkPanel
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 

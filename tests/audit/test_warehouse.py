@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from spokekit.audit import Audit
-from spokekit.audit.registry import REGISTRY
-from spokekit.audit.tables import NAMES
+from spokekit.audit.history.tables import NAMES
+from spokekit.audit.questions.registry import REGISTRY
 from spokekit.audit.warehouse import Warehouse, compile_question, tables_to, translate
 from spokekit.errors import InputError, NotFound
 from tests.audit.worlds import SITE, account, four_days

@@ -27,7 +27,7 @@ def frames_of(size: str = "class", *, day: int = 0, **changes: Any) -> Frames:
 
 
 def name(row: int) -> str:
-    """The name of a person of the class world, by the row that `spokekit.practice._seed_class` speaks of."""
+    """The name of a person of the class world, by the row that `spokekit.practice.world.seed_class` speaks of."""
     return world("class").person(row).display_name
 
 

@@ -103,10 +103,10 @@ def history(size_folder: Path, target: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from spokekit.audit.files import write_parquet
     from spokekit.audit.frames import arrow_schema
-    from spokekit.audit.integrity import sealed
-    from spokekit.audit.snapshots import MERGE_AT, Snapshots
+    from spokekit.audit.history.files import write_parquet
+    from spokekit.audit.history.integrity import sealed
+    from spokekit.audit.history.snapshots import MERGE_AT, Snapshots
 
     store = Snapshots("bench", target)
     first = store.write(frames(size_folder))
@@ -161,7 +161,7 @@ def timed(work: Any) -> tuple[float, Any]:
 
 
 def case_write(folder: str, target: str) -> dict[str, Any]:
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.snapshots import Snapshots
 
     store = Snapshots("bench", Path(target))
     one, two = frames(Path(folder)), frames(Path(folder), is_later=True)
@@ -174,7 +174,7 @@ def case_write(folder: str, target: str) -> dict[str, Any]:
 
 def case_diff_stored(target: str) -> dict[str, Any]:
     from spokekit.audit import Audit, diff
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.snapshots import Snapshots
 
     def work() -> Any:
         newest = Snapshots("bench", Path(target)).latest()
@@ -210,7 +210,7 @@ def case_diff_pandas(folder: str) -> dict[str, Any]:
 
 def case_history(target: str) -> dict[str, Any]:
     from spokekit.audit import Audit
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.snapshots import Snapshots
 
     newest = Snapshots("bench", Path(target)).latest()
     opened, past = timed(lambda: Audit.of_snapshot(newest, at=180))
@@ -246,9 +246,9 @@ def case_check(target: str) -> dict[str, Any]:
     """The first look of a process at all files, which reads the whole of them, beside reading all rows of them."""
     import pyarrow  # noqa: F401 - the first import is no part of either
 
-    from spokekit.audit.files import load
-    from spokekit.audit.integrity import damages
-    from spokekit.audit.snapshots import Snapshots
+    from spokekit.audit.history.files import load
+    from spokekit.audit.history.integrity import damages
+    from spokekit.audit.history.snapshots import Snapshots
 
     store = Snapshots("bench", Path(target))
     first, newest = timed(store.latest)

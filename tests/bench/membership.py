@@ -56,8 +56,8 @@ class Stopwatch:
 
 def connect(told: dict[str, Any]) -> Any:
     from spokekit._secret import Secret
+    from spokekit._workspace import Workspace
     from spokekit.connections.connection import ConnectionDraft
-    from spokekit.workspace import Workspace
 
     work = Workspace()
     draft = ConnectionDraft(
@@ -95,8 +95,8 @@ def prepare(work: Any, rows: int, folder: Path) -> tuple[Path, int]:
 
 
 def measure(work: Any, path: Path, folder: Path) -> list[tuple[str, str, str]]:
-    from spokekit.groups.csvfile import read_csv
     from spokekit.groups.membership import Membership
+    from spokekit.groups.wishes import read_csv
 
     members = Membership.of(work, pace=10_000)
     reading = Stopwatch(members.site, "present")

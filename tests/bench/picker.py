@@ -88,8 +88,8 @@ def _measure(lab: Lab, count: int, cells: list[str], keys: str, env: dict[str, s
 def main(count: int = 200_000, peers: int = 20_000, keys: str = "123<<4") -> None:
     from playwright.sync_api import sync_playwright
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
     from tests.conftest import connect
 
     rows = []

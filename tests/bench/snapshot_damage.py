@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 
 from spokekit.audit import Audit, Snapshots
-from spokekit.audit.integrity import WITHOUT_CHECKSUMS
+from spokekit.audit.history.integrity import WITHOUT_CHECKSUMS
 from spokekit.errors import SpokekitError
 
 QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (

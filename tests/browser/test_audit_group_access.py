@@ -14,8 +14,8 @@ from tests.browser.jupyterlab_page import NotebookPage
 from tests.browser.test_components_look import AUDIT
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "05-audit-group-access.ipynb"
 

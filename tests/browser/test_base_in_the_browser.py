@@ -98,7 +98,7 @@ def test_the_clipboard(open_notebook: Callable[..., NotebookPage]) -> None:
 
 
 FLOOD = """
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets.base import Component, button
 class Flood(Component):

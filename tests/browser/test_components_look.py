@@ -14,8 +14,8 @@ from tests.browser.axe import findings_of_part
 from tests.browser.jupyterlab_page import NotebookPage
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 GALLERY = {
     "Where you are": "from spokekit.widgets import Guide\nguide = Guide(step=4)\nguide",

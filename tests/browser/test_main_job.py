@@ -21,8 +21,8 @@ from tests.conftest import connect
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 README_PICTURE = NOTEBOOKS / "images" / "group-picker.png"

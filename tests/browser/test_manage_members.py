@@ -15,8 +15,8 @@ from spokekit.groups.journal import Journal
 from tests.browser.jupyterlab_page import NotebookPage
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "06-manage-members.ipynb"
 

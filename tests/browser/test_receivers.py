@@ -16,8 +16,8 @@ from tests.browser.jupyterlab_page import Lab, NotebookPage
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 CELL = """
 from spokekit.widgets import TokenButton

@@ -63,7 +63,7 @@ GroupTable(pd.DataFrame({"name": ["Kim Example", "Lu"], "members": [1, 2]}), tit
     """from spokekit.audit import export
 export.to_folder({"a": pd.DataFrame({"x": [1]})}, export.About("T", "", None, "me", "", ""), name="of-all")""",
     """from matplotlib.figure import Figure
-from spokekit.audit.picture import Picture
+from spokekit.audit.show.picture import Picture
 Picture("A picture", "nothing", lambda theme: Figure(figsize=(1, 1)))""",
 ]
 

@@ -18,8 +18,8 @@ from tests.browser.jupyterlab_page import Lab
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden) "

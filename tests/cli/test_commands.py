@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from spokekit import ConnectionDraft
+from spokekit._workspace import Workspace
 from spokekit.cli import COMMANDS, _load, main
-from spokekit.workspace import Workspace
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -21,11 +21,11 @@ from spokekit._foreign import CELL, encodable, in_json, markup, shown
 from spokekit._frames import guard_formula
 from spokekit._http import clean
 from spokekit._secret import ScrubFilter
-from spokekit.audit.export import About, to_csv, to_html, to_parquet, to_xlsx
-from spokekit.audit.picture import short
+from spokekit.audit.show.export import About, to_csv, to_html, to_parquet, to_xlsx
+from spokekit.audit.show.picture import short
 from spokekit.cli._output import emit, out, say
 from spokekit.errors import SpokekitError
-from spokekit.groups import csvfile
+from spokekit.groups import wishes
 from spokekit.oauth.page import answer_page
 from spokekit.widgets.base import Component
 from spokekit.widgets.controls import choices, html_table, note, status_line
@@ -205,5 +205,5 @@ def test_files_for_people_and_for_programs(tmp_path: Path) -> None:
     written = csv.reader(io.StringIO(to_csv(frame, tmp_path / "a.csv").read_bytes().decode("utf-8-sig"), newline=""))
     assert [row[1] for row in written][1:] == [encodable(guard_formula(name)) for name in NAMES]
     assert pq.read_table(to_parquet(frame, tmp_path / "a.parquet"))["name"].to_pylist() == [encodable(n) for n in NAMES]
-    read = csv.reader(io.StringIO(csvfile.to_csv(frame, tmp_path / "b.csv"), newline=""))
+    read = csv.reader(io.StringIO(wishes.to_csv(frame, tmp_path / "b.csv"), newline=""))
     assert [row[1] for row in read][1:] == [encodable(guard_formula(name)) for name in NAMES]

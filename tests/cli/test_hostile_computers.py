@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.connections import store
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, SpokekitError
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 from tests.recording_proxy import recording_proxy
 
@@ -376,7 +376,7 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.widgets import TokenButton
 from spokekit.widgets.rehearsal import rehearse
-from spokekit.workspace import workspace
+from spokekit._workspace import workspace
 site, work = json.loads(os.environ["SPOKEKIT_PRACTICE"]), workspace()
 port = urlsplit(site["url"]).port
 url = f"http://127.0.0.1:{port}/"

@@ -20,9 +20,9 @@ import psutil
 import pytest
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import Store
-from spokekit.workspace import Workspace
 from tests.recording_proxy import RecordingProxy, recording_proxy
 
 

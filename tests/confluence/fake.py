@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from spokekit._secret import Secret
-from spokekit.confluence.patience import RetryPolicy
+from spokekit.confluence.backoff import RetryPolicy
 from spokekit.confluence.spoke import Spoke
 from spokekit.connections.records import Connection
 

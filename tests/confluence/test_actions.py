@@ -19,7 +19,7 @@ from spokekit.practice import PracticeSite
 from .helpers import EVERY_SCOPE, Anything, away_from_the_hour, rows, spoke_on
 
 if TYPE_CHECKING:
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
 MS = "datetime64[ms, UTC]"
 NOBODY = "712020:00000000-0000-0000-0000-000000000000"

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.check import check_connection
 from spokekit.confluence.refusals import message_of
 from spokekit.errors import (
@@ -22,7 +23,6 @@ from spokekit.errors import (
     UnexpectedAnswer,
 )
 from spokekit.oauth.endpoint import Endpoint
-from spokekit.workspace import Workspace
 
 from .fake import Fake, FakeTokens, connection
 

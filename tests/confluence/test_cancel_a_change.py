@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from spokekit.confluence import RetryPolicy, Timeouts
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.confluence.spoke import Spoke
 from spokekit.errors import Cancelled, TransportError
 from spokekit.practice import PracticeSite

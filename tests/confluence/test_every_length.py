@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spokekit.confluence.gateway import Answer
-from spokekit.confluence.models import Tally
 from spokekit.confluence.paging import CursorPages, OffsetPages
+from spokekit.confluence.report import Tally
 from spokekit.confluence.shapes import GROUPS, Links, Page
 from tests.confluence.fake import Fake, connection
 

@@ -185,7 +185,7 @@ PAGES: dict[str, int] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def _counts(site: PracticeSite) -> None:
-    from spokekit.practice.contents import pages_of
+    from spokekit.practice.api.contents import pages_of
 
     with spoke_on(site) as spoke:
         PAGES["search"] = len(spoke.search_content(kind="page", page_size=200))

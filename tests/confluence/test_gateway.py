@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from spokekit.confluence import RetryPolicy
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,

@@ -16,9 +16,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from spokekit.confluence.models import Progress
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.quota import Ledger, Observed, observed
+from spokekit.confluence.report import Progress
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, TransportError
 from spokekit.practice import PracticeSite

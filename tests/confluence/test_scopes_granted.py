@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.errors import ScopeMissing
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 
 
 @pytest.mark.parametrize(

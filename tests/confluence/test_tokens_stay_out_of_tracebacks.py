@@ -8,10 +8,10 @@ import pytest
 from IPython.core.ultratb import VerboseTB
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.confluence import RetryPolicy, Spoke
 from spokekit.errors import TransportError, UnexpectedAnswer
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 
 
 @pytest.mark.parametrize("broken", ["reset", "stopped"])

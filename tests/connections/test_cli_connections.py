@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.connections.scopes import DEFAULT_SCOPES
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from spokekit._home import home, write_private
 from spokekit.errors import StoreError
-from spokekit.groups.csvfile import to_csv
+from spokekit.groups.wishes import to_csv
 from spokekit.oauth.key_ring import StoredKeys
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such modes")

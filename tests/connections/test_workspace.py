@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import spokekit
-from spokekit import workspace as workspace_module
+from spokekit._workspace import Workspace, connect, workspace
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import NotConfigured, NotFound
-from spokekit.workspace import Workspace, connect, workspace
 
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
@@ -46,8 +45,8 @@ def test_the_names_of_the_package() -> None:
         _ = spokekit.nonsense
 
 
-def test_the_module_is_also_the_function(home: Path) -> None:
-    assert spokekit.workspace is workspace_module
+def test_the_package_has_the_workspace_by_a_call(home: Path) -> None:
+    assert spokekit.workspace is workspace
     assert spokekit.workspace() is workspace()
 
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from spokekit.practice import Exchange, PracticeSite
-from spokekit.practice.gateway import ROUTES, Route
+from spokekit.practice.api.gateway import ROUTES, Route
 from tests.contract.judge import DEVIATIONS, MISSING, Judge, the_judge
 from tests.practice.support import ALL_SCOPES, Api
 

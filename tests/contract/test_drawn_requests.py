@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spokekit.practice import PracticeSite
-from spokekit.practice.gateway import ROUTES, Route
+from spokekit.practice.api.gateway import ROUTES, Route
 from tests.contract.judge import DOCUMENTS, FOLDER, MISSING, Judge, the_judge
 from tests.practice.support import ALL_SCOPES
 

@@ -26,13 +26,13 @@ import pyarrow.compute
 
 import spokekit.cli
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.confluence.gateway import RetryPolicy
 from spokekit.confluence.spoke import Spoke
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import NotFound, SpokekitError
-from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.membership import Membership
-from spokekit.workspace import Workspace
+from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
     from spokekit.connections.connection import Connection

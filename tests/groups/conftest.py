@@ -10,9 +10,9 @@ import pytest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 REGISTERED = (
     "confluence-users",

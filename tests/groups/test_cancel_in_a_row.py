@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spokekit.confluence import RetryPolicy
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled
 from spokekit.groups.membership import Membership
 from spokekit.widgets import MembershipEditor
@@ -24,8 +24,8 @@ from spokekit.widgets.base import forget_typed
 from tests.groups.test_membership import outsiders
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 # Seconds, on a machine that is busy with other tests; what is cancelled would wait for minutes.

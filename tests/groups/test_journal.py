@@ -21,11 +21,11 @@ import sqlalchemy as sa
 from spokekit.connections.store import Store
 from spokekit.errors import Conflict, NotFound, StoreError
 from spokekit.groups import _lease
-from spokekit.groups._journal_tables import entries_table, leases_table, plans_table
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import APPLY_ENDED, FINISHED, ROW_ENDED, ROW_STARTED, Journal
 from spokekit.groups.plan import Plan, Row
-from spokekit.groups.present import Place
+from spokekit.groups.site_state import Place
+from spokekit.groups.tables import entries_table, leases_table, plans_table
 from tests.oauth.test_postgresql import server  # noqa: F401 - the fixture that starts a real server
 
 

@@ -22,13 +22,13 @@ import sqlalchemy as sa
 
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, NotFound
-from spokekit.groups import _kept
+from spokekit.groups import journal_copy
 from tests.oauth.test_postgresql import server  # noqa: F401 - the fixture that starts a real server
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Result
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 Open = Callable[..., "Membership"]
 SPOKEKIT = [sys.executable, "-m", "spokekit", "members"]
@@ -218,9 +218,9 @@ def test_a_file_of_somebody_else_or_a_damaged_one_is_not_taken_in(
         assert file.exists()
     file.chmod(0o666)
     with pytest.raises(InputError):
-        _kept.read(file)
+        journal_copy.read(file)
     with pytest.raises(NotFound):
-        _kept.read(tmp_path / "none")
+        journal_copy.read(tmp_path / "none")
 
 
 @pytest.fixture

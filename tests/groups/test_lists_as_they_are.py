@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from spokekit._ids import account_id, group_id
 from spokekit._lists.bounds import MAX_BYTES, MAX_ROWS
 from spokekit._words import comparable, look_alike
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.errors import InputError
-from spokekit.groups.csvfile import ACTIONS, read_csv
 from spokekit.groups.membership import Membership
+from spokekit.groups.wishes import ACTIONS, read_csv
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 
 PEOPLE = "712020:d13eb821-4756-4c39-aeb4-dc0b3f41a2fb"
 HEX = "5b10ac8d82e05b22cc7d4ef5"
@@ -433,7 +433,7 @@ def test_too_large_a_file_is_refused_without_being_held(tmp_path: Path) -> None:
             file.write(b"g-1,account-number-one\n" * 43_478)
     assert path.stat().st_size > 59_000_000
     code = (
-        "import resource, sys\nfrom spokekit.groups.csvfile import read_csv\nfrom spokekit.errors import InputError\n"
+        "import resource, sys\nfrom spokekit.groups.wishes import read_csv\nfrom spokekit.errors import InputError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_csv(sys.argv[1])\nexcept InputError as error:\n    print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

@@ -21,13 +21,13 @@ from spokekit._lists.bounds import MAX_ROWS
 from spokekit._words import comparable, look_alike
 from spokekit.cli import main
 from spokekit.errors import InputError, NotFound
-from spokekit.groups.csvfile import from_pasted, read_csv
+from spokekit.groups.wishes import from_pasted, read_csv
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership
     from spokekit.groups.plan import Row
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 @pytest.fixture
@@ -406,7 +406,7 @@ def test_a_workbook_that_holds_more_than_a_list_is_refused_before_it_is_held(nam
     path = tmp_path / "bomb.xlsx"
     path.write_bytes(make())
     code = (
-        "import resource, sys\nfrom spokekit.groups.csvfile import read_csv\nfrom spokekit.errors import InputError\n"
+        "import resource, sys\nfrom spokekit.groups.wishes import read_csv\nfrom spokekit.errors import InputError\n"
         "import openpyxl\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (20, 20))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spokekit.confluence.gateway import RetryPolicy
-from spokekit.confluence.models import Progress
 from spokekit.confluence.quota import Ledger
+from spokekit.confluence.report import Progress
 from spokekit.confluence.spoke import Spoke
 from spokekit.errors import StoreError
-from spokekit.groups import waiting
+from spokekit.groups import pauses
 from spokekit.groups.journal import Journal
 from spokekit.groups.membership import Membership
 from spokekit.groups.registry import Registry
 from tests.groups.test_membership import outsiders
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
 def half_a_second_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "LONG_PAUSE", 0.5)
+    monkeypatch.setattr(pauses, "LONG_PAUSE", 0.5)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_each_reading_is_followed_by_a_change_whatever_the_next_pause(site: Prac
 
 
 def test_short_pauses_cost_no_reading(site: PracticeSite, members: Membership, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "LONG_PAUSE", 30.0)
+    monkeypatch.setattr(pauses, "LONG_PAUSE", 30.0)
     people = outsiders(site, "marketing", 2)
     preview = members.preview(members.plan(people, "add", group="marketing"))
     site.faults.add("429:2@add")

@@ -14,8 +14,8 @@ import pytest
 from spokekit.cli import main
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 Run = Callable[..., tuple[int, str, str]]
 

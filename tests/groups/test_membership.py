@@ -15,9 +15,9 @@ from spokekit.errors import Conflict, GuardRefused, InputError, NotFound, PlanEr
 from spokekit.groups._lease import Lease
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Result
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 def gid(site: PracticeSite, name: str) -> str:

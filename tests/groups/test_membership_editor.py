@@ -13,8 +13,8 @@ from spokekit.widgets import MembershipEditor
 from spokekit.widgets.base import forget_typed
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spokekit.errors import SpokekitError
-from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.journal import ROW_ENDED, ROW_STARTED
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, PLANNED, REFUSED
+from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Preview
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 OURS = ("marketing", "support-tier-2", "project-phoenix", "okta-engineering")
 STRANGERS = ("Coffee Club", "finance-reports")

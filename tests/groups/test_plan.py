@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from spokekit.errors import InputError, NotFound, PlanError, SpokekitError
 from spokekit.groups import planfile
-from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.plan import COLUMNS, Plan, Row, build
-from spokekit.groups.present import GroupNow, Person, Place, Present, differences
 from spokekit.groups.preview import Cost, Preview, Seats, check_words, dangers, grave, seats
-from spokekit.groups.rejudging import unlike
+from spokekit.groups.recheck import unlike
+from spokekit.groups.site_state import GroupNow, Person, Place, Present, differences
+from spokekit.groups.wishes import Wish, WishList
 from spokekit.widgets._membership_views import preview_markup
 
 HERE = Place("alias", "connection", "Our connection", "cloud-1", "https://one.atlassian.net")

@@ -16,8 +16,8 @@ from spokekit.errors import GuardRefused, InputError, NotConfigured, NotFound
 from spokekit.groups.registry import COLUMNS, Registry
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 ONE, TWO = "1324a887-45db-1bf4-1e99-ef0ff456d421", "2324a887-45db-1bf4-1e99-ef0ff456d422"
 A, B, C = ("a0000000-0000-4000-8000-00000000000" + n for n in "123")

@@ -11,8 +11,8 @@ import pytest
 from spokekit.cli import main
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 KEYS = ["group_id", "name", "access", "managed_by", "usage_type", "registered"]
 Run = Callable[..., tuple[int, str, str]]

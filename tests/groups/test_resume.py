@@ -12,9 +12,9 @@ from spokekit.cli import main
 from spokekit.errors import InputError, NotFound, PlanError
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Result
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 Open = Callable[..., "Membership"]
 

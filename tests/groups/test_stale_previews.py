@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spokekit._workspace import Workspace
 from spokekit.errors import InputError, SpokekitError
 from spokekit.practice import PracticeSite
 from spokekit.widgets import MembershipEditor
 from spokekit.widgets.base import forget_typed
-from spokekit.workspace import Workspace
 
 Change = Callable[[MembershipEditor], None]
 

@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, Conflict
 from spokekit.groups import _lease
-from spokekit.groups._journal_tables import leases_table
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import Journal
+from spokekit.groups.tables import leases_table
 from tests.groups.test_journal import store  # noqa: F401 - a store on SQLite and one on PostgreSQL
 from tests.oauth.test_postgresql import server  # noqa: F401 - the fixture that starts a real server
 

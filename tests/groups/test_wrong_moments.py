@@ -21,16 +21,16 @@ import sqlalchemy as sa
 
 from spokekit.connections.store import Store
 from spokekit.errors import Conflict, InputError, NotFound, PlanError, StoreError
-from spokekit.groups import _lease, rejudging
-from spokekit.groups._journal_tables import leases_table
+from spokekit.groups import _lease, recheck
 from spokekit.groups.plan import DONE, UNKNOWN
+from spokekit.groups.tables import leases_table
 from tests.groups.test_cancel_in_a_row import writes
 from tests.groups.test_membership import do, gid, outsiders, people
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 Open = Callable[..., "Membership"]
 SPOKEKIT = [sys.executable, "-m", "spokekit", "members"]
@@ -305,7 +305,7 @@ def test_an_old_apply_is_brought_to_its_end_and_not_gone_on_with(
     result = members.apply(preview)
     assert [row.status for row in result.rows] == ["done", "unknown", "not done"]
     site.faults.clear()
-    monkeypatch.setattr(rejudging, "MAX_AGE", 0.0)
+    monkeypatch.setattr(recheck, "MAX_AGE", 0.0)
     rest = open_members().resume()
     assert [(row.status, row.reason) for row in rest.rows] == [
         ("done", ""),

@@ -15,8 +15,8 @@ import pytest
 from tests.notebooks.conftest import NOTEBOOKS, ONE_PAGE
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 RUN = """
 import json, os, sys

@@ -19,8 +19,8 @@ from spokekit.widgets import WalkPanel
 from tests.notebooks.conftest import NOTEBOOKS, ONE_PAGE
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 RUN = """
 import json, sys

@@ -21,11 +21,11 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import Connection
 from spokekit.connections.store import Store, default_store
 from spokekit.errors import ConsentNeeded, StoreError
-from spokekit.oauth.aside import Kept
 from spokekit.oauth.grant import choose_site, get_token
 from spokekit.oauth.grants import Grant
 from spokekit.oauth.receivers import make_receiver
 from spokekit.oauth.status import Record
+from spokekit.oauth.unsaved import Kept
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, configured, granted, in_threads, until
 from tests.oauth.test_refresh import Wire, row
@@ -220,7 +220,7 @@ def test_a_killed_process_leaves_its_file_to_several_that_start_at_once(
     code = (
         "import json, sys\n"
         "from spokekit.connections.store import Store\n"
-        "from spokekit.workspace import Workspace\n"
+        "from spokekit._workspace import Workspace\n"
         f"work = Workspace(Store({str(hasty.store.url)!r}, lock_timeout=0.2))\n"
         f"connection = work.connections.get({connection.connection_id!r})\n"
         "work.tokens.save_grant(connection, json.loads(sys.stdin.readline()))\n"

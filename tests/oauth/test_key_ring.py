@@ -242,7 +242,7 @@ def test_a_new_key_is_made_when_a_person_says_so(home: Path, monkeypatch: pytest
     with pytest.raises(Conflict):
         one.vault.new_key()
     (home / "vault.json").unlink()
-    monkeypatch.setattr("spokekit.workspace._open", {})
+    monkeypatch.setattr("spokekit._workspace._open", {})
     done = shell.invoke(app, ["vault", "new-key"], input="n\n")
     assert done.exit_code == 1 and not (home / "vault.json").exists()
     done = shell.invoke(app, ["vault", "new-key"], input="y\n")

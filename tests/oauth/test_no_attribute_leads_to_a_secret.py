@@ -29,8 +29,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 PLANTED = "planted-in-clear-4711"

@@ -26,7 +26,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import default_store
 from spokekit.oauth.callbacks import LoopbackReceiver
 from spokekit.oauth.grant import Attempt
-from spokekit.oauth.rows import update_row
+from spokekit.oauth.token_rows import update_row
 from tests.oauth.support import Place, free_port, in_threads
 
 FOLDER = Path(__file__).with_name("oidc")

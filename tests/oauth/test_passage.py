@@ -19,7 +19,7 @@ from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
 from spokekit.oauth.grant import get_token
 from spokekit.oauth.passage import for_the_browser
 from spokekit.practice import PracticeSite
-from spokekit.practice.pages import SCRIPT_SUM
+from spokekit.practice.pages.consent import SCRIPT_SUM
 from tests.oauth.jupyter_server import BASE, TOKEN, Server, given
 from tests.oauth.support import Place, configured
 from tests.practice.support import authorize_url

@@ -246,7 +246,7 @@ def test_a_lost_answer_is_tried_again_in_the_background(
     slow_place: Place, site: PracticeSite, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person sees the error and goes for a coffee that is longer than the leeway."""
-    monkeypatch.setattr("spokekit.oauth.flights.AGAIN", (0.1, 0.2))
+    monkeypatch.setattr("spokekit.oauth.single_refresh.AGAIN", (0.1, 0.2))
     connection = granted(slow_place, site)
     site.advance(4000)
     wire.plan = ["late", "late"]

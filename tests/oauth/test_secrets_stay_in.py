@@ -22,12 +22,12 @@ import pytest
 from spokekit._secret import ScrubFilter, Secret
 from spokekit.errors import SpokekitError, StoreError, UnexpectedAnswer, VaultError
 from spokekit.oauth.answers import TokenAnswer
-from spokekit.oauth.aside import Kept
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver, PasteReceiver, parse_callback
 from spokekit.oauth.endpoint import Endpoint
 from spokekit.oauth.grant import Attempt, get_token
 from spokekit.oauth.grants import Grant, open_grant
 from spokekit.oauth.status import Record
+from spokekit.oauth.unsaved import Kept
 from spokekit.practice import PracticeSite
 from tests.oauth.support import Place, configured, granted
 
@@ -269,7 +269,7 @@ def test_ipython_verbose_tracebacks_history_and_whos_show_none(home: Path, site:
     (tmp_path / "pair").write_text(json.dumps(PAIR))
     cells = [
         "%xmode Verbose",
-        "from spokekit.workspace import workspace; from spokekit._secret import Secret; import json, pathlib",
+        "from spokekit._workspace import workspace; from spokekit._secret import Secret; import json, pathlib",
         "from spokekit.connections.connection import ConnectionDraft; w = workspace()",
         f"c = w.connections.save(ConnectionDraft(url={site.url!r}, auth_url='', client_id={site.client_id!r}))",
         f"w.tokens.set_client_secret(c, Secret(pathlib.Path({str(tmp_path / 'secret')!r}).read_text()))",

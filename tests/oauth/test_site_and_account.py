@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.connections.connection import Connection
 from spokekit.connections.store import default_store
@@ -24,7 +25,6 @@ from spokekit.oauth.receivers import make_receiver
 from spokekit.oauth.sites import find_site
 from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
-from spokekit.workspace import Workspace
 from tests.oauth.support import Place, configured, granted
 
 Run = Callable[..., tuple[int, str, str]]

@@ -7,7 +7,7 @@ import pytest
 
 from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
 from spokekit.practice import PracticeSite
-from spokekit.practice.pages import SCRIPT_SUM
+from spokekit.practice.pages.consent import SCRIPT_SUM
 from tests.practice.support import authorize_url, exchange, values_of
 
 

@@ -27,9 +27,9 @@ GROUND = {
     "_browse",
     "_lists",
 }
-SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "workspace", "check"}
+SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "_workspace", "check"}
 
-# What each room may import of ours, besides itself. `workspace` ties the services together for those above it.
+# What each room may import of ours, besides itself. `_workspace` ties the services together for those above it.
 MAY_IMPORT = {
     "_foreign": set(),
     "errors": {"_foreign"},
@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
     "check": SERVICES,
-    "workspace": SERVICES,
+    "_workspace": SERVICES,
     "widgets": SERVICES | {"practice", "server_extension"},
     "notebook": SERVICES | {"widgets"},
     "cli": SERVICES | {"practice", "server_extension", "widgets"},
@@ -139,7 +139,7 @@ def test_a_start_loads_next_to_nothing(start: str) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "workspace",
+        "_workspace",
         "practice",
         "connections.connection",
         "oauth.grant",

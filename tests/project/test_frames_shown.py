@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from spokekit._frames import cell, human, markup, shown
-from spokekit.audit import export
+from spokekit.audit.show import export
 from spokekit.widgets import GroupTable
 from spokekit.widgets.base import html_table
 

@@ -13,7 +13,7 @@ import traitlets as tr
 
 from spokekit import _portal
 from spokekit._secret import Secret
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled, InputError, NextStep, SpokekitError
 from spokekit.widgets import base
 from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text

@@ -12,8 +12,8 @@ from spokekit.widgets import CheckPanel, ConnectionForm, GroupPicker, QuestionPa
 from spokekit.widgets.base import Component, html, text
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 def greyed(widget: Any) -> bool:

@@ -15,8 +15,8 @@ from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.rehearsal import play_browser, rehearse
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from spokekit.widgets import CheckPanel, FindingsPanel, MembershipEditor, WalkPa
 from spokekit.widgets.base import forget_typed
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
     from spokekit.widgets._downloads import Downloads
     from spokekit.widgets.base import Component
-    from spokekit.workspace import Workspace
 
 
 def taken(component: Component, downloads: Downloads, kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, bytes]:

@@ -13,8 +13,8 @@ from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.group_table import ROWS, GroupTable
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from spokekit.confluence.models import Progress
+from spokekit._workspace import Workspace
+from spokekit.confluence.report import Progress
 from spokekit.practice import PracticeSite
 from spokekit.widgets import CheckPanel, GroupPicker, MembershipEditor, QuestionPanel, TokenButton, WalkPanel
 from spokekit.widgets.base import Component
 from spokekit.widgets.rehearsal import rehearse
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 

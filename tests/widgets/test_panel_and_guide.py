@@ -27,8 +27,8 @@ from spokekit.widgets.rehearsal import rehearse
 from tests.conftest import connect
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 def press(panel: ConnectionsPanel, row: int, words: str) -> None:

@@ -22,9 +22,9 @@ from spokekit.errors import SpokekitError
 from spokekit.widgets import ConnectionForm, FindingsPanel, GroupPicker, MembershipEditor, SecretField, WalkPanel
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
     from spokekit.widgets import Component
-    from spokekit.workspace import Workspace
 
 SEEN = dict.fromkeys(("members", "groups", "connections", "findings"), 0)
 EXAMPLES = int(os.environ.get("SPOKEKIT_EXAMPLES", "5"))

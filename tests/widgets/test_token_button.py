@@ -29,7 +29,7 @@ from tests.conftest import connect
 from tests.widgets.conftest import free_redirect
 
 if TYPE_CHECKING:
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Questions that people ask and that the OAuth scopes of the connection cannot answer, with the reason."""
 
-from spokekit.audit.registry import cannot
+from spokekit.audit.questions.registry import cannot
 
 cannot(
     "inactive-seats",

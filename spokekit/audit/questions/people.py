@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spokekit.audit.registry import GUESTS, NO_EMAILS, NO_SITE_ADMINS, Param, question
+from spokekit.audit.questions.registry import GUESTS, NO_EMAILS, NO_SITE_ADMINS, Param, question
 
 _PERSON = {"person": "text", "account_id": "text"}
 _GROUP = {"group_name": "text", "group_id": "text"}

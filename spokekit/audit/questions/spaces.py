@@ -5,7 +5,7 @@ Nobody's access is spread out over all spaces: an answer is about one person, on
 
 from __future__ import annotations
 
-from spokekit.audit.registry import ANONYMOUS, GUESTS, LICENCE, NO_SITE_ADMINS, PAGES, ROLES, Param, question
+from spokekit.audit.questions.registry import ANONYMOUS, GUESTS, LICENCE, NO_SITE_ADMINS, PAGES, ROLES, Param, question
 
 _SPACE = {"space_key": "text", "space_name": "text", "space_id": "text"}
 _PERSON = {"person": "text", "account_id": "text"}

@@ -1,0 +1,259 @@
+"""From the last state and a new pull to the new state and what it ends: the history of a site grows by this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema
+from spokekit.audit.history.files import known_ids, load
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from spokekit.audit.history.numbering import Numbered
+    from spokekit.audit.history.snapshots import Snapshot
+
+HISTORY = ("groups", "users", "memberships", "spaces", "grants")
+
+
+def merge(
+    fresh: Numbered, previous: Snapshot | None, frames: Frames, ordinal: int
+) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """Yield each table's name, what is true now (with `since`) and what this snapshot ends (with `since`, `until`).
+
+    One after another, so that the caller can write a table while the next one is made."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if previous is None:
+        for kind in HISTORY:
+            yield kind, _since(fresh.tables[kind], ordinal), _none(kind)
+        return
+    old_groups = load(previous.paths("groups"))
+    listed, known = (groups.column("group_no").to_numpy() for groups in (fresh.tables["groups"], old_groups))
+    # Whoever is gone with all its members was looked at as well.
+    looked = np.concatenate([_walked_groups(fresh), known[~_within(known, listed)]])
+    state, ended = _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
+    kept = {"users": state.column("user_no").to_numpy()}
+    yield "memberships", state, ended
+    failed_spaces = frames.completeness.get("failed_spaces") or []
+    places = pc.index_in(pa.array(failed_spaces, pa.string()), known_ids(previous, "spaces"))
+    unseen = places.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
+    for kind in ("users", "groups", "spaces", "grants"):
+        before = old_groups if kind == "groups" else load(previous.paths(kind))
+        if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
+            state, ended = before, _none(kind)
+        elif kind == "grants":
+            state, ended = _merge_grants(fresh.tables[kind], before, ordinal, unseen)
+        else:
+            state, ended = _merge_rows(kind, fresh.tables[kind], before, f"{kind[:-1]}_no", ordinal, kept.get(kind))
+        yield kind, state.cast(arrow_schema(kind, ("since",))), ended
+
+
+def _since(table: pa.Table, ordinal: int) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    return table.append_column("since", pa.array(np.full(table.num_rows, ordinal, dtype=np.int32)))
+
+
+def _none(kind: str) -> pa.Table:
+    return arrow_schema(kind, ("since", "until")).empty_table()
+
+
+def _walked_groups(fresh: Numbered) -> np.ndarray:
+    coverage = fresh.tables["coverage"]
+    numbers: np.ndarray = coverage.column("group_no").to_numpy()[coverage.column("state").to_numpy() == WALKED]
+    # A group that only the coverage names has no number.
+    return numbers[numbers >= 0]
+
+
+def _within(numbers: np.ndarray, those: np.ndarray) -> np.ndarray:
+    """Tell of each of `numbers` whether it is among `those`; numbers are places, so a table of all is small."""
+    import numpy as np
+
+    among = np.zeros(int(max(numbers.max(initial=-1), those.max(initial=-1))) + 1, dtype=bool)
+    among[those] = True
+    found: np.ndarray = among[numbers]
+    return found
+
+
+def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int) -> tuple[pa.Table, pa.Table]:
+    import numpy as np
+    import pyarrow as pa
+
+    def keys(table: pa.Table) -> np.ndarray:
+        high = table.column("group_no").to_numpy().astype(np.int64) << 32
+        key: np.ndarray = high | table.column("user_no").to_numpy()
+        return key
+
+    def rows(key: np.ndarray, **more: np.ndarray) -> pa.Table:
+        columns = {"group_no": (key >> 32).astype(np.int32), "user_no": (key & 0xFFFFFFFF).astype(np.int32), **more}
+        return pa.table(columns, schema=arrow_schema("memberships", tuple(more)))
+
+    new_key, old_key, old_since = keys(new), keys(old), old.column("since").to_numpy()
+    place = np.searchsorted(old_key, new_key)
+    at = np.minimum(place, max(len(old_key) - 1, 0))
+    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    since = np.full(len(new_key), ordinal, dtype=np.int32)
+    since[same] = old_since[at[same]]
+    still = np.zeros(len(old_key), dtype=bool)
+    still[at[same]] = True
+    was_looked_at = np.zeros(int(max([0, *[k.max() >> 32 for k in (new_key, old_key) if len(k)]])) + 1, dtype=bool)
+    was_looked_at[looked[looked < len(was_looked_at)]] = True
+    ended = ~still & was_looked_at[old_key >> 32] if len(old_key) else ~still
+    carried = ~still & ~ended
+    if carried.any():
+        new_key, since = np.concatenate([new_key, old_key[carried]]), np.concatenate([since, old_since[carried]])
+        order = np.argsort(new_key, kind="stable")
+        new_key, since = new_key[order], since[order]
+    until = np.full(int(ended.sum()), ordinal, dtype=np.int32)
+    return rows(new_key, since=since), rows(old_key[ended], since=old_since[ended], until=until)
+
+
+def _merge_rows(
+    kind: str, new: pa.Table, old: pa.Table, key: str, ordinal: int, keep: np.ndarray | None
+) -> tuple[pa.Table, pa.Table]:
+    """The same for tables with a number: a changed row ends and begins anew; `keep` are numbers whose row stays
+    although nobody looked at them."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    new, old = _sorted(new, key), _sorted(old, key)
+    new_key, old_key, old_since = (t.column(c).to_numpy() for t, c in ((new, key), (old, key), (old, "since")))
+    at = np.minimum(np.searchsorted(old_key, new_key), max(len(old_key) - 1, 0))
+    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    rows, places = np.flatnonzero(same), at[same]
+    # On most days nothing came or went, and the columns can be compared as they lie.
+    aligned = len(rows) == len(new_key) == len(old_key)
+    left, right = (new, old) if aligned else (new.take(pa.array(rows)), old.take(pa.array(places)))
+    equal = np.ones(len(rows), dtype=bool)
+    for column in TABLES[kind]:
+        if column != key:
+            equal &= pc.equal(left.column(column), right.column(column)).to_numpy()
+    since = np.full(len(new_key), ordinal, dtype=np.int32)
+    since[rows[equal]] = old_since[places[equal]]
+    still = np.zeros(len(old_key), dtype=bool)
+    still[places[equal]] = True
+    carried = np.zeros(len(old_key), dtype=bool)
+    if keep is not None:
+        carried = ~_within(old_key, new_key) & _within(old_key, keep)
+    state = new.append_column("since", pa.array(since))
+    if carried.any():
+        state = pa.concat_tables([state, old.filter(pa.array(carried)).cast(state.schema)]).sort_by(key)
+    ended = old.filter(pa.array(~still & ~carried))
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    return state, ended.append_column("until", until).cast(arrow_schema(kind, ("since", "until")))
+
+
+def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray) -> tuple[pa.Table, pa.Table]:
+    """The same for grants, which have no number; those of spaces that could not be read (`unseen`) stay."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    new_key, old_key = _row_keys(new, old, TABLES["grants"])
+    place = pc.index_in(new_key, old_key)
+    since = pc.coalesce(old.column("since").take(place), pa.scalar(ordinal, pa.int32()))
+    state = new.append_column("since", since)
+    gone = ~pc.is_in(old_key, new_key).to_numpy(zero_copy_only=False)
+    stays = np.isin(old.column("space_no").to_numpy(), unseen)
+    carried, ended = old.filter(pa.array(gone & stays)), old.filter(pa.array(gone & ~stays))
+    if carried.num_rows:
+        state = pa.concat_tables([state, carried.cast(state.schema)])
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    ended = ended.append_column("until", until).cast(arrow_schema("grants", ("since", "until")))
+    return _sorted(state, "space_no"), ended.sort_by([(column, "ascending") for column in ended.column_names])
+
+
+def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[pa.Array, pa.Array]:
+    """Return a number for each row of two tables: rows of the same values, and only they, have the same number."""
+    import numpy as np
+    import pyarrow as pa
+
+    rows = one.num_rows + other.num_rows
+    key, bound = np.zeros(rows, dtype=np.int64), 1
+    for column in columns:
+        both = pa.chunked_array(
+            [*one.column(column).chunks, *other.column(column).chunks], one.schema.field(column).type
+        )
+        encoded = both.dictionary_encode().chunks
+        count = len(encoded[0].dictionary) if encoded else 1
+        if bound * count >= 2**62:
+            # Numbers are given anew, or they would leave the 64 bits; there are never more than there are rows.
+            key, bound = np.unique(key, return_inverse=True)[1].astype(np.int64), rows
+        key *= count
+        key += np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in encoded)])
+        bound *= count
+    return pa.array(key[: one.num_rows]), pa.array(key[one.num_rows :])
+
+
+def _sorted(table: pa.Table, column: str) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = table.column(column).to_numpy()
+    if (numbers[1:] >= numbers[:-1]).all():
+        return table
+    return table.take(pa.array(np.argsort(numbers, kind="stable")))
+
+
+def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tuple[pa.Table, pa.Table]:
+    """Return the coverage of the new state, and the rows of the old one that this ends, as for the other tables; only
+    the time of a walk changes without ending a row. A group that was not walked now keeps the time of its last walk.
+
+    Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
+    earlier moment does not take a group that nobody had looked at for an empty one.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    now = fresh.tables["coverage"].sort_by("group_no")
+    walked = pc.fill_null(pc.is_in(now.column("state"), pa.array([WALKED])), False)
+    first = pc.if_else(walked, pa.scalar(ordinal, pa.int32()), pa.scalar(None, pa.int32()))
+    since: pa.Array = pa.array(np.full(now.num_rows, ordinal, dtype=np.int32))
+    if previous is None:
+        return _covered(now, first, since), arrow_schema("coverage", ("first_walk", "since", "until")).empty_table()
+    before = with_first_walk(load(previous.paths("coverage")))
+    place = pc.index_in(now.column("group_no"), before.column("group_no").combine_chunks())
+    last, number = before.column("walked_at").take(place), before.column("first_walk").take(place)
+    first = pc.if_else(pc.and_(pc.is_valid(last), pc.is_valid(number)), number, first)
+    if not pc.all(walked, min_count=0).as_py():
+        now = now.set_column(2, "walked_at", pc.if_else(walked, now.column("walked_at"), last))
+    same = pc.and_(
+        pc.equal(now.column("state"), before.column("state").take(place)),
+        pc.equal(now.column("disturbed"), before.column("disturbed").take(place)),
+    )
+    same = pc.fill_null(same, False)
+    since = pc.if_else(same, before.column("since").take(place), since)
+    goes_on = np.zeros(before.num_rows, dtype=bool)
+    goes_on[pc.filter(place, same).to_numpy()] = True
+    ended = before.filter(pa.array(~goes_on))
+    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
+    ended = ended.append_column("until", until).cast(arrow_schema("coverage", ("first_walk", "since", "until")))
+    return _covered(now, first, since), ended
+
+
+def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
+    return now.append_column("first_walk", first).append_column("since", since)
+
+
+def with_first_walk(coverage: pa.Table) -> pa.Table:
+    """Return coverage with the columns that older snapshots lack: there, what was ever walked counts as walked from the
+    beginning, and every state as old as the history."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    one = pa.scalar(1, pa.int32())
+    if "first_walk" not in coverage.column_names:
+        known = pc.if_else(pc.is_valid(coverage.column("walked_at")), one, pa.scalar(None, pa.int32()))
+        coverage = coverage.append_column("first_walk", known)
+    if "since" not in coverage.column_names:
+        coverage = coverage.append_column("since", pa.array(np.ones(coverage.num_rows, dtype=np.int32)))
+    return coverage

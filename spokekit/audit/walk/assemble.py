@@ -1,0 +1,189 @@
+"""From the record of a finished walk to the frames of a snapshot, with the completeness report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from spokekit._words import moment
+from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
+from spokekit.audit.walk.checkpoint import Checkpoint, Ended
+
+# A walk in one go may take days of quota, but whoever continues one from last week should know.
+_ONE_STATE = timedelta(days=1)
+_FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "account_status")
+
+
+def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
+    """Return the frames of the walk in `record`."""
+    import numpy as np
+    import pandas as pd
+
+    groups = record.get("groups")
+    ended = record.ended()
+    chosen = record.get("chosen")
+    listed = {row["group_id"]: number for number, row in enumerate(groups)}
+    people = record.people()
+    sizes: list[int] = []
+    numbers: list[int] = []
+    blobs: list[np.ndarray] = []
+    for group_id, blob in record.all_pages():
+        if group_id in listed:
+            members = np.frombuffer(blob, dtype=np.int32)
+            sizes.append(len(members))
+            numbers.append(listed[group_id])
+            blobs.append(members)
+    users = np.concatenate(blobs) if blobs else np.empty(0, np.int32)
+    codes = np.repeat(np.asarray(numbers, dtype=np.int32), np.asarray(sizes, dtype=np.int64))
+    accounts = [account for account, _ in people]
+    memberships = pd.DataFrame(
+        {
+            "group_id": pd.Categorical.from_codes(codes, categories=pd.Index(list(listed), dtype=object)),
+            "account_id": pd.Categorical.from_codes(users, categories=pd.Index(accounts, dtype=object)),
+        }
+    )
+    looked_up = {row["account_id"]: row for rows in record.kept("accounts").values() for row in rows}
+    # Somebody who was only in a group that is gone, or that was read again without them, is not part of the state.
+    in_use = np.zeros(len(people), dtype=bool)
+    in_use[users] = True
+    rows = [
+        _person(account, details, looked_up.get(account))
+        for (account, details), used in zip(people, in_use, strict=True)
+        if used
+    ]
+    listed_people = set(accounts)
+    # People whom only a grant names; whether they have a licence the members' lists alone would tell.
+    nobody = {"is_guest": False, "licensed": False}
+    rows += [_person(account, nobody, found) for account, found in looked_up.items() if account not in listed_people]
+    grants = record.kept("grants").values()
+    report = _report(
+        record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows)
+    )
+    return Frames.of(
+        {
+            "groups": pd.DataFrame(groups, columns=["group_id", "name", "access", "managed_by", "usage_type"]),
+            "users": pd.DataFrame(rows, columns=["account_id", *_FROM_ACCOUNTS, "is_guest", "licensed"]),
+            "memberships": memberships,
+            "spaces": pd.DataFrame(
+                [row for part in record.kept("spaces").values() for row in part],
+                columns=None if record.kept_keys("spaces") else ["space_id"],
+            ),
+            "grants": pd.DataFrame(
+                [row for part in grants for row in part["rows"]],
+                columns=["space_id", "principal_type", "principal_id", "operation", "target", "role"],
+            ),
+            "coverage": _coverage(listed, chosen, ended),
+        },
+        site=site,
+        taken_at=datetime.now(UTC),
+        completeness=report,
+        scope={
+            "groups": scope,
+            "spaces": bool(record.get("with_spaces")) and "spaces" not in (record.get("notes") or {}),
+        },
+    )
+
+
+def _person(account: str, details: dict[str, Any], looked_up: dict[str, Any] | None) -> dict[str, Any]:
+    row = {"account_id": account, **dict.fromkeys(_FROM_ACCOUNTS, ""), **details}
+    for name in _FROM_ACCOUNTS:
+        # What the bulk look-up hides (an e-mail address, for one) the members' list may still have shown.
+        if looked_up and looked_up.get(name):
+            row[name] = looked_up[name]
+    if looked_up and looked_up.get("is_guest"):
+        row["is_guest"] = True
+    return row
+
+
+def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]) -> Any:
+    import pandas as pd
+
+    wanted = set(chosen)
+    rows: list[tuple[str, str, datetime | None, bool]] = []
+    for group_id in listed:
+        how = ended.get(group_id) if group_id in wanted else None
+        if how is None:
+            rows.append((group_id, NOT_WALKED, None, False))
+        else:
+            # Only a walk to the end dates the members of a group.
+            rows.append((group_id, how.state, how.walked_at if how.state == WALKED else None, how.disturbed))
+    return pd.DataFrame(rows, columns=["group_id", "state", "walked_at", "disturbed"])
+
+
+def _unread_spaces(record: Checkpoint) -> list[str]:
+    """Return the spaces whose grants are not, or not all, in the record, whatever the reason."""
+    parts = record.kept("grants").values()
+    listed = {row["space_id"] for rows in record.kept("spaces").values() for row in rows}
+    asked = {i for part in parts for i in part.get("asked", ())}
+    return sorted({i for part in parts for i in part["missing"]} | (listed - asked))
+
+
+def _spread(walked: list[str], ended: dict[str, Ended]) -> list[str]:
+    """Say it when a walk was continued so late that its members are not of one day."""
+    moments = [ended[i].walked_at for i in walked]
+    if not moments or datetime.now(UTC) - min(moments) < _ONE_STATE:
+        return []
+    return [f"Members were read from {moment(min(moments))} to {moment(max(moments))}."]
+
+
+def _report(
+    record: Checkpoint,
+    groups: list[dict[str, Any]],
+    chosen: list[str],
+    ended: dict[str, Ended],
+    memberships: int,
+    unknown_accounts: int,
+) -> dict[str, Any]:
+    names = {row["group_id"]: row["name"] for row in groups}
+    failed = [i for i in chosen if i not in ended or ended[i].state == FAILED]
+    partial = [i for i in chosen if i in ended and ended[i].state == PARTIAL]
+    walked = [i for i in chosen if i in ended and ended[i].state == WALKED]
+    disturbed = [i for i in chosen if i in ended and ended[i].disturbed]
+    changed = record.get("changed") or {"appeared": [], "gone": [], "renamed": []}
+    failed_spaces = _unread_spaces(record)
+    unknown = [i for i in record.get("unknown") or [] if i not in changed["gone"]]
+    trouble = dict(record.get("notes") or {})
+    notes = list(trouble.values())
+    # What the look-up of permissions has to say of roles, such as that their names could not be read.
+    with_roles = [part for part in record.kept("grants").values() if any(row["role"] for row in part["rows"])]
+    notes += dict.fromkeys(note for part in with_roles for note in part.get("notes", ()))
+    notes += _spread(walked, ended)
+    if unknown_accounts and "accounts" not in trouble:
+        notes.append(
+            f"The look-up of accounts left out {counted(unknown_accounts, 'account')}; their status is unknown."
+        )
+    if unknown:
+        notes.append(f"Not on this site, though chosen: {counted(len(unknown), 'group')} ({', '.join(unknown[:5])}).")
+    for kind, words in (("appeared", "appeared"), ("gone", "went away"), ("renamed", "were renamed")):
+        if changed[kind]:
+            shown = ", ".join(names.get(i, i) for i in changed[kind][:5])
+            notes.append(f"The list of groups changed while walking: {len(changed[kind]):,} {words} ({shown}).")
+    if disturbed:
+        shown = ", ".join(names.get(i, i) for i in disturbed[:5])
+        notes.append(f"Changed while read, and read again: {counted(len(disturbed), 'group')} ({shown}).")
+    counts = record.get("counts") or {}
+    complete = not (failed or partial or failed_spaces or trouble or unknown)
+    words = f"{memberships:,} memberships, {len(walked):,} of {len(chosen):,} groups"
+    missing = [f"{counted(len(failed), 'group')} failed"] if failed else []
+    missing += [f"{counted(len(partial), 'group')} partly read"] if partial else []
+    missing += [f"the grants of {counted(len(failed_spaces), 'space')} missing"] if failed_spaces else []
+    missing += [f"no {kind}" for kind in trouble] + ([f"{counted(len(unknown), 'group')} not found"] if unknown else [])
+    return {
+        "complete": complete,
+        "listed": len(groups),
+        "chosen": len(chosen),
+        "walked": len(walked),
+        "failed": failed,
+        "partial": partial,
+        "disturbed": disturbed,
+        "failed_spaces": failed_spaces,
+        "unknown_accounts": unknown_accounts,
+        "changed": changed,
+        "rows": memberships,
+        **{key: int(counts.get(key, 0)) for key in ("pages", "retries", "duplicates", "points")},
+        "notes": notes,
+        "reasons": {i: ended[i].reason for i in [*failed, *partial] if i in ended},
+        "unit": "groups",
+        "started_at": record.get("started_at"),
+        "words": f"Complete: {words}." if complete else f"Incomplete: {words}; {', '.join(missing)}.",
+    }

@@ -1,0 +1,117 @@
+"""What a walk reads beside groups and members: the state of accounts, and on request spaces and their grants.
+
+The rest of the walk is worth keeping without these, so what cannot be read is noted and ends nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import anyio.to_thread
+
+from spokekit.audit.walk.flight import in_flight
+from spokekit.audit.walk.run import UnderWay, plain_rows
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.pull import STOPS
+from spokekit.errors import Cancelled, SpokekitError
+
+_ACCOUNTS = 250
+_SPACES = 25
+
+
+async def read_accounts(run: UnderWay) -> None:
+    """Status and type of all accounts, 250 a request."""
+    record = run.record
+    accounts = [account for account, _ in await anyio.to_thread.run_sync(record.people)]
+    named = (row for part in record.kept("grants").values() for row in part["rows"])
+    accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
+    kept = record.kept_keys("accounts")
+    left = [part for part in _parts(accounts, _ACCOUNTS) if _part_key(part) not in kept]
+    operation = run.operation("look_up_users", "accounts")
+    operation.total, operation.done = len(accounts), len(accounts) - sum(map(len, left))
+
+    async def one(part: list[str]) -> None:
+        frame = await run.spoke.look_up_users(part, partial="keep")
+        await run.counted(frame)
+        await anyio.to_thread.run_sync(record.keep, "accounts", _part_key(part), plain_rows(frame))
+        operation.advance(len(part))
+
+    await _optional(run, one, left, operation, "accounts", "The status of accounts")
+
+
+async def read_spaces(run: UnderWay) -> None:
+    """List all spaces, then read who may do what in each."""
+    record = run.record
+    operation = run.operation("look_up_spaces", "spaces")
+    if not record.get("spaces_listed"):
+
+        async def listing(_: int) -> None:
+            number = 0
+            frame = None
+            async for frame in run.spoke.look_up_spaces(cancel=run.cancel):
+                await anyio.to_thread.run_sync(record.keep, "spaces", f"{number:06d}", plain_rows(frame))
+                operation.advance(len(frame))
+                number += 1
+            if frame is not None:
+                # Each frame's report counts from the first one on.
+                await run.counted(frame)
+            record.put(spaces_listed=True)
+
+        await _optional(run, listing, [0], operation, "spaces", "The list of spaces")
+    spaces = [row["space_id"] for rows in record.kept("spaces").values() for row in rows]
+    kept = record.kept_keys("grants")
+    left = [part for part in _parts(spaces, _SPACES) if _part_key(part) not in kept]
+    grants = run.operation("look_up_space_permissions", "spaces")
+    grants.total, grants.done = len(spaces), len(spaces) - sum(map(len, left))
+
+    async def one(part: list[str]) -> None:
+        frame = await run.spoke.look_up_space_permissions(part, partial="keep")
+        await run.counted(frame)
+        report = frame.attrs.get("completeness", {})
+        missing = [*report.get("failed", ()), *report.get("partial", ())]
+        rows = {"rows": plain_rows(frame), "missing": missing, "asked": part, "notes": list(report.get("notes", ()))}
+        await anyio.to_thread.run_sync(record.keep, "grants", _part_key(part), rows)
+        grants.advance(len(part))
+
+    await _optional(run, one, left, grants, "grants", "The grants of spaces")
+
+
+async def _optional(
+    run: UnderWay, one: Callable[[Any], Any], parts: list[Any], operation: Operation, kind: str, what: str
+) -> None:
+    record = run.record
+    lost: dict[str, str] = {}
+
+    async def guarded(part: Any) -> None:
+        try:
+            await one(part)
+        except SpokekitError as error:
+            if isinstance(error, Cancelled):
+                raise
+            lost[_part_key(part) if isinstance(part, list) else kind] = str(error)
+            if isinstance(error, STOPS):
+                raise
+
+    try:
+        await in_flight(guarded, parts, operation, most=run.gateway.in_flight, cancel=run.cancel)
+    except STOPS as error:
+        # A scope or permission that is missing here says nothing against the members that were read.
+        if isinstance(error, Cancelled) or error.next_step not in ("consent", "ask_site_admin", "enable_scope"):
+            raise
+    notes = {key: note for key, note in (record.get("notes") or {}).items() if key != kind}
+    if lost:
+        notes[kind] = f"{what} could not be read: {next(iter(lost.values()))}"
+    record.put(notes=notes)
+    await run.count(operation)
+    operation.advance(0, force=True)
+
+
+def _parts(things: list[str], most: int) -> list[list[str]]:
+    return [things[i : i + most] for i in range(0, len(things), most)]
+
+
+def _part_key(part: list[str]) -> str:
+    # By all that is in it: when a walk goes on, others may have come among the accounts and spaces.
+    return hashlib.sha256("\n".join(part).encode()).hexdigest()[:24]

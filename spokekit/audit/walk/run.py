@@ -1,0 +1,80 @@
+"""One run of a walk: what all of its parts write to, report through and listen to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial as bind
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.report import Cancel, Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit.walk.checkpoint import Checkpoint
+    from spokekit.confluence.actions import AsyncSpoke
+    from spokekit.confluence.gateway import Gateway
+
+
+@dataclass
+class UnderWay:
+    """A walk while it runs.
+
+    ``record`` keeps what was paid for; ``members`` counts those that this run has read, for the words of its progress.
+    """
+
+    spoke: AsyncSpoke
+    record: Checkpoint
+    progress: ProgressCallback | None = None
+    cancel: Cancel | None = None
+    members: int = 0
+
+    @property
+    def gateway(self) -> Gateway:
+        """What all requests go through."""
+        return self.spoke.gateway
+
+    def operation(self, action: str, unit: str) -> Operation:
+        """Begin a part of the walk; its progress is the walk's."""
+
+        def tell(progress: Progress) -> None:
+            if self.progress is not None:
+                words = progress.words
+                if unit == "groups":
+                    words = words.replace(" groups", f" groups, {self.members:,} members", 1)
+                self.progress(replace(progress, words=words))
+
+        operation = Operation(action, unit=unit, progress=tell if self.progress else None)
+        if self.gateway.ledger is not None:
+            operation.points_left = self.gateway.ledger.left_now
+        return operation
+
+    async def count(self, operation: Operation) -> None:
+        """Add what a part has cost to the record, also when the part was stopped."""
+        tally = operation.tally
+        with anyio.CancelScope(shield=True):
+            await self._add(pages=tally.pages, retries=tally.retries, duplicates=tally.duplicates, points=tally.points)
+
+    async def counted(self, frame: pd.DataFrame) -> None:
+        """Add what an action of the spoke has cost to the record."""
+        report = frame.attrs.get("completeness", {})
+        await self._add(**{key: int(report.get(key, 0)) for key in ("pages", "retries", "duplicates", "points")})
+
+    async def _add(self, **counts: int) -> None:
+        await anyio.to_thread.run_sync(bind(self.record.add, **counts))
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame as the record keeps them: texts and booleans, "" for what is missing."""
+    plain = frame.astype(dict.fromkeys(frame.columns, object))
+    return [
+        {
+            str(key): value if isinstance(value, str | bool) else ("" if value != value else str(value))
+            for key, value in row.items()
+        }
+        for row in plain.to_dict("records")
+    ]

@@ -1,0 +1,169 @@
+"""Reading many lists at once: so many in flight, each to its end, and a report of what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import anyio
+
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.report import CompletenessReport
+from spokekit.errors import (
+    AppNotInstalled,
+    Cancelled,
+    ConsentError,
+    IncompleteResult,
+    NotConfigured,
+    NotPermitted,
+    RateLimited,
+    ScopeMissing,
+    SiteRefuses,
+    SpokekitError,
+    StoreError,
+    TokenRejected,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Partial = Literal["raise", "keep"]
+
+# Errors that every further request would meet too: going on would only spend points.
+STOPS = (
+    AppNotInstalled,
+    Cancelled,
+    ConsentError,
+    NotConfigured,
+    NotPermitted,
+    RateLimited,
+    ScopeMissing,
+    SiteRefuses,
+    StoreError,
+    TokenRejected,
+)
+
+
+class PartlyRead(Exception):
+    """Wraps the error that ended a list of which some rows were kept."""
+
+    def __init__(self, error: SpokekitError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+class Walk:
+    """Run one reader over many ids, ``in_flight`` at a time, and remember which could not be read.
+
+    An error that concerns one id is kept and the walk goes on. One that every request would meet (`STOPS`), or a row of
+    network failures, stops it; what was not begun then counts as failed for that reason.
+    """
+
+    def __init__(self, operation: Operation, in_flight: int) -> None:
+        self.operation = operation
+        self.in_flight = in_flight
+        self.walked = 0
+        self.listed = 0
+        self.failed: dict[str, SpokekitError] = {}
+        self.partial: dict[str, SpokekitError] = {}
+        self.stopped: SpokekitError | None = None
+        self._broken_in_a_row = 0
+
+    async def run(self, ids: Iterable[str], read: Callable[[str], Awaitable[None]]) -> None:
+        """Read every id once, in order of `ids` as far as they are in flight together."""
+        wanted = list(dict.fromkeys(ids))
+        self.listed = self.operation.total = len(wanted)
+        left = iter(wanted)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(self.in_flight, len(wanted))):
+                tasks.start_soon(self._work, left, read)
+        if isinstance(self.stopped, Cancelled):
+            raise self.stopped
+        if self.stopped is not None:
+            self.failed.update(dict.fromkeys(left, self.stopped))
+        self.operation.advance(0, force=True)
+
+    async def _work(self, left: Iterator[str], read: Callable[[str], Awaitable[None]]) -> None:
+        for one in left:
+            await self._one(one, read)
+            if self.stopped is not None:
+                return
+
+    async def _one(self, one: str, read: Callable[[str], Awaitable[None]]) -> None:
+        try:
+            await read(one)
+        except PartlyRead as partly:
+            self._note(one, partly.error, self.partial)
+        except SpokekitError as error:
+            self._note(one, error, self.failed)
+        else:
+            self.walked += 1
+            self._broken_in_a_row = 0
+        self.operation.advance()
+
+    def _note(self, one: str, error: SpokekitError, where: dict[str, SpokekitError]) -> None:
+        where[one] = error
+        self._broken_in_a_row += isinstance(error, TransportError)
+        if isinstance(error, STOPS) or self._broken_in_a_row >= 2 * self.in_flight:
+            self.stopped = error
+
+    def first_error(self) -> SpokekitError | None:
+        """Return the error that says best why something is missing."""
+        return self.stopped or next(iter((self.failed | self.partial).values()), None)
+
+    def report(self, rows: int, unit: str, notes: Iterable[str] = ()) -> CompletenessReport:
+        """Return what was read and what is missing."""
+        return CompletenessReport(
+            complete=not self.failed and not self.partial,
+            listed=self.listed,
+            walked=self.walked,
+            failed=tuple(self.failed),
+            partial=tuple(self.partial),
+            notes=tuple(notes),
+            rows=rows,
+            unit=unit,
+            reasons={key: str(error) for key, error in (self.failed | self.partial).items()},
+            **counts(self.operation),
+        )
+
+
+class Counts(TypedDict):
+    """The report's fields that an operation counts by itself."""
+
+    pages: int
+    retries: int
+    duplicates: int
+    points: int
+
+
+def counts(operation: Operation) -> Counts:
+    """Return what the operation counted, as the report's fields."""
+    tally = operation.tally
+    return {
+        "pages": tally.pages,
+        "retries": tally.retries,
+        "duplicates": tally.duplicates,
+        "points": tally.points,
+    }
+
+
+def finish(
+    frame: pd.DataFrame, report: CompletenessReport, partial: Partial, cause: BaseException | None
+) -> pd.DataFrame:
+    """Return the frame when it is complete or when an incomplete one is wanted; raise `IncompleteResult` if not."""
+    if report.complete or partial == "keep":
+        return frame
+    raise incomplete(report, frame, cause)
+
+
+def incomplete(report: CompletenessReport, frame: pd.DataFrame, cause: BaseException | None) -> IncompleteResult:
+    """Return the error that carries what came and says what did not."""
+    why = next(iter(report.reasons.values()), "")
+    return IncompleteResult(
+        report.words,
+        likely=f"The first reason: {why}" if why else None,
+        hint="Try again, or take what came with partial='keep'.",
+        report=report,
+        frame=frame,
+    )

@@ -1,0 +1,203 @@
+"""What an apply did, in a private file beside the store: for when its journal is gone in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from spokekit._home import home, write_private
+from spokekit._secret import scrub
+from spokekit.connections.store import Store
+from spokekit.errors import InputError, NotFound, StoreError
+from spokekit.groups.journal import (
+    APPLY_ENDED,
+    APPLY_STARTED,
+    FINISHED,
+    ROW_ENDED,
+    ROW_STARTED,
+    STOPPED,
+    ApplyHead,
+    Journal,
+    head,
+    settled,
+)
+from spokekit.groups.plan import ALREADY, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row
+from spokekit.groups.site_state import Place
+from spokekit.groups.tables import entries_table, plans_table
+
+FORMAT = "spokekit apply"
+VERSION = 1
+MOST_BYTES = 256_000_000
+_NAME = "spokekit-apply-{apply_id}.jsonl"
+_TAKEN = ".taken"
+
+
+@dataclass(frozen=True)
+class Kept(ApplyHead):
+    """An apply as a file has it: what a journal would hold of it, and why it is in no journal."""
+
+    why: str
+    rows: tuple[Row, ...]
+
+
+def folder(store: Store) -> Path:
+    """Return where such files lie: beside the store's file, or in the home for a store elsewhere."""
+    return home() if store.path is None else store.path.parent
+
+
+def keep(store: Store, kept: Kept) -> Path:
+    """Write the file, one line for the apply and one for each row; returns where it is.
+
+    Raises `StoreError` when it can be written neither beside the store nor in the folder for temporary files.
+    """
+    name = _NAME.format(apply_id=kept.apply_id)
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "apply_id": kept.apply_id,
+        "place": asdict(kept.place),
+        "by": kept.by,
+        "mode": kept.mode,
+        "fingerprint": kept.fingerprint,
+        "undo_of": kept.undo_of,
+        "started_at": kept.started_at.isoformat(),
+        "written_at": datetime.now(UTC).isoformat(),
+        "why": scrub(kept.why),
+    }
+    # No names of people, as in the journal.
+    rows = (
+        {"row": number, **asdict(row), "display_name": "", "message": scrub(row.message)}
+        for number, row in enumerate(kept.rows, start=1)
+    )
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in (head, *rows)).encode()
+    try:
+        target = folder(store) / name
+        write_private(target, data)
+    except StoreError:
+        target = Path(tempfile.mkdtemp(prefix="spokekit-")) / name
+        write_private(target, data)
+    return target
+
+
+def files(store: Store) -> tuple[Path, ...]:
+    """Return the files beside the store that no journal has taken in yet."""
+    try:
+        return tuple(sorted(folder(store).glob(_NAME.format(apply_id="*"))))
+    except OSError:
+        return ()
+
+
+def taken(path: Path) -> Path:
+    """Put a file aside that a journal has taken in; returns its new name."""
+    target = path.with_name(path.name + _TAKEN)
+    try:
+        path.replace(target)
+    except OSError:
+        return path
+    return target
+
+
+def read(path: Path) -> Kept:
+    """Read such a file.
+
+    Raises
+    ------
+    NotFound
+        It is not there.
+    InputError
+        It is none of ours: damaged, or somebody else's.
+    """
+    wrong = InputError(
+        f"{path} does not hold the rows of an apply, or was changed.",
+        likely="It was edited or cut off, or it belongs to somebody else.",
+        hint="Look into it with an editor; nothing in it was used.",
+        field="file",
+    )
+    try:
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            if os.name == "posix" and (about.st_uid != os.geteuid() or about.st_mode & 0o022):
+                raise wrong
+            lines = file.read(MOST_BYTES).decode().splitlines()
+        head, *rows = (json.loads(line) for line in lines)
+        return _kept(head, rows)
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.", field="file") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        raise wrong from None
+
+
+def _kept(head: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Kept:
+    if head["format"] != FORMAT or head["version"] != VERSION:
+        raise ValueError("another format")
+    started_at = datetime.fromisoformat(head["started_at"])
+    if started_at.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    texts = ("apply_id", "by", "mode", "fingerprint", "undo_of", "why")
+    place = Place(**dict(_texts(head["place"], head["place"])))
+    return Kept(place=place, started_at=started_at, rows=tuple(map(_row, rows)), **dict(_texts(head, texts)))
+
+
+def _row(cells: dict[str, Any]) -> Row:
+    names = ("group_id", "group", "account_id", "display_name", "action", "reason", "status", "message")
+    row = Row(**dict(_texts(cells, names)))
+    if row.action not in ("add", "remove") or row.status not in STATUSES:
+        raise ValueError("no row of an apply")
+    return row
+
+
+def _texts(source: dict[str, Any], names: Any) -> Iterator[tuple[str, str]]:
+    for name in names:
+        if not isinstance(source[name], str) or "\x00" in source[name]:
+            raise TypeError("text is expected")
+        source[name].encode()
+        yield name, source[name]
+
+
+def take_in(journal: Journal, kept: Kept) -> str:
+    """Write down what a file has of an apply whose journal was lost; returns its id.
+
+    What the journal has of it already is kept, and only the outcomes that it lacks are added. Raises `InputError`
+    when the journal has an apply of this id with other rows.
+    """
+    known = journal.state(kept.apply_id) if kept.apply_id in journal.apply_ids() else None
+    pairs = [(row.pair, row.action) for row in kept.rows]
+    if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
+        raise InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
+    base = head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
+    base |= {"status": "", "reason": ""}
+    told = f"Taken in from a file. {kept.why}"
+    entries: list[dict[str, Any]] = []
+    if known is None:
+        entries.append(
+            base | {"event": APPLY_STARTED, "at": kept.started_at, "message": f"{len(kept.rows)} rows. {told}"}
+        )
+    for position, row in enumerate(kept.rows):
+        if row.status == NOT_DONE or (known is not None and known.rows[position].status == row.status):
+            continue
+        about = base | {"position": position, "group_id": row.group_id, "group_name": row.group, "message": ""}
+        about |= {"account_id": row.account_id, "action": row.action}
+        if row.status not in (ALREADY, REFUSED):
+            entries.append(about | {"event": ROW_STARTED})
+        if row.status != UNKNOWN:
+            outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
+            entries.append(about | {"event": ROW_ENDED} | outcome)
+    done = all(settled(row) for row in kept.rows)
+    entries.append(base | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
+    rows = [[row.group_id, row.group, row.account_id, row.action] for row in kept.rows]
+    with journal.store.write() as connection:
+        if known is None:
+            connection.execute(
+                plans_table.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
+            )
+        for entry in entries:
+            connection.execute(entries_table.insert().values(**entry))
+    return kept.apply_id

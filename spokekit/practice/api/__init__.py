@@ -1,0 +1,1 @@
+"""The two REST versions of the practice site, behind its gateway."""

@@ -1,0 +1,194 @@
+"""The practice developer console: create an app, change its callback URLs and permissions, copy its id and secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+from spokekit.errors import InputError
+from spokekit.practice.apps import App, made_up, permission_groups
+from spokekit.practice.exchange import Answer
+from spokekit.practice.pages.consent import PRACTICE, SCOPE_WORDS, page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spokekit.practice.oauth import AuthServer
+
+LONGEST_NAME = 100
+_MOST_APPS = 50
+
+Form = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Typed:
+    """What somebody sent: the app's client id (none for a new app), and what is shown again if it cannot be saved."""
+
+    client_id: str = ""
+    name: str = ""
+    uris: str = ""
+    scopes: tuple[str, ...] | None = None
+    """None when the form had no permissions in it, which leaves them as they are."""
+    creates: bool = field(default=False)
+
+
+class Console:
+    """What a person sees and does in the practice developer console.
+
+    Parameters
+    ----------
+    auth:
+        The authorisation server whose apps are shown and changed.
+    seed:
+        The id and the secret of a new app follow from it and the app's name: an app that is created anew under its name
+        after a restart fits the connection that was made with it.
+    """
+
+    def __init__(self, auth: AuthServer, seed: int) -> None:
+        self._auth = auth
+        self._seed = seed
+        # The newest is what the person came for.
+        self._created: list[App] = []
+
+    def show(self) -> Answer:
+        """Show the apps."""
+        return self._page(_Typed())
+
+    def take(self, form: Form) -> Answer:
+        """Do what a form asks for, and show the apps."""
+        values = dict(form)
+        permissions = tuple(dict.fromkeys(value for name, value in form if name == "scope"))
+        typed = _Typed(
+            values.get("client_id", ""),
+            " ".join(values.get("name", "").split()),
+            values.get("redirect_uris", ""),
+            permissions if "permissions" in values or "create" in values else None,
+            "create" in values,
+        )
+        try:
+            app = self._create(typed) if typed.creates else self._change(typed)
+        except InputError as error:
+            return self._page(typed, problem=f"{'Not created' if typed.creates else 'Not saved'}: {error.message}")
+        if typed.creates:
+            return self._page(
+                _Typed(), saved=f"Created {app.name}. Copy its client ID and its secret into the connection.", open_=app
+            )
+        return self._page(_Typed(), saved=f"Saved {app.name}.")
+
+    def _create(self, typed: _Typed) -> App:
+        if not typed.name:
+            raise InputError("The app needs a name.", field="name")
+        if len(typed.name) > LONGEST_NAME or not typed.name.isprintable():
+            raise InputError(f"A name has up to {LONGEST_NAME} letters, digits and signs.", field="name")
+        if any(app.name.casefold() == typed.name.casefold() for app in self._auth.apps):
+            raise InputError(f"There is an app called {typed.name} already. Use it, or choose another name.")
+        if len(self._auth.apps) >= _MOST_APPS:
+            raise InputError(f"There are {_MOST_APPS} apps already; restart the practice site to be rid of them.")
+        number = f"app {typed.name.casefold()}"
+        app = App(
+            typed.name,
+            made_up("client", self._seed, number),
+            "practice-secret-" + made_up("secret", self._seed, number),
+            _known(typed.scopes or ()),
+        )
+        self._auth.check_redirects(typed.uris.split())
+        app.redirect_uris = list(dict.fromkeys(typed.uris.split()))
+        self._auth.apps.append(app)
+        self._created.insert(0, app)
+        return app
+
+    def _change(self, typed: _Typed) -> App:
+        scopes = None if typed.scopes is None else _known(typed.scopes)
+        app = self._auth.set_redirects(typed.client_id, typed.uris.split())
+        if scopes is not None:
+            listed = {scope for _, names in permission_groups() for scope in names}
+            app.scopes = (*(scope for scope in app.scopes if scope not in listed), *scopes)
+        return app
+
+    def _page(self, typed: _Typed, *, saved: str = "", problem: str = "", open_: App | None = None) -> Answer:
+        told = f'<p class="note" role="status">{escape(saved or problem)}</p>' if saved or problem else ""
+        built_in = [app for app in self._auth.apps if app not in self._created]
+        blocks = "".join(
+            _block(number, app, typed if problem and typed.client_id == app.client_id else None, open_ is app)
+            for number, app in enumerate([*self._created, *built_in])
+        )
+        sites = "".join(
+            f"<li>{escape(w.site_name)} <span class=soft>{escape(w.site_host)}, cloud id</span> "
+            f"<code>{escape(w.cloud_id)}</code></li>"
+            for w in self._auth.worlds
+        )
+        return page(
+            "Practice developer console",
+            f"""{PRACTICE}<h1>Practice developer console</h1>{told}
+<p>Your OAuth 2.0 (3LO) apps. Copy the client ID and the secret from here; a callback URL has to match the redirect URI
+of the connection character for character, the port too.</p>{_create_form(typed if typed.creates else None)}{blocks}
+<section><h2>Sites</h2><ul>{sites}</ul></section>""",
+            wide=True,
+            copies=True,
+            status=400 if problem else 200,
+        )
+
+
+def _known(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return the scopes in the order of the page; raises `InputError` for one that it does not list."""
+    wanted = set(scopes)
+    listed = [scope for _, names in permission_groups() for scope in names]
+    strange = sorted(wanted.difference(listed))
+    if strange:
+        raise InputError(f"There is no permission {strange[0]}.", field="scopes")
+    return tuple(scope for scope in listed if scope in wanted)
+
+
+def _create_form(typed: _Typed | None) -> str:
+    name, uris, scopes = (typed.name, typed.uris, typed.scopes or ()) if typed else ("", "", ())
+    return f"""<details class="create" id="create"{" open" if typed else ""}><summary>Create app</summary>
+<form method="post"><input type="hidden" name="create" value="yes">
+<label for="new-name">Name</label>
+<input id="new-name" name="name" value="{escape(name)}" maxlength="{LONGEST_NAME}" autocomplete="off">
+<label for="new-uris">Callback URLs of the new app, one a line</label>
+<textarea id="new-uris" name="redirect_uris" spellcheck="false">{escape(uris)}</textarea>
+{_permissions("new", scopes)}
+<div class="row"><button class="main">Create</button></div></form></details>"""
+
+
+def _block(number: int, app: App, typed: _Typed | None, is_new: bool) -> str:
+    """Return one app's part; with `typed`, what could not be saved stands in it again."""
+    uris = typed.uris if typed else "\n".join(app.redirect_uris)
+    scopes = typed.scopes if typed and typed.scopes is not None else app.scopes
+    listed = [scope for _, names in permission_groups() for scope in names if scope in scopes]
+    count = f"{len(listed)} {'scope is' if len(listed) == 1 else 'scopes are'} enabled"
+    return f"""<section><h2>{escape(app.name)}</h2>
+<dl><dt>Client ID</dt><dd><code id="id{number}">{escape(app.client_id)}</code> {_copy(f"id{number}", "client ID")}</dd>
+<dt>Secret</dt><dd>{_copy(f"secret{number}", "secret")}
+<details{" open" if is_new else ""}><summary>Show the secret</summary>
+<code id="secret{number}">{escape(app.client_secret)}</code></details></dd></dl>
+<form method="post"><input type="hidden" name="client_id" value="{escape(app.client_id)}">
+<input type="hidden" name="permissions" value="yes">
+<label for="uris{number}">Callback URLs, one a line</label>
+<textarea id="uris{number}" name="redirect_uris" spellcheck="false">{escape(uris)}</textarea>
+<details{" open" if typed else ""}><summary>Permissions: {count}</summary>{_permissions(str(number), scopes)}</details>
+<div class="row"><button class="main">Save changes</button></div></form></section>"""
+
+
+def _copy(what: str, words: str) -> str:
+    # Hidden where its script does not run, so that nothing stands there that does nothing.
+    return (
+        f'<span class="copy" hidden><button type="button" data-copy="{what}">Copy the {words}</button> '
+        '<span role="status"></span></span>'
+    )
+
+
+def _permissions(prefix: str, scopes: Iterable[str]) -> str:
+    ticked = frozenset(scopes)
+    parts = []
+    for title, names in permission_groups():
+        boxes = "".join(
+            f'<label class="tick" for="{prefix}-{scope}"><input type="checkbox" id="{prefix}-{scope}" name="scope" '
+            f'value="{scope}"{" checked" if scope in ticked else ""}> <span><code>{scope}</code> '
+            f"<span class=soft>{escape(SCOPE_WORDS.get(scope, ''))}</span></span></label>"
+            for scope in names
+        )
+        parts.append(f"<fieldset><legend>{escape(title)}</legend>{boxes}</fieldset>")
+    return "".join(parts)
