@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from spokekit.audit.audit import Audit
     from spokekit.audit.compare import diff
+    from spokekit.audit.compare_people import compare_list
     from spokekit.audit.findings import Findings
     from spokekit.audit.frames import Frames, Site, empty_frames
     from spokekit.audit.history.snapshots import Snapshot, Snapshots, sites
@@ -40,6 +41,7 @@ _WHERE = {
     "Snapshots": "history.snapshots",
     "Walk": "walk.walk",
     "WalkPlan": "walk.walk",
+    "compare_list": "compare_people",
     "diff": "compare",
     "empty_frames": "frames",
     "question": "questions.registry",
@@ -59,6 +61,7 @@ __all__ = [
     "Snapshots",
     "Walk",
     "WalkPlan",
+    "compare_list",
     "diff",
     "empty_frames",
     "question",

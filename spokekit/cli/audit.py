@@ -211,6 +211,47 @@ def diff(
     emit(answer, format, empty="No difference.")
 
 
+@app.command("compare-list")
+@guarded()
+def compare_list(
+    file: Annotated[
+        list[Path], typer.Argument(help="CSV or .xlsx: HR's roster, a provider's export, Atlassian's Export users.")
+    ],
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The day that the list is of, like 2026-11-20.")] = None,
+    inactive_days: Annotated[
+        int, typer.Option("--inactive-days", min=1, help="A seat not used for so many days is listed.")
+    ] = 90,
+    only: Annotated[list[str] | None, typer.Option("--only", help="This finding alone; may be repeated.")] = None,
+    account_column: Annotated[str, typer.Option("--account-column", help="The column with id or address.")] = "",
+    status_column: Annotated[str, typer.Option("--status-column", help="The column that says who has left.")] = "",
+    seen_column: Annotated[str, typer.Option("--seen-column", help="The column of when people were last seen.")] = "",
+    connection: ConnectionOption = None,
+    at: AtOption = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Compare lists of people with a snapshot: leavers with a seat, accounts in no list, two accounts of one person.
+
+    Several files count together. What could not be matched is counted on both sides.
+    """
+    import spokekit.audit.compare_people as compared
+
+    given = {"account_column": account_column, "status_column": status_column, "seen_column": seen_column}
+    audit = _audit(connection, at)
+    found = compared.compare_list(
+        audit, *file, inactive_days=inactive_days, as_of=None if as_of is None else _moment(as_of), **given
+    )
+    for name in only or ():
+        if name not in compared.FINDINGS:
+            hint = f"There are: {', '.join(compared.FINDINGS)}."
+            raise InputError(f"There is no finding {name!r}.", hint=hint, field="only")
+    _head(audit, found.frame)
+    for line in (*found.notes, found.words):
+        say(line)
+    rows = found.frame[found.frame["finding"].isin(only)] if only else found.frame
+    rows.attrs = found.frame.attrs
+    emit(rows, format, empty="No finding." if not only else "No such finding.")
+
+
 @app.command()
 @guarded()
 def findings(

@@ -18,8 +18,9 @@ In a test of your own::
         assert site.writes == {}                              # nobody's membership was touched
 
 `PracticeSite` is the server, `World` what it holds, `FAULTS` what can go wrong, `Switches` what is not known of the
-real site and can be set either way. On the command line it is ``spokekit practice``; its developer console is at
-``/console``, and faults can be ordered at run time with ``POST /practice/faults``.
+real site and can be set either way; `roster` writes the list of people that HR would have of a world. On the command
+line it is ``spokekit practice``; its developer console is at ``/console``, and faults can be ordered at run time with
+``POST /practice/faults``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from spokekit.practice.faults import FAULTS, Fault, Faults
 from spokekit.practice.server import PracticeSite, SiteInfo
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import SIZES, World
+from spokekit.practice.world.roster import PracticeRoster, roster
 
 __all__ = [
     "FAULTS",
@@ -36,9 +38,11 @@ __all__ = [
     "Exchange",
     "Fault",
     "Faults",
+    "PracticeRoster",
     "PracticeSite",
     "RequestRecord",
     "SiteInfo",
     "Switches",
     "World",
+    "roster",
 ]
