@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Literal
 
 DEFAULT_SCOPES = (
     "ace:confluence",
@@ -63,6 +64,15 @@ def made_up(kind: str, seed: int, which: int | str) -> str:
 JIRA_SCOPES = ["read:jira-work", "read:jira-user"]
 
 
+def secret_of(seed: int, which: int | str, salt: str = "", turn: int = 0) -> str:
+    """Return an app's client secret, the same on every day until it is made anew (`turn`).
+
+    With a `salt` that only one person's processes know, nobody else can work it out from the seed.
+    """
+    more = f":{turn}:{salt}" if salt or turn else ""
+    return "practice-secret-" + made_up("secret", seed, f"{which}{more}")
+
+
 class Clock:
     """Wall clock that tests move forward."""
 
@@ -83,6 +93,14 @@ class App:
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...]
     redirect_uris: list[str] = field(default_factory=list)
+    which: int | str = ""
+    """What its id and its secret are made from."""
+    turn: int = 0
+    """How often its secret was made anew."""
+    distribution: Literal["private", "shared"] = "shared"
+    """Who may consent: its owner alone, or everybody."""
+    owner: str = ""
+    """Account id of whoever made it."""
 
 
 @dataclass(eq=False)

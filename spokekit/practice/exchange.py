@@ -81,6 +81,26 @@ class RequestRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """One membership write that came over the API, refused or done.
+
+    ``name`` is ``add`` or ``remove``, ``account_id`` who was to be put in or taken out, ``by`` whose token it was,
+    ``group`` the group's name, and ``changed`` whether somebody is in or out of it since.
+    """
+
+    at: float
+    name: str
+    cloud_id: str
+    group_id: str
+    group: str
+    account_id: str
+    by: str
+    client_id: str
+    status: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One request and its answer in full, for an observer such as a contract test; handed on, never kept."""
 

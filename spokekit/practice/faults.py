@@ -168,9 +168,10 @@ class Faults:
 
         Raises `InputError` when the menu lacks one, or the site has no operation of the name that one is meant for.
         """
-        self.active += [self._checked(fault) for fault in faults]
+        self.active += [self.checked(fault) for fault in faults]
 
-    def _checked(self, order: str | Fault) -> Fault:
+    def checked(self, order: str | Fault) -> Fault:
+        """Return a fault that this site can have; raises `InputError` as `add` does."""
         if not isinstance(order, str | Fault):
             raise InputError(f"{order!r} is no fault.", field="fault", hint="Write it as text, for example 429:3.")
         fault = Fault.parse(order) if isinstance(order, str) else order

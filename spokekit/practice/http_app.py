@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
-import struct
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from spokekit.errors import InputError
+from spokekit.practice import control
 from spokekit.practice.api.personal_data import report_accounts
-from spokekit.practice.exchange import Answer, Exchange, Query, RequestRecord, gateway_error, json_answer
-from spokekit.practice.faults import FAULTS
+from spokekit.practice.exchange import Answer, Exchange, Query, RequestRecord, WriteRecord, gateway_error, json_answer
+from spokekit.practice.keys import HEADER, TICKET
 from spokekit.practice.oauth import Refusal, callback_address
 from spokekit.practice.pages import consent
+from spokekit.practice.serving import Delivery
 
 if TYPE_CHECKING:
     from spokekit.practice.server import PracticeSite
@@ -32,7 +30,6 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BODY_LIMIT = 2_000_000
 _NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Named = tuple[str, str, Answer]
 """The operation's name, who asked (account id) and the answer."""
 
@@ -54,7 +51,11 @@ class Front:
                 self._route("/app/report-accounts", self._report, ["POST"]),
                 self._route("/", lambda *_: ("console", "", _go_to("/console")), ["GET"]),
                 self._route("/console", self._console, ["GET", "POST"]),
-                self._route("/practice/faults", self._faults, ["GET", "POST"]),
+                self._route("/practice/state", self._control, ["GET"]),
+                self._route("/practice/kept", self._control, ["GET"]),
+                self._route("/practice/orders", self._control, ["POST"]),
+                self._route("/practice/faults", self._control, ["GET", "POST"]),
+                self._route("/practice/known", self._known, ["GET"]),
                 self._route("/{path:path}", lambda *_: ("", "", gateway_error(404, "Not Found")), _METHODS),
             ]
         )
@@ -91,29 +92,35 @@ class Front:
             return Response(status_code=400)
         strange = _from_elsewhere(request)
         if strange:
-            return _Delivery(gateway_error(403, strange), None)
-        confluence = request.scope["path"].startswith("/ex/")
-        site.in_flight += 1
+            return Delivery(gateway_error(403, strange), None)
+        path = request.scope["path"]
+        confluence = path.startswith("/ex/")
+        # Who steers the site is not at work on it.
+        counts = not path.startswith("/practice/")
+        site.in_flight += counts
         site.most_in_flight = max(site.most_in_flight, site.in_flight)
         try:
             if site.latency_ms and confluence:
                 await asyncio.sleep(site.latency_ms / 1000)
             try:
                 name, account, result = answer(request, body)
-                self._note(request, body, name, account, result)
+                if counts:
+                    self._note(request, body, name, account, result)
+                if request.method not in ("GET", "HEAD"):
+                    site.keep()
             except Exception as problem:  # noqa: BLE001 - a defect of ours must show in the test that met it
                 site.defects.append(problem)
                 result = gateway_error(500, "The practice site has a defect.")
         finally:
-            site.in_flight -= 1
+            site.in_flight -= counts
         client = request.client
         transport = self.transports.get((client.host, client.port)) if client else None
-        return _Delivery(result, transport)
+        return Delivery(result, transport)
 
     def _note(self, request: Request, body: bytes, name: str, account: str, answer: Answer) -> None:
         site = self.site
         method, path, query = request.method, request.scope["path"], _query(request)
-        shown = urlencode([(k, v) for k, v in parse_qsl(query) if k not in ("state", "code")]) if query else ""
+        shown = urlencode([(k, v) for k, v in parse_qsl(query) if k not in ("state", "code", TICKET)]) if query else ""
         site.requests.append(
             RequestRecord(
                 method, path, shown, answer.status, answer.points, name, account, site.clock.now(), answer.broken
@@ -149,17 +156,48 @@ class Front:
             answer.points = 0
             return name, access.grant.account_id if access else "", answer
         client_id, account = access.grant.app.client_id, access.grant.account_id
+        world = site.worlds[cloud_id]
+        before = world.version
         answer = site.limits.refuse(client_id, cloud_id, name) or site.gateway.answer(
             access, cloud_id, request.method, path, _query(request), body
         )
+        if name in ("add", "remove"):
+            changed = world.version != before
+            self._note_write(request, body, name, cloud_id, account, client_id, answer.status, changed)
         site.limits.spend(client_id, answer.points, cloud_id)
         answer.headers += site.limits.headers(client_id, cloud_id)
         site.faults.spoil(name, True, answer)
         return name, account, answer
 
+    def _note_write(
+        self,
+        request: Request,
+        body: bytes,
+        name: str,
+        cloud_id: str,
+        account: str,
+        client_id: str,
+        status: int,
+        changed: bool,
+    ) -> None:
+        site, query = self.site, Query(parse_qsl(_query(request)))
+        world, group_id, who = site.worlds[cloud_id], query.first("groupId"), query.first("accountId")
+        if name == "add":
+            with suppress(ValueError, RecursionError, AttributeError):
+                who = str(json.loads(body).get("accountId") or "")
+        row = world.group_row(group_id)
+        group = world.group_name(row) if row is not None else ""
+        site.written.append(
+            WriteRecord(
+                site.clock.now(), name, cloud_id, group_id[:200], group, who[:200], account, client_id, status, changed
+            )
+        )
+
     # -- the authorisation server ---------------------------------------------------------------------------
 
     def _authorize(self, request: Request, body: bytes) -> Named:
+        if (onward := self._by_link(request)) is not None:
+            return "", "", onward
         site, query = self.site, dict(parse_qsl(_query(request), keep_blank_values=True))
         try:
             if request.method == "POST":
@@ -216,30 +254,56 @@ class Front:
     # -- for people and tests -------------------------------------------------------------------------------
 
     def _console(self, request: Request, body: bytes) -> Named:
+        refused = self._by_link(request) or self._not_let_in(request)
+        if refused is not None:
+            return "", "", refused
         if request.method == "GET":
             return "console", "", self.site.console.show()
         form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         return "console", "", self.site.console.take(form)
 
-    def _faults(self, request: Request, body: bytes) -> Named:
-        site = self.site
-        if request.method == "POST":
-            # A page of another site can send a form here, but no JSON.
-            if not request.headers.get("content-type", "").startswith("application/json"):
-                return "faults", "", json_answer(415, {"message": "Send JSON."}, points=0)
-            try:
-                order = json.loads(body)
-                if order.get("clear"):
-                    site.faults.clear(*(order["clear"] if isinstance(order["clear"], list) else ()))
-                site.faults.add(*order.get("add", ()))
-            except (ValueError, AttributeError, TypeError, RecursionError, InputError) as error:
-                words = error.message if isinstance(error, InputError) else 'Send {"clear": true, "add": ["429:3"]}.'
-                return "faults", "", json_answer(400, {"message": words}, points=0)
-        active = [
-            {"name": f.name, "value": f.value, "every": f.every, "times": f.times, "on": f.on}
-            for f in site.faults.active
-        ]
-        return "faults", "", json_answer(200, {"active": active, "menu": FAULTS}, points=0)
+    def _by_link(self, request: Request) -> Answer | None:
+        """Return what a browser that comes by a link is told: where the page is, with the cookie that opens it."""
+        query = parse_qsl(_query(request), keep_blank_values=True)
+        ticket = dict(query).get(TICKET)
+        if request.method != "GET" or ticket is None:
+            return None
+        rest = urlencode([pair for pair in query if pair[0] != TICKET])
+        # By the name that the browser came with, since the cookie is for that name alone.
+        here = f"http://{request.headers.get('host', '')}{request.scope['path']}"
+        onward = _go_to(here + (f"?{rest}" if rest else ""))
+        cookie = self.site.keys.open(ticket, self.site.port)
+        if cookie:
+            onward.headers.append(("set-cookie", cookie))
+            return onward
+        # A link that was used is as good as none; a browser that has the cookie goes on, and so does a consent.
+        open_ = self.site.keys.admits(request.headers, self.site.port) or request.scope["path"] == "/authorize"
+        return onward if open_ else consent.closed_page(used=True)
+
+    def _not_let_in(self, request: Request) -> Answer | None:
+        admitted = self.site.keys.admits(request.headers, self.site.port)
+        return None if admitted else consent.closed_page()
+
+    def _control(self, request: Request, body: bytes) -> Named:
+        site, path = self.site, request.scope["path"]
+        if not site.keys.has_key(request.headers):
+            words = f"The practice site's key is missing in the header {HEADER}; it is told where the site was started."
+            return "", "", json_answer(403, {"message": words}, points=0)
+        # A page of another site can send a form here, but no JSON.
+        posted = request.method == "POST"
+        if posted and not request.headers.get("content-type", "").startswith("application/json"):
+            return "", "", json_answer(415, {"message": "Send JSON."}, points=0)
+        if path.endswith("/state"):
+            return "", "", control.answer_state(site)
+        if path.endswith("/kept"):
+            return "", "", control.answer_kept(site)
+        if path.endswith("/orders"):
+            return "", "", control.answer_orders(site, body)
+        return "", "", control.answer_faults(site, body if posted else None)
+
+    def _known(self, request: Request, _: bytes) -> Named:
+        known = self.site.auth.access(request.headers.get("authorization", "")) is not None
+        return "", "", json_answer(200, {"known": known}, points=0)
 
 
 def _from_elsewhere(request: Request) -> str:
@@ -286,93 +350,3 @@ def _go_to(address: str) -> Answer:
     return Answer(
         302, b"", "text/plain", [("location", address), ("cache-control", "no-store"), consent.MARK], points=0
     )
-
-
-class _Delivery(Response):
-    """An answer on its way, whole or as a fault wants it."""
-
-    def __init__(self, answer: Answer, transport: asyncio.Transport | None) -> None:
-        super().__init__(answer.body, status_code=answer.status, media_type=None)
-        self.raw_headers = [
-            (b"content-length", str(len(answer.body)).encode()),
-            *((key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers),
-        ]
-        if answer.status not in (201, 204) or answer.body:
-            self.raw_headers.append((b"content-type", answer.content_type.encode("latin-1")))
-        self._answer = answer
-        self._transport = transport
-
-    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        how, seconds, body = self._answer.delivery, self._answer.seconds, self._answer.body
-        if how == "stall":
-            await asyncio.sleep(seconds)
-        if how in ("", "stall"):
-            await super().__call__(scope, receive, send)
-            return
-        if how == "hang-up" or (how in ("reset", "cut") and not body):
-            # An answer without a body has no middle: nothing of it comes.
-            self._break(reset=how == "reset")
-            return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if how == "drip":
-            step = max(1, -(-len(body) // 8))
-            for first in range(0, len(body), step):
-                await asyncio.sleep(seconds / 8)
-                await send({"type": "http.response.body", "body": body[first : first + step], "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await send({"type": "http.response.body", "body": body[: max(1, len(body) // 2)], "more_body": True})
-        # The first half has to be on its way before the connection goes.
-        await asyncio.sleep(0.01)
-        self._break(reset=how == "reset")
-
-    def _break(self, *, reset: bool) -> None:
-        if self._transport is None:
-            return
-        raw = self._transport.get_extra_info("socket")
-        if reset and raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
-        self._transport.abort()
-
-
-class Server(uvicorn.Server):
-    """uvicorn that stops at once when told to, instead of at its next look every tenth of a second."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        self._ready = ready
-        self._wake: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        super().__init__(config)
-
-    async def main_loop(self) -> None:
-        """Tick ten times a second, as uvicorn does, but end when woken."""
-        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
-        self._ready()
-        counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 1) % 864000
-            try:
-                await asyncio.wait_for(self._wake.wait(), 0.1)
-            except TimeoutError:
-                continue
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything at once: whoever waits for an answer of a stopped practice site gets an error."""
-        for server in self.servers:
-            server.close()
-        for listener in sockets or []:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        for task in list(self.server_state.tasks):
-            task.cancel()
-        for _ in range(200):
-            if not self.server_state.connections and not self.server_state.tasks:
-                return
-            await asyncio.sleep(0.001)
-
-    def stop(self) -> None:
-        """End the server from another thread."""
-        self.should_exit = True
-        if self._loop is not None and self._wake is not None:
-            self._loop.call_soon_threadsafe(self._wake.set)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from email.utils import format_datetime
+from typing import Any
 
 from spokekit.practice.apps import Clock
 from spokekit.practice.exchange import Answer, json_answer
 from spokekit.practice.switches import Switches
 
-HOUR = 3600
-
 
 class Limits:
-    """What each app has spent in this hour, over all its sites, and how fast each endpoint is called.
+    """What each app has spent in this quota window, over all its sites, and how fast each endpoint is called.
 
-    Source: Atlassian's rate-limit page for Confluence. The ledger starts anew on the UTC hour; nothing carries over;
-    Confluence's burst limits are not published, so they are off unless the switch ``burst`` is set.
+    Source: Atlassian's rate-limit page for Confluence. The ledger starts anew on the UTC hour, or as the
+    switch ``quota_window`` says; nothing carries over; Confluence's burst limits are not published, so they are off
+    unless the switch ``burst`` is set.
     """
 
     def __init__(self, switches: Switches, clock: Clock) -> None:
@@ -29,18 +29,26 @@ class Limits:
         )
 
     def spent(self, client_id: str, cloud_id: str = "") -> int:
-        """Return how many points an app has spent in the present hour, on all sites or on one."""
-        hour, points = self._spent.get((client_id, cloud_id), (0, 0))
-        return points if hour == self._hour() else 0
+        """Return how many points an app has spent in the present window, on all sites or on one."""
+        window, points = self._spent.get((client_id, cloud_id), (0, 0))
+        return points if window == self._window() else 0
 
     def left(self, client_id: str) -> int:
-        """Return how many points an app has left in the present hour, over all sites."""
+        """Return how many points an app has left in the present window, over all sites."""
         return max(0, self._switches.quota - self.spent(client_id))
 
     def spend(self, client_id: str, points: int, cloud_id: str = "") -> None:
         """Charge an app, and one of its sites if that is named; tests use it to come near a limit."""
         for key in {(client_id, ""), (client_id, cloud_id)}:
-            self._spent[key] = (self._hour(), self.spent(*key) + points)
+            self._spent[key] = (self._window(), self.spent(*key) + points)
+
+    def kept(self) -> list[list[Any]]:
+        """Return the ledger as JSON takes it."""
+        return [[client, cloud, window, points] for (client, cloud), (window, points) in self._spent.items()]
+
+    def put_back(self, kept: list[list[Any]]) -> None:
+        """Take a ledger that `kept` gave."""
+        self._spent = {(str(a), str(b)): (int(window), int(points)) for a, b, window, points in kept}
 
     def _quotas(self, client_id: str, cloud_id: str) -> list[tuple[str, int, int]]:
         """Return the policies that count for a call: name, quota and points left."""
@@ -96,8 +104,8 @@ class Limits:
         beta = "Beta-" if switches.quota_headers == "beta" else ""
         quotas = self._quotas(client_id, cloud_id)
         _, quota, left = min(quotas, key=lambda policy: policy[2])
-        policies = ", ".join(f'"{name}-app-quota";q={most};w={HOUR}' for name, most, _ in quotas)
-        reset = dt.datetime.fromtimestamp((self._hour() + 1) * HOUR, dt.UTC)
+        policies = ", ".join(f'"{name}-app-quota";q={most};w={switches.quota_window}' for name, most, _ in quotas)
+        reset = dt.datetime.fromtimestamp((self._window() + 1) * self._switches.quota_window, dt.UTC)
         form = "%Y-%m-%dT%H:%M:%SZ" if switches.reset_with_seconds else "%Y-%m-%dT%H:%MZ"
         out = [
             (f"X-{beta}RateLimit-Limit", str(quota)),
@@ -118,8 +126,8 @@ class Limits:
         reset = dt.datetime.fromtimestamp(int(self._clock.now()) + 2, dt.UTC)
         return "X-RateLimit-Reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def _hour(self) -> int:
-        return int(self._clock.now() // HOUR)
+    def _window(self) -> int:
+        return int(self._clock.now() // self._switches.quota_window)
 
     def _until_reset(self) -> int:
-        return max(1, int((self._hour() + 1) * HOUR - self._clock.now()) + 1)
+        return max(1, int((self._window() + 1) * self._switches.quota_window - self._clock.now()) + 1)

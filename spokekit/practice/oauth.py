@@ -7,64 +7,15 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from spokekit.errors import InputError
 from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
 from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error
+from spokekit.practice.issued import Access, Code, Family, Pending, RefreshToken, digest_of, made_token
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
-
-
-@dataclass(eq=False)
-class _Code:
-    grant: Grant
-    redirect_uri: str
-    scopes: tuple[str, ...]
-    expires_at: float
-    challenge: str
-    used: bool = False
-
-
-@dataclass(eq=False)
-class _Family:
-    grant: Grant
-    scopes: tuple[str, ...]
-    born_at: float
-    dead: bool = False
-
-
-@dataclass(eq=False)
-class _Refresh:
-    family: _Family
-    made_at: float
-    used_at: float | None = None
-
-
-@dataclass(eq=False)
-class Access:
-    """What an access token stands for."""
-
-    grant: Grant
-    scopes: tuple[str, ...]
-    expires_at: float
-    family: _Family | None = None
-
-
-@dataclass(eq=False)
-class Pending:
-    """An authorise request whose page is on somebody's screen."""
-
-    app: App
-    account_id: str
-    scopes: tuple[str, ...]
-    redirect_uri: str
-    state: str
-    challenge: str
-    expires_at: float
-    sites: tuple[World, ...]
 
 
 class Refusal(Exception):
@@ -78,21 +29,6 @@ class Refusal(Exception):
         super().__init__(description)
 
 
-def _token(kind: str, filler: int) -> str:
-    """Make an opaque token that looks and measures like Atlassian's: a JWT of one to three thousand characters."""
-
-    def part(data: bytes) -> str:
-        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-    head = part(json.dumps({"typ": "JWT", "kid": "practice", "alg": "RS256"}).encode())
-    claims = {
-        "https://id.atlassian.com/atl_token_type": kind,
-        "jti": secrets.token_hex(16),
-        "p": secrets.token_hex(filler),
-    }
-    return f"{head}.{part(json.dumps(claims).encode())}.{secrets.token_urlsafe(256)}"
-
-
 class AuthServer:
     """State of the authorisation server and the rules of its endpoints, apart from HTML."""
 
@@ -103,10 +39,13 @@ class AuthServer:
         self.clock = clock
         self.grants: dict[tuple[str, str], Grant] = {}
         self.site_scopes: dict[str, frozenset[str]] = {}
+        self.authorised: set[tuple[str, str]] = set()
+        """Client ids and cloud ids: apps that a site's administrator has consented to, which opens them for all."""
         self._pending: dict[str, Pending] = {}
-        self._codes: dict[str, _Code] = {}
-        self._refresh: dict[str, _Refresh] = {}
-        self._access: dict[str, Access] = {}
+        self._codes: dict[str, Code] = {}
+        # By the token's digest: the tokens themselves are kept nowhere.
+        self.refresh_tokens: dict[str, RefreshToken] = {}
+        self.access_tokens: dict[str, Access] = {}
 
     def app(self, client_id: str) -> App | None:
         """Return the app with a client id."""
@@ -119,6 +58,9 @@ class AuthServer:
         app = self.app(query.get("client_id", ""))
         if app is None:
             raise Refusal("unauthorized_client", "No app has this client id.")
+        if app.distribution == "private" and app.owner not in ("", account_id):
+            words = "You don't have access to this app: it is private, and only its owner can use it."
+            raise Refusal("access_denied", words)
         target = query.get("redirect_uri", "")
         if target not in app.redirect_uris:
             raise Refusal("unauthorized_client", f"redirect_uri is not registered for client: {target}")
@@ -155,8 +97,10 @@ class AuthServer:
                 "This app requires access to a Confluence site which you don't have "
                 "or don't have the permission to access.",
             )
-        if self.switches.user_apps_blocked and not _is_site_admin(sites[0], account_id):
+        if self.switches.user_apps_blocked:
             host = sites[0].site_host
+            sites = tuple(world for world in sites if self._may_authorise(app, world, account_id))
+        if not sites:
             words = f"Your site admin must authorize this app for the site {host} before it can access your account."
             raise Refusal("access_denied", words, redirect=told)
         number = secrets.token_urlsafe(16)
@@ -165,6 +109,20 @@ class AuthServer:
             self.clock.now() + 600, sites,
         )  # fmt: skip
         return number, pending
+
+    def _may_authorise(self, app: App, world: World, account_id: str) -> bool:
+        return is_site_admin(world, account_id) or (app.client_id, world.cloud_id) in self.authorised
+
+    def quiet(self) -> bool:
+        """Whether nobody is in the middle of a consent: no page on a screen, no code that could still be exchanged."""
+        now = self.clock.now()
+        return not any(pending.expires_at >= now for pending in self._pending.values()) and not any(
+            not code.used and code.expires_at >= now for code in self._codes.values()
+        )
+
+    def forget_pages(self) -> None:
+        """End every consent that is on a screen, as whoever signs in as somebody else does."""
+        self._pending.clear()
 
     def _may_use(self, world: World, account_id: str) -> bool:
         row = world.user_row(account_id)
@@ -186,8 +144,8 @@ class AuthServer:
         if self.switches.grant_level == "resource":
             chosen = chosen[:1]
         grant = self.consent(pending.app, pending.account_id, pending.scopes, chosen)
-        code = _token("AUTH_CODE", 40)
-        self._codes[code] = _Code(
+        code = made_token("AUTH_CODE", 40)
+        self._codes[code] = Code(
             grant,
             pending.redirect_uri,
             pending.scopes,
@@ -203,6 +161,9 @@ class AuthServer:
             grant = self.grants[app.client_id, account_id] = Grant(app, account_id, scopes, set(sites))
         grant.scopes = scopes
         grant.sites.update(sites)
+        for world in self.worlds:
+            if world.cloud_id in sites and is_site_admin(world, account_id):
+                self.authorised.add((app.client_id, world.cloud_id))
         return grant
 
     # -- token ----------------------------------------------------------------------------------------------
@@ -243,12 +204,13 @@ class AuthServer:
 
     def issue(self, grant: Grant, scopes: tuple[str, ...]) -> dict[str, Any]:
         """Start a token family for a grant and return the token endpoint's answer."""
-        return self._pair(_Family(grant, scopes, self.clock.now()))
+        return self._pair(Family(grant, scopes, self.clock.now()))
 
-    def _pair(self, family: _Family) -> dict[str, Any]:
+    def _pair(self, family: Family) -> dict[str, Any]:
         now = self.clock.now()
-        access = _token("ACCESS", 280)
-        self._access[access] = Access(family.grant, family.scopes, now + self.switches.access_lifetime, family)
+        access = made_token("ACCESS", 280)
+        ends = now + self.switches.access_lifetime
+        self.access_tokens[digest_of(access)] = Access(family.grant, family.scopes, ends, family)
         answer: dict[str, Any] = {
             "access_token": access,
             "expires_in": self.switches.access_lifetime,
@@ -256,23 +218,18 @@ class AuthServer:
             "scope": " ".join(family.scopes),
         }
         if "offline_access" in family.scopes:
-            refresh = _token("ROTATING_REFRESH", 700)
-            self._refresh[refresh] = _Refresh(family, now)
+            refresh = made_token("ROTATING_REFRESH", 700)
+            self.refresh_tokens[digest_of(refresh)] = RefreshToken(family, now)
             answer["refresh_token"] = refresh
         return answer
 
     def _renew(self, app: App, presented: str) -> Answer:
         now = self.clock.now()
-        token = self._refresh.get(presented)
+        token = self.refresh_tokens.get(digest_of(presented))
         if token is None or token.family.grant.app is not app:
             return oauth_error(403, "unauthorized_client", "refresh_token is invalid")
         family = token.family
-        absolute = self.switches.refresh_absolute
-        if (
-            family.dead
-            or now - token.made_at > self.switches.refresh_inactivity
-            or (absolute is not None and now - family.born_at > absolute)
-        ):
+        if not self._lives(token):
             return oauth_error(403, "invalid_grant", "Unknown or invalid refresh token.")
         if token.used_at is not None and now - token.used_at > self.switches.reuse_leeway:
             family.dead = self.switches.reuse_ends_family
@@ -280,25 +237,47 @@ class AuthServer:
         if token.used_at is None:
             token.used_at = now
         if self.switches.access_dies_on_refresh:
-            for key in [key for key, access in self._access.items() if access.family is family]:
-                self._access.pop(key, None)
+            for key in [key for key, access in self.access_tokens.items() if access.family is family]:
+                self.access_tokens.pop(key, None)
         if self.switches.earlier_consent == "replaced":
             family.scopes = family.grant.scopes
         return json_answer(200, self._pair(family))
 
-    def end_families(self, account_id: str | None = None, *, access_too: bool = False) -> None:
-        """End all refresh tokens (of one account), as a password change does; with ``access_too`` as a removal."""
-        for refresh in list(self._refresh.values()):
-            if account_id in (None, refresh.family.grant.account_id):
+    def _lives(self, token: RefreshToken) -> bool:
+        now, absolute = self.clock.now(), self.switches.refresh_absolute
+        return (
+            not token.family.dead
+            and now - token.made_at <= self.switches.refresh_inactivity
+            and (absolute is None or now - token.family.born_at <= absolute)
+        )
+
+    def renews(self, token: RefreshToken) -> bool:
+        """Whether a refresh token would get new ones if it came now."""
+        used = token.used_at is not None and self.clock.now() - token.used_at > self.switches.reuse_leeway
+        return self._lives(token) and not used
+
+    def end_families(
+        self, account_id: str | None = None, *, access_too: bool = False, client_id: str | None = None
+    ) -> None:
+        """End refresh tokens (of an account, an app), as a changed password does; with ``access_too`` as a removal."""
+
+        def meant(grant: Grant) -> bool:
+            return account_id in (None, grant.account_id) and client_id in (None, grant.app.client_id)
+
+        for refresh in list(self.refresh_tokens.values()):
+            if meant(refresh.family.grant):
                 refresh.family.dead = True
         if access_too:
-            for key, access in list(self._access.items()):
-                if account_id in (None, access.grant.account_id):
-                    self._access.pop(key, None)
+            for key, access in list(self.access_tokens.items()):
+                if meant(access.grant):
+                    self.access_tokens.pop(key, None)
+            for pair, grant in list(self.grants.items()):
+                if meant(grant):
+                    self.grants.pop(pair, None)
 
     def kill_access(self) -> None:
         """End all access tokens given until now; refresh tokens live on."""
-        self._access.clear()
+        self.access_tokens.clear()
 
     def set_redirects(self, client_id: str, uris: list[str]) -> App:
         """Replace the callback URLs of an app; raises `InputError`."""
@@ -326,7 +305,7 @@ class AuthServer:
     def access(self, authorization: str) -> Access | None:
         """Return what a bearer token stands for, or None when it is unknown or expired."""
         scheme, _, token = authorization.partition(" ")
-        access = self._access.get(token.strip()) if scheme.lower() == "bearer" else None
+        access = self.access_tokens.get(digest_of(token.strip())) if scheme.lower() == "bearer" else None
         return access if access is not None and self.clock.now() < access.expires_at else None
 
     def scopes_on(self, access: Access, cloud_id: str) -> frozenset[str]:
@@ -390,7 +369,8 @@ def _host(uri: str) -> str:
     return (parts.hostname or "") if fits else ""
 
 
-def _is_site_admin(world: World, account_id: str) -> bool:
+def is_site_admin(world: World, account_id: str) -> bool:
+    """Whether somebody administers a site, and so may authorise an app for everybody on it."""
     row = world.user_row(account_id)
     return row is not None and bool(world.site_admins[row])
 

@@ -6,12 +6,12 @@ import os
 import re
 import socket
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import unescape
 from http.client import HTTPConnection
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlencode, urlsplit
 
 import uvicorn
@@ -24,26 +24,23 @@ from spokekit.errors import (
     SiteAdminMustAuthorize,
     SpokekitError,
 )
-from spokekit.practice.api.gateway import ROUTES, Gateway
-from spokekit.practice.apps import DEFAULT_SCOPES, REPORT_SCOPE, SPOKEKIT_SCOPES, TICKED_SCOPES, App, Clock, made_up
-from spokekit.practice.exchange import Exchange, RequestRecord
-from spokekit.practice.faults import Faults
-from spokekit.practice.http_app import Front, Server
-from spokekit.practice.limits import Limits
-from spokekit.practice.oauth import AuthServer
-from spokekit.practice.pages.console import Console
-from spokekit.practice.switches import Switches
-from spokekit.practice.world import World
+from spokekit.practice.apps import DEFAULT_SCOPES, App
+from spokekit.practice.exchange import Exchange, RequestRecord, WriteRecord
+from spokekit.practice.http_app import Front
+from spokekit.practice.kept import Keeper
+from spokekit.practice.keys import TICKET, Keys
+from spokekit.practice.serving import Server
+from spokekit.practice.start import DEFAULT_REDIRECT_URI, OPERATIONS, AppMake, Start, build, check_start
 
-OPERATIONS = frozenset(
-    (
-        *("authorize", "consent", "exchange", "refresh", "token", "accessible-resources", "me", "report-accounts"),
-        *(route.name for route in ROUTES),
-    )
-)
-"""Names that a request can have; see `PracticeSite.count`."""
-
-DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
+if TYPE_CHECKING:
+    from spokekit.practice.api.gateway import Gateway
+    from spokekit.practice.apps import Clock
+    from spokekit.practice.faults import Faults
+    from spokekit.practice.limits import Limits
+    from spokekit.practice.oauth import AuthServer
+    from spokekit.practice.pages.console import Console
+    from spokekit.practice.switches import Switches
+    from spokekit.practice.world import World
 
 Observer = Callable[[Exchange], None]
 
@@ -87,11 +84,20 @@ class PracticeSite:
         Faults to start with, as ``"name"`` or ``"name:argument"``; see `Faults`.
     client_id, client_secret:
         Of the first app. When left out they follow from the seed, so that a connection made yesterday still fits.
+    key:
+        What a program sends in ``X-Practice-Key`` to steer the site or to see its secrets; a new one when left out.
+    salt:
+        What only this person's processes know: with it nobody else can work the client secrets out from the seed.
+    kept:
+        A file in which the site stays as it is over a restart: worlds, apps, consents, tokens (as digests), clock. It
+        is read at the start, and written whenever something changed.
     **switches:
         Anything in `Switches`.
 
     Attributes
     ----------
+    keys:
+        The `Keys`: ``site.keys.key``, and ``site.page("console")`` for a link that lets a browser in.
     url, auth_url:
         ``"http://127.0.0.1:PORT/"``, which stands for both of Atlassian's hosts.
     apps:
@@ -105,6 +111,8 @@ class PracticeSite:
         The `Faults` at work; add and clear at any time.
     requests:
         A `RequestRecord` for each request answered, oldest first. No token, code or secret is in it.
+    written:
+        A `WriteRecord` for each membership write that came over the API, oldest first.
     writes:
         Group id to the number of membership writes that were sent for it, refused and failed ones included.
     limits:
@@ -117,6 +125,23 @@ class PracticeSite:
     """
 
     observe_all: ClassVar[list[Observer]] = []
+
+    # What `build` gives the site, at the start and with each `reset`.
+    start_point: Start
+    worlds: dict[str, World]
+    world: World
+    signed_in: str
+    apps: list[App]
+    switches: Switches
+    clock: Clock
+    faults: Faults
+    limits: Limits
+    auth: AuthServer
+    console: Console
+    gateway: Gateway
+    writes: dict[str, int]
+    requests: list[RequestRecord]
+    written: list[WriteRecord]
 
     def __init__(
         self,
@@ -132,41 +157,22 @@ class PracticeSite:
         faults: Iterable[str] = (),
         client_id: str = "",
         client_secret: str = "",
+        key: str = "",
+        salt: str = "",
+        kept: str | Path | None = None,
         **switches: Any,
     ) -> None:
-        if sites < 1:
-            raise InputError("A practice server has at least one site.", field="sites")
-        self.switches = Switches()
-        self.switches.update(**switches)
-        self.clock = Clock()
         self.latency_ms = latency_ms
         self.strict = strict
-        self.worlds = {world.cloud_id: world for world in (World(size, seed, number) for number in range(sites))}
-        self.world = next(iter(self.worlds.values()))
-        self.sites = tuple(SiteInfo(w.cloud_id, w.site_name, f"https://{w.site_host}") for w in self.worlds.values())
-        self.signed_in = signed_in
-        self.world.account(signed_in)
-        self.apps = [
-            App(
-                "spokekit practice app",
-                client_id or made_up("client", seed, 1),
-                client_secret or "practice-secret-" + made_up("secret", seed, 1),
-                tuple(dict.fromkeys((*DEFAULT_SCOPES, *SPOKEKIT_SCOPES, REPORT_SCOPE))),
-            ),
-            App(
-                "Four ticked scopes",
-                made_up("client", seed, 2),
-                "practice-secret-" + made_up("secret", seed, 2),
-                TICKED_SCOPES,
-            ),
-        ]
-        self.faults = Faults(faults, OPERATIONS)
-        self.limits = Limits(self.switches, self.clock)
-        self.auth = AuthServer(tuple(self.worlds.values()), self.apps, self.switches, self.clock)
-        self.console = Console(self.auth, seed)
-        self.gateway = Gateway(self.worlds, self.auth, self.switches, strict=strict, faults=self.faults)
-        self.writes: dict[str, int] = defaultdict(int)
-        self.requests: list[RequestRecord] = []
+        self.app_make = AppMake(seed, client_id, client_secret, tuple(redirect_uris), salt)
+        self.keys = Keys(key)
+        self._first = check_start(Start(size, seed, sites, signed_in, tuple(faults), switches))
+        build(self, self._first)
+        self.keeper = Keeper(Path(kept)) if kept else None
+        if self.keeper is not None:
+            self.keeper.load(self)
+            # What the person says today counts for more than what was so yesterday.
+            self.switches.update(**switches)
         self.observers: list[Observer] = []
         self.defects: list[Exception] = []
         self.in_flight = 0
@@ -174,8 +180,6 @@ class PracticeSite:
         self._wanted_port = port
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
-        for uri in redirect_uris:
-            self.allow_redirect(uri)
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -225,6 +229,26 @@ class PracticeSite:
             self._server.stop()
             self._thread.join(10)
             self._server = None
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what changed into the file that the site is kept in, if there is one."""
+        if self.keeper is not None:
+            self.keeper.save(self)
+
+    def reset(self, start: Start | None = None) -> None:
+        """Put the site back to where it began, or to another `start`, in place: address, key and app ids stay.
+
+        Worlds, apps, consents, tokens, clock, points, faults, switches and the request log are new; whoever held one of
+        them holds the old one. Raises `InputError` for a start that cannot be, and changes nothing then.
+        """
+        start = check_start(start or self._first)
+        if self._server is None:
+            build(self, start)
+        else:
+            # Between two requests, never inside one.
+            self._server.call(lambda: build(self, start))
+        self.keep()
 
     def __enter__(self) -> PracticeSite:
         return self.start()
@@ -250,6 +274,15 @@ class PracticeSite:
     def api_base(self) -> str:
         """Address under which the first site's ``/wiki`` is."""
         return f"{self.url}ex/confluence/{self.world.cloud_id}"
+
+    @property
+    def sites(self) -> tuple[SiteInfo, ...]:
+        """The sites of the server."""
+        return tuple(SiteInfo(w.cloud_id, w.site_name, f"https://{w.site_host}") for w in self.worlds.values())
+
+    def page(self, name: str = "console") -> str:
+        """Return a link that opens one of the site's own pages in a browser, once; it holds a secret of the site."""
+        return f"{self.url}{name}?{TICKET}={self.keys.ticket()}"
 
     @property
     def client_id(self) -> str:
@@ -279,6 +312,7 @@ class PracticeSite:
             "client_id": self.client_id,
             "client_secret": self.client_secret,
             "redirect_uris": list(self.redirect_uris),
+            "key": self.keys.key,
             "sites": [{"cloud_id": site.cloud_id, "name": site.name, "url": site.url} for site in self.sites],
         }
 
@@ -365,13 +399,24 @@ class PracticeSite:
         """Move the site's clock forward: tokens, codes and quotas age by so many seconds at once."""
         self.clock.offset += seconds
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody is in the middle of a consent or of a request."""
+        return self.in_flight == 0 and self.auth.quiet()
+
+    def sign_in(self, role: str) -> None:
+        """Sign in as another person in the browser: admin, member, guest or outsider. Raises `InputError`."""
+        self.world.account(role)
+        self.signed_in = role
+
     def change_password(self, account: str | None = None) -> None:
         """End the refresh tokens of an account, as a changed password does; access tokens live on."""
         self.auth.end_families(account or self.account_id)
 
-    def remove_app(self, account: str | None = None) -> None:
-        """Take the consent back, as a person does under "Connected apps": no token of the account works any more."""
-        self.auth.end_families(account or self.account_id, access_too=True)
+    def remove_app(self, account: str | None = None, *, app: App | None = None) -> None:
+        """Take the consent (to one app) back, as a person does under "Connected apps": its tokens are dead."""
+        client_id = app.client_id if app is not None else None
+        self.auth.end_families(account or self.account_id, access_too=True, client_id=client_id)
 
     def limit_scopes(self, cloud_id: str, scopes: Iterable[str]) -> None:
         """Let only these scopes count on one site, whatever was consented to."""

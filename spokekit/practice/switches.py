@@ -146,6 +146,10 @@ class Switches:
     quota: int = 65_000
     """Points an hour and app. Documented, tier 1: 65,000."""
 
+    quota_window: int = 3600
+    """Seconds until spent points come back, counted in whole windows. Documented: an hour, on the UTC hour. A lesson on
+    spent points sets it to less, so that nobody waits for an hour."""
+
     tenant_quota: int | None = None
     """Points an hour, app and site, beside the quota over all sites; None for none. Documented for tier 2."""
 
@@ -178,6 +182,8 @@ class Switches:
                     field=name,
                     hint=f"Choose from {words}." if words else None,
                 )
+            if name == "quota_window" and value < 1:
+                raise InputError("The switch quota_window is a whole number of seconds, 1 at least.", field=name)
             setattr(self, name, value)
 
 

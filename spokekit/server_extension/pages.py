@@ -16,7 +16,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from spokekit.oauth.passage import is_named
+from spokekit.oauth.passage import KEY_HEADER, is_named, key_of
 from spokekit.server_extension.handlers import QuietHandler
 
 MARK = "X-Spokekit-Practice"
@@ -93,6 +93,8 @@ class PracticePages(QuietHandler):
 
     async def _fetch(self, address: str, form: str | None) -> HTTPResponse | None:
         headers = {"Content-Type": "application/x-www-form-urlencoded"} if form is not None else {}
+        if key := key_of(int(urlsplit(address).port or 0)):
+            headers[KEY_HEADER] = key
         # The practice site looks at it as well.
         if "Sec-Fetch-Site" in self.request.headers and form is not None:
             headers["Sec-Fetch-Site"] = self.request.headers["Sec-Fetch-Site"]

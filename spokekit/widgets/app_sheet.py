@@ -78,9 +78,9 @@ class AppSheet(Component):
         body.append(html(table))
         if guide is not None and guide.site is not None:
             console = f"{guide.site['url']}console"
-            seen = for_the_browser(console)
+            seen = for_the_browser(console, key=str(guide.site.get("key", "")))
             body.append(html(f"<p>{_link(seen, 'Open the practice developer console', 'sk-button')}</p>"))
-            if seen == console and browser_is_elsewhere():
+            if seen.startswith(console) and browser_is_elsewhere():
                 body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body
 

@@ -154,8 +154,8 @@ class Guide(Component):
         if self.step.number > 3:
             return place
         console = f"{self.site['url']}console"
-        seen = for_the_browser(console)
-        if seen == console and browser_is_elsewhere():
+        seen = for_the_browser(console, key=str(self.site.get("key", "")))
+        if seen.startswith(console) and browser_is_elsewhere():
             place += (
                 "<span class='sk-unreached'>Its own pages open only in a browser on the machine where this runs.</span>"
             )

@@ -87,6 +87,8 @@ def test_the_practice_site(window: Page, look: Look) -> None:
             window.goto(authorize(site, **changes))
             look(f"refusal-{name}")
         window.goto(f"{site.url}console")
+        look("closed")
+        window.goto(site.page())
         for summary in window.locator("summary").all():
             summary.click()
         look("console")
@@ -98,7 +100,7 @@ def test_the_practice_site(window: Page, look: Look) -> None:
 def test_an_app_is_created_and_its_id_and_secret_copied(window: Page, look: Look) -> None:
     with PracticeSite() as site:
         window.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url.rstrip("/"))
-        window.goto(authorize(site, client_id="nobody"))
+        window.goto(f"{authorize(site, client_id='nobody')}&open={site.keys.ticket()}")
         window.get_by_role("link", name="practice developer console").click()
         window.get_by_text("Create app").click()
         window.get_by_label("Callback URLs of the new app").fill(site.redirect_uris[0])

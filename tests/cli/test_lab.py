@@ -140,7 +140,7 @@ def test_a_day_of_practice_and_the_next(
     kernel = first.api("POST", "kernels")
     assert kernel.status_code == 201
     kept = json.loads((home / "practice" / "site.json").read_text())
-    assert httpx2.get(f"{kept['url']}console", trust_env=False).status_code == 200
+    assert httpx2.get(f"{kept['url']}console", trust_env=False).status_code == 403, "it opens by a link"
     family = first.family()
     assert len(family) >= 2, "a practice site and a kernel"
     kernels = _kernels(family)

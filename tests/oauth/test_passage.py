@@ -118,7 +118,7 @@ def test_consent_by_hand_and_back_again(hub: Server, person: httpx2.Client, plac
 
 
 def test_the_console_saves_and_is_escaped(person: httpx2.Client, site: PracticeSite) -> None:
-    address = for_the_browser(f"{site.url}console")
+    address = for_the_browser(f"{site.url}console", key=site.keys.key)
     page = person.get(address)
     assert page.status_code == 200 and site.client_secret in page.text
     assert page.text.count('name="_xsrf"') == len(site.apps) + 1
@@ -135,7 +135,7 @@ def test_the_console_saves_and_is_escaped(person: httpx2.Client, site: PracticeS
 
 
 def test_nobody_else_gets_anything(hub: Server, person: httpx2.Client, site: PracticeSite) -> None:
-    console = for_the_browser(f"{site.url}console")
+    console = for_the_browser(f"{site.url}console", key=site.keys.key)
     authorize = for_the_browser(authorize_url(site, state=STATE))
     form = {**form_of(person.get(console)), "redirect_uris": "https://elsewhere.example/"}
     before, asked = site.redirect_uris, len(site.requests)
@@ -166,7 +166,7 @@ def test_nobody_else_gets_anything(hub: Server, person: httpx2.Client, site: Pra
 def test_nothing_but_the_two_pages_of_a_named_practice_site(hub: Server, person: httpx2.Client) -> None:
     with PracticeSite() as site:
         assert person.get(at(site.port, "console")).status_code == 404, "no kernel has named it"
-        assert for_the_browser(f"{site.url}console") == at(site.port, "console")
+        assert for_the_browser(f"{site.url}console", key=site.keys.key) == at(site.port, "console")
         assert person.get(at(site.port, "console")).status_code == 200
         for other in ("me", "oauth/token", "practice/faults", "console/x", "consoles", "ex/confluence/x/wiki"):
             assert person.get(at(site.port, other)).status_code == 404
@@ -177,7 +177,7 @@ def test_nothing_but_the_two_pages_of_a_named_practice_site(hub: Server, person:
         assert note.stat().st_mode & 0o777 == 0o600
         os.utime(note, (yesterday, yesterday))
         assert person.get(at(site.port, "console")).status_code == 404
-        for_the_browser(f"{site.url}console")
+        for_the_browser(f"{site.url}console", key=site.keys.key)
     gone = person.get(at(site.port, "console"))
     assert gone.status_code == 502 and "does not answer any more" in gone.text
     assert person.get(at(99999, "console")).status_code == 404

@@ -68,6 +68,11 @@ class Api:
         return self("DELETE", "/rest/api/group/userByGroupId", params=query)
 
 
+def key_of(site: PracticeSite) -> dict[str, str]:
+    """Return the header by which a program of the person who started the site is known."""
+    return {"X-Practice-Key": site.keys.key}
+
+
 def authorize_url(site: PracticeSite, **changes: str | None) -> str:
     """Return the authorise address that a client would open; None leaves a parameter out."""
     query: dict[str, str | None] = {

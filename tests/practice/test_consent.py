@@ -8,7 +8,7 @@ import pytest
 from spokekit.errors import ConsentError, InputError, RedirectMismatch, ScopeNotEnabled, SiteAdminMustAuthorize
 from spokekit.practice import PracticeSite
 from spokekit.practice.pages.consent import SCRIPT_SUM
-from tests.practice.support import authorize_url, exchange, values_of
+from tests.practice.support import authorize_url, exchange, key_of, values_of
 
 
 def test_accept_gives_a_code_and_the_state_back(site: PracticeSite) -> None:
@@ -79,7 +79,7 @@ def test_the_page_escapes_everything_and_forbids_scripts(site: PracticeSite) -> 
         authorize_url(site, redirect_uri="http://evil/<script>alert(1)</script>"),
         f"{site.url}console",
     ):
-        page = httpx2.get(url)
+        page = httpx2.get(url, headers=key_of(site))
         assert "<img" not in page.text and "<b>Boss" not in page.text
         # The console copies ids with one script of its own, which is allowed by its sum; nothing else runs.
         own = SCRIPT_SUM in page.headers["content-security-policy"]
@@ -178,19 +178,23 @@ def test_me_needs_its_scope(serve) -> None:
 
 def test_the_console_changes_callback_urls_and_keeps_what_could_not_be_saved(site: PracticeSite) -> None:
     console = f"{site.url}console"
-    assert site.client_id in httpx2.get(console).text
+    assert site.client_id in httpx2.get(console, headers=key_of(site)).text
     saved = httpx2.post(
-        console, data={"client_id": site.client_id, "redirect_uris": "http://localhost:9/a\nhttps://h.example/b"}
+        console,
+        data={"client_id": site.client_id, "redirect_uris": "http://localhost:9/a\nhttps://h.example/b"},
+        headers=key_of(site),
     )
     assert saved.status_code == 200 and site.redirect_uris == ("http://localhost:9/a", "https://h.example/b")
-    bad = httpx2.post(console, data={"client_id": site.client_id, "redirect_uris": "ftp://nowhere"})
+    bad = httpx2.post(
+        console, data={"client_id": site.client_id, "redirect_uris": "ftp://nowhere"}, headers=key_of(site)
+    )
     assert (
         bad.status_code == 400
         and "ftp://nowhere is not an http" in bad.text
         and ">ftp://nowhere</textarea>" in bad.text
     )
     for odd in ("http://[x", "http://localhost:99999/", "http://localhost:9/\u4e2d", "http://localhost:9/\x01"):
-        refused = httpx2.post(console, data={"client_id": site.client_id, "redirect_uris": odd})
+        refused = httpx2.post(console, data={"client_id": site.client_id, "redirect_uris": odd}, headers=key_of(site))
         assert refused.status_code == 400 and "is not an http" in refused.text
         with pytest.raises(InputError):
             site.allow_redirect(odd)

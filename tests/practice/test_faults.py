@@ -12,7 +12,7 @@ import pytest
 
 from spokekit.errors import InputError
 from spokekit.practice import FAULTS, Fault, Faults
-from tests.practice.support import Api, refresh
+from tests.practice.support import Api, key_of, refresh
 
 Check = Callable[[Api], None]
 CHECKS: dict[str, tuple[str, Check]] = {}
@@ -339,6 +339,8 @@ def test_every_nth_so_many_times_and_on_one_operation_only(serve: Callable[..., 
 def test_faults_are_switched_over_http_while_the_site_runs(serve: Callable[..., Api]) -> None:
     api = serve()
     url = f"{api.site.url}practice/faults"
+    assert api.http.post(url, json={"add": ["503:1"]}).status_code == 403 and not api.site.faults.active
+    api.http.headers.update(key_of(api.site))
     active = api.http.post(url, json={"add": ["503:1", "429:9"]}).json()["active"]
     assert [(f["name"], f["every"]) for f in active] == [("503", 1), ("429", 9)]
     assert api.v1("/group").status_code == 503
@@ -378,7 +380,7 @@ def test_a_fault_on_an_operation_that_there_is_not_is_refused(serve: Callable[..
     site = serve(faults=["429@members"]).site
     with pytest.raises(InputError, match="no operation 'membres'"):
         site.faults.add("429@membres")
-    answer = httpx2.post(f"{site.url}practice/faults", json={"add": ["429@membres"]})
+    answer = httpx2.post(f"{site.url}practice/faults", json={"add": ["429@membres"]}, headers=key_of(site))
     assert answer.status_code == 400 and "membres" in answer.json()["message"]
 
 

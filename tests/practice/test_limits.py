@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
+from spokekit.errors import InputError
 from tests.practice.support import Api
 
 
@@ -115,3 +116,16 @@ def test_retry_after_as_a_date_and_other_bodies(serve) -> None:
     assert refused.content == b"" and 0 < (until - dt.datetime.now(dt.UTC)).total_seconds() <= 3602
     api.site.switches.body_429 = "text"
     assert api.v1("/group").headers["content-type"] == "text/plain"
+
+
+def test_spent_points_come_back_after_the_window_that_the_switch_says(serve) -> None:
+    api = serve(quota_window=20)
+    site = api.site
+    site.limits.spend(site.client_id, 65_000)
+    refused = api.v1("/group")
+    assert refused.status_code == 429 and 1 <= int(refused.headers["retry-after"]) <= 21
+    site.advance(20)
+    fresh = api.v1("/group")
+    assert fresh.status_code == 200 and fresh.headers["ratelimit-policy"] == '"global-app-quota";q=65000;w=20'
+    with pytest.raises(InputError, match="whole number of seconds"):
+        site.switches.update(quota_window=0)

@@ -19,7 +19,7 @@ import pytest
 
 from spokekit.errors import InputError
 from spokekit.practice import FAULTS, PracticeSite
-from tests.practice.support import Api, authorize_url
+from tests.practice.support import Api, authorize_url, key_of
 
 COMMAND = [sys.executable, "-c", "from spokekit.cli import main; main()", "practice"]
 
@@ -43,11 +43,12 @@ def test_the_command_prints_one_json_line_and_serves_until_interrupted(number: s
         process,
         said,
     ):
-        assert set(said) == {"url", "auth_url", "client_id", "client_secret", "redirect_uris", "sites"}
+        assert set(said) == {"url", "auth_url", "client_id", "client_secret", "redirect_uris", "key", "sites"}
+        key = {"X-Practice-Key": said["key"]}
         assert said["redirect_uris"] == ["http://localhost:7/x"] and len(said["sites"]) == 2
         assert set(said["sites"][0]) == {"cloud_id", "name", "url"}
-        assert httpx2.get(f"{said['url']}console").status_code == 200
-        assert httpx2.get(f"{said['url']}practice/faults").json()["active"][0]["name"] == "503"
+        assert httpx2.get(f"{said['url']}console", headers=key).status_code == 200
+        assert httpx2.get(f"{said['url']}practice/faults", headers=key).json()["active"][0]["name"] == "503"
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
         assert (process.returncode, out) == (0, b"")
@@ -65,8 +66,10 @@ def test_beside_a_server_on_a_hub_its_callback_address_is_registered_too(monkeyp
 def test_a_command_runs_beside_the_site_and_takes_it_along() -> None:
     code = (
         "import json, os, sys, time, urllib.request\n"
-        "url = json.loads(os.environ['SPOKEKIT_PRACTICE'])['url']\n"
-        "print(url, urllib.request.urlopen(url + 'console').status, *sys.argv[1:], flush=True)\n"
+        "told = json.loads(os.environ['SPOKEKIT_PRACTICE'])\n"
+        "url, key = told['url'], {'X-Practice-Key': told['key']}\n"
+        "asked = urllib.request.Request(url + 'console', headers=key)\n"
+        "print(url, urllib.request.urlopen(asked).status, *sys.argv[1:], flush=True)\n"
         "time.sleep(0 if '--end' in sys.argv else 60)\n"
         "sys.exit(7)\n"
     )
@@ -176,12 +179,16 @@ def test_what_is_not_there_is_json_and_bodies_are_bounded(serve: Callable[..., A
     assert api.http.get(f"{api.site.url}oauth/token").status_code == 404
     huge = api.http.post(f"{api.site.url}oauth/token", content=b"x" * 5_000_000)
     assert huge.status_code == 400
+    key = key_of(api.site)
     # Nothing of what is too long counts, its beginning neither.
     form = urlencode({"client_id": api.site.client_id, "redirect_uris": "http://localhost:9/"}).encode()
-    assert api.http.post(f"{api.site.url}console", content=form + b"&x=" + b"x" * 3_000_000).status_code == 400
+    assert (
+        api.http.post(f"{api.site.url}console", content=form + b"&x=" + b"x" * 3_000_000, headers=key).status_code
+        == 400
+    )
     assert api.site.redirect_uris == ("http://localhost:8751/callback",)
     deep = b"[" * 200_000
-    as_json = {"Content-Type": "application/json", **api.headers}
+    as_json = {"Content-Type": "application/json", **api.headers, **key}
     for url in (f"{api.site.url}oauth/token", f"{api.site.url}app/report-accounts/", f"{api.site.url}practice/faults"):
         assert api.http.post(url, content=deep, headers=as_json).status_code == 400
     assert api("POST", "/api/v2/users-bulk", content=deep).status_code == 400
@@ -225,16 +232,19 @@ def test_a_form_that_another_page_sends_changes_nothing(serve: Callable[..., Api
     site = serve().site
     before = site.redirect_uris
     form = {"client_id": site.client_id, "redirect_uris": "https://elsewhere.example/"}
-    assert httpx2.post(f"{site.url}console", data=form, headers=headers).status_code == 403
-    assert httpx2.post(f"{site.url}practice/faults", json={"add": ["429"]}, headers=headers).status_code == 403
+    assert httpx2.post(f"{site.url}console", data=form, headers=headers | key_of(site)).status_code == 403
+    assert (
+        httpx2.post(f"{site.url}practice/faults", json={"add": ["429"]}, headers=headers | key_of(site)).status_code
+        == 403
+    )
     assert site.redirect_uris == before and not site.faults.active
     own = {"Origin": site.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-    assert httpx2.post(f"{site.url}console", data=form, headers=own).status_code == 200
+    assert httpx2.post(f"{site.url}console", data=form, headers=own | key_of(site)).status_code == 200
     assert site.redirect_uris == ("https://elsewhere.example/",)
 
 
 def test_the_bare_address_leads_to_the_console() -> None:
     with PracticeSite() as site:
-        page = httpx2.get(site.url, follow_redirects=True)
+        page = httpx2.get(site.url, follow_redirects=True, headers=key_of(site))
         assert page.status_code == 200 and page.url.path == "/console"
         assert site.client_id in page.text

@@ -18,7 +18,15 @@ from tests.practice.support import Api, authorize_url, exchange, refresh, values
 ELSEWHERE = {
     "test_consent.py": {"grant_level", "refusal", "user_apps_blocked", "duplicate_resource", "no_resources"},
     "test_tokens.py": {"code_lifetime", "refresh_absolute", "reuse_ends_family"},
-    "test_limits.py": {"quota", "quota_headers", "burst", "retry_after_form", "body_429", "tenant_quota"},
+    "test_limits.py": {
+        "quota",
+        "quota_headers",
+        "burst",
+        "retry_after_form",
+        "body_429",
+        "tenant_quota",
+        "quota_window",
+    },
     "test_faults.py": {"cursor_marks"},
     "test_confluence.py": {
         "group_limit_over_cap",
@@ -251,5 +259,5 @@ def test_a_switch_that_there_is_not_is_refused() -> None:
     PracticeSite(refresh_absolute=5, seats=None, pkce="refused")
     with pytest.raises(InputError, match="the role 'boss'"):
         PracticeSite(signed_in="boss")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="at least one site"):
+    with pytest.raises(InputError, match="1 to 50 sites"):
         PracticeSite(sites=0)

@@ -146,7 +146,8 @@ def _name(requirement: str) -> str:
 def test_binder_starts_one_practice_site_in_memory_and_hands_over(tmp_path: Path) -> None:
     inside = (
         "import json, os, urllib.request as r; site = json.loads(os.environ['SPOKEKIT_PRACTICE']);"
-        "print(r.urlopen(site['url'] + 'console').status, os.environ['SPOKEKIT_UNATTENDED'],"
+        "asked = r.Request(site['url'] + 'console', headers={'X-Practice-Key': site['key']});"
+        "print(r.urlopen(asked).status, os.environ['SPOKEKIT_UNATTENDED'],"
         "os.environ['SPOKEKIT_STORE_URL'], os.environ['SPOKEKIT_VAULT'])"
     )
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}

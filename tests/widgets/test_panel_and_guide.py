@@ -303,7 +303,7 @@ def test_pages_that_come_through_the_jupyter_server_are_linked(
     monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
     passed_on = f"href='/user/ann/spokekit/practice/{site.port}/console'"
     guide = Guide(1, workspace=workspace)
-    assert f"href='{site.url}console'" in words_of(guide) and passed_on not in words_of(AppSheet(guide))
+    assert f"href='{site.url}console?open=" in words_of(guide) and passed_on not in words_of(AppSheet(guide))
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
     guide = Guide(1, workspace=workspace)
     said = words_of(AppSheet(guide))

@@ -13,7 +13,8 @@ from spokekit.practice.api.paging import Call
 from spokekit.practice.api.v1 import Handler
 from spokekit.practice.exchange import Answer, Query, gateway_error, v1_error, v2_error
 from spokekit.practice.faults import Faults
-from spokekit.practice.oauth import Access, AuthServer
+from spokekit.practice.issued import Access
+from spokekit.practice.oauth import AuthServer
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 

@@ -12,7 +12,7 @@ import json
 
 from spokekit.practice.apps import REPORT_SCOPE
 from spokekit.practice.exchange import Answer, gateway_error, json_answer
-from spokekit.practice.oauth import Access
+from spokekit.practice.issued import Access
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from spokekit.practice.exchange import HTML, Answer, encoded
-from spokekit.practice.oauth import Pending
+from spokekit.practice.issued import Pending
 
 #: What each scope lets an app do, in the words of the consent page.
 SCOPE_WORDS: Mapping[str, str] = {
@@ -63,6 +63,19 @@ def page(title: str, body: str, *, status: int = 200, wide: bool = False, copies
         MARK,
     ]
     return Answer(status, encoded(text), HTML, headers, points=0)
+
+
+def closed_page(*, used: bool = False) -> Answer:
+    """Tell a browser that did not come by a link of the person who started the site."""
+    why = "This link was used before, or is too old." if used else "This address alone does not open it."
+    return page(
+        "Not open",
+        f"""{PRACTICE}<h1>This page opens from the notebook</h1>
+<p>{why} The practice site shows its secrets to the person who started it alone, and lets a browser in by a link that
+works once.</p><p class="soft">Open it from the notebook: <b>Console</b> in the line of steps, after <b>Look again</b>
+there. Without a notebook, take the link that <code>spokekit practice</code> printed, or start it anew.</p>""",
+        status=403,
+    )
 
 
 PRACTICE = '<p class="note">This is a practice site. Nothing here reaches Atlassian.</p>'

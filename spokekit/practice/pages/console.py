@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from spokekit.practice.oauth import AuthServer
+    from spokekit.practice.start import AppMake
 
 LONGEST_NAME = 100
 _MOST_APPS = 50
@@ -41,16 +42,16 @@ class Console:
     ----------
     auth:
         The authorisation server whose apps are shown and changed.
-    seed:
+    make:
         The id and the secret of a new app follow from it and the app's name: an app that is created anew under its name
         after a restart fits the connection that was made with it.
     """
 
-    def __init__(self, auth: AuthServer, seed: int) -> None:
+    def __init__(self, auth: AuthServer, make: AppMake) -> None:
         self._auth = auth
-        self._seed = seed
+        self._make = make
         # The newest is what the person came for.
-        self._created: list[App] = []
+        self.created: list[App] = []
 
     def show(self) -> Answer:
         """Show the apps."""
@@ -68,7 +69,7 @@ class Console:
             "create" in values,
         )
         try:
-            app = self._create(typed) if typed.creates else self._change(typed)
+            app = self._take(typed)
         except InputError as error:
             return self._page(typed, problem=f"{'Not created' if typed.creates else 'Not saved'}: {error.message}")
         if typed.creates:
@@ -77,42 +78,70 @@ class Console:
             )
         return self._page(_Typed(), saved=f"Saved {app.name}.")
 
-    def _create(self, typed: _Typed) -> App:
-        if not typed.name:
+    def _take(self, typed: _Typed) -> App:
+        if typed.creates:
+            return self.create(typed.name, typed.scopes or (), typed.uris.split())
+        app = self._auth.app(typed.client_id)
+        if app is None:
+            raise InputError("There is no such app.", field="client_id")
+        return self.change(app, scopes=typed.scopes, redirect_uris=typed.uris.split())
+
+    def create(self, name: str, scopes: Iterable[str] = (), redirect_uris: Iterable[str] = ()) -> App:
+        """Make an app; raises `InputError` when it cannot have this name, a scope or a callback URL."""
+        if not name:
             raise InputError("The app needs a name.", field="name")
-        if len(typed.name) > LONGEST_NAME or not typed.name.isprintable():
+        if len(name) > LONGEST_NAME or not name.isprintable():
             raise InputError(f"A name has up to {LONGEST_NAME} letters, digits and signs.", field="name")
-        if any(app.name.casefold() == typed.name.casefold() for app in self._auth.apps):
-            raise InputError(f"There is an app called {typed.name} already. Use it, or choose another name.")
+        if any(app.name.casefold() == name.casefold() for app in self._auth.apps):
+            raise InputError(f"There is an app called {name} already. Use it, or choose another name.")
         if len(self._auth.apps) >= _MOST_APPS:
             raise InputError(f"There are {_MOST_APPS} apps already; restart the practice site to be rid of them.")
-        number = f"app {typed.name.casefold()}"
+        number = f"app {name.casefold()}"
+        uris = list(dict.fromkeys(redirect_uris))
         app = App(
-            typed.name,
-            made_up("client", self._seed, number),
-            "practice-secret-" + made_up("secret", self._seed, number),
-            _known(typed.scopes or ()),
+            name,
+            made_up("client", self._make.seed, number),
+            self._make.secret(number),
+            _known(scopes),
+            uris,
+            which=number,
         )
-        self._auth.check_redirects(typed.uris.split())
-        app.redirect_uris = list(dict.fromkeys(typed.uris.split()))
+        self._auth.check_redirects(uris)
         self._auth.apps.append(app)
-        self._created.insert(0, app)
+        self.created.insert(0, app)
         return app
 
-    def _change(self, typed: _Typed) -> App:
-        scopes = None if typed.scopes is None else _known(typed.scopes)
-        app = self._auth.set_redirects(typed.client_id, typed.uris.split())
-        if scopes is not None:
+    def change(
+        self,
+        app: App,
+        *,
+        scopes: Iterable[str] | None = None,
+        redirect_uris: Iterable[str] | None = None,
+        distribution: str | None = None,
+        new_secret: bool = False,
+    ) -> App:
+        """Change what is given of an app, all of it or nothing; raises `InputError`."""
+        if distribution not in (None, "private", "shared"):
+            raise InputError("An app is private or shared.", field="distribution")
+        known = None if scopes is None else _known(scopes)
+        if redirect_uris is not None:
+            self._auth.set_redirects(app.client_id, list(redirect_uris))
+        if known is not None:
             listed = {scope for _, names in permission_groups() for scope in names}
-            app.scopes = (*(scope for scope in app.scopes if scope not in listed), *scopes)
+            app.scopes = (*(scope for scope in app.scopes if scope not in listed), *known)
+        if distribution is not None:
+            app.distribution = "private" if distribution == "private" else "shared"
+        if new_secret:
+            app.turn += 1
+            app.client_secret = self._make.secret(app.which, app.turn)
         return app
 
     def _page(self, typed: _Typed, *, saved: str = "", problem: str = "", open_: App | None = None) -> Answer:
         told = f'<p class="note" role="status">{escape(saved or problem)}</p>' if saved or problem else ""
-        built_in = [app for app in self._auth.apps if app not in self._created]
+        built_in = [app for app in self._auth.apps if app not in self.created]
         blocks = "".join(
             _block(number, app, typed if problem and typed.client_id == app.client_id else None, open_ is app)
-            for number, app in enumerate([*self._created, *built_in])
+            for number, app in enumerate([*self.created, *built_in])
         )
         sites = "".join(
             f"<li>{escape(w.site_name)} <span class=soft>{escape(w.site_host)}, cloud id</span> "

@@ -107,8 +107,8 @@ class World:
         self.size = size
         self.seed = seed
         self.site_number = site_number
-        self._seed: Seed = class_seed(seed) if size == "class" else generated_seed(size, seed, site_number)
-        base = self._seed
+        self.base: Seed = class_seed(seed) if size == "class" else generated_seed(size, seed, site_number)
+        base = self.base
         self._users = IdSpace(f"user:{seed}", "712020:")
         self._groups = IdSpace(f"group:{seed}:{site_number}")
         site = SITES[site_number % len(SITES)]
@@ -123,11 +123,12 @@ class World:
         self.group_managed = list(base.group_managed)
         self.group_usage = list(base.group_usage)
         self.former_names: dict[str, str] = {self._groups.of(row): name for row, name in base.former_names.items()}
-        self._user_names: dict[int, str] = {}
-        self._group_names: dict[int, str] = {}
-        self._members: dict[int, Rows] = {}
-        self._deleted_groups: set[int] = set()
-        self._changed_at: dict[int, float] = {}
+        # What differs from the seed; `spokekit.practice.changes` keeps it over a restart.
+        self.user_names: dict[int, str] = {}
+        self.group_names: dict[int, str] = {}
+        self.changed_members: dict[int, Rows] = {}
+        self.deleted_groups: set[int] = set()
+        self.changed_at: dict[int, float] = {}
         # Counted up with each change, of anything, of who has access, and of groups and their names.
         self.version = self._access_version = self._names_version = 0
         nobody = np.zeros(0, dtype=bool)
@@ -147,9 +148,9 @@ class World:
 
     def account(self, role: str) -> str:
         """Return the account id of a person to sign in as: admin, member, guest or outsider (no Confluence)."""
-        row = self._seed.roles.get(role)
+        row = self.base.roles.get(role)
         if row is None:
-            known = ", ".join(self._seed.roles)
+            known = ", ".join(self.base.roles)
             raise InputError(f"Nobody in this world has the role {role!r}.", field="signed_in", hint=f"Use {known}.")
         return self._users.of(row)
 
@@ -168,17 +169,17 @@ class World:
 
     def person(self, row: int) -> Person:
         """Return the account in ``row``."""
-        name = self._user_names.get(row) or self._seed.user_name(row)
+        name = self.user_names.get(row) or self.base.user_name(row)
         return Person(
             row=row,
             account_id=self._users.of(row),
             display_name=name,
-            public_name=self._seed.public_name(row) if row not in self._user_names else name,
-            email=self._seed.email(row),
+            public_name=self.base.public_name(row) if row not in self.user_names else name,
+            email=self.base.email(row),
             account_type="app" if self.is_app[row] else "atlassian",
             account_status=STATUSES[self.status[row]],
             is_guest=bool(self.is_guest[row]),
-            time_zone=self._seed.time_zone(row),
+            time_zone=self.base.time_zone(row),
         )
 
     def find_person(self, text: str) -> Person:
@@ -192,7 +193,7 @@ class World:
 
     def updated_at(self, row: int) -> float:
         """Return when a person's data last changed (POSIX seconds), for the personal-data report."""
-        return self._changed_at.get(row, dt.datetime(2024, 1, 15, tzinfo=dt.UTC).timestamp())
+        return self.changed_at.get(row, dt.datetime(2024, 1, 15, tzinfo=dt.UTC).timestamp())
 
     @property
     def licensed(self) -> npt.NDArray[np.bool_]:
@@ -209,7 +210,7 @@ class World:
         if self._access_cache[0] != version:
             seated, admins = np.zeros(self.user_count, dtype=bool), np.zeros(self.user_count, dtype=bool)
             for row in map(int, np.flatnonzero(self.group_access)):
-                if row in self._deleted_groups:
+                if row in self.deleted_groups:
                     continue
                 if self.group_access[row] & (USER | ADMIN):
                     seated[self.members(row)] = True
@@ -224,16 +225,16 @@ class World:
     @property
     def group_count(self) -> int:
         """How many groups there are, teams and synced ones included."""
-        return len(self.group_access) - len(self._deleted_groups)
+        return len(self.group_access) - len(self.deleted_groups)
 
     def group_row(self, group_id: str) -> int | None:
         """Return the row of a group id, or None when no group has it."""
         row = self._groups.row(group_id)
-        return row if row is not None and row < len(self.group_access) and row not in self._deleted_groups else None
+        return row if row is not None and row < len(self.group_access) and row not in self.deleted_groups else None
 
     def group_name(self, row: int) -> str:
         """Return the present name of the group in ``row``."""
-        return self._group_names.get(row) or self._seed.group_name(row)
+        return self.group_names.get(row) or self.base.group_name(row)
 
     def group(self, row: int) -> Group:
         """Return the group in ``row``."""
@@ -262,7 +263,7 @@ class World:
             self._orders = (version, {})
         cache = self._orders[1]
         if access not in cache:
-            rows = [r for r in range(len(self.group_access)) if r not in self._deleted_groups]
+            rows = [r for r in range(len(self.group_access)) if r not in self.deleted_groups]
             if access:
                 rows = [r for r in rows if self.group_access[r] & access]
             cache[access] = sorted(rows, key=lambda r: (self.group_name(r).casefold(), r))
@@ -270,13 +271,13 @@ class World:
 
     def members(self, row: int) -> Rows:
         """Return the user rows in a group, in the order in which the site lists them."""
-        changed = self._members.get(row)
+        changed = self.changed_members.get(row)
         if changed is not None:
             return changed
-        offsets = self._seed.offsets
+        offsets = self.base.offsets
         if row >= len(offsets) - 1:
             return np.empty(0, dtype=np.int32)
-        return self._seed.members[offsets[row] : offsets[row + 1]]
+        return self.base.members[offsets[row] : offsets[row + 1]]
 
     def member_ids(self, group: str) -> list[str]:
         """Return the account ids in a group, given by id or name."""
@@ -285,7 +286,7 @@ class World:
     @cached_property
     def _reverse(self) -> tuple[Rows, npt.NDArray[np.int64]]:
         # Built on the first question about one person: a walk of groups never needs it.
-        base = self._seed
+        base = self.base
         groups = np.repeat(np.arange(len(base.offsets) - 1, dtype=np.int32), np.diff(base.offsets))
         order = np.argsort(base.members, kind="stable")
         counts = np.bincount(base.members, minlength=base.status.size)
@@ -297,9 +298,9 @@ class World:
         found: set[int] = set()
         if user_row < len(offsets) - 1:
             found = {int(g) for g in groups[offsets[user_row] : offsets[user_row + 1]]}
-        for row, rows in self._members.items():
+        for row, rows in self.changed_members.items():
             (found.add if user_row in rows else found.discard)(row)
-        return sorted(found - self._deleted_groups, key=lambda r: (self.group_name(r).casefold(), r))
+        return sorted(found - self.deleted_groups, key=lambda r: (self.group_name(r).casefold(), r))
 
     # -- changing the world ---------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ class World:
         rows = self.members(row)
         if user in rows:
             return False
-        self._members[row] = np.append(rows, np.int32(user)).astype(np.int32)
+        self.changed_members[row] = np.append(rows, np.int32(user)).astype(np.int32)
         self._changed(access=bool(self.group_access[row]))
         return True
 
@@ -319,7 +320,7 @@ class World:
         rows = self.members(row)
         if user not in rows:
             return False
-        self._members[row] = rows[rows != user]
+        self.changed_members[row] = rows[rows != user]
         self._changed(access=bool(self.group_access[row]))
         return True
 
@@ -327,7 +328,7 @@ class World:
         """Give a group another name; its id, which is returned, stays."""
         found = self.find_group(group)
         self.former_names[found.group_id] = found.name
-        self._group_names[found.row] = name
+        self.group_names[found.row] = name
         self._changed(names=True)
         return found.group_id
 
@@ -337,14 +338,14 @@ class World:
         self.group_access = np.append(self.group_access, np.uint8(access)).astype(np.uint8)
         self.group_managed.append(managed_by)
         self.group_usage.append("USERBASE_GROUP")
-        self._group_names[row] = name
-        self._members[row] = np.empty(0, dtype=np.int32)
+        self.group_names[row] = name
+        self.changed_members[row] = np.empty(0, dtype=np.int32)
         self._changed(access=True, names=True)
         return self._groups.of(row)
 
     def delete_group(self, group: str) -> None:
         """Remove a group; its id is unknown from then on."""
-        self._deleted_groups.add(self.find_group(group).row)
+        self.deleted_groups.add(self.find_group(group).row)
         self._changed(access=True, names=True)
 
     def set_status(self, account_id: str, status: str, *, at: float | None = None) -> None:
@@ -356,13 +357,18 @@ class World:
     def rename_person(self, account_id: str, display_name: str, *, at: float | None = None) -> None:
         """Give a person another display name; ``at`` is when (POSIX seconds)."""
         row = self._known(account_id)
-        self._user_names[row] = display_name
+        self.user_names[row] = display_name
         self._person_changed(row, at)
 
     def _person_changed(self, row: int, at: float | None) -> None:
-        self._changed_at[row] = at if at is not None else dt.datetime.now(dt.UTC).timestamp()
+        self.changed_at[row] = at if at is not None else dt.datetime.now(dt.UTC).timestamp()
         self.user_texts.clear()
         self._changed(access=True)
+
+    def changed_from_outside(self) -> None:
+        """Count everything anew, after changes that came from elsewhere than the methods above."""
+        self.user_texts.clear()
+        self._changed(access=True, names=True)
 
     def _changed(self, *, access: bool = False, names: bool = False) -> None:
         self.version += 1
@@ -380,7 +386,7 @@ class World:
     @cached_property
     def spaces(self) -> list[Space]:
         """All spaces by id."""
-        return self._seed.spaces()
+        return self.base.spaces()
 
     @cached_property
     def _personal_spaces(self) -> dict[int, str]:
@@ -392,11 +398,11 @@ class World:
 
     def space_grants(self, space: Space) -> list[SpaceGrant]:
         """Who may do what in a space; principals are account ids, group ids or an access class."""
-        return [self._with_ids(grant) for grant in self._seed.space_grants(space)]
+        return [self._with_ids(grant) for grant in self.base.space_grants(space)]
 
     def space_roles_given(self, space: Space) -> list[SpaceGrant]:
         """The same access in the words of space roles, for sites that have them."""
-        return [self._with_ids(grant) for grant in self._seed.space_role_grants(space)]
+        return [self._with_ids(grant) for grant in self.base.space_role_grants(space)]
 
     def _with_ids(self, grant: SpaceGrant) -> SpaceGrant:
         if grant.principal_type == "user":

@@ -1,0 +1,123 @@
+"""How an answer of the practice site travels, whole or as a fault wants it, and the server that it travels from."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from starlette.responses import Response
+
+from spokekit.practice.exchange import Answer
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Delivery(Response):
+    """An answer on its way, whole or as a fault wants it."""
+
+    def __init__(self, answer: Answer, transport: asyncio.Transport | None) -> None:
+        super().__init__(answer.body, status_code=answer.status, media_type=None)
+        self.raw_headers = [
+            (b"content-length", str(len(answer.body)).encode()),
+            *((key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers),
+        ]
+        if answer.status not in (201, 204) or answer.body:
+            self.raw_headers.append((b"content-type", answer.content_type.encode("latin-1")))
+        self._answer = answer
+        self._transport = transport
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        how, seconds, body = self._answer.delivery, self._answer.seconds, self._answer.body
+        if how == "stall":
+            await asyncio.sleep(seconds)
+        if how in ("", "stall"):
+            await super().__call__(scope, receive, send)
+            return
+        if how == "hang-up" or (how in ("reset", "cut") and not body):
+            # An answer without a body has no middle: nothing of it comes.
+            self._break(reset=how == "reset")
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if how == "drip":
+            step = max(1, -(-len(body) // 8))
+            for first in range(0, len(body), step):
+                await asyncio.sleep(seconds / 8)
+                await send({"type": "http.response.body", "body": body[first : first + step], "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await send({"type": "http.response.body", "body": body[: max(1, len(body) // 2)], "more_body": True})
+        # The first half has to be on its way before the connection goes.
+        await asyncio.sleep(0.01)
+        self._break(reset=how == "reset")
+
+    def _break(self, *, reset: bool) -> None:
+        if self._transport is None:
+            return
+        raw = self._transport.get_extra_info("socket")
+        if reset and raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
+        self._transport.abort()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that stops at once when told to, instead of at its next look every tenth of a second."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        self._ready = ready
+        self._wake: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(config)
+
+    async def main_loop(self) -> None:
+        """Tick ten times a second, as uvicorn does, but end when woken."""
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        self._ready()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864000
+            try:
+                await asyncio.wait_for(self._wake.wait(), 0.1)
+            except TimeoutError:
+                continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything at once: whoever waits for an answer of a stopped practice site gets an error."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for _ in range(200):
+            if not self.server_state.connections and not self.server_state.tasks:
+                return
+            await asyncio.sleep(0.001)
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Do `work` in the server's thread, between two requests, and wait for it."""
+        assert self._loop is not None  # noqa: S101 - it is there once the server has started
+        try:
+            inside = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            inside = False
+        if inside:
+            work()
+            return
+
+        async def there() -> None:
+            work()
+
+        asyncio.run_coroutine_threadsafe(there(), self._loop).result(30)
+
+    def stop(self) -> None:
+        """End the server from another thread."""
+        self.should_exit = True
+        if self._loop is not None and self._wake is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
