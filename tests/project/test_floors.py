@@ -27,7 +27,7 @@ GROUND = {
     "_browse",
     "_lists",
 }
-SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "_workspace", "check"}
+SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "_workspace", "check", "review"}
 
 # What each room may import of ours, besides itself. `_workspace` ties the services together for those above it.
 MAY_IMPORT = {
@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "confluence": GROUND | {"connections", "oauth"},
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
+    "review": GROUND | {"connections", "oauth", "confluence", "groups", "audit"},
     "check": SERVICES,
     "_workspace": SERVICES,
     "widgets": SERVICES | {"practice", "server_extension"},

@@ -1,0 +1,254 @@
+"""Whose access a campaign is about: the memberships of a snapshot, each with what is known of it and an advice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from spokekit._words import comparable, counted
+from spokekit.errors import IncompleteResult, InputError
+from spokekit.groups.present import EXTERNAL
+from spokekit.review.records import ASK, REMOVE, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit.audit import Audit
+
+SCOPES = ("registered", "access", "admins")
+INACTIVE_DAYS = 90
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Population:
+    """The rows of a campaign to be, names and addresses by account, and what is missing ("" where nothing is)."""
+
+    rows: tuple[Row, ...]
+    people: Mapping[str, tuple[str, str]]
+    groups: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Exceptions of earlier campaigns by (group id, account id): until when, and the name of the campaign."""
+
+    until: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+
+def population(
+    audit: Audit,
+    scope: str,
+    groups: Sequence[str] = (),
+    *,
+    registered: Collection[str] = (),
+    people: pd.DataFrame | None = None,
+    inactive_days: int = INACTIVE_DAYS,
+    earlier: Earlier | None = None,
+    today: date,
+) -> Population:
+    """Return the population of a scope, as the state of `audit` has it; see `Reviews.open` for the parameters."""
+    chosen, missing = _chosen(audit, scope, groups, registered)
+    missing = (*missing, *_not_read(audit, chosen))
+    numbers = [group["group_no"] for group in chosen.values()]
+    found = audit.session.rows(
+        """
+        WITH here AS (SELECT unnest(CAST($numbers AS INTEGER[])) AS group_no),
+             seats AS (SELECT m.user_no, COUNT(*) AS n FROM memberships m JOIN groups g USING (group_no)
+                       WHERE g.for_users OR g.for_admins GROUP BY m.user_no),
+             since AS (SELECT group_no, user_no, MAX(since) AS since FROM membership_history
+                       WHERE until = 2147483647 OR until > $at GROUP BY group_no, user_no)
+        SELECT g.group_id, g.name, u.account_id, g.access, g.managed_by, u.account_type, u.account_status, u.is_guest,
+               u.licensed, COALESCE(seats.n, 0), since.since, u.display_name, u.email, g.for_users OR g.for_admins
+        FROM memberships m JOIN here USING (group_no) JOIN groups g ON g.group_no = m.group_no
+        JOIN users u ON u.user_no = m.user_no LEFT JOIN seats ON seats.user_no = m.user_no
+        LEFT JOIN since ON since.group_no = m.group_no AND since.user_no = m.user_no
+        ORDER BY g.name, g.group_id, u.display_name, u.account_id""",
+        {"numbers": numbers, "at": max((number for number, _ in audit.times()), default=0)},
+    )
+    listed = _listed(people)
+    moments = dict(audit.times())
+    first = min(moments, default=0)
+    rows = []
+    for number, one in enumerate(found, start=1):
+        (group_id, name, account, access, managed, kind, status, guest, licensed, seats, since, *_, gives) = one
+        facts = _Facts(kind, status, bool(guest), bool(licensed), bool(gives), int(seats or 0))
+        advice, words = _advice(facts, listed.get(account), inactive_days, today)
+        if not advice and earlier is not None:
+            advice, words = _exception(earlier, (group_id, account), today, words)
+        rows.append(
+            Row(
+                *(number, group_id, name, account, access, managed, kind, status, bool(guest), bool(licensed)),
+                member_since=_since(since, moments, first),
+                registered=group_id in registered,
+                routed_out=managed == EXTERNAL,
+                advice=advice,
+                recommendation=words,
+            )
+        )
+    known = {row[2]: (row[11], row[12]) for row in found}
+    return Population(tuple(rows), known, {gid: group["name"] for gid, group in chosen.items()}, missing)
+
+
+# -- which groups ------------------------------------------------------------------------------------------------------
+
+
+def _chosen(
+    audit: Audit, scope: str, named: Sequence[str], registered: Collection[str]
+) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    listed = audit.session.rows(
+        "SELECT group_no, group_id, name, access, for_users OR for_admins, for_admins OR for_site_admins FROM groups "
+        "ORDER BY name, group_id"
+    )
+    groups = {
+        group_id: {"group_no": no, "name": name, "access": access, "seat": seat, "admin": admin}
+        for no, group_id, name, access, seat, admin in listed
+    }
+    if named:
+        return {gid: groups[gid] for gid in (_found(one, groups) for one in named)}, ()
+    if scope == "registered":
+        gone = sorted(set(registered) - set(groups))
+        missing = tuple(f"the registered group {gid} is not in the snapshot" for gid in gone[:_NAMED])
+        return {gid: group for gid, group in groups.items() if gid in registered}, missing
+    if scope == "access":
+        return {gid: group for gid, group in groups.items() if group["access"]}, ()
+    if scope == "admins":
+        return {gid: group for gid, group in groups.items() if group["admin"]}, ()
+    raise InputError(
+        f"There is no scope {scope}.", field="scope", hint="Use registered, access, admins, or names or ids of groups."
+    )
+
+
+def _found(text: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    if text in groups:
+        return text
+    found = [gid for gid, group in groups.items() if comparable(group["name"]) == comparable(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{len(found)} groups are called {text}.", field="scope", hint=f"Use an id: {found[0]} …")
+    raise InputError(
+        f"The snapshot has no group {text}.",
+        field="scope",
+        hint="Use registered, access or admins, or a name or id as `spokekit groups list` shows it; walk again if it "
+        "is new.",
+    )
+
+
+def _not_read(audit: Audit, chosen: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Say what of the population is missing or may be: a walk that is incomplete, groups that it did not read."""
+    states = {
+        group_id: (state, disturbed)
+        for group_id, state, disturbed in audit.session.rows(
+            "SELECT g.group_id, c.state, c.disturbed FROM coverage c JOIN groups g USING (group_no)"
+        )
+    }
+    found = []
+    if audit.completeness.get("complete") is False:
+        found.append(str(audit.completeness.get("words") or "the walk was incomplete").rstrip("."))
+    unread = [group["name"] for gid, group in chosen.items() if states.get(gid, ("not walked",))[0] != "walked"]
+    if unread:
+        more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
+        found.append(f"the members of {', '.join(unread[:_NAMED])}{more} were not read")
+    moved = [group["name"] for gid, group in chosen.items() if states.get(gid, ("", False))[1]]
+    if moved:
+        found.append(f"{', '.join(moved[:_NAMED])} changed while {'they were' if len(moved) > 1 else 'it was'} read")
+    return tuple(found)
+
+
+def refuse_partial(missing: Sequence[str]) -> None:
+    """Raise `IncompleteResult` where something is missing from a population."""
+    if missing:
+        raise IncompleteResult(
+            f"The population is not complete: {'; '.join(missing)}.",
+            likely="A review of an incomplete list proves nothing of what is not on it.",
+            hint="Walk again until it is complete, or open the review as partial (--partial), which then stands on "
+            "every page of its evidence.",
+        )
+
+
+# -- recommendations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    kind: str
+    status: str
+    guest: bool
+    licensed: bool
+    gives: bool
+    seats: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    in_list: bool | None
+    last_seen: date | None
+    as_of: date | None
+
+
+def _listed(people: pd.DataFrame | None) -> dict[str, _Listed]:
+    if people is None:
+        return {}
+    found: dict[str, _Listed] = {}
+    for record in people.to_dict("records"):
+        inside = record.get("in_list")
+        known = None if inside is None or inside != inside else bool(inside)
+        found[str(record["account_id"])] = _Listed(known, _day(record.get("last_seen")), _day(record.get("as_of")))
+    return found
+
+
+def _day(value: Any) -> date | None:
+    if value is None or value != value or str(value) in ("", "NaT", "<NA>"):
+        return None
+    if isinstance(value, datetime):
+        return value.date()
+    return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
+
+
+def _advice(facts: _Facts, listed: _Listed | None, days: int, today: date) -> tuple[str, str]:
+    if facts.status in ("inactive", "closed"):
+        return REMOVE, f"remove: leaver, the account is {facts.status}"
+    if facts.kind == "app":
+        return ASK, "ask: service account; the account belongs to an app"
+    if facts.guest and facts.gives:
+        return REMOVE, "remove: guest in an access group"
+    if listed is not None:
+        if listed.in_list is False:
+            return REMOVE, "remove: in no list of people" + (f" (list of {listed.as_of})" if listed.as_of else "")
+        seen, as_of = listed.last_seen, listed.as_of or today
+        if seen is not None and facts.gives and (as_of - seen).days >= days:
+            idle = counted((as_of - seen).days, "day")
+            return REMOVE, f"remove: inactive for {idle}, last seen {seen} (list of {as_of})"
+    if facts.gives and facts.seats == 1 and facts.licensed:
+        # No advice: it says what a removal would mean.
+        return "", "mind: holds the seat only here"
+    return "", ""
+
+
+def _exception(earlier: Earlier, pair: tuple[str, str], today: date, words: str) -> tuple[str, str]:
+    until, campaign = earlier.until.get(pair, ("", ""))
+    if not until:
+        return "", words
+    if until < today.isoformat():
+        return ASK, f"ask: the exception until {until} of {campaign} has run out"
+    return "", f"exception until {until}, by {campaign}" + (f"; {words}" if words else "")
+
+
+def _since(since: Any, moments: Mapping[int, datetime], first: int) -> str:
+    if since is None or since not in moments:
+        return ""
+    day = f"{moments[since]:%Y-%m-%d}"
+    return f"{day} or earlier" if since == first else f"since {day}"
+
+
+def size_words(rows: Sequence[Row]) -> str:
+    """Say how many memberships and groups, and how many of them are routed out."""
+    groups = len({row.group_id for row in rows})
+    kinds = Counter(row.routed_out for row in rows)
+    routed = f"; {kinds[True]:,} of them in synced groups, which are routed out" if kinds[True] else ""
+    return f"{counted(len(rows), 'membership')} in {counted(groups, 'group')}{routed}"
