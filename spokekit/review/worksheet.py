@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._foreign import CELL, shown
+from spokekit._lists.bounds import Kind
+from spokekit._lists.file import rows_of
 from spokekit._words import comparable, counted
 from spokekit.errors import InputError
-from spokekit.groups.listfile import rows_of
 from spokekit.review.decisions import Choice, day, say
 from spokekit.review.records import DECISIONS, EXCEPTION
 
@@ -120,8 +121,8 @@ def read(campaign: Campaign, source: Path | str | bytes, *, name: str = "") -> W
         taken, and the message names the first ones. A word that is not known refuses its row alone.
     """
     called = name or ("The worksheet" if isinstance(source, bytes) else Path(source).name)
-    rows = [(line, cells) for line, cells in rows_of(source, called, _known, []) if any(c.strip() for c in cells)]
-    at = next((n for n, (_, cells) in enumerate(rows) if _known(cells) >= len(FIXED) // 2), None)
+    rows = [(line, cells) for line, cells in rows_of(source, called, _WORKSHEET, []) if any(c.strip() for c in cells)]
+    at = next((n for n, (_, cells) in enumerate(rows) if _known(cells)), None)
     if at is None:
         raise InputError(
             f"{called} is not the worksheet of a review.",
@@ -228,7 +229,9 @@ def _choices(campaign: Campaign, by_row: Mapping[int, Mapping[str, str]]) -> Wor
 
 
 def _known(cells: Sequence[str]) -> int:
-    return sum(_key(cell) in COLUMNS for cell in cells)
+    found = sum(_key(cell) in COLUMNS for cell in cells)
+    # A line of titles may hold a word or two of them.
+    return found if found >= len(FIXED) // 2 else 0
 
 
 def _key(cell: str) -> str:
@@ -257,3 +260,12 @@ def _in_words(code: str) -> set[str]:
 def _plain(text: str) -> str:
     # Line ends and outer blanks are what editors change without asking.
     return "\n".join(text.split("\r\n")).replace("\r", "\n").strip()
+
+
+_WORKSHEET = Kind(
+    _known,
+    "the rows of a review",
+    "its columns as they were written",
+    "It holds more rows than a review has.",
+    "Take the worksheet as it was written.",
+)

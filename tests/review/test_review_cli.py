@@ -68,7 +68,7 @@ def test_a_quarter_on_the_command_line_alone(run: Run, site: PracticeSite, tmp_p
 
     # One's own row is left: somebody else decides it, by a worksheet.
     code, _, err = run("review", "decide", "2026-Q4", "--undecided", "--decision", "keep", "--reason", "known")
-    own = [r for r in rows_of(run, "--undecided")]
+    own = rows_of(run, "--undecided")
     assert code == 3 and "your own membership" in err
     assert own and {r["account_id"] for r in own} == {site.account_id}
     sheet = tmp_path / "sheet.csv"
