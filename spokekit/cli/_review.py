@@ -27,8 +27,8 @@ _TOLD = 20
 
 def reviews_of(connection: str | None) -> Reviews:
     """Return the reviews of a connection's site."""
+    from spokekit._workspace import workspace
     from spokekit.review import Reviews
-    from spokekit.workspace import workspace
 
     return Reviews.of(workspace(), connection)
 
@@ -48,8 +48,8 @@ def reviews_or_none(connection: str | None) -> Reviews | None:
 @contextmanager
 def members_of(connection: str | None) -> Iterator[tuple[Reviews, Membership]]:
     """Open reviews and memberships of a connection."""
+    from spokekit._workspace import workspace
     from spokekit.groups.membership import Membership
-    from spokekit.workspace import workspace
 
     members = Membership.of(workspace(), connection)
     try:
@@ -221,9 +221,9 @@ def finish(campaign: Campaign, result: Result, format: Format) -> None:  # noqa:
 
 def walk_again(campaign: Campaign, connection: str | None) -> None:
     """Walk the groups of a review anew: what was read before the apply proves nothing."""
+    from spokekit._workspace import workspace
     from spokekit.audit import Walk
     from spokekit.cli.audit import _tell
-    from spokekit.workspace import workspace
 
     work = workspace()
     with work.spoke(connection) as spoke, interruptible() as cancel:

@@ -303,7 +303,7 @@ def close(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Close a verified review and write its evidence; of a closed one, write the evidence once more."""
-    from spokekit.audit.integrity import MANIFEST
+    from spokekit.audit.history.integrity import MANIFEST
     from spokekit.review import evidence
 
     campaign = steps.reviews_of(connection).get(name)

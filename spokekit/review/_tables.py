@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from spokekit.connections.store import UtcDateTime, metadata
-from spokekit.groups._journal_tables import append_only
+from spokekit.groups.tables import append_only
 
 campaigns_table = sa.Table(
     "review_campaigns",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit import Audit
-    from spokekit.confluence.models import Cancel, ProgressCallback
+    from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.groups.journal import ApplyState
     from spokekit.groups.membership import Membership, Preview, Result, Resumption
     from spokekit.review.records import Head, Records

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spokekit.audit.integrity import FORMAT, MANIFEST, Damage, read_manifest
+from spokekit.audit.history.integrity import FORMAT, MANIFEST, Damage, read_manifest
 from spokekit.errors import InputError, NotFound
 from spokekit.review import records as rec
 from spokekit.review.evidence import KIND, digest, rendered

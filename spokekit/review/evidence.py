@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._foreign import encodable
-from spokekit.audit.integrity import FORMAT, MANIFEST, sealed
+from spokekit.audit.history.integrity import FORMAT, MANIFEST, sealed
 from spokekit.errors import Conflict, InputError, StoreError
 from spokekit.review import handout, removal, report
 from spokekit.review import records as rec
@@ -180,7 +180,7 @@ def previous(campaign: Campaign) -> dict[str, str] | None:
 
 def files(campaign: Campaign) -> dict[str, bytes]:
     """Return every file of the evidence but the manifest, from what the store says."""
-    from spokekit.audit import export
+    from spokekit.audit.show import export
 
     frame = campaign.frame()
     before = frame[list(_BEFORE)]

@@ -84,7 +84,7 @@ def text(campaign: Campaign) -> str:
 
 def write(campaign: Campaign, folder: Path | str) -> tuple[Path, Path]:
     """Write both into `folder`, which is made; raises InputError where that cannot be, Conflict for a draft."""
-    from spokekit.audit import export
+    from spokekit.audit.show import export
 
     campaign.refresh()
     if campaign.state == rec.DRAFT:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._words import comparable, counted
 from spokekit.errors import IncompleteResult, InputError
-from spokekit.groups.present import EXTERNAL
+from spokekit.groups.site_state import EXTERNAL
 from spokekit.review.records import ASK, REMOVE, Row
 
 if TYPE_CHECKING:

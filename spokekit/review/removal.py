@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spokekit.errors import Conflict, PlanError
-from spokekit.groups.csvfile import Wish, WishList
 from spokekit.groups.journal import Journal
 from spokekit.groups.purpose import Purpose, purposes
 from spokekit.groups.result import Result
+from spokekit.groups.wishes import Wish, WishList
 from spokekit.review import records as rec
 
 if TYPE_CHECKING:
-    from spokekit.confluence.models import Cancel, ProgressCallback
+    from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.groups.journal import ApplyState
     from spokekit.groups.membership import Membership, Preview, Resumption
     from spokekit.groups.plan import Row as PlanRow

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from spokekit._words import counted, moment
 from spokekit.errors import Conflict, IncompleteResult, InputError
-from spokekit.groups._journal_tables import entries_table
 from spokekit.groups.journal import ROW_ENDED
+from spokekit.groups.tables import entries_table
 from spokekit.review import records as rec
 from spokekit.review import removal
 

@@ -63,7 +63,7 @@ def write(campaign: Campaign, path: Path | str) -> Path:
 
     What was decided already stands in it. Raises InputError for another ending, or where it cannot be written.
     """
-    from spokekit.audit import export
+    from spokekit.audit.show import export
 
     target = Path(path).expanduser()
     frame = _frame(campaign)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from spokekit._workspace import Workspace
 from spokekit.cli import main
 from spokekit.practice import PracticeSite
 from spokekit.review import COLUMNS
-from spokekit.workspace import Workspace
 from tests.groups.conftest import REGISTERED
 
 Run = Callable[..., tuple[int, str, str]]
