@@ -429,3 +429,6 @@ def head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo
 
 def _seq(written: sa.CursorResult[Any]) -> int:
     return int((written.inserted_primary_key or (0,))[0])
+
+
+__all__ = ["ApplyHead", "ApplyState", "Journal"]

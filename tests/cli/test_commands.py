@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -281,25 +279,6 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert child.returncode == 0
     assert b"Traceback" not in child.stderr
     assert b"BrokenPipe" not in child.stderr
-
-
-def _readme_commands() -> list[str]:
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`(spokekit [a-z][^`]*)`", text)
-    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
-    return sorted({*inline, *(line for line in lines if line.startswith("spokekit "))} - {"spokekit COMMAND --help"})
-
-
-@pytest.mark.parametrize("command", _readme_commands())
-def test_what_the_readme_says_to_type_exists(run: Run, command: str) -> None:
-    words = command.split()[1:]
-    rooms = list(takewhile(lambda word: re.fullmatch(r"[a-z]+", word), words))[: 2 if COMMANDS[words[0]][0] else 1]
-    code, help_, error = run(*rooms, "--help")
-    assert code == 0, error
-    for option in words:
-        if option.startswith("--"):
-            assert f"{option} " in help_
 
 
 def test_usage_has_single_brackets_and_one_place_to_install_completion(run: Run) -> None:

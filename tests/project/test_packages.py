@@ -38,6 +38,7 @@ def test_the_wheel_holds_package_notebooks_and_server_settings_and_nothing_else(
     assert data in names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"spokekit", f"{STEM}.dist-info", f"{STEM}.data"}
+    assert not [name for name in names if "/docs/" in name], "the site's pages are for the clone"
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

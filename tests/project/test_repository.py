@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "notebooks" / "docs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 START = "python3 -m pip install -e . && spokekit lab"
@@ -55,8 +56,26 @@ def test_the_readme_has_both_commands_on_lines_of_their_own() -> None:
     assert TEST in lines
 
 
-def test_the_readme_says_what_each_dependency_is_for() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+def test_the_readme_is_two_screens_and_says_that_httpx2_is_no_typing_error() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    assert "`httpx2` is the maintained continuation of `httpx`" in text
+    assert len(re.findall(r"!\[.+\]\(notebooks/images/", text)) == 1
+
+
+def test_each_figure_stands_above_the_command_that_measured_it() -> None:
+    text = (DOCS / "measured.md").read_text(encoding="utf-8")
+    parts = text.split("\n## ")[1:]
+    assert len(parts) > 6
+    for part in parts:
+        commands = re.findall(r"`python (?:-m )?(tests[./]bench[./]\w+)(?:\.py)?", part)
+        assert commands, part.splitlines()[0]
+        for command in commands:
+            assert (ROOT / f"{command.replace('.', '/')}.py").is_file(), command
+
+
+def test_the_site_says_what_each_dependency_is_for() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", (DOCS / "packages.md").read_text(encoding="utf-8"), re.MULTILINE)
     explained = {name for name, purpose in rows if len(purpose) > 10}
     assert {_name(line) for line in PROJECT["dependencies"]} <= explained
 
@@ -69,7 +88,12 @@ def test_the_readme_links_to_files_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", *(f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb")))]
+    "path",
+    [
+        "README.md",
+        *(f"notebooks/{p.name}" for p in sorted((ROOT / "notebooks").glob("*.ipynb"))),
+        *(p.relative_to(ROOT).as_posix() for p in sorted(DOCS.rglob("*.md"))),
+    ],
 )
 def test_code_that_is_shown_names_what_exists_and_nothing_private(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ class World:
     app accounts                             ``atlassian-addons``; one app also in ``confluence-users``
     empty group                              ``project-phoenix``
     a leaver still inside                    ``procurement`` (one deactivated, one closed account)
-    deactivated and still in an access group ``confluence-users`` holds two deactivated accounts
+    deactivated, still in an access group    ``confluence-users`` holds two deactivated accounts
     a guest among employees                  ``agency-partners``
     synced from outside (EXTERNAL)           ``okta-all-staff``, ``okta-engineering``, ``okta-contractors``
     nearly the same name                     ``finance-reports`` and ``finance_reports``
