@@ -6,18 +6,23 @@ Interrupting the caller (Ctrl-C, "Interrupt Kernel") cancels the coroutine and w
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from spokekit.errors import Cancelled
 
+A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -81,6 +86,32 @@ def call(function: Callable[..., Awaitable[T]], *args: Any) -> T:
         raise
     except CancelledError:
         raise Cancelled("The operation was cancelled.") from None
+
+
+async def awaited(function: Callable[[], Awaitable[T]]) -> T:
+    """Await ``function()`` in the I/O thread, from whatever event loop this is."""
+    if inside():
+        return await function()
+    return await asyncio.wrap_future(submit(function))
+
+
+class Plain(Protocol[A_co]):
+    """What has the same actions as coroutines, under ``aio``."""
+
+    @property
+    def aio(self) -> A_co: ...
+
+
+def plain(action: Callable[Concatenate[A, P], Awaitable[T]]) -> Callable[Concatenate[Plain[A], P], T]:
+    """Return a coroutine of ``self.aio`` as a plain method with its name, signature and documentation."""
+    name = action.__name__
+
+    @wraps(action)
+    def method(self: Plain[A], /, *args: P.args, **options: P.kwargs) -> T:
+        found: Callable[P, Awaitable[T]] = getattr(self.aio, name)
+        return call(partial(found, *args, **options))
+
+    return method
 
 
 def _close() -> None:

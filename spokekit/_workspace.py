@@ -172,10 +172,13 @@ class Workspace:
         return tuple(found)
 
     def check(self, name: str | None = None, **options: Any) -> pd.DataFrame:
-        """Check a connection, every scope one at a time; see `spokekit.check.check_connection`."""
+        """Check a connection, every scope one at a time; see `spokekit.check.check_connection`.
+
+        Raises `NotFound` and `NotConfigured` where there is nothing to check.
+        """
         from spokekit.check import check_connection
 
-        return check_connection(self, name, **options)
+        return check_connection(self.connection(name), self.tokens, **options)
 
     def close(self) -> None:
         """Close the store's connections of this process."""

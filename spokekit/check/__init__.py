@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spokekit.check.connection import COLUMNS, STATES, check_async, check_connection, trouble
+from spokekit.check.connection import COLUMNS, STATES, check_connection, trouble
 
-__all__ = ["COLUMNS", "STATES", "check_async", "check_connection", "trouble"]
+__all__ = ["COLUMNS", "STATES", "check_connection", "trouble"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spokekit import _portal
@@ -23,13 +22,13 @@ from spokekit.oauth.status import NO_SITE, to_choose_a_site
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit._workspace import Workspace
     from spokekit.confluence.operation import Operation
     from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.connections.connection import Connection
     from spokekit.oauth.status import TokenStatus
+    from spokekit.oauth.tokens import Tokens
 
-__all__ = ["COLUMNS", "STATES", "check_async", "check_connection", "trouble"]
+__all__ = ["COLUMNS", "STATES", "check_connection", "trouble"]
 
 STATES = ("ok", "missing", "failed", "unknown", "off")
 _KINDS: Columns = {
@@ -43,8 +42,8 @@ COLUMNS = tuple(_KINDS)
 
 
 def check_connection(
-    work: Workspace,
-    name: str | None = None,
+    connection: Connection,
+    tokens: Tokens,
     *,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
@@ -54,8 +53,8 @@ def check_connection(
 
     Parameters
     ----------
-    name:
-        Name, id or alias of the connection; without it, the default alias's.
+    connection, tokens:
+        The connection, and the tokens of its store.
     progress, cancel:
         As in the spoke's actions.
     transport:
@@ -71,39 +70,30 @@ def check_connection(
 
     Raises
     ------
-    NotFound, NotConfigured
-        There is no such connection, or nothing of it is there to be checked.
     Cancelled
         It was cancelled.
     """
-    return _portal.call(partial(check_async, work, name, progress=progress, cancel=cancel, transport=transport))
+    return _portal.call(_check, connection, tokens, progress, cancel, transport)
 
 
-async def check_async(
-    work: Workspace,
-    name: str | None = None,
-    *,
-    progress: ProgressCallback | None = None,
-    cancel: Cancel | None = None,
-    transport: Any = None,
+async def _check(
+    connection: Connection, tokens: Tokens, progress: ProgressCallback | None, cancel: Cancel | None, transport: Any
 ) -> pd.DataFrame:
-    """Do the same as `check_connection`, for code that runs in the I/O thread already."""
     import anyio.to_thread
 
     from spokekit.confluence.gateway import Gateway, RetryPolicy
     from spokekit.confluence.operation import Operation
     from spokekit.confluence.quota import Ledger
 
-    connection = await anyio.to_thread.run_sync(work.connection, name)
-    status = await anyio.to_thread.run_sync(work.tokens.status, connection)
+    status = await anyio.to_thread.run_sync(tokens.status, connection)
     operation = Operation("check the connection", unit="checks", progress=progress, cancel=cancel)
     early = _before(connection, status)
     if early:
         return _frame(early, connection, operation)
     gateway = Gateway(
         connection,
-        work.tokens.source(connection),
-        ledger=Ledger(work.store, connection.client_id),
+        tokens.source(connection),
+        ledger=Ledger(tokens.store, connection.client_id),
         in_flight=2,
         guard=NoRealGroup(),
         transport=transport,

@@ -201,9 +201,9 @@ def check(
 
     The exit code is 1 when something is missing that a step needs.
     """
-    from spokekit.check import check_connection, trouble
+    from spokekit.check import trouble
 
-    found = check_connection(_workspace(), connection)
+    found = _workspace().check(connection)
     emit(found, format, columns=["check", "state", "words", "fix"] if format is Format.table else None)
     if trouble(found):
         raise typer.Exit(FAILED)

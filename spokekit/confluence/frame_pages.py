@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import anyio
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+A = TypeVar("A")
+P = ParamSpec("P")
 Runner = Callable[[Operation, Callable[[], Awaitable[list[Any] | None]]], Awaitable[list[Any] | None]]
 
 
@@ -29,7 +33,7 @@ class Pages(Protocol):
     async def next(self) -> list[Any] | None: ...
 
 
-class AsyncFrames:
+class AsyncFramePages:
     """An asynchronous iterator of frames, one for each page that the service sends.
 
     ``report`` is the completeness report so far; it is complete once the last frame came. ``await all()``, of a list
@@ -46,7 +50,7 @@ class AsyncFrames:
         self._rows = 0
         self._started = datetime.now(UTC)
 
-    def through(self, run: Runner) -> AsyncFrames:
+    def through(self, run: Runner) -> AsyncFramePages:
         """Let every page be read by ``run``, and return self."""
         self._run = run
         return self
@@ -129,26 +133,38 @@ class AsyncFrames:
         return stamp(whole, self.report, self._site, self._started)
 
 
-class Frames:
-    """An iterator of frames, one for each page that the service sends; see `AsyncFrames`."""
+class FramePages:
+    """An iterator of frames, one for each page that the service sends; see `AsyncFramePages`."""
 
-    def __init__(self, aio: AsyncFrames) -> None:
-        self._aio = aio
+    def __init__(self, aio: AsyncFramePages) -> None:
+        self.aio = aio
 
     @property
     def report(self) -> CompletenessReport:
         """What came so far; complete once the last frame came."""
-        return self._aio.report
+        return self.aio.report
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         return self
 
     def __next__(self) -> pd.DataFrame:
-        frame = _portal.call(self._aio.next)
+        frame = _portal.call(self.aio.next)
         if frame is None:
             raise StopIteration
         return frame
 
-    def all(self) -> pd.DataFrame:
-        """Read from the beginning to the end and return one frame; see `AsyncFrames.all`."""
-        return _portal.call(self._aio.all)
+    all = _portal.plain(AsyncFramePages.all)
+
+
+def plain_pages(
+    action: Callable[Concatenate[A, P], AsyncFramePages],
+) -> Callable[Concatenate[_portal.Plain[A], P], FramePages]:
+    """Do as `spokekit._portal.plain` for an action that returns frames one after another."""
+    name = action.__name__
+
+    @wraps(action)
+    def method(self: _portal.Plain[A], /, *args: P.args, **options: P.kwargs) -> FramePages:
+        return FramePages(getattr(self.aio, name)(*args, **options))
+
+    vars(method)["__signature__"] = signature(action).replace(return_annotation="FramePages")
+    return method

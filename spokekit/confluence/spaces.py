@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 from spokekit._frames import Codes, frame_of
-from spokekit.confluence.frame_pages import AsyncFrames
+from spokekit.confluence.frame_pages import AsyncFramePages
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, PERMISSION_POINTS, V2_MOST, CursorPages, segment
 from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Walk, finish
@@ -89,12 +89,12 @@ def page_size(value: int, most: int = V2_MOST) -> int:
     return value
 
 
-def stream_spaces(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFrames:
+def stream_spaces(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFramePages:
     pages = CursorPages(
         gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, limit=page_size(size), key=_space_id,
         query=filters(query, SPACE_FILTERS),
     )  # fmt: skip
-    return AsyncFrames(operation, pages, _space_frame, gateway.connection.site_url or "")
+    return AsyncFramePages(operation, pages, _space_frame, gateway.connection.site_url or "")
 
 
 def _space_id(space: Space) -> str:
@@ -111,14 +111,14 @@ def _space_frame(rows: list[Space]) -> pd.DataFrame:
     )
 
 
-def stream_pages(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFrames:
+def stream_pages(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFramePages:
     wanted = filters(query, PAGE_FILTERS)
     pages = CursorPages(
         gateway, operation, "/wiki/api/v2/pages", CONTENT_PAGES, each=CORE_POINTS, limit=page_size(size), query=wanted,
         key=_page_id,
     )  # fmt: skip
     body = next((str(value) for name, value in wanted if name == "body-format"), None)
-    return AsyncFrames(operation, pages, lambda rows: _page_frame(rows, body), gateway.connection.site_url or "")
+    return AsyncFramePages(operation, pages, lambda rows: _page_frame(rows, body), gateway.connection.site_url or "")
 
 
 def _page_id(page: ContentPage) -> str:

@@ -36,7 +36,6 @@ __all__ = [
     "Granted",
     "choose_site",
     "get_token",
-    "get_token_async",
     "pick_site",
     "reachable_sites",
     "take_waiting",
@@ -118,7 +117,7 @@ def get_token(
     cancel: Cancel | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> TokenStatus:
-    """Get a token for `connection`: everything that the button does after saving. Blocks; see `get_token_async`.
+    """Get a token for `connection`: everything that the button does after saving. Blocks until then.
 
     Parameters
     ----------
@@ -402,18 +401,3 @@ def pick_site(
         hint=f"The token is saved. {to_choose_a_site(connection)}",
         sites=tuple((site.cloud_id, site.name, site.url) for site in sites),
     )
-
-
-async def get_token_async(
-    workspace: Place, connection: Connection, *, cancel: threading.Event | None = None, **options: object
-) -> TokenStatus:
-    """Do what `get_token` does, in a worker thread; cancelling the task ends the attempt cleanly."""
-    import anyio
-
-    stop = cancel or threading.Event()
-    work: Callable[[], TokenStatus] = partial(get_token, workspace, connection, cancel=stop, **options)  # type: ignore[arg-type]
-    try:
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-    finally:
-        # When the task was cancelled the thread sees this within a moment, closes the listener and ends.
-        stop.set()

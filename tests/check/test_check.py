@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from spokekit._secret import Secret
-from spokekit.check import COLUMNS, STATES, check_connection, trouble
+from spokekit.check import COLUMNS, STATES, trouble
 from spokekit.check.probes import NO_GROUP, PROBES, NoRealGroup
 from spokekit.connections.connection import credentials
 from spokekit.connections.scopes import DEFAULT_SCOPES, KNOWN, STEPS, published_first
@@ -49,7 +49,7 @@ def give(work: Workspace, site: PracticeSite, asked: Iterable[str], granted: Ite
 
 def test_all_is_well(connected: Workspace, site: PracticeSite) -> None:
     members = site.world.frames()["memberships"]
-    found = check_connection(connected)
+    found = connected.check()
     assert tuple(found.columns) == COLUMNS
     assert [str(dtype) for dtype in found.dtypes[["kind", "state"]]] == ["category", "category"]
     assert tuple(found["state"].cat.categories) == STATES
@@ -84,14 +84,14 @@ def test_every_scope_is_told_apart(connected: Workspace, site: PracticeSite) -> 
     asked = (*DEFAULT_SCOPES, *GRANULAR[:3])
     for absent in asked[1:]:
         give(connected, site, asked, [name for name in asked if name != absent])
-        states = state_of(check_connection(connected))
+        states = state_of(connected.check())
         assert [name for name in asked if states[name] == "missing"] == [absent]
         assert {states[name] for name in asked[1:] if name != absent} == {"ok"}
 
 
 def test_a_missing_scope_has_its_fix_and_its_step(connected: Workspace, site: PracticeSite) -> None:
     give(connected, site, DEFAULT_SCOPES, [name for name in DEFAULT_SCOPES if "groups" not in name])
-    found = check_connection(connected)
+    found = connected.check()
     assert trouble(found)
     reads = row(found, "read:confluence-groups")
     assert reads["words"] == "The token does not have it (GET /wiki/rest/api/group/by-id)."
@@ -105,7 +105,7 @@ def test_a_missing_scope_has_its_fix_and_its_step(connected: Workspace, site: Pr
 def test_only_what_is_asked_for_counts_as_missing(connected: Workspace, site: PracticeSite) -> None:
     asked = ("read:confluence-groups", "read:confluence-user", "read:me", "offline_access")
     give(connected, site, asked, asked)
-    found = check_connection(connected)
+    found = connected.check()
     assert not trouble(found)
     change = row(found, "Change membership")
     assert change["state"] == "off"
@@ -121,10 +121,10 @@ def test_two_scopes_that_permit_the_same_are_not_told_apart_in_silence(
     both = [name for name in asked if name != "read:group:confluence"]
     site.apps[0].scopes = (*site.apps[0].scopes, "read:group:confluence")
     give(connected, site, asked, asked)
-    words = row(check_connection(connected), "read:group:confluence")["words"]
+    words = row(connected.check(), "read:group:confluence")["words"]
     assert "has it or read:confluence-groups, which permits the same" in words
     give(connected, site, asked, both)
-    found = row(check_connection(connected), "read:group:confluence")
+    found = row(connected.check(), "read:group:confluence")
     assert found["state"] == "unknown"
     assert "did not name this scope" in found["words"]
 
@@ -133,7 +133,7 @@ def test_a_scope_that_no_token_ever_holds_is_no_trouble(connected: Workspace, si
     asked = (*DEFAULT_SCOPES, "report:personal-data", "write:confluence-props")
     site.apps[0].scopes = (*site.apps[0].scopes, "write:confluence-props")
     give(connected, site, asked, [name for name in asked if name != "report:personal-data"])
-    found = check_connection(connected)
+    found = connected.check()
     assert row(found, "report:personal-data")["state"] == "unknown"
     # Nothing harmless tests this one: what the token endpoint said has to do, and is named as such.
     assert row(found, "write:confluence-props")["words"].startswith("Granted, as the token says")
@@ -143,7 +143,7 @@ def test_a_scope_that_no_token_ever_holds_is_no_trouble(connected: Workspace, si
 @pytest.mark.parametrize("who", ["member", "guest"])
 def test_who_is_no_administrator_is_told_without_writing(connected: Workspace, site: PracticeSite, who: str) -> None:
     give(connected, site, DEFAULT_SCOPES, DEFAULT_SCOPES, who)
-    found = check_connection(connected)
+    found = connected.check()
     right = row(found, "Right to change membership")
     assert right["state"] == "missing"
     assert "only site administrators may" in right["words"] or "in no group of site administrators" in right["words"]
@@ -155,7 +155,7 @@ def test_who_is_no_administrator_is_told_without_writing(connected: Workspace, s
 
 def test_who_may_not_use_confluence_at_all(connected: Workspace, site: PracticeSite) -> None:
     give(connected, site, DEFAULT_SCOPES, DEFAULT_SCOPES, "outsider")
-    found = check_connection(connected)
+    found = connected.check()
     access = row(found, "Access to Confluence")
     assert access["state"] == "failed"
     assert "may not use Confluence on this site" in access["words"]
@@ -164,7 +164,7 @@ def test_who_may_not_use_confluence_at_all(connected: Workspace, site: PracticeS
 def test_a_scope_that_the_site_withdrew(connected: Workspace, site: PracticeSite) -> None:
     allowed = frozenset(DEFAULT_SCOPES) - {"write:confluence-groups"}
     site.auth.site_scopes[site.sites[0].cloud_id] = allowed
-    found = row(check_connection(connected), "write:confluence-groups")
+    found = row(connected.check(), "write:confluence-groups")
     assert (found["state"], found["words"]) == ("missing", "The site does not let the app use it.")
 
 
@@ -172,14 +172,14 @@ def test_a_token_for_another_site(connected: Workspace, site: PracticeSite) -> N
     saved = connected.connection()
     other = "00000000-0000-4000-8000-0000000000ff"
     connected.connections.set_site(saved.connection_id, other, "Elsewhere", "https://elsewhere.atlassian.net")
-    found = row(check_connection(connected), "Site")
+    found = row(connected.check(), "Site")
     assert found["state"] == "failed"
     assert found["words"] == f"The token is not for Elsewhere; its sites: {site.sites[0].name}."
 
 
 def test_a_token_that_is_refused(connected: Workspace, site: PracticeSite) -> None:
     site.faults.add("401-always")
-    found = check_connection(connected)
+    found = connected.check()
     assert trouble(found)
     assert row(found, "Token")["state"] == "failed"
     assert "does not accept the access token" in row(found, "Token")["words"]
@@ -196,7 +196,7 @@ def test_a_token_that_cannot_be_renewed_is_told_as_such(connected: Workspace) ->
         db.execute(
             credentials.update().values(expires_at=now - timedelta(hours=1), refreshed_at=now - timedelta(hours=2))
         )
-    found = check_connection(connected)
+    found = connected.check()
     assert row(found, "Token")["state"] == "failed"
     assert "client" in row(found, "Token")["words"]
     assert "secret" in row(found, "Token")["fix"]
@@ -207,16 +207,16 @@ def test_a_token_that_cannot_be_renewed_is_told_as_such(connected: Workspace) ->
 def test_a_site_that_does_not_answer(workspace: Workspace) -> None:
     with PracticeSite(size="class", seed=1) as site:
         connect(workspace, site)
-    found = check_connection(workspace)
+    found = workspace.check()
     assert row(found, "Site")["state"] == "failed"
     assert "Start it again (spokekit practice)" in row(found, "Site")["fix"]
 
 
 def test_an_html_page_instead_of_an_answer_proves_nothing(connected: Workspace, site: PracticeSite) -> None:
-    found = check_connection(connected)
+    found = connected.check()
     assert state_of(found)["read:confluence-user"] == "ok"
     site.faults.add("html-200:1@user")
-    found = check_connection(connected)
+    found = connected.check()
     assert state_of(found)["read:confluence-user"] == "unknown"
     assert state_of(found)["read:confluence-groups"] == "ok"
 
@@ -224,24 +224,24 @@ def test_an_html_page_instead_of_an_answer_proves_nothing(connected: Workspace, 
 def test_without_a_token_nothing_is_sent(workspace: Workspace, site: PracticeSite) -> None:
     saved = connect(workspace, site)
     workspace.tokens.forget(saved)
-    found = check_connection(workspace)
+    found = workspace.check()
     assert state_of(found) == {"Token": "failed"}
     assert "spokekit token get" in row(found, "Token")["fix"]
     workspace.tokens.set_client_secret(saved, None)
-    assert "client id and secret" in row(check_connection(workspace), "Token")["fix"]
+    assert "client id and secret" in row(workspace.check(), "Token")["fix"]
     assert not site.requests
 
 
 def test_what_cannot_be_checked_at_all(workspace: Workspace) -> None:
     with pytest.raises(NotConfigured):
-        check_connection(workspace)
+        workspace.check()
     with pytest.raises(NotFound):
-        check_connection(workspace, "nobody")
+        workspace.check("nobody")
 
 
 def test_progress_and_cancel(connected: Workspace, site: PracticeSite) -> None:
     heard: list[str] = []
-    check_connection(connected, progress=lambda progress: heard.append(progress.words))
+    connected.check(progress=lambda progress: heard.append(progress.words))
     assert heard
     cancel = threading.Event()
     cancel.set()
@@ -271,7 +271,7 @@ def test_a_wrong_clock_is_told(connected: Workspace, minutes: int | None, said: 
             answer.headers["date"] = "yesterday, or so" if minutes is None else format_datetime(there, usegmt=True)
             return answer
 
-    found = check_connection(connected, transport=Elsewhen())
+    found = connected.check(transport=Elsewhen())
     if said is None:
         assert "Clock" not in set(found["check"]) and not trouble(found)
     else:

@@ -9,7 +9,6 @@ import pytest
 
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
-from spokekit.check import check_connection
 from spokekit.confluence.refusals import message_of
 from spokekit.errors import (
     AppNotInstalled,
@@ -148,7 +147,7 @@ def test_the_check_tells_the_same(connected: Workspace) -> None:
             return httpx2.Response(200, json=[{"id": site.cloud_id, "name": "acme", "url": site.site_url}])
         return httpx2.Response(403, json={"message": "Blocked by IP allowlist"})
 
-    found = check_connection(connected, transport=httpx2.MockTransport(answer))
+    found = connected.check(transport=httpx2.MockTransport(answer))
     access = found[found["check"] == "Access to Confluence"].iloc[0]
     assert access["state"] == "failed" and "network address" in access["words"] and "VPN" in access["fix"]
     assert "missing" not in set(found["state"]), "no scope is blamed for it"

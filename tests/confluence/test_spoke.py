@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
+
 import pytest
 
+from spokekit.confluence import AsyncSpoke, Spoke
 from spokekit.errors import GuardRefused, NotThere
 
 from .fake import Fake
@@ -76,3 +80,16 @@ def test_a_guard_decides_group_by_group(fake: Fake) -> None:
         ("POST", "groupId=g1"),
         ("DELETE", "groupId=g1&accountId=new"),
     ]
+
+
+def test_every_action_is_there_as_a_plain_call_with_its_signature_and_documentation() -> None:
+    actions = [name for name in vars(AsyncSpoke) if not name.startswith("_")]
+    assert len(actions) == 12
+    for name in actions:
+        here, there = inspect.signature(getattr(Spoke, name)), inspect.signature(getattr(AsyncSpoke, name))
+        assert here.parameters == there.parameters, name
+        assert inspect.getdoc(getattr(Spoke, name)) == inspect.getdoc(getattr(AsyncSpoke, name)) != None, name  # noqa: E711
+        shown = pydoc.plain(pydoc.render_doc(getattr(Spoke, name)))
+        assert "progress" in shown or len(here.parameters) == 1, name
+        assert "Async" not in str(here), name
+        assert not inspect.iscoroutinefunction(getattr(Spoke, name)), name

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
     "review": GROUND | {"connections", "oauth", "confluence", "groups", "audit"},
-    "check": SERVICES,
+    "check": GROUND | {"connections", "oauth", "confluence"},
     "_workspace": SERVICES,
     "widgets": SERVICES | {"practice", "server_extension"},
     "notebook": SERVICES | {"widgets"},

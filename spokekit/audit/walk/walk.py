@@ -100,14 +100,12 @@ class Walk:
         """Tell what an unfinished walk of this site has done, or None."""
         return unfinished(self.site.cloud_id, self._walks)
 
-    # -- for notebooks, scripts and the command line --
-
     def prepare(self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> WalkPlan:
         """List the groups, unless an unfinished walk has done so, and say what the walk will cost.
 
         The list is kept: `run` does not pay for it again.
         """
-        return _portal.call(bind(self.aprepare, progress=progress, cancel=cancel))
+        return _portal.call(self._prepare, progress, cancel)
 
     def run(self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Snapshot:
         """Walk, write the snapshot and return it; ``snapshot.completeness`` is the report.
@@ -124,12 +122,11 @@ class Walk:
         Cancelled, and whatever stops every request (consent, permission, scope, quota, disk). What was read is kept;
         the same call goes on from there.
         """
-        return _portal.call(bind(self.arun, progress=progress, cancel=cancel))
+        return _portal.call(self._run, progress, cancel)
 
     # -- in the event loop --
 
-    async def aprepare(self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> WalkPlan:
-        """See `prepare`."""
+    async def _prepare(self, progress: ProgressCallback | None, cancel: Cancel | None) -> WalkPlan:
         async with self._under_way(progress, cancel) as run:
             before = await anyio.to_thread.run_sync(run.record.unfinished)
             await self._list(run)
@@ -146,8 +143,7 @@ class Walk:
                 )
             )
 
-    async def arun(self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Snapshot:
-        """See `run`."""
+    async def _run(self, progress: ProgressCallback | None, cancel: Cancel | None) -> Snapshot:
         async with self._under_way(progress, cancel) as run:
             await self._list(run)
             for _ in range(_ROUNDS):
