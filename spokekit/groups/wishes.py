@@ -113,9 +113,7 @@ def from_pasted(text: str, group: str) -> WishList:
     ``Ada Lovelace <ada@example.com>`` counts as the address in it. A table with a header is read as a file is.
     """
     text = text.replace("\ufeff", "")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if any(known(cells := first.split(one)) and len(cells) > 1 for one in DELIMITERS) and not _MAIL.search(first):
-        # Cells copied out of a spreadsheet, with their header.
+    if is_table(text):
         return read_csv(text.encode(errors="replace"), group=group, name="The pasted list")
     wishes: list[Wish] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -132,6 +130,12 @@ def from_pasted(text: str, group: str) -> WishList:
     if len(wishes) > MAX_ROWS:
         raise too_many("The pasted list", len(wishes), "paste", MEMBERSHIPS)
     return WishList(tuple(wishes), (), "a pasted list")
+
+
+def is_table(text: str) -> bool:
+    """Say whether a pasted text is cells out of a spreadsheet, with their header."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return not _MAIL.search(first) and any(known(cells := first.split(one)) and len(cells) > 1 for one in DELIMITERS)
 
 
 def wishes_from(source: Any, group: str = "") -> WishList:

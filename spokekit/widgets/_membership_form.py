@@ -62,9 +62,22 @@ class MembershipForm(Component):
         self.table = html("")
         self.action = dropdown("What to do", ACTIONS)
         self.only = dropdown("How far", ONLY)
-        self.pasted = area("Paste a list", rows=4, placeholder="account ids or e-mail addresses, one a line")
+        self.person = ipw.Combobox(
+            description="Find a person",
+            placeholder="part of a name or an address, or an account id",
+            ensure_option=False,
+            continuous_update=True,
+            style={"description_width": LABEL_WIDTH},
+            layout=ipw.Layout(width="auto", flex="1 1 300px"),
+        )
+        self.add_button = button("Add", tooltip="Put this person on the list below; nothing is changed yet")
+        self.known_note = html("", "sk-note")
+        self.near = row()
+        self.pasted = area("List of people", rows=4, placeholder="names, account ids or e-mail addresses, one a line")
         # Kept up to date while it is typed: who presses Preview at once means what stands there.
         self.pasted.continuous_update = True
+        # What the names on the list are taken for.
+        self.reading = ipw.VBox()
         self.upload = ipw.FileUpload(
             accept=".csv,.tsv,.txt,.xlsx", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
         )
@@ -104,7 +117,10 @@ class MembershipForm(Component):
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
         self.list_box = ipw.VBox(
             [
+                row(self.person, self.add_button),
+                ipw.Box([ipw.VBox([self.near, self.known_note])], layout=ipw.Layout(**left)),
                 self.pasted,
+                ipw.Box([self.reading], layout=ipw.Layout(**left)),
                 ipw.HBox([self.upload, self.file_line, self.forget_file], layout=ipw.Layout(**left)),
                 ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
             ]
@@ -126,6 +142,7 @@ class MembershipForm(Component):
         show(self.preview_card, False)
         show(self.result_card, False)
         show(self.forget_file, False)
+        show(self.near, False)
 
     def _tie(self, changed: Callable[[], None]) -> None:
         """Tie preview and result to what is chosen in the form; `changed` allows and disables what acts on them."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
 from spokekit._words import counted
-from spokekit.errors import InputError, NotFound, SpokekitError
-from spokekit.groups.wishes import WishList, for_accounts, from_pasted, read_csv
+from spokekit.errors import NotFound, SpokekitError
 from spokekit.widgets._membership_form import REMOVE_MARKED, show
-from spokekit.widgets._membership_list import MembershipList
 from spokekit.widgets._membership_views import line, preview_markup, result_markup, unfinished_markup
+from spokekit.widgets._membership_wishes import MembershipWishes
 from spokekit.widgets.base import Task
 from spokekit.widgets.controls import choices
 
@@ -27,11 +25,13 @@ if TYPE_CHECKING:
     from spokekit.groups.journal import ApplyState
     from spokekit.groups.membership import Membership, Plan, Preview, Result, Resumption
     from spokekit.groups.plan import Mode, Only
+    from spokekit.widgets._people import People
+    from spokekit.workspace import Workspace
 
 _AFTER_CANCEL = 2.0
 
 
-class MembershipEditor(MembershipList):
+class MembershipEditor(MembershipWishes):
     """See who is in a registered group, and change it: preview first, then apply, then undo if need be.
 
     The path without a widget: `spokekit.groups.membership.Membership`.
@@ -64,7 +64,6 @@ class MembershipEditor(MembershipList):
     preview = tr.Any(None, allow_none=True)
     result = tr.Any(None, allow_none=True)
     applied = tr.Int(0)
-    _arrived = tr.Any(None, allow_none=True)
 
     def __init__(
         self,
@@ -74,17 +73,10 @@ class MembershipEditor(MembershipList):
         pace: float | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
-        self._name = connection
+        super().__init__(connection, workspace, **options)
         self._options = {} if pace is None else {"pace": pace}
         self._unfinished: ApplyState | None = None
         self._resuming: Resumption | None = None
-        self._file: tuple[bytes, str] | None = None
         self._tie(self._check_words)
         self._listen()
         self.remember(connection or "", action=self.action, only=self.only, pasted=self.pasted)
@@ -98,12 +90,10 @@ class MembershipEditor(MembershipList):
         self.on_change(self.list, self._mark)
         self.on_change(self.as_table, lambda _: self._show_list())
         self.on_change(self.action, self._choose_action)
-        self.on_change(self.upload, self._uploaded)
         self.on_change(self.confirm, lambda _: self._check_words())
         self.on_click(self.again, self.look)
         self.on_click(self.mark_all, self._mark_all)
         self.on_click(self.clear, lambda: self.mark(()))
-        self.on_click(self.forget_file, self._no_file)
         self.on_click(self.ask, self.make_preview)
         self.on_click(self.apply_button, self.apply)
         self.on_click(self.discard, self.drop)
@@ -123,6 +113,7 @@ class MembershipEditor(MembershipList):
             self.upload,
             self.mark_all,
             self.clear,
+            self.add_button,
         )
 
     @contextmanager
@@ -174,16 +165,17 @@ class MembershipEditor(MembershipList):
         self.group_id = group_id
         self.drop(quiet=True)
 
-        def work(task: Task) -> tuple[pd.DataFrame, tuple[str, ...], tuple[ApplyState, ...]]:
+        def work(task: Task) -> tuple[pd.DataFrame, People, tuple[str, ...], tuple[ApplyState, ...]]:
             with self._open() as members:
                 frame = members.members(group_id, progress=task.progress, cancel=task.cancelled)
-                return frame, members.take_in(), members.unfinished()
+                return frame, self._who_is_known(frame), members.take_in(), members.unfinished()
 
-        def done(found: tuple[pd.DataFrame, tuple[str, ...], tuple[ApplyState, ...]]) -> None:
+        def done(found: tuple[pd.DataFrame, People, tuple[str, ...], tuple[ApplyState, ...]]) -> None:
             if self.group_id != group_id:
                 return
-            frame, told, open_ones = found
+            frame, people, told, open_ones = found
             self._take_members(frame)
+            self._take_people(people)
             if told:
                 self.say(" ".join(told), "warning")
             self._tell_unfinished(open_ones)
@@ -206,40 +198,6 @@ class MembershipEditor(MembershipList):
     def _choose_action(self, action: str) -> None:
         show(self.list_box, action != REMOVE_MARKED)
         show(self.only, action == "sync")
-
-    def _uploaded(self, files: Any) -> None:
-        if not files:
-            return
-        item = files[0]
-        content, name = bytes(item["content"]), str(item["name"])
-        # The content must not stay in the widget's state, which is saved in the notebook.
-        self.upload.value = ()
-        # The file before it is not what the person means, also when this one cannot be read.
-        self._file, self._arrived = None, (name, sha256(content).hexdigest())
-        self.file_line.value = line(f"{name} cannot be used, and no other file is.")
-        show(self.forget_file, True)
-        read = read_csv(content, group=self.group_id, name=name)
-        self._file = content, name
-        self.file_line.value = line(f"{name}: {counted(len(read.wishes), 'line')}. {' '.join(read.notes)}")
-
-    def _no_file(self) -> None:
-        self._file = self._arrived = None
-        self.file_line.value = ""
-        show(self.forget_file, False)
-
-    def wishes(self) -> WishList:
-        """Return the list that the preview will be made of; raises `InputError` when there is none."""
-        if self.action.value == REMOVE_MARKED:
-            if not self.value:
-                raise InputError("Nobody is marked.", hint="Mark members in the list, or choose another action.")
-            return for_accounts(self.group_id, self.value)
-        if self._file is not None:
-            # Read anew, since a file without groups means the one that is chosen now, not when it arrived.
-            content, name = self._file
-            return read_csv(content, group=self.group_id, name=name)
-        if not self.pasted.value.strip():
-            raise InputError("There is no list yet.", hint="Paste account ids or addresses, or upload a file.")
-        return from_pasted(self.pasted.value, self.group_id)
 
     # --- preview, apply, undo ------------------------------------------------------------------------------------
     def make_preview(self) -> None:
