@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from spokekit._foreign import NAME, shown
 from spokekit._ids import account_id, is_account_id
+from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON
 from spokekit._words import LookAlikes, comparable
 from spokekit.errors import InputError
-from spokekit.groups.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON, column_key
+from spokekit.groups.columns import column_key
 from spokekit.groups.csvfile import Wish, WishList, for_accounts, from_pasted, is_table
 
 if TYPE_CHECKING:
