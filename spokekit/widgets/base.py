@@ -35,11 +35,11 @@ import traitlets as tr
 from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
-from spokekit._surroundings import of_this_computer
-from spokekit.confluence.report import Progress
-from spokekit.errors import SpokekitError
+from spokekit.confluence.models import Progress
 from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
+from spokekit.widgets._explain import explain
+from spokekit.widgets._reopened import show_component
 from spokekit.widgets.controls import (
     LABEL_WIDTH,
     Fold,
@@ -59,25 +59,6 @@ from spokekit.widgets.controls import (
     text,
 )
 from spokekit.widgets.tasks import Task, TaskRunner, Throttle
-
-# For errors that name the next step in one word only.
-_NEXT: dict[str, str] = {
-    "wait": "Wait a little, then try again.",
-    "retry": "Try again; if it stays, look at the service's status page.",
-    "refresh": "Try again: the token is renewed.",
-    "consent": "Get the OAuth token again (notebook 3).",
-    "fix_input": "Change what was entered and try again.",
-    "fix_secret": "Enter the client secret again (notebook 2).",
-    "fix_redirect": "Register the redirect URL at the app, character for character.",
-    "fix_scopes": "Change the scopes of the connection (notebook 2), then get the token again.",
-    "enable_scope": "Enable the scope at the app, then get the token again.",
-    "ask_site_admin": "Ask an administrator of the site.",
-    "choose_site": "Choose the site.",
-    "confirm_account": "Say whether the account that consented is the one that is meant.",
-    "register_group": "Register the group first (notebook 4).",
-    "preview_again": "Make a new preview.",
-    "fix_computer": "Correct that setting of this computer, then try again.",
-}
 
 # From here on nobody wants to sit and look.
 LONG_PAUSE = timedelta(minutes=2)
@@ -167,6 +148,9 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         # A box's own repr prints every child with its value: group names and typed words in the saved output.
         return iter(())
 
+    def _ipython_display_(self) -> None:
+        show_component(self._repr_mimebundle_())
+
     # --- what is shown -------------------------------------------------------------------------------------------
     @property
     def body(self) -> tuple[ipw.Widget, ...]:
@@ -229,6 +213,10 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def settled(self, timeout: float | None = 60.0) -> None:
         """Wait until the component's work is done; raises what the work raised. For unattended runs."""
         self.runner.settled(timeout)
+
+    def rehearse(self) -> None:
+        """Do what a person does here, on a practice site, until it is done; raises what the component shows."""
+        self.settled()
 
     def disable_while_busy(self, *controls: ipw.Widget) -> None:
         """Disable `controls` while work runs."""
@@ -394,23 +382,6 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} minutes"
     return f"{seconds / 3600:.1f} hours"
-
-
-def explain(error: BaseException) -> tuple[str, str, str]:
-    """Return what happened, the likely cause and the next step; unknown exceptions are named and scrubbed."""
-    if isinstance(error, SpokekitError):
-        hint = error.hint or _NEXT.get(error.next_step, "")
-        return scrub(error.message), scrub(error.likely or ""), scrub(hint)
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted.", "", "Start it again when you like."
-    if (own := of_this_computer(error)) is not None:
-        return scrub(own.message), scrub(own.likely or ""), scrub(own.hint or "")
-    detail = scrub(str(error)).strip()
-    return (
-        f"spokekit met a fault of its own: {type(error).__name__}{': ' + detail if detail else ''}.",
-        "This is a defect of spokekit, not something you did.",
-        "Try again; if it stays, report it with these words. Nothing you typed is lost.",
-    )
 
 
 __all__ = [

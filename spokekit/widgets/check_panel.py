@@ -141,6 +141,11 @@ class CheckPanel(Component):
         about = About("Check of the connection", found.attrs["connection"], None, "", "", "")
         return "check of the connection", found, about
 
+    def rehearse(self) -> None:
+        """Do what a person does: press the button, and read."""
+        self.check()
+        self.settled()
+
 
 def verdict(found: pd.DataFrame) -> tuple[str, Kind]:
     """Return what a check came to in a sentence or two, and whether that is a warning."""

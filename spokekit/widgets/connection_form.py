@@ -11,9 +11,10 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._ids import BLANK
+from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
-from spokekit.errors import InputError
+from spokekit.errors import InputError, SpokekitError
 from spokekit.widgets.base import (
     Component,
     CopyButton,
@@ -353,6 +354,26 @@ class ConnectionForm(Component):
         """Wait for the saving and for the token."""
         super().settled(timeout)
         self.token.settled(timeout)
+
+    def rehearse(self, site: dict[str, Any] | None = None, *, get_token: bool = True) -> None:
+        """Do what a person does: fill in what the practice site says of itself, save, and consent."""
+        from spokekit.widgets import rehearsal
+
+        told = site or rehearsal.practice()
+        if told is None:
+            raise SpokekitError(
+                "A person is played on a practice site only.", hint="Start one with: spokekit practice."
+            )
+        for name in ("url", "auth_url", "client_id"):
+            self.fields[name].value = told[name]
+        self.fields["redirect_uri"].value = told["redirect_uris"][0]
+        self.secret.put(Secret(told["client_secret"]))
+        self.save(get_token=get_token)
+        if get_token:
+            rehearsal.consent(self.token, lambda: self.busy or self.token.busy)
+        self.settled()
+        if self.status_kind == "error":
+            raise SpokekitError(self.status)
 
 
 def _start(

@@ -216,7 +216,7 @@ class FindingsPanel(Component):
             raise InputError("No acceptance is marked.", field="allowed", hint="Mark those to be taken back.")
         self._run("Taking back", lambda findings: f"{counted(findings.reopen(ids), 'acceptance')} taken back.")
 
-    def rehearse(self, *, question: str) -> None:
+    def rehearse(self, *, question: str = "groups-without-members") -> None:
         """Do what a person does first: choose a question and list its findings. A decision is nobody else's."""
         self.question.value = question
         self.look()

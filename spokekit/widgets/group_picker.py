@@ -353,3 +353,12 @@ class GroupPicker(Component):
             self.say(f"{empty:,} of the {len(counts):,} shown groups {'is' if empty == 1 else 'are'} empty.", "ok")
 
         self.run(work, words=f"Counting the members of {len(shown):,} groups", done=done)
+
+    def rehearse(self, *, names: Iterable[str] = ("confluence-users", "confluence-admins")) -> None:
+        """Do what a person does: choose the groups of these names, or the first two, and press OK."""
+        self.settled()
+        by_name = {line.name: group_id for group_id, line in self.model.lines.items()}
+        wanted = [by_name[name] for name in names if name in by_name] or self.model.shown("available")[:2]
+        self.choose([*self.model.chosen, *wanted])
+        self.accept()
+        self.settled()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import traitlets as tr
 
@@ -13,7 +13,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component, Fold, button, html, notebook_link, row
-from spokekit.widgets.steps import ONE_PAGE, READ, STEPS, Step, needs, saved_connection, steps_done
+from spokekit.widgets.steps import ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -190,14 +190,8 @@ class Guide(Component):
         redirect = own if own in known and server is not None and server.extension else known[0]
         return ConnectionDraft(url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=redirect)
 
-    def needs(self, step: int) -> Self:
-        """Stop here, in one line instead of a traceback, as long as `step` is not done; returns itself."""
-        self.refresh()
-        needs(self.workspace, step, self._name)
-        return self
-
     # --- components ----------------------------------------------------------------------------------------------
-    def place(self, component: C, **unattended: Any) -> C:
+    def place(self, component: C) -> C:
         """Return `component`, tied to this notebook's guide: what is done in it is seen, and leads on to the next step.
 
         In an unattended run it is done here; see `play`.
@@ -205,12 +199,12 @@ class Guide(Component):
         names = [name for name in _TELLS if component.has_trait(name)]
         component.observe(component.guarded(lambda _: _newest[self.step.number].done_in(component)), names or ["busy"])
         component.add_class("sk-placed")
-        return self.play(component, **unattended)
+        return self.play(component)
 
-    def play(self, component: C, **unattended: Any) -> C:
-        """Return `component`; in an unattended run, do before what a person would do with it. `unattended` says how."""
-        if self.plays and self.site is not None:
-            rehearsal.rehearse(component, self.site, **unattended)
+    def play(self, component: C) -> C:
+        """Return `component`; in an unattended run on a practice site, do before what a person would do with it."""
+        if self.plays:
+            component.rehearse()
             self.refresh()
         return component
 

@@ -9,7 +9,6 @@ from spokekit._home import nothing_kept
 from spokekit.widgets.base import Component, card
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.guide import Guide
-from spokekit.widgets.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -59,6 +58,7 @@ class OnePage(Component):
         self.form.observe(self.guarded(lambda _: self._go_on()), ["saved", "token_status"])
         self.body = [card(self.guide), card(self.form)]
         self.guarded(self._go_on)()
+        self.guide.play(self)
 
     def _go_on(self) -> None:
         self.guide.refresh()
@@ -89,14 +89,12 @@ class OnePage(Component):
             part.observe(self.guarded(lambda _: self.guide.refresh()), trait)
         self.body = [*self.body, *map(card, (self.walk, self.questions, self.editor))]
 
-    def rehearse(self, *, names: tuple[str, ...], question: str) -> None:
+    def rehearse(self) -> None:
         """Do what a person does, on a practice site: consent, register groups by name, walk, ask a question."""
-        site = self.guide.site
-        assert site is not None  # noqa: S101 - a person is only played on a practice site
-        rehearse(self.form, site)
+        self.form.rehearse()
         assert self.picker is not None  # noqa: S101 - the consent made it
-        rehearse(self.picker, site, names=names)
+        self.picker.rehearse()
         assert self.walk is not None and self.questions is not None and self.editor is not None  # noqa: S101
-        self.walk.rehearse()
-        self.questions.rehearse(question=question)
+        self.walk.rehearse(groups="registered")
+        self.questions.rehearse(question="groups-with-access")
         self.editor.settled()

@@ -266,7 +266,7 @@ class QuestionPanel(Component):
         words = f"{counted(len(answer), 'row')}{more}. {caution}".strip()
         self._answer_of.made(answer, inputs, words, "warning" if caution else "good")
 
-    def rehearse(self, *, question: str, **params: Any) -> None:
+    def rehearse(self, *, question: str = "in-several-access-groups", **params: Any) -> None:
         """Do what a person does: choose a question, type what it needs, and ask."""
         self.question.value = question
         for name, value in params.items():

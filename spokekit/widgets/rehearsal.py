@@ -1,7 +1,7 @@
 """Play the person in an unattended run: real components, real HTTP to a practice site, a real redirect.
 
-With ``SPOKEKIT_UNATTENDED=1`` a notebook's guide does here, with each component that is placed, what somebody would
-click.
+With ``SPOKEKIT_UNATTENDED=1`` a notebook's guide has each component that is placed do what somebody would click: its
+method ``rehearse``. The notebooks know nothing of it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,12 @@ from urllib.parse import urlsplit
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import Conflict, ConsentError, NotConfigured, NotFound, SpokekitError
-from spokekit.widgets.base import Component
-from spokekit.widgets.check_panel import CheckPanel
-from spokekit.widgets.connection_form import ConnectionForm
-from spokekit.widgets.group_picker import GroupPicker
-from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
+    from spokekit.widgets.token_button import TokenButton
+    from spokekit.workspace import Workspace
 
 PRACTICE = "SPOKEKIT_PRACTICE"
 UNATTENDED = "SPOKEKIT_UNATTENDED"
@@ -162,70 +159,10 @@ def play_browser(
         return int(browser.get(target).status_code)
 
 
-def rehearse(component: Component, site: dict[str, Any], **how: Any) -> None:
-    """Do what a person does with `component`, and wait until it is done. Raises what the component shows.
-
-    A component that is not known here may bring a method ``rehearse``.
-    """
-    for kind, play in _PARTS.items():
-        if isinstance(component, kind):
-            play(component, site, **how)
-            return
-    own = getattr(component, "rehearse", None)
-    if own is not None:
-        own(**how)
-    component.settled()
-
-
-def _play_form(form: ConnectionForm, site: dict[str, Any], *, get_token: bool = True) -> None:
-    for name, value in (
-        ("url", site["url"]),
-        ("auth_url", site["auth_url"]),
-        ("client_id", site["client_id"]),
-        ("redirect_uri", site["redirect_uris"][0]),
-    ):
-        form.fields[name].value = value
-    form.secret.put(Secret(site["client_secret"]))
-    form.save(get_token=get_token)
-    if get_token:
-        _consent(form.token, lambda: form.busy or form.token.busy)
-    form.settled()
-    if form.status_kind == "error":
-        raise SpokekitError(form.status)
-
-
-def _play_token(component: TokenButton, site: dict[str, Any]) -> None:
-    component.get()
-    _consent(component, lambda: component.busy)
-    component.settled()
-
-
-def _consent(component: TokenButton, going_on: Callable[[], bool]) -> None:
+def consent(component: TokenButton, going_on: Callable[[], bool]) -> None:
+    """Accept on the consent page that `component` leads to, as soon as its address is there."""
     deadline = time.monotonic() + 20
     while component.address is None and going_on() and time.monotonic() < deadline:
         time.sleep(0.02)
     if component.address is not None:
         play_browser(component.address, paste=component.pasted.put if component.pastes else None)
-
-
-def _play_picker(picker: GroupPicker, site: dict[str, Any], *, names: tuple[str, ...] = ()) -> None:
-    picker.settled()
-    model = picker.model
-    by_name = {line.name: group_id for group_id, line in model.lines.items()}
-    wanted = [by_name[name] for name in names if name in by_name] or model.shown("available")[:2]
-    picker.choose([*model.chosen, *wanted])
-    picker.accept()
-    picker.settled()
-
-
-def _play_check(panel: CheckPanel, site: dict[str, Any]) -> None:
-    panel.check()
-    panel.settled()
-
-
-_PARTS: dict[type[Component], Callable[..., None]] = {
-    ConnectionForm: _play_form,
-    TokenButton: _play_token,
-    GroupPicker: _play_picker,
-    CheckPanel: _play_check,
-}

@@ -425,3 +425,11 @@ class TokenButton(Component):
         self._offer_sites(status)
         self._say_status(status, "ok")
         self.token_status = status
+
+    def rehearse(self) -> None:
+        """Do what a person does: get the token, and consent."""
+        from spokekit.widgets.rehearsal import consent
+
+        self.get()
+        consent(self, lambda: self.busy)
+        self.settled()

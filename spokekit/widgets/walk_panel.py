@@ -283,7 +283,7 @@ class WalkPanel(Component):
             + (f"<ul class='sk-list'>{notes}</ul>" if notes else "")
         )
 
-    def rehearse(self, *, groups: str = "registered", spaces: bool = False) -> None:
+    def rehearse(self, *, groups: str = "all", spaces: bool = False) -> None:
         """Do what a person does: look at the cost, then walk."""
         self.scope.value, self.spaces.value = groups, spaces
         self.look()

@@ -375,15 +375,14 @@ from urllib.parse import urlsplit
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.widgets import TokenButton
-from spokekit.widgets.rehearsal import rehearse
-from spokekit._workspace import workspace
+from spokekit.workspace import workspace
 site, work = json.loads(os.environ["SPOKEKIT_PRACTICE"]), workspace()
 port = urlsplit(site["url"]).port
 url = f"http://127.0.0.1:{port}/"
 saved = work.connections.save(ConnectionDraft(name="practice", url=url, auth_url=url, client_id=site["client_id"],
                                               redirect_uri=site["redirect_uris"][0]))
 work.tokens.set_client_secret(saved, Secret(site["client_secret"]))
-rehearse(TokenButton(workspace=work), site)
+TokenButton(workspace=work).rehearse()
 for host in ("127.0.0.1", "localhost"):
     work.connections.edit(saved.connection_id, url=f"http://{host}:{port}/")
     assert work.check()["state"].eq("ok").any()

@@ -107,6 +107,11 @@ def test_only_what_a_reader_may_want_to_change_stands_open() -> None:
     for path in (*NOTEBOOKS, ONE_PAGE):
         for cell in _cells(path, "code"):
             assert set(cell["metadata"]) <= {"jupyter"}, "no cell is there for unattended runs alone"
+            for word in ("rehears", "unattended", ".play(", ".needs(", ".place(", ".settled("):
+                after = _text(cell).partition(word)[2]
+                # What is placed gets nothing that says how a person would be played.
+                allowed = word == ".place(" and re.match(r"\w+\((draft=Guide\.of\(2\)\.draft\(\)|walk)?\)", after)
+                assert not after or allowed, _text(cell)
             # The first line is all that JupyterLab shows of a folded cell.
             assert _text(cell).startswith("# ") is bool(cell["metadata"]), _text(cell)
     first = "".join(_text(cell) for cell in _cells(NOTEBOOKS[0], "markdown"))

@@ -12,7 +12,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES
 from spokekit.errors import ConsentCancelled
 from spokekit.widgets.connection_form import ConnectionForm
-from spokekit.widgets.rehearsal import play_browser, rehearse
+from spokekit.widgets.rehearsal import play_browser
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -182,7 +182,7 @@ def test_add_connection_makes_a_child_with_its_own_name(form: ConnectionForm, wo
 
 def test_save_and_get_oauth_token(workspace: Workspace, site: PracticeSite, told: dict[str, Any]) -> None:
     form = ConnectionForm(workspace=workspace)
-    rehearse(form, told)
+    form.rehearse(told)
     assert form.token_status.state == "valid"
     assert "Connected to Northwind Practice" in form.token.status
     assert workspace.connection().account_name in form.token.status
@@ -214,7 +214,7 @@ def test_the_buttons_rest_while_the_consent_page_is_open(workspace: Workspace, t
 def test_a_wrong_client_secret_does_not_send_the_person_round_again(workspace: Workspace, told: dict[str, Any]) -> None:
     form = ConnectionForm(workspace=workspace)
     with pytest.raises(Exception, match="client secret"):
-        rehearse(form, told | {"client_secret": "another-secret"})
+        form.rehearse(told | {"client_secret": "another-secret"})
     assert form.token.status_kind == "error"
     assert "secret" in form.token.status
     assert form.save_and_get.disabled is False

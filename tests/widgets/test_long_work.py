@@ -12,7 +12,7 @@ from spokekit.confluence.report import Progress
 from spokekit.practice import PracticeSite
 from spokekit.widgets import CheckPanel, GroupPicker, MembershipEditor, QuestionPanel, TokenButton, WalkPanel
 from spokekit.widgets.base import Component
-from spokekit.widgets.rehearsal import rehearse
+from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 
@@ -104,7 +104,7 @@ def _applying(workspace: Workspace, site: PracticeSite) -> Component:
 
 def _token(workspace: Workspace, site: PracticeSite) -> Component:
     component = TokenButton(workspace=workspace)
-    rehearse(component, site.describe())
+    component.rehearse()
     return component
 
 

@@ -23,7 +23,7 @@ from spokekit.widgets import (
     TokenButton,
     WalkPanel,
 )
-from spokekit.widgets.rehearsal import rehearse
+from spokekit.widgets.steps import needs
 from tests.conftest import connect
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_the_default_row_is_there_from_the_start(workspace: Workspace) -> None:
 def test_configure_in_the_panel_changes_its_row(workspace: Workspace, told: dict[str, Any]) -> None:
     panel = ConnectionsPanel(workspace=workspace)
     press(panel, 0, "Configure")
-    rehearse(panel.opened, told)
+    panel.opened.rehearse(told)
     assert "Token valid until" in words_of(panel._list)
     panel.close_opened()
     press(panel, 0, "Check the connection")
@@ -222,9 +222,8 @@ def test_a_step_that_is_only_read_leads_on_at_once(workspace: Workspace, step: i
 
 
 def test_a_cell_that_comes_too_early_stops_in_one_line(workspace: Workspace) -> None:
-    guide = Guide(step=4, workspace=workspace)
     with pytest.raises(NotConfigured) as caught:
-        guide.needs(3)
+        needs(workspace, 3)
     (line,) = caught.value._render_traceback_()  # type: ignore[attr-defined]
     assert line.startswith("Not yet: “Get the OAuth token” comes first.")
 
@@ -243,7 +242,7 @@ def test_what_is_done_in_a_component_is_seen_by_the_guide_that_is_shown(
     form = first.place(ConnectionForm(workspace=workspace))
     again = Guide(step=2, workspace=workspace)
     assert Guide.of(2) is again
-    rehearse(form, told)
+    form.rehearse(told)
     assert again.done == (1, 2, 3) and first.done == ()
     assert "Next: 4 Groups →" in again._line.value and "Next: 4 Groups →" in form.foot[0].value
 
@@ -274,8 +273,9 @@ def test_a_rehearsal_on_binder_pastes_what_no_listener_could_take(
 ) -> None:
     monkeypatch.setenv("BINDER_LAUNCH_HOST", "https://mybinder.org/")
     workspace.tokens.forget(connect(workspace, site, redirect_uri=told["redirect_uris"][0]))
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
     made = component(workspace=workspace)
-    rehearse(made, told)
+    made.rehearse()
     assert made.token_status.state == "valid"
 
 
@@ -329,7 +329,7 @@ def test_a_visitor_of_voila_is_led_to_the_one_page(
     guide = Guide(4, workspace=workspace)
     assert "href='one-page.ipynb'" in words_of(guide)
     with pytest.raises(NotConfigured):
-        guide.needs(3)
+        needs(workspace, 3)
     # Voilà shows what was printed before an error, and nothing of the error.
     assert "“Get the OAuth token” comes first. The page one-page.ipynb has all steps" in capsys.readouterr().out
     # Where the owner keeps the records, each page knows what was done on the others.
@@ -343,16 +343,16 @@ def test_on_one_page_each_part_waits_for_the_one_before(
     monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
     page = OnePage(workspace=workspace)
     assert page.picker is None
-    rehearse(page.form, told, get_token=False)
+    page.form.rehearse(told, get_token=False)
     assert page.guide.done == (1, 2)
     assert page.picker is None, "without a token there are no groups to choose from"
-    rehearse(page, told, names=("confluence-users",), question="groups-with-access")
+    page.rehearse()
     assert page.guide.done == (1, 2, 3, 4, 5)
     assert page.walk is not None and page.walk.value.completeness["complete"]
     assert page.editor is not None
     assert page.editor.members is not None
     parts = len(page.body)
-    rehearse(page.picker, told, names=("confluence-admins",))
+    page.picker.rehearse(names=("confluence-admins",))
     assert len(page.body) == parts, "a part is made once"
     assert [words for words, _ in page.editor.group.options] == ["confluence-admins", "confluence-users"]
     page.editor.settled()
