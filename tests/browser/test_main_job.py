@@ -142,7 +142,7 @@ def test_a_person_walks_from_the_form_to_the_frame(
 
     four.run_all()
     assert four.errors() == []
-    expect(four.outputs.locator("table.dataframe").first).to_contain_text("finance_reports")
+    expect(four.outputs.locator(".spokekit-frame").first).to_contain_text("finance_reports")
     expect(four.outputs.locator("img")).to_be_visible()
     four.screenshot("04-plot", four.outputs.locator("img"))
     assert sorted(workspace.registry().frame()["name"]) == ["finance-reports", "finance_reports"]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+    from tests.browser.jupyterlab_page import Lab
+
     Look = Callable[[str], None]
 
 
@@ -146,3 +148,21 @@ def test_the_callback_page(window: Page, look: Look) -> None:
         look("callback-nothing")
     finally:
         receiver.close()
+
+
+def test_the_jupyter_servers_own_pages(window: Page, look: Look, lab: Lab) -> None:
+    """The redirect's pages, and those in place of a practice site that is not there or not open to this browser."""
+    for name, path, words in (
+        ("start", "spokekit/oauth/start", "To register as the callback URL"),
+        ("start-late", "spokekit/oauth/start?flow=long-gone", "Nobody waits for this attempt any more."),
+        ("no-answer", "spokekit/oauth/callback", "This is not an answer of the consent page."),
+        ("answer-late", "spokekit/oauth/callback?code=c&state=long-gone", "Nobody waits for this answer"),
+        ("not-signed-in", "spokekit/practice/1/console", "open to whoever is signed in"),
+    ):
+        window.goto(f"{lab.base}{path}")
+        expect(window.locator("main")).to_contain_text(words)
+        look(f"server-{name}")
+    window.goto(f"{lab.base}lab?token={lab.token}")
+    window.goto(f"{lab.base}spokekit/practice/1/console")
+    expect(window.locator("main")).to_contain_text("No notebook here has named this practice site today.")
+    look("server-not-named")

@@ -120,6 +120,10 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         ask = part(page, "Ask")
         ask.get_by_role("button", name="Ask", exact=True).click()
         expect(ask.locator("table")).to_be_visible(timeout=SLOW)
+        with page.expect_download(timeout=SLOW) as taken:
+            ask.get_by_role("button", name="Download CSV").click()
+        assert taken.value.suggested_filename.endswith(".csv")
+        assert b"person" in taken.value.path().read_bytes().splitlines()[0]
         expect(part(page, "Manage members").get_by_label("Members", exact=True).locator("option")).not_to_have_count(
             0, timeout=SLOW
         )
