@@ -12,7 +12,7 @@ from spokekit._foreign import NAME, shown
 from spokekit._ids import account_id, is_account_id
 from spokekit._words import counted, moment
 from spokekit.errors import InputError, NotFound, SpokekitError
-from spokekit.groups.csvfile import WishList, for_accounts, read_csv
+from spokekit.groups.wishes import WishList, for_accounts, read_csv
 from spokekit.widgets._membership_form import REMOVE_MARKED, show
 from spokekit.widgets._membership_list import MembershipList
 from spokekit.widgets._membership_views import line
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import ipywidgets as ipw
     import pandas as pd
 
+    from spokekit._workspace import Workspace
     from spokekit.widgets._people import Known
-    from spokekit.workspace import Workspace
 
 # Names that are asked about at once, and names whose person is shown.
 _ASKED, _TOLD = 8, 20
@@ -38,7 +38,7 @@ class MembershipWishes(MembershipList):
     def __init__(self, connection: str | None, workspace: Workspace | None, **options: Any) -> None:
         super().__init__(**options)
         if workspace is None:
-            from spokekit.workspace import workspace as of_this_process
+            from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
         self._workspace = workspace
@@ -58,7 +58,7 @@ class MembershipWishes(MembershipList):
     # --- who is known --------------------------------------------------------------------------------------------
     def _who_is_known(self, members: pd.DataFrame) -> People:
         """Return the people of the newest snapshot and of the group on the screen; called in the background."""
-        from spokekit.audit.snapshots import Snapshots
+        from spokekit.audit.history.snapshots import Snapshots
 
         people = People()
         site = self._workspace.connection(self._name).cloud_id or ""

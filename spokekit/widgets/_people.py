@@ -13,7 +13,7 @@ from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON
 from spokekit._words import LookAlikes, comparable
 from spokekit.errors import InputError
 from spokekit.groups.columns import column_key
-from spokekit.groups.csvfile import Wish, WishList, for_accounts, from_pasted, is_table
+from spokekit.groups.wishes import Wish, WishList, for_accounts, from_pasted, is_table
 
 if TYPE_CHECKING:
     import pandas as pd

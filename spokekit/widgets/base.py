@@ -35,7 +35,7 @@ import traitlets as tr
 from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
-from spokekit.confluence.models import Progress
+from spokekit.confluence.report import Progress
 from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain

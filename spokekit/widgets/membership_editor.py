@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spokekit.groups.membership import Membership, Plan, Preview, Result, Resumption
     from spokekit.groups.plan import Mode, Only
     from spokekit.widgets._people import People
-    from spokekit.workspace import Workspace
 
 _AFTER_CANCEL = 2.0
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
     from spokekit.widgets.token_button import TokenButton
-    from spokekit.workspace import Workspace
 
 PRACTICE = "SPOKEKIT_PRACTICE"
 UNATTENDED = "SPOKEKIT_UNATTENDED"

@@ -14,8 +14,8 @@ from tests.browser.jupyterlab_page import NotebookPage
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 # A walk has to be read and asked on a machine that may be busy.
 SLOW = 20_000

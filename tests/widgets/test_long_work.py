@@ -12,7 +12,6 @@ from spokekit.confluence.report import Progress
 from spokekit.practice import PracticeSite
 from spokekit.widgets import CheckPanel, GroupPicker, MembershipEditor, QuestionPanel, TokenButton, WalkPanel
 from spokekit.widgets.base import Component
-from spokekit.workspace import Workspace
 from tests.conftest import connect
 
 

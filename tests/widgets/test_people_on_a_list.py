@@ -16,8 +16,8 @@ from spokekit.widgets._people import People, read_list, wishes_of
 from spokekit.widgets.base import forget_typed
 
 if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 IDS = [f"712020:00000000-0000-4000-8000-{number:012d}" for number in range(8)]
 ROWS = [
