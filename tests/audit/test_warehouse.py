@@ -50,11 +50,16 @@ def spark(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
         # Spark warns that it does not know pandas 3 yet; its frames are not used here, Arrow is.
         warnings.simplefilter("ignore")
         session = (
-            pyspark.SparkSession.builder.master("local[2]")
+            pyspark.SparkSession.builder.master("local[1]")
             .config("spark.ui.enabled", "false")
             .config("spark.driver.bindAddress", "127.0.0.1")
             .config("spark.driver.host", "127.0.0.1")
-            .config("spark.sql.shuffle.partitions", "2")
+            .config("spark.sql.shuffle.partitions", "1")
+            # The tables are small: planning and compiling each query took longer than all of its rows.
+            .config("spark.sql.adaptive.enabled", "false")
+            .config("spark.sql.codegen.wholeStage", "false")
+            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+            .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
             .config("spark.sql.session.timeZone", "UTC")
             .config("spark.sql.warehouse.dir", str(place))
             .getOrCreate()

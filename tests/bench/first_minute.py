@@ -77,17 +77,17 @@ def _run(browser: Any, command: list[str], usable: str, env: dict[str, str], whe
         reader.start()
         address = ""
         while not address:
-            found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/\S*token=\w+\S*", lines.get(timeout=90))
+            found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/\S*token=\w+\S*", lines.get(timeout=240))
             address = found[0] if found else ""
         seconds = [time.perf_counter() - began]
         page = context.new_page()
         page.goto(address)
         cell = page.locator(".jp-CodeCell").first
-        cell.wait_for(timeout=90_000)
+        cell.wait_for(timeout=240_000)
         seconds.append(time.perf_counter() - began)
         # JupyterLab drops a cell that is run before its kernel is there: a person presses Shift+Enter until it runs.
         prompt = cell.locator(".jp-InputPrompt").first
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while (prompt.text_content() or "").strip() in ("", "[ ]:"):
             assert time.monotonic() < deadline, "the first cell did not run"
             # The page may draw the cell anew at the very moment of the press.
@@ -96,7 +96,7 @@ def _run(browser: Any, command: list[str], usable: str, env: dict[str, str], whe
                 page.keyboard.press("Shift+Enter")
             page.wait_for_timeout(250)
         seconds.append(time.perf_counter() - began)
-        page.locator(usable).first.wait_for(timeout=90_000)
+        page.locator(usable).first.wait_for(timeout=240_000)
         seconds.append(time.perf_counter() - began)
         return seconds
     finally:

@@ -1,4 +1,4 @@
-"""A real JupyterLab and a headless Chromium for tests, one of each for the whole run.
+"""A real JupyterLab and a headless Chromium for tests, one of each for all of them in a process.
 
 Fixtures
 --------
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start Chromium, without anything that would call out."""
     from playwright.sync_api import sync_playwright
@@ -61,7 +61,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Start JupyterLab under a base URL like a hub's, with settings and folders of its own."""
     shots = os.environ.get("SPOKEKIT_SCREENSHOTS")

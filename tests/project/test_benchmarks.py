@@ -49,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_it_runs_and_counts_right(home: Path, command: str, said: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     for words in said:
