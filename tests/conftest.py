@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 # Holds every exchange with a practice site, in every test, against Atlassian's own documents.
-from tests.contract.judge import judged  # noqa: F401
+from tests.contract.judge import MISSING, judged, summary, the_judge  # noqa: F401
 from tests.recording_proxy import EVERY_VARIABLE
 
 if TYPE_CHECKING:
@@ -156,3 +156,27 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Any:
         report.outcome = "failed"
         report.longrepr = f"{collector.nodeid} was skipped, which CI does not allow: {report.longrepr}"
     return report
+
+
+# --- what the run says at its end about the contract: each process has a judge of its own ---
+_FIGURES: list[dict[str, Any]] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    judge = the_judge()
+    if judge is not None and (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["contract"] = judge.figures()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if figures := getattr(node, "workeroutput", {}).get("contract"):
+        _FIGURES.append(figures)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    judge = the_judge()
+    if judge is None:
+        terminalreporter.write_line(MISSING, red=True, bold=True)
+    else:
+        terminalreporter.write_line(summary([judge.figures(), *_FIGURES]))

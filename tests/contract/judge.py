@@ -234,14 +234,26 @@ class Judge:
                 return found
         return None
 
-    def summary(self) -> str:
-        """Say what was judged, in one line."""
-        told = (
-            f"contract: {sum(self.judged.values())} exchanges in {len(self._settled)} shapes held against the documents"
-        )
-        left = f", {self.left_out} of very long walks left out" if self.left_out else ""
-        known = f"; known deviations met: {', '.join(sorted(self.met))}" if self.met else ""
-        return told + left + known
+    def figures(self) -> dict[str, Any]:
+        """Return what was judged, as plain values that one process can tell another."""
+        return {
+            "judged": sum(self.judged.values()),
+            "shapes": [str(key) for key in self._settled],
+            "left_out": self.left_out,
+            "met": list(self.met),
+        }
+
+
+def summary(figures: list[dict[str, Any]]) -> str:
+    """Say in one line what the processes of a run judged."""
+    shapes = {shape for one in figures for shape in one["shapes"]}
+    met = {name for one in figures for name in one["met"]}
+    left_out = sum(one["left_out"] for one in figures)
+    judged = sum(one["judged"] for one in figures)
+    told = f"contract: {judged} exchanges in {len(shapes)} shapes held against the documents"
+    left = f", {left_out} of very long walks left out" if left_out else ""
+    known = f"; known deviations met: {', '.join(sorted(met))}" if met else ""
+    return told + left + known
 
 
 def _resolved(content: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
