@@ -188,8 +188,26 @@ def _always(app: Sphinx, env: Any, added: Any, changed: Any, removed: Any) -> li
     return [page for page in env.found_docs if _MARK.search(env.doc2path(page).read_text(encoding="utf-8"))]
 
 
+def _keep_sentences(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep sentences that follow a list of parameters, or stand under *Returns*: napoleon takes them for names."""
+    given = [*lines, "", "", ""]
+    kept: list[str] = []
+    for at, line in enumerate(lines):
+        ruled = set(given[at + 1]) == {"-"}
+        if ruled and line == "Returns" and not given[at + 3].startswith(" "):
+            kept += ["", ".. rubric:: Returns", ""]
+        elif set(line) == {"-"} and kept[-2:-1] == [".. rubric:: Returns"]:
+            continue
+        else:
+            sentence = bool(line) and not line.startswith(" ") and not ruled and not given[at + 1].startswith(" ")
+            # A second empty line ends a section.
+            kept += ["", line] if sentence and at and not lines[at - 1] else [line]
+    lines[:] = kept
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the marks to the build."""
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-docstring", _keep_sentences, priority=400)
     app.connect("env-get-outdated", _always)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
