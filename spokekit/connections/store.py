@@ -260,8 +260,11 @@ class Store:
         )
 
     def close(self) -> None:
-        """Close all connections of this process."""
+        """Close all connections of this process; one that a thread still uses is closed when it is given back."""
+        pool = self.engine.pool
         self.engine.dispose()
+        if self.engine.dialect.name == "postgresql":
+            event.listen(pool, "checkin", lambda _connection, record: record.invalidate())
 
 
 def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:

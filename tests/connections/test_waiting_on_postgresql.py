@@ -135,3 +135,14 @@ def test_a_connection_that_is_cut_in_the_middle(store: Store) -> None:
         db.execute(sa.text("UPDATE connections SET url = 'https://one.example/'"))
     assert told.value.hint
     change(store)
+
+
+def test_a_connection_that_is_given_back_after_the_store_was_closed_is_closed_too(server: str) -> None:  # noqa: F811
+    closed = Store(server)
+    using = closed.engine.connect()
+    wire = using.connection.dbapi_connection
+    assert wire is not None
+    closed.close()
+    assert using.execute(sa.text("SELECT 1")).scalar() == 1
+    using.close()
+    assert wire.closed
