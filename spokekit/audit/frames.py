@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit._frames import as_kind
+from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Columns and kinds of `spokekit._frames`.
 COLUMNS: dict[str, dict[str, str]] = {
-    "groups": {"group_id": "text", "name": "text", "access": "text", "managed_by": "text", "usage_type": "text"},
+    "groups": dict.fromkeys(GROUP_COLUMNS, "text"),
     "users": {
         "account_id": "text",
         "display_name": "text",
@@ -50,10 +51,7 @@ _ALSO_CALLED = {"key": "space_key", "space_name": "name", "space_type": "type"}
 TABLES: dict[str, dict[str, str]] = {
     "groups": {
         "group_no": "int",
-        "name": "text",
-        "access": "text",
-        "managed_by": "text",
-        "usage_type": "text",
+        **{c: k for c, k in COLUMNS["groups"].items() if c != "group_id"},
         "for_users": "bool",
         "for_admins": "bool",
         "for_site_admins": "bool",
@@ -75,6 +73,8 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "coverage": {"group_no": "int", "state": "text", "walked_at": "time", "disturbed": "bool"},
 }
+# Texts about a group that came after the first snapshots: a file without one is old, without another it is damaged.
+ADDED = tuple(c for c in GROUP_COLUMNS if c not in ("group_id", "name", "access", "managed_by", "usage_type"))
 # Which id a number stands for: table of ids, number column, id column.
 IDS = {
     "groups": ("group_no", "group_id"),
@@ -202,6 +202,28 @@ def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:
     kinds = {"int": pa.int32(), "text": pa.string(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC")}
     fields = [pa.field(column, kinds[kind]) for column, kind in TABLES[name].items()]
     return pa.schema([*fields, *(pa.field(column, pa.int32()) for column in extra)])
+
+
+def by_name(name: str, rows: pa.Table) -> pa.Table:
+    """Return the rows of a file of the table `name` with the columns of today; null stands where the file lacks one."""
+    import pyarrow as pa
+
+    lacking = [entry for entry in arrow_schema(name) if entry.name not in rows.column_names and entry.name in ADDED]
+    for entry in lacking:
+        rows = rows.append_column(entry, pa.nulls(rows.num_rows, entry.type))
+    more = [column for column in ("first_walk", "since", "until") if column in rows.column_names]
+    wanted = [*TABLES[name], *(column for column in more if column not in TABLES[name])]
+    return rows if rows.column_names == wanted else rows.select(wanted)
+
+
+def without_nulls(name: str, rows: pa.Table) -> pa.Table:
+    """Return `rows` with what stands for "not known" where a column of an older file was missing."""
+    import pyarrow.compute as pc
+
+    for column in ADDED if name == "groups" else ():
+        place = rows.column_names.index(column)
+        rows = rows.set_column(place, rows.schema.field(column), pc.fill_null(rows.column(column), ""))
+    return rows
 
 
 def table(name: str, columns: Any) -> pa.Table:

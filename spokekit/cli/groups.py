@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
+from spokekit.confluence.shapes import GROUP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, help="List groups; register those that may be managed.", no_args_is_help=True)
 
-COLUMNS = ("group_id", "name", "access", "managed_by", "usage_type", "registered")
+COLUMNS = (*GROUP_COLUMNS, "registered")
 
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID", help="Group ids, as `groups list` shows them.")]
 

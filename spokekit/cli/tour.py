@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
+from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-COLUMNS = ["group_id", "name", "access", "managed_by", "usage_type", "registered"]
+COLUMNS = (*GROUP_COLUMNS, "registered")
 
 
 @app.command()

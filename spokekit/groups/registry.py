@@ -43,7 +43,7 @@ registered_groups = sa.Table(
     sa.Column("missing", sa.Boolean, nullable=False),
 )
 
-_KINDS = {
+KINDS = {
     "group_id": "text",
     "name": "text",
     "access": "text",
@@ -55,7 +55,7 @@ _KINDS = {
     "renamed": "bool",
     "missing": "bool",
 }
-COLUMNS = tuple(_KINDS)
+COLUMNS = tuple(KINDS)
 _DETAILS = ("access", "managed_by", "usage_type")
 
 
@@ -235,7 +235,7 @@ class Registry:
             rows = self._rows(connection)
         rows.sort(key=lambda row: (row["name"].casefold(), row["group_id"]))
         renamed = (bool(row["name"]) and row["current_name"] != row["name"] for row in rows)
-        frame = frame_of([{**row, "renamed": new} for row, new in zip(rows, renamed, strict=True)], _KINDS)
+        frame = frame_of([{**row, "renamed": new} for row, new in zip(rows, renamed, strict=True)], KINDS)
         frame.attrs["title"] = "Registered groups"
         return frame
 

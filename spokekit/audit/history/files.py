@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spokekit.audit.frames import IDS
+from spokekit.audit.frames import IDS, by_name
 from spokekit.audit.history.integrity import Damage, HashingFile, trouble
 
 if TYPE_CHECKING:
@@ -47,15 +47,19 @@ def write_parquet(table: pa.Table, path: Path) -> str:
         return file.sha256
 
 
-def load(paths: Iterable[str]) -> pa.Table:
-    """Return the rows of all `paths`, one after another. Raises StoreError for a file that is damaged."""
+def load(paths: Iterable[str], name: str = "") -> pa.Table:
+    """Return the rows of all `paths`, one after another, those of a table `name` as `by_name` has them.
+
+    Raises StoreError for a file that is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables: list[pa.Table] = []
     for path in map(Path, paths):
         try:
-            tables.append(pq.ParquetFile(path).read())
+            rows = pq.ParquetFile(path).read()
+            tables.append(by_name(name, rows) if name else rows)
             tables = [pa.concat_tables(tables)]
         except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError):
             # Checksums were compared before; a file that has none shows here that it is no good.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema
+from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema, without_nulls
 from spokekit.audit.history.files import known_ids, load
 
 if TYPE_CHECKING:
@@ -32,24 +32,27 @@ def merge(
         for kind in HISTORY:
             yield kind, _since(fresh.tables[kind], ordinal), _none(kind)
         return
-    old_groups = load(previous.paths("groups"))
+    old_groups = load(previous.paths("groups"), "groups")
     listed, known = (groups.column("group_no").to_numpy() for groups in (fresh.tables["groups"], old_groups))
     # Whoever is gone with all its members was looked at as well.
     looked = np.concatenate([_walked_groups(fresh), known[~_within(known, listed)]])
-    state, ended = _merge_pairs(fresh.tables["memberships"], load(previous.paths("memberships")), looked, ordinal)
+    state, ended = _merge_pairs(
+        fresh.tables["memberships"], load(previous.paths("memberships"), "memberships"), looked, ordinal
+    )
     kept = {"users": state.column("user_no").to_numpy()}
     yield "memberships", state, ended
     failed_spaces = frames.completeness.get("failed_spaces") or []
     places = pc.index_in(pa.array(failed_spaces, pa.string()), known_ids(previous, "spaces"))
     unseen = places.drop_null().to_numpy(zero_copy_only=False).astype(np.int32)
     for kind in ("users", "groups", "spaces", "grants"):
-        before = old_groups if kind == "groups" else load(previous.paths(kind))
+        before = old_groups if kind == "groups" else load(previous.paths(kind), kind)
         if kind in ("spaces", "grants") and not frames.scope.get("spaces", True):
             state, ended = before, _none(kind)
         elif kind == "grants":
             state, ended = _merge_grants(fresh.tables[kind], before, ordinal, unseen)
         else:
             state, ended = _merge_rows(kind, fresh.tables[kind], before, f"{kind[:-1]}_no", ordinal, kept.get(kind))
+        state, ended = without_nulls(kind, state), without_nulls(kind, ended)
         yield kind, state.cast(arrow_schema(kind, ("since",))), ended
 
 
@@ -134,7 +137,8 @@ def _merge_rows(
     equal = np.ones(len(rows), dtype=bool)
     for column in TABLES[kind]:
         if column != key:
-            equal &= pc.equal(left.column(column), right.column(column)).to_numpy()
+            # What an older file does not say has not changed.
+            equal &= pc.fill_null(pc.equal(left.column(column), right.column(column)), True).to_numpy()
     since = np.full(len(new_key), ordinal, dtype=np.int32)
     since[rows[equal]] = old_since[places[equal]]
     still = np.zeros(len(old_key), dtype=bool)

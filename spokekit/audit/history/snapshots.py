@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._home import home, private_folder, write_private
 from spokekit._words import moment
-from spokekit.audit.frames import IDS, Frames, Site
+from spokekit.audit.frames import IDS, TABLES, Frames, Site, without_nulls
 from spokekit.audit.history.files import known_ids, load, write_parquet
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, Damage, damages, sealed, trouble
 from spokekit.audit.history.merge import coverage_of, merge
@@ -353,7 +353,9 @@ def _fill(
         def put_behind(kind: str, table: pa.Table) -> None:
             before = previous.manifest["files"].get(kind, []) if previous else []
             if len(before) >= MERGE_AT and previous:
-                table = pa.concat_tables([load(previous.paths(kind)), table])
+                name = kind.removesuffix("-ended")
+                old = load(previous.paths(kind), name if name in TABLES else "")
+                table = pa.concat_tables([without_nulls(name, old) if name in TABLES else old, table])
                 before = []
             files[kind] = list(before)
             if table.num_rows or not before:

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spokekit.audit.frames import IDS, TABLES, Frames
+from spokekit.audit.frames import ADDED, IDS, TABLES, Frames
 from spokekit.audit.history.files import load
 from spokekit.audit.history.integrity import Damage, Entry, Signature, damages, signature, trouble
 from spokekit.audit.history.merge import with_first_walk
@@ -208,7 +208,16 @@ class Session:
         def files(kind: str) -> str:
             # DuckDB takes the first file for a typical one. The oldest may be a merged one with half of the history:
             # a plan for 25 such files puts the large table of a join where the small one belongs.
-            return "read_parquet([" + ", ".join(_quoted(path) for path in reversed(snapshot.paths(kind))) + "])"
+            paths = snapshot.paths(kind)
+            listed = "[" + ", ".join(_quoted(path) for path in reversed(paths)) + "]"
+            if not ADDED or kind not in ("groups", "groups-ended"):
+                return f"read_parquet({listed})"
+            # A column that no file has needs a name all the same, and one that some lack a value.
+            held = {name for path in paths for name in pq.read_schema(path).names}
+            none = "".join(f", NULL AS {column}" for column in ADDED if column not in held)
+            filled = ", ".join(f"COALESCE({column}, '') AS {column}" for column in ADDED)
+            whole = f"SELECT *{none} FROM read_parquet({listed}, union_by_name = true)"
+            return f"(SELECT * REPLACE ({filled}) FROM ({whole}))"
 
         now = {name: files(name) for name in TABLES}
         [path] = snapshot.paths("coverage")

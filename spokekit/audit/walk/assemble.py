@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spokekit._words import moment
-from spokekit.audit.frames import FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
+from spokekit.audit.frames import COLUMNS, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
 
 # A walk in one go may take days of quota, but whoever continues one from last week should know.
@@ -61,7 +61,7 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
     )
     return Frames.of(
         {
-            "groups": pd.DataFrame(groups, columns=["group_id", "name", "access", "managed_by", "usage_type"]),
+            "groups": pd.DataFrame(groups, columns=list(COLUMNS["groups"])),
             "users": pd.DataFrame(rows, columns=["account_id", *_FROM_ACCOUNTS, "is_guest", "licensed"]),
             "memberships": memberships,
             "spaces": pd.DataFrame(
@@ -70,7 +70,7 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
             ),
             "grants": pd.DataFrame(
                 [row for part in grants for row in part["rows"]],
-                columns=["space_id", "principal_type", "principal_id", "operation", "target", "role"],
+                columns=list(COLUMNS["grants"]),
             ),
             "coverage": _coverage(listed, chosen, ended),
         },
@@ -107,7 +107,7 @@ def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]
         else:
             # Only a walk to the end dates the members of a group.
             rows.append((group_id, how.state, how.walked_at if how.state == WALKED else None, how.disturbed))
-    return pd.DataFrame(rows, columns=["group_id", "state", "walked_at", "disturbed"])
+    return pd.DataFrame(rows, columns=list(COLUMNS["coverage"]))
 
 
 def _unread_spaces(record: Checkpoint) -> list[str]:

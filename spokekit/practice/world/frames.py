@@ -47,7 +47,7 @@ def _columns(rows: Sequence[object], names: Sequence[str]) -> pd.DataFrame:
 
 def _groups(world: World) -> pd.DataFrame:
     groups = [world.group(row) for row in world.group_order()]
-    frame = _columns(groups, ("group_id", "name", "access", "managed_by", "usage_type"))
+    frame = _columns(groups, world.GROUP_COLUMNS)
     words = [", ".join(word for bit, word in ACCESS_WORDS if group.access & bit) for group in groups]
     return frame.assign(access=words, members=[len(world.members(group.row)) for group in groups])
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,8 @@ class World:
     a leaver's personal space                the space of the deactivated member of ``procurement``
     =======================================  ===============================================================
     """
+
+    GROUP_COLUMNS: ClassVar = tuple(field.name for field in fields(Group) if field.name != "row")
 
     def __init__(self, size: str = "class", seed: int = 1, site_number: int = 0) -> None:
         self.size = size
