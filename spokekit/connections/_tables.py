@@ -160,3 +160,33 @@ def _default_alias(_table: sa.Table, connection: sa.Connection, **_: Any) -> Non
             created_at=datetime.now(UTC),
         )
     )
+
+
+def append_only(table: sa.Table, key: str) -> None:
+    """Let the database itself refuse to change or remove rows of `table`, whose primary key is `key`."""
+    name = table.name
+    # The names are ours, not anybody's input.
+    statements = {
+        "sqlite": [
+            *(
+                f"CREATE TRIGGER IF NOT EXISTS {name}_no_{what} BEFORE {what} ON {name} "
+                f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+                for what in ("update", "delete")
+            ),
+            # INSERT OR REPLACE deletes the old row without firing the trigger above.
+            f"CREATE TRIGGER IF NOT EXISTS {name}_no_replace BEFORE INSERT ON {name} "  # noqa: S608 - no input in it
+            f"WHEN EXISTS (SELECT 1 FROM {name} WHERE {key} = NEW.{key}) "
+            f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END",
+        ],
+        "postgresql": [
+            f"CREATE OR REPLACE FUNCTION {name}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{name} is append-only' USING ERRCODE = 'restrict_violation'; END $$",
+            f"CREATE OR REPLACE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name} "
+            f"FOR EACH ROW EXECUTE FUNCTION {name}_refuse()",
+            f"CREATE OR REPLACE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}_refuse()",
+        ],
+    }
+    for dialect, texts in statements.items():
+        for text in texts:
+            event.listen(table, "after_create", sa.DDL(text).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]

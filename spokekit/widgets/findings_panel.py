@@ -113,11 +113,12 @@ class FindingsPanel(Component):
         """Do `change` to the findings, list them afresh, and say what it returned."""
         audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
         inputs, question = self._list_of.inputs(), self.question.value
+        store = self._source.store if isinstance(self._source, WalkPanel) else None
 
         def work(_task: Task) -> tuple[pd.DataFrame, dict[str, str], str]:
             from spokekit.audit.findings import Findings
 
-            findings = Findings(audit.site)
+            findings = Findings(audit.site, store=store)
             said = change(findings)
             rows = findings.review(audit, question)
             named = findings.frame()

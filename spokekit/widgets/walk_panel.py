@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spokekit.audit.walk.walk import Walk
     from spokekit.confluence.quota import Estimate
     from spokekit.confluence.report import Progress
+    from spokekit.connections.store import Store
 
 
 class WalkPanel(Component):
@@ -104,6 +105,11 @@ class WalkPanel(Component):
         self.disable_while_busy(self.scope, self.spaces, self.estimate, self.afresh, self.long)
         self.on_change(self, lambda _: self._allow(), "busy")
         self.guarded(self._open_latest)()
+
+    @property
+    def store(self) -> Store:
+        """Where what is decided about the site's findings is kept."""
+        return self._workspace.store
 
     def newest(self) -> Audit:
         """Return the audit of the newest snapshot. Raises NotFound, shown in one line, as long as there is none."""

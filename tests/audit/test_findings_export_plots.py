@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sqlite3
 import zipfile
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
-from spokekit.audit import Audit, Findings, Frames
+from spokekit.audit import Audit, Findings, Frames, Snapshots
+from spokekit.audit.findings import decisions_table, findings_table
 from spokekit.audit.show import export, plots
 from spokekit.audit.show.picture import Picture, short
-from spokekit.errors import InputError, NotFound
+from spokekit.connections.store import Store
+from spokekit.errors import InputError, NotFound, StoreError
 from tests.audit.worlds import SITE, TABLES, account, four_days, frames_of, group_id, world
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
@@ -103,6 +108,63 @@ def test_questions_with_other_parameters_are_other_findings(tmp_path: Path, audi
     assert len(findings.review(audit, "in-several-access-groups", at_least=3)) == 2
     assert findings.review(audit, "in-several-access-groups").attrs["new"] == 10
     assert findings.review(audit, "in-several-access-groups", at_least=3).attrs["fixed"] == 0
+
+
+def test_a_team_with_one_store_shares_what_it_accepted(tmp_path: Path, audit: Audit) -> None:
+    """Each with snapshots of their own, and somebody else's site in the same store."""
+    url = f"sqlite:///{tmp_path / 'team.sqlite'}"
+    ours, theirs = (Findings(SITE, tmp_path / who, store=Store(url)) for who in ("kim", "sam"))
+    one = ours.review(audit, "groups-without-members")["finding_id"].item()
+    ours.accept(one, reason="soon", by="Kim")
+    review = theirs.review(audit, "groups-without-members")
+    assert review[["state", "reason", "accepted_by"]].to_numpy().tolist() == [["accepted", "soon", "Kim"]]
+    other = Findings("another-site", tmp_path, store=Store(url))
+    assert other.frame().empty
+    with pytest.raises(NotFound, match=f"There is no finding {one}"):
+        other.reopen(one)
+    theirs.reopen(one)
+    theirs.accept(one, reason="later", by="Sam")
+    with Store(url).read() as connection:
+        told = connection.execute(sa.select(decisions_table).order_by("seq")).all()
+    assert [(row.what, row.reason) for row in told] == [("accepted", "soon"), ("reopened", ""), ("accepted", "later")]
+    for change in (sa.delete(decisions_table), sa.update(decisions_table).values(reason="other")):
+        with pytest.raises(sa.exc.IntegrityError, match="append-only"), Store(url).write() as connection:
+            connection.execute(change)
+
+
+def test_findings_that_were_kept_in_a_file_are_taken_in_once(tmp_path: Path, audit: Audit) -> None:
+    kept = Findings(SITE, tmp_path, store=Store("sqlite://"))
+    sizes = kept.review(audit, "app-users")
+    kept.accept(sizes["finding_id"][:1], reason="known", by="Kim", until=date(2099, 6, 30))
+    path = Snapshots(SITE, tmp_path).folder / "findings.sqlite"
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as file, kept.store.read() as connection:
+        file.execute(
+            "CREATE TABLE findings (finding_id TEXT PRIMARY KEY, question TEXT NOT NULL, params TEXT NOT NULL, "
+            "about TEXT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL, fixed_at TEXT, "
+            "reason TEXT, accepted_by TEXT, accepted_until TEXT, accepted_at TEXT)"
+        )
+        rows = connection.execute(
+            sa.select(findings_table, decisions_table).outerjoin(
+                decisions_table, findings_table.c.decision == decisions_table.c.seq
+            )
+        ).mappings()
+        names = [column[1] for column in file.execute("PRAGMA table_info(findings)")]
+        for row in rows:
+            found = {**row, "accepted_at": row["at"]}
+            texts = [v.isoformat() if isinstance(v := found[name], datetime) else v for name in names]
+            file.execute(f"INSERT INTO findings VALUES ({', '.join('?' * len(names))})", texts)
+        file.commit()
+    again = Findings(SITE, tmp_path, store=Store(f"sqlite:///{tmp_path / 'store.sqlite'}"))
+    pd.testing.assert_frame_equal(again.frame(), kept.frame())
+    assert not path.exists() and path.with_name("findings.sqlite.taken-in").exists()
+    again.reopen(sizes["finding_id"][0])
+    # The file comes back, as from a backup: what was decided since stays decided.
+    path.with_name("findings.sqlite.taken-in").rename(path)
+    assert set(again.frame()["state"]) == {"new"}
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="cannot be read"):
+        again.frame()
 
 
 # -- files -----------------------------------------------------------------------------------------------------

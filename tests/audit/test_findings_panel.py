@@ -36,7 +36,7 @@ def files(walked: WalkPanel) -> Findings:
 def test_nothing_is_preset_and_nothing_written_before_the_first_press(walked: WalkPanel, panel: FindingsPanel) -> None:
     assert panel.question.value == "" and panel.list.disabled and panel.accept.disabled
     assert (panel.reason.value, panel.name.value, panel.until.value, panel.marks.value) == ("", "", "", ())
-    assert not files(walked).path.exists()
+    assert files(walked).frame().empty
     with pytest.raises(InputError, match="No question is chosen"):
         panel.look()
 
