@@ -13,67 +13,253 @@ from spokekit.errors import InputError
 from spokekit.practice.exchange import HTML, Answer, encoded
 from spokekit.practice.limits import Limits
 
-#: Name to what it does. ``N`` counts the requests that the fault concerns: every N-th is hit.
-FAULTS: dict[str, str] = {
-    "429": "every N-th call is refused with 429 and Retry-After: 1 (N: 5)",
-    "429-no-retry-after": "every N-th call is refused by the gateway: 429 with X-RateLimit-Reset only (N: 5)",
-    "503": "every N-th call is refused with 503 and Retry-After: 1 (N: 5)",
-    "503-no-retry-after": "every N-th call is refused with 503 and no word how long (N: 5)",
-    "reset": "every N-th answer is cut off, in mid-body if it has one, by a connection reset (N: 5)",
-    "cut": "every N-th answer ends with an orderly close, in mid-body if it has one (N: 5)",
-    "hang-up": "every N-th call gets no answer at all: the connection is closed (N: 5)",
-    "slow-drip": "every body comes in eight pieces over so many seconds (seconds: 1)",
-    "stall": "every answer waits so many seconds first (seconds: 5)",
-    "short-pages": "a page never holds more than so many rows, whatever is asked; `next` is right (rows: 7)",
-    "foreign-next": "`next` is an absolute address on another host (address: http://127.0.0.2:9)",
-    "duplicates": "from the second page on, one row more stands before the list: a row comes twice (lists by position)",
-    "vanishing": "from the second page on, the first row is gone: a row is never shown (lists paged by position)",
-    "empty-page": "every N-th page is empty and still has a `next` (N: 3)",
-    "too-heavy": "a page with more rows than so many ends in 504, however often it is asked for (rows: 60)",
-    "too-heavy-500": "a page with more rows than so many ends in 500, however often it is asked for (rows: 60)",
-    "byte-order-mark": "every body begins with the byte order mark of UTF-8",
-    "401-after": "after so many calls the access tokens given until then are dead; a refresh helps (calls: 10)",
-    "401-always": "every call is refused with 401, whatever the token",
-    "licence-full": "nobody more can be added to a group that gives access: 500",
-    "html-502": "every N-th answer is a gateway's HTML error page with 502 (N: 5)",
-    "html-200": "every N-th answer is an HTML page with 200, as from a captive portal (N: 5)",
-    "truncated-json": "every N-th body is JSON cut in half, complete as HTTP (N: 5)",
-    "not-utf8": "every N-th body has bytes that are not UTF-8 (N: 5)",
-    "wrong-types": "every N-th list answer has an object where the list should be (N: 5)",
-    "wrong-ids": "every N-th list answer has numbers where ids should be (N: 5)",
-    "null-fields": "fields of people that may be null are null: name, e-mail address, time zone",
-    "null-links": "every N-th list answer has null instead of its links (N: 5)",
-    "missing-ids": "every N-th list answer has a row without its id (N: 5)",
-    "missing-results": "every N-th list answer has no list (N: 5)",
-    "deep-json": "every N-th body is nested 100,000 deep (N: 5)",
-    "huge": "every N-th body is so many MB long (MB: 80)",
-    "redirect": "every N-th call is sent to another host with 302 (address: http://127.0.0.2:9)",
-    "write-lost": "every N-th membership write is done, and its answer never comes (N: 2)",
-    "write-500": "every N-th membership write fails with 500 and is not done (N: 2)",
-    "token-502": "every N-th call of the token endpoint gets an HTML page with 502 (N: 1)",
-    "token-429": "every N-th call of the token endpoint gets 429 with Retry-After: 1 (N: 1)",
-    "token-lost": "every N-th call of the token endpoint is done, and its answer never comes (N: 1)",
-    "token-empty": "every N-th answer of the token endpoint is 200 and {} (N: 1)",
-    "token-odd-error": "every N-th answer of the token endpoint is a 401 whose JSON has no `error` (N: 1)",
-}
 
-_EVERY = {"empty-page": 3, "write-lost": 2, "write-500": 2, "slow-drip": 1, "stall": 1, "short-pages": 1}
-_EVERY |= {name: 1 for name in FAULTS if name.startswith("token-")}
-_EVERY |= dict.fromkeys(("foreign-next", "duplicates", "vanishing", "401-after", "401-always", "licence-full"), 1)
-_EVERY |= dict.fromkeys(("null-fields", "too-heavy", "too-heavy-500", "byte-order-mark"), 1)
-_VALUES: dict[str, Any] = {
-    "slow-drip": 1.0,
-    "stall": 5.0,
-    "short-pages": 7,
-    "foreign-next": "http://127.0.0.2:9",
-    "too-heavy": 60,
-    "too-heavy-500": 60,
-    "401-after": 10,
-    "huge": 80,
-    "redirect": "http://127.0.0.2:9",
+def _busy(status: int, seconds: int | None) -> Callable[[Fault, Limits], Answer]:
+    def make(_: Fault, limits: Limits) -> Answer:
+        if status == 429 and seconds is None:
+            answer = limits.too_many(None, "")
+            answer.headers.append(limits.reset_header())
+            return answer
+        if status == 429:
+            return limits.too_many(seconds, "confluence-burst-based")
+        answer = Answer(503, b"upstream connect error", "text/plain")
+        if seconds is not None:
+            answer.headers.append(("Retry-After", limits.retry_after(seconds)))
+        return answer
+
+    return make
+
+
+def _html(status: int) -> Callable[[Fault, Limits], Answer]:
+    text = "<!doctype html><html><head><title>Sorry</title></head><body><h1>We'll be back</h1></body></html>"
+    return lambda *_: Answer(status, text.encode(), HTML)
+
+
+def _json(status: int, value: Any) -> Callable[[Fault, Limits], Answer]:
+    return lambda *_: Answer(status, json.dumps(value).encode())
+
+
+def _elsewhere(fault: Fault, _: Limits) -> Answer:
+    return Answer(302, b"", "text/plain", [("location", f"{fault.value}/elsewhere")])
+
+
+def _changed(change: Callable[[Fault, Any], None]) -> Callable[[Fault, bytes], bytes]:
+    def apply(fault: Fault, body: bytes) -> bytes:
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return body  # another fault has made it unreadable already
+        change(fault, value)
+        return encoded(json.dumps(value, ensure_ascii=False))
+
+    return apply
+
+
+def _foreign(fault: Fault, value: Any) -> None:
+    links = value.get("_links") or {}
+    if "next" in links:
+        links["next"] = f"{fault.value}{links['next']}"
+
+
+def _set_null(_: Fault, value: Any) -> None:
+    for row in value.get("results", [value]):
+        person = row.get("user", row) if isinstance(row, dict) else {}
+        if "accountId" in person:
+            person.update(displayName=None, email=None, timeZone=None)
+
+
+def _number_ids(_: Fault, value: Any) -> None:
+    for number, row in enumerate(value["results"]):
+        for key in ("id", "accountId"):
+            if key in row:
+                row[key] = number
+
+
+def _drop_id(_: Fault, value: Any) -> None:
+    rows = value["results"]
+    for row in rows[:1] if isinstance(rows, list) else ():
+        row.pop("id", None)
+        row.pop("accountId", None)
+
+
+def _rows(body: bytes) -> int:
+    try:
+        rows = json.loads(body).get("results")
+    except (ValueError, RecursionError, AttributeError):
+        return 0  # another fault has made it unreadable already
+    return len(rows) if isinstance(rows, list) else 0
+
+
+def _abroad(link: str, fault: Fault) -> str:
+    return link.replace("</wiki", f"<{fault.value}/wiki", 1)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All there is to know about one fault.
+
+    Parameters
+    ----------
+    words:
+        What it does.
+    every:
+        Of the requests that it concerns, every so many-th is hit, unless the order says otherwise.
+    value, unit:
+        What it takes instead of N, such as 7 rows.
+    of:
+        What it concerns: ``calls`` of Confluence, ``writes`` and ``lists`` among them, calls of the ``token`` endpoint,
+        or what ``redeems`` a code or a refresh token there.
+    instead:
+        Makes the answer that is given in place of doing the call.
+    delivery:
+        How the answer is delivered.
+    heavy:
+        The status of a page with more rows than `value`.
+    spoil:
+        Damages the body.
+    """
+
+    words: str
+    every: int = 5
+    value: Any = None
+    unit: str = ""
+    of: str = "calls"
+    instead: Callable[[Fault, Limits], Answer] | None = None
+    delivery: str = ""
+    heavy: int = 0
+    spoil: Callable[[Fault, bytes], bytes] | None = None
+
+    @property
+    def told(self) -> str:
+        """The words, with the default of what can be ordered."""
+        if self.unit:
+            return f"{self.words} ({self.unit}: {self.value})".replace(".0)", ")")
+        return f"{self.words} (N: {self.every})" if "N-th" in self.words else self.words
+
+    def concerns(self, operation: str, confluence: bool) -> bool:
+        """Say whether it is a fault of such a call."""
+        return confluence is (self.of not in ("token", "redeems")) and operation in _CALLS.get(self.of, (operation,))
+
+
+_CALLS = {"writes": ("add", "remove"), "token": ("exchange", "refresh", "token"), "redeems": ("exchange", "refresh")}
+_ELSEWHERE = "http://127.0.0.2:9"
+_UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
+# ``N`` counts the requests that the fault concerns: every N-th is hit. Faults of paging strike in `api.paging`.
+KINDS: dict[str, Kind] = {
+    "429": Kind("every N-th call is refused with 429 and Retry-After: 1", instead=_busy(429, 1)),
+    "429-no-retry-after": Kind(
+        "every N-th call is refused by the gateway: 429 with X-RateLimit-Reset only", instead=_busy(429, None)
+    ),
+    "503": Kind("every N-th call is refused with 503 and Retry-After: 1", instead=_busy(503, 1)),
+    "503-no-retry-after": Kind("every N-th call is refused with 503 and no word how long", instead=_busy(503, None)),
+    "reset": Kind("every N-th answer is cut off, in mid-body if it has one, by a connection reset", delivery="reset"),
+    "cut": Kind("every N-th answer ends with an orderly close, in mid-body if it has one", delivery="cut"),
+    "hang-up": Kind(
+        "every N-th call gets no answer at all: the connection is closed",
+        instead=lambda *_: Answer(500, delivery="hang-up"),
+    ),
+    "slow-drip": Kind("every body comes in eight pieces over so many seconds", 1, 1.0, "seconds", delivery="drip"),
+    "stall": Kind("every answer waits so many seconds first", 1, 5.0, "seconds", delivery="stall"),
+    "short-pages": Kind("a page never holds more than so many rows, whatever is asked; `next` is right", 1, 7, "rows"),
+    "foreign-next": Kind(
+        "`next` is an absolute address on another host", 1, _ELSEWHERE, "address", spoil=_changed(_foreign)
+    ),
+    "duplicates": Kind(
+        "from the second page on, one row more stands before the list: a row comes twice (lists by position)", 1
+    ),
+    "vanishing": Kind(
+        "from the second page on, the first row is gone: a row is never shown (lists paged by position)", 1
+    ),
+    "empty-page": Kind("every N-th page is empty and still has a `next`", 3),
+    "too-heavy": Kind(
+        "a page with more rows than so many ends in 504, however often it is asked for", 1, 60, "rows", heavy=504
+    ),
+    "too-heavy-500": Kind(
+        "a page with more rows than so many ends in 500, however often it is asked for", 1, 60, "rows", heavy=500
+    ),
+    "byte-order-mark": Kind(
+        "every body begins with the byte order mark of UTF-8", 1, spoil=lambda _, body: b"\xef\xbb\xbf" + body
+    ),
+    "401-after": Kind(
+        "after so many calls the access tokens given until then are dead; a refresh helps",
+        1,
+        10,
+        "calls",
+        instead=_json(401, _UNAUTHORIZED),
+    ),
+    "401-always": Kind("every call is refused with 401, whatever the token", 1, instead=_json(401, _UNAUTHORIZED)),
+    "licence-full": Kind("nobody more can be added to a group that gives access: 500", 1),
+    "html-502": Kind("every N-th answer is a gateway's HTML error page with 502", instead=_html(502)),
+    "html-200": Kind("every N-th answer is an HTML page with 200, as from a captive portal", instead=_html(200)),
+    "truncated-json": Kind(
+        "every N-th body is JSON cut in half, complete as HTTP", spoil=lambda _, body: body[: len(body) // 2]
+    ),
+    "not-utf8": Kind(
+        "every N-th body has bytes that are not UTF-8", spoil=lambda _, body: body.replace(b'"', b'"\xff\xfe', 3)
+    ),
+    "wrong-types": Kind(
+        "every N-th list answer has an object where the list should be",
+        of="lists",
+        spoil=_changed(lambda _, value: value.update(results={"0": value["results"]})),
+    ),
+    "wrong-ids": Kind(
+        "every N-th list answer has numbers where ids should be", of="lists", spoil=_changed(_number_ids)
+    ),
+    "null-fields": Kind(
+        "fields of people that may be null are null: name, e-mail address, time zone", 1, spoil=_changed(_set_null)
+    ),
+    "null-links": Kind(
+        "every N-th list answer has null instead of its links",
+        of="lists",
+        spoil=_changed(lambda _, value: value.update(_links=None)),
+    ),
+    "missing-ids": Kind("every N-th list answer has a row without its id", of="lists", spoil=_changed(_drop_id)),
+    "missing-results": Kind(
+        "every N-th list answer has no list", of="lists", spoil=_changed(lambda _, value: value.pop("results"))
+    ),
+    "deep-json": Kind("every N-th body is nested 100,000 deep", spoil=lambda *_: b"[" * 100_000 + b"]" * 100_000),
+    "huge": Kind(
+        "every N-th body is so many MB long",
+        value=80,
+        unit="MB",
+        spoil=lambda fault, _: b'{"results":["' + b"x" * (int(fault.value) * 1_000_000) + b'"]}',
+    ),
+    "redirect": Kind(
+        "every N-th call is sent to another host with 302", value=_ELSEWHERE, unit="address", instead=_elsewhere
+    ),
+    "write-lost": Kind(
+        "every N-th membership write is done, and its answer never comes", 2, of="writes", delivery="hang-up"
+    ),
+    "write-500": Kind(
+        "every N-th membership write fails with 500 and is not done",
+        2,
+        of="writes",
+        instead=_json(500, {"statusCode": 500, "message": "Internal server error"}),
+    ),
+    "token-502": Kind(
+        "every N-th call of the token endpoint gets an HTML page with 502", 1, of="token", instead=_html(502)
+    ),
+    "token-429": Kind(
+        "every N-th call of the token endpoint gets 429 with Retry-After: 1", 1, of="token", instead=_busy(429, 1)
+    ),
+    "token-lost": Kind(
+        "every N-th call of the token endpoint is done, and its answer never comes",
+        1,
+        of="redeems",
+        delivery="hang-up",
+    ),
+    "token-empty": Kind("every N-th answer of the token endpoint is 200 and {}", 1, of="token", instead=_json(200, {})),
+    "token-odd-error": Kind(
+        "every N-th answer of the token endpoint is a 401 whose JSON has no `error`",
+        1,
+        of="token",
+        instead=_json(401, _UNAUTHORIZED),
+    ),
 }
+#: Name to what it does.
+FAULTS: dict[str, str] = {name: kind.told for name, kind in KINDS.items()}
+
 _TEXT = re.compile(r"(?P<name>[a-z0-9-]+?)(?::(?P<value>[^@]+?))?(?:x(?P<times>\d+))?(?:@(?P<on>[\w-]+))?")
-_WRITES = ("add", "remove")
 
 
 @dataclass
@@ -107,14 +293,19 @@ class Fault:
             raise InputError(
                 f"There is no fault {self.name!r} on the menu.", field="fault", hint=f"Choose from {', '.join(FAULTS)}."
             )
-        self.every = self.every or _EVERY.get(self.name, 5)
+        self.every = self.every or self.kind.every
         if self.value is None:
-            self.value = _VALUES.get(self.name)
+            self.value = self.kind.value
         if isinstance(self.value, str) and not (self.value.isascii() and self.value.isprintable()):
             # It is written into a header.
             raise InputError(f"The fault {self.name} takes an address, not {self.value!r}.", field="fault")
         if isinstance(self.value, float) and not 0 <= self.value < math.inf:
             raise InputError(f"The fault {self.name} takes a number, not {self.value!r}.", field="fault")
+
+    @property
+    def kind(self) -> Kind:
+        """What is known about it."""
+        return KINDS[self.name]
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -128,7 +319,7 @@ class Fault:
                 f"{text!r} is no fault.", field="fault", hint="Write NAME, NAME:ARGUMENT or NAME:5x2@members."
             )
         name, value, times = found["name"], found["value"], int(found["times"]) if found["times"] else None
-        default = _VALUES.get(name)
+        default = KINDS[name].value if name in KINDS else None
         if value is None or isinstance(default, str):
             return cls(name, value, times=times, on=found["on"] or "")
         try:
@@ -208,10 +399,8 @@ class Faults:
     ) -> Answer | None:
         """Return what is answered instead of doing the call, or None when it goes on."""
         for fault in self.active:
-            make = (_INSTEAD if confluence else _TOKEN_INSTEAD).get(fault.name)
-            if make is None or (not confluence and operation not in ("exchange", "refresh", "token")):
-                continue
-            if fault.name == "write-500" and operation not in _WRITES:
+            make = fault.kind.instead
+            if make is None or not fault.kind.concerns(operation, confluence):
                 continue
             if fault.name == "401-after":
                 fault.seen += 1
@@ -230,153 +419,19 @@ class Faults:
     def spoil(self, operation: str, confluence: bool, answer: Answer) -> None:
         """Damage an answer, or set how it is delivered."""
         for fault in self.active:
-            if confluence and fault.name in _DELIVERY:
-                if (fault.name != "write-lost" or operation in _WRITES) and fault.strikes(operation):
-                    answer.delivery, answer.seconds = _DELIVERY[fault.name], float(fault.value or 0)
-                    answer.broken = fault.name
-            elif confluence and fault.name in _TOO_HEAVY and answer.status == 200:
-                if _rows(answer.body) > int(fault.value) and fault.strikes(operation):
-                    answer.status, answer.points, answer.broken = _TOO_HEAVY[fault.name], 0, fault.name
-                    answer.body, answer.content_type = b"upstream request timeout", "text/plain"
-            elif confluence and fault.name in _SPOIL and answer.status == 200:
-                if fault.name in _OF_LISTS and b'"results"' not in answer.body[:20]:
-                    continue
+            kind = fault.kind
+            if not kind.concerns(operation, confluence):
+                continue
+            if kind.delivery:
                 if fault.strikes(operation):
-                    if fault.name == "foreign-next":
-                        link = [
-                            (k, v.replace("</wiki", f"<{fault.value}/wiki", 1))
-                            for k, v in answer.headers
-                            if k == "Link"
-                        ]
-                        answer.headers = [pair for pair in answer.headers if pair[0] != "Link"] + link
-                    answer.body = _SPOIL[fault.name](fault, answer.body)
-                    answer.broken = fault.name
-            elif (
-                not confluence
-                and fault.name == "token-lost"
-                and operation in ("exchange", "refresh")
-                and fault.strikes(operation)
-            ):
-                answer.delivery, answer.broken = "hang-up", fault.name
-
-
-def _busy(status: int, seconds: int | None) -> Callable[[Fault, Limits], Answer]:
-    def make(_: Fault, limits: Limits) -> Answer:
-        if status == 429 and seconds is None:
-            answer = limits.too_many(None, "")
-            answer.headers.append(limits.reset_header())
-            return answer
-        if status == 429:
-            return limits.too_many(seconds, "confluence-burst-based")
-        answer = Answer(503, b"upstream connect error", "text/plain")
-        if seconds is not None:
-            answer.headers.append(("Retry-After", limits.retry_after(seconds)))
-        return answer
-
-    return make
-
-
-def _html(status: int) -> Callable[[Fault, Limits], Answer]:
-    text = "<!doctype html><html><head><title>Sorry</title></head><body><h1>We'll be back</h1></body></html>"
-    return lambda *_: Answer(status, text.encode(), HTML)
-
-
-def _json(status: int, value: Any) -> Callable[[Fault, Limits], Answer]:
-    return lambda *_: Answer(status, json.dumps(value).encode())
-
-
-def _elsewhere(fault: Fault, _: Limits) -> Answer:
-    return Answer(302, b"", "text/plain", [("location", f"{fault.value}/elsewhere")])
-
-
-_INSTEAD: dict[str, Callable[[Fault, Limits], Answer]] = {
-    "429": _busy(429, 1),
-    "429-no-retry-after": _busy(429, None),
-    "503": _busy(503, 1),
-    "503-no-retry-after": _busy(503, None),
-    "hang-up": lambda *_: Answer(500, delivery="hang-up"),
-    "401-after": _json(401, {"code": 401, "message": "Unauthorized"}),
-    "401-always": _json(401, {"code": 401, "message": "Unauthorized"}),
-    "html-502": _html(502),
-    "html-200": _html(200),
-    "redirect": _elsewhere,
-    "write-500": _json(500, {"statusCode": 500, "message": "Internal server error"}),
-}
-_TOKEN_INSTEAD: dict[str, Callable[[Fault, Limits], Answer]] = {
-    "token-502": _html(502),
-    "token-429": _busy(429, 1),
-    "token-empty": _json(200, {}),
-    "token-odd-error": _json(401, {"code": 401, "message": "Unauthorized"}),
-}
-_DELIVERY = {
-    "reset": "reset",
-    "cut": "cut",
-    "slow-drip": "drip",
-    "stall": "stall",
-    "write-lost": "hang-up",
-}
-
-
-def _changed(change: Callable[[Fault, Any], None]) -> Callable[[Fault, bytes], bytes]:
-    def apply(fault: Fault, body: bytes) -> bytes:
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return body  # another fault has made it unreadable already
-        change(fault, value)
-        return encoded(json.dumps(value, ensure_ascii=False))
-
-    return apply
-
-
-def _foreign(fault: Fault, value: Any) -> None:
-    links = value.get("_links") or {}
-    if "next" in links:
-        links["next"] = f"{fault.value}{links['next']}"
-
-
-def _set_null(_: Fault, value: Any) -> None:
-    for row in value.get("results", [value]):
-        person = row.get("user", row) if isinstance(row, dict) else {}
-        if "accountId" in person:
-            person.update(displayName=None, email=None, timeZone=None)
-
-
-def _number_ids(_: Fault, value: Any) -> None:
-    for number, row in enumerate(value["results"]):
-        for key in ("id", "accountId"):
-            if key in row:
-                row[key] = number
-
-
-def _drop_id(_: Fault, value: Any) -> None:
-    rows = value["results"]
-    for row in rows[:1] if isinstance(rows, list) else ():
-        row.pop("id", None)
-        row.pop("accountId", None)
-
-
-def _rows(body: bytes) -> int:
-    try:
-        rows = json.loads(body).get("results")
-    except (ValueError, RecursionError, AttributeError):
-        return 0  # another fault has made it unreadable already
-    return len(rows) if isinstance(rows, list) else 0
-
-
-_TOO_HEAVY = {"too-heavy": 504, "too-heavy-500": 500}
-_OF_LISTS = ("wrong-types", "wrong-ids", "null-links", "missing-ids", "missing-results")
-_SPOIL: dict[str, Callable[[Fault, bytes], bytes]] = {
-    "byte-order-mark": lambda _, body: b"\xef\xbb\xbf" + body,
-    "foreign-next": _changed(_foreign),
-    "truncated-json": lambda _, body: body[: len(body) // 2],
-    "not-utf8": lambda _, body: body.replace(b'"', b'"\xff\xfe', 3),
-    "wrong-types": _changed(lambda _, value: value.update(results={"0": value["results"]})),
-    "wrong-ids": _changed(_number_ids),
-    "null-fields": _changed(_set_null),
-    "null-links": _changed(lambda _, value: value.update(_links=None)),
-    "missing-ids": _changed(_drop_id),
-    "missing-results": _changed(lambda _, value: value.pop("results")),
-    "deep-json": lambda *_: b"[" * 100_000 + b"]" * 100_000,
-    "huge": lambda fault, _: b'{"results":["' + b"x" * (int(fault.value) * 1_000_000) + b'"]}',
-}
+                    answer.delivery, answer.seconds, answer.broken = kind.delivery, float(fault.value or 0), fault.name
+            elif answer.status != 200:
+                continue
+            elif kind.heavy:
+                if _rows(answer.body) > int(fault.value) and fault.strikes(operation):
+                    answer.status, answer.points, answer.broken = kind.heavy, 0, fault.name
+                    answer.body, answer.content_type = b"upstream request timeout", "text/plain"
+            elif kind.spoil and (kind.of != "lists" or b'"results"' in answer.body[:20]) and fault.strikes(operation):
+                if fault.name == "foreign-next":
+                    answer.headers = [(k, _abroad(v, fault) if k == "Link" else v) for k, v in answer.headers]
+                answer.body, answer.broken = kind.spoil(fault, answer.body), fault.name
