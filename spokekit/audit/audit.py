@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from spokekit import _words
 from spokekit.audit import questions as _questions
@@ -15,9 +18,6 @@ from spokekit.audit.history.tables import NAMES, Session
 from spokekit.audit.questions.registry import REGISTRY, Registry
 from spokekit.audit.questions.runner import Asking, contract
 from spokekit.errors import InputError, NotFound
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ = _questions  # imported so that its questions are in the registry
 
@@ -67,8 +67,6 @@ class Audit(Asking):
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return one of the five frames, or ``coverage``, with ids as text (memberships: categories)."""
-        import pandas as pd
-
         if name not in COLUMNS:
             raise NotFound(f"There is no frame {name}.", hint=f"There are: {', '.join(COLUMNS)}.")
         if name == "memberships":
@@ -92,9 +90,6 @@ class Audit(Asking):
         return {name: self.frame(name) for name in COLUMNS}
 
     def _codes(self, kind: str, numbers: Any) -> Any:
-        import numpy as np
-        import pandas as pd
-
         column, id_column = IDS[kind]
         ids = self.session.arrow(f"SELECT {column}, {id_column} FROM {kind}")
         places = ids.column(column).to_numpy()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from spokekit.audit.audit import Audit
 from spokekit.audit.frames import IDS
 from spokekit.audit.history.snapshots import Snapshot
 from spokekit.audit.questions.runner import contract
 from spokekit.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
 
 COLUMNS = {
     "change": "text",
@@ -104,11 +102,6 @@ def _by_history(before: Audit, then: Snapshot, after: Audit) -> tuple[pd.DataFra
 
 
 def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     groups, all_groups = _translate(_ids(before, "groups"), _ids(after, "groups"))
     users, all_users = _translate(_ids(before, "users"), _ids(after, "users"))
     # The ids of the older state are not needed any more.
@@ -146,8 +139,6 @@ def _ids(audit: Audit, kind: str) -> pa.Array:
 
 def _keys(audit: Audit, groups: np.ndarray | None = None, users: np.ndarray | None = None) -> np.ndarray:
     """Return group and person of each membership in one number, sorted; translated by `groups` and `users`."""
-    import numpy as np
-
     pairs = audit.session.arrow("SELECT group_no, user_no FROM memberships")
     group_no, user_no = (pairs.column(name).to_numpy() for name in ("group_no", "user_no"))
     key: np.ndarray = (group_no if groups is None else groups[group_no]).astype(np.int64)
@@ -160,10 +151,6 @@ def _keys(audit: Audit, groups: np.ndarray | None = None, users: np.ndarray | No
 def _translate(old: pa.Array, new: pa.Array) -> tuple[np.ndarray, pa.ChunkedArray]:
     """Return for each number of `old` the number in `new`, and the ids behind the numbers that this gives: what `new`
     does not have gets numbers behind it."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     found = pc.index_in(old, new)
     strange = pc.is_null(found)
     places: np.ndarray = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -173,8 +160,6 @@ def _translate(old: pa.Array, new: pa.Array) -> tuple[np.ndarray, pa.ChunkedArra
 
 
 def _only_in(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    import numpy as np
-
     if not len(those):
         return these
     at = np.minimum(np.searchsorted(those, these), len(those) - 1)
@@ -186,9 +171,6 @@ def _named(
     changes: pd.DataFrame, key: str, columns: dict[str, str], table: str, before: Audit, after: Audit
 ) -> pd.DataFrame:
     """Put names to ids: the newer one where both states have one."""
-    import pandas as pd
-    import pyarrow as pa
-
     wanted = pa.table({"wanted": pa.array(changes[key].unique().tolist(), pa.string())})
     found = [
         audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted)

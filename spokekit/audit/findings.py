@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -28,8 +29,6 @@ from spokekit.connections.store import Store, UtcDateTime, default_store, metada
 from spokekit.errors import InputError, NotFound, StoreError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from spokekit.audit.audit import Audit
 
 State = Literal["new", "accepted", "fixed"]
@@ -110,8 +109,6 @@ class Findings:
 
         Raises what `Audit.ask` raises, and InputError for a state that is older than one that was reviewed already.
         """
-        import pandas as pd
-
         answer = audit.ask(question, **params)
         moment = now or datetime.now(UTC)
         asked = json.dumps(answer.attrs["params"], sort_keys=True, default=str)

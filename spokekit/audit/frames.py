@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from spokekit._frames import as_kind
 from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 # Columns and kinds of `spokekit._frames`.
 COLUMNS: dict[str, dict[str, str]] = {
@@ -174,8 +174,6 @@ class Frames:
 
 def shape(name: str, frame: pd.DataFrame | None) -> pd.DataFrame:
     """Return `frame` with exactly the columns of `COLUMNS[name]`, in order and of their kinds, without duplicates."""
-    import pandas as pd
-
     columns = COLUMNS[name]
     if frame is None:
         frame = pd.DataFrame({column: [] for column in columns})
@@ -197,8 +195,6 @@ def empty_frames(site: str = "practice") -> Frames:
 
 def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:
     """Return the Arrow schema of the table `name`, with int32 columns `extra` behind it."""
-    import pyarrow as pa
-
     kinds = {"int": pa.int32(), "text": pa.string(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC")}
     fields = [pa.field(column, kinds[kind]) for column, kind in TABLES[name].items()]
     return pa.schema([*fields, *(pa.field(column, pa.int32()) for column in extra)])
@@ -206,8 +202,6 @@ def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:
 
 def by_name(name: str, rows: pa.Table) -> pa.Table:
     """Return the rows of a file of the table `name` with the columns of today; null stands where the file lacks one."""
-    import pyarrow as pa
-
     lacking = [entry for entry in arrow_schema(name) if entry.name not in rows.column_names and entry.name in ADDED]
     for entry in lacking:
         rows = rows.append_column(entry, pa.nulls(rows.num_rows, entry.type))
@@ -218,8 +212,6 @@ def by_name(name: str, rows: pa.Table) -> pa.Table:
 
 def without_nulls(name: str, rows: pa.Table) -> pa.Table:
     """Return `rows` with what stands for "not known" where a column of an older file was missing."""
-    import pyarrow.compute as pc
-
     for column in ADDED if name == "groups" else ():
         place = rows.column_names.index(column)
         rows = rows.set_column(place, rows.schema.field(column), pc.fill_null(rows.column(column), ""))
@@ -228,8 +220,6 @@ def without_nulls(name: str, rows: pa.Table) -> pa.Table:
 
 def table(name: str, columns: Any) -> pa.Table:
     """Return `columns` (a frame or a mapping) as the Arrow table `name`."""
-    import pyarrow as pa
-
     schema = arrow_schema(name)
     arrays = []
     for entry in schema:

@@ -19,6 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import pyarrow.parquet as pq
+
 from spokekit.audit import questions as _questions
 from spokekit.audit.frames import Site
 from spokekit.audit.history.tables import NAMES
@@ -27,8 +30,6 @@ from spokekit.audit.questions.runner import Asking, used
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from spokekit.audit.audit import Audit
 
 _ = _questions  # imported so that its questions are in the registry
@@ -158,8 +159,6 @@ def tables_to(audit: Audit, folder: Path | str) -> list[Path]:
 
     The folder appears with all of them or not at all. Raises InputError when it exists.
     """
-    import pyarrow.parquet as pq
-
     target = Path(folder).expanduser()
     if target.exists():
         raise InputError(f"{target} is there already.", hint="Choose a new folder.", field="folder")

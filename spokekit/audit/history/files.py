@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from spokekit.audit.frames import IDS, by_name
 from spokekit.audit.history.integrity import Damage, HashingFile, trouble
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from spokekit.audit.history.snapshots import Snapshot
 
 
@@ -28,8 +29,6 @@ def known_ids(snapshot: Snapshot, kind: str) -> pa.Array:
 
 def write_parquet(table: pa.Table, path: Path) -> str:
     """Write `table` to `path`, see to it that it is on the disk, and return the SHA-256 of the file."""
-    import pyarrow.parquet as pq
-
     # Sorted int32 columns shrink to almost nothing as deltas; a dictionary would get in the way of that.
     numbers = [f.name for f in table.schema if str(f.type) == "int32"]
     texts = [f.name for f in table.schema if str(f.type) == "string"]
@@ -52,9 +51,6 @@ def load(paths: Iterable[str], name: str = "") -> pa.Table:
 
     Raises StoreError for a file that is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     tables: list[pa.Table] = []
     for path in map(Path, paths):
         try:

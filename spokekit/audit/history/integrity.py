@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from spokekit.errors import StoreError
 
 FORMAT = 2
@@ -185,9 +188,6 @@ def damages(files: Iterable[Entry], *, again: bool = False) -> list[Damage]:
 
 
 def _unreadable(entry: Entry) -> Damage | None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         pq.ParquetFile(entry.path).read()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema, without_nulls
 from spokekit.audit.history.files import known_ids, load
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-
     from spokekit.audit.history.numbering import Numbered
     from spokekit.audit.history.snapshots import Snapshot
 
@@ -24,10 +25,6 @@ def merge(
     """Yield each table's name, what is true now (with `since`) and what this snapshot ends (with `since`, `until`).
 
     One after another, so that the caller can write a table while the next one is made."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if previous is None:
         for kind in HISTORY:
             yield kind, _since(fresh.tables[kind], ordinal), _none(kind)
@@ -57,9 +54,6 @@ def merge(
 
 
 def _since(table: pa.Table, ordinal: int) -> pa.Table:
-    import numpy as np
-    import pyarrow as pa
-
     return table.append_column("since", pa.array(np.full(table.num_rows, ordinal, dtype=np.int32)))
 
 
@@ -76,8 +70,6 @@ def _walked_groups(fresh: Numbered) -> np.ndarray:
 
 def _within(numbers: np.ndarray, those: np.ndarray) -> np.ndarray:
     """Tell of each of `numbers` whether it is among `those`; numbers are places, so a table of all is small."""
-    import numpy as np
-
     among = np.zeros(int(max(numbers.max(initial=-1), those.max(initial=-1))) + 1, dtype=bool)
     among[those] = True
     found: np.ndarray = among[numbers]
@@ -85,9 +77,6 @@ def _within(numbers: np.ndarray, those: np.ndarray) -> np.ndarray:
 
 
 def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int) -> tuple[pa.Table, pa.Table]:
-    import numpy as np
-    import pyarrow as pa
-
     def keys(table: pa.Table) -> np.ndarray:
         high = table.column("group_no").to_numpy().astype(np.int64) << 32
         key: np.ndarray = high | table.column("user_no").to_numpy()
@@ -122,10 +111,6 @@ def _merge_rows(
 ) -> tuple[pa.Table, pa.Table]:
     """The same for tables with a number: a changed row ends and begins anew; `keep` are numbers whose row stays
     although nobody looked at them."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     new, old = _sorted(new, key), _sorted(old, key)
     new_key, old_key, old_since = (t.column(c).to_numpy() for t, c in ((new, key), (old, key), (old, "since")))
     at = np.minimum(np.searchsorted(old_key, new_key), max(len(old_key) - 1, 0))
@@ -156,10 +141,6 @@ def _merge_rows(
 
 def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray) -> tuple[pa.Table, pa.Table]:
     """The same for grants, which have no number; those of spaces that could not be read (`unseen`) stay."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     new_key, old_key = _row_keys(new, old, TABLES["grants"])
     place = pc.index_in(new_key, old_key)
     since = pc.coalesce(old.column("since").take(place), pa.scalar(ordinal, pa.int32()))
@@ -176,9 +157,6 @@ def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray
 
 def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[pa.Array, pa.Array]:
     """Return a number for each row of two tables: rows of the same values, and only they, have the same number."""
-    import numpy as np
-    import pyarrow as pa
-
     rows = one.num_rows + other.num_rows
     key, bound = np.zeros(rows, dtype=np.int64), 1
     for column in columns:
@@ -197,9 +175,6 @@ def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[p
 
 
 def _sorted(table: pa.Table, column: str) -> pa.Table:
-    import numpy as np
-    import pyarrow as pa
-
     numbers = table.column(column).to_numpy()
     if (numbers[1:] >= numbers[:-1]).all():
         return table
@@ -213,10 +188,6 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tup
     Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
     earlier moment does not take a group that nobody had looked at for an empty one.
     """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     now = fresh.tables["coverage"].sort_by("group_no")
     walked = pc.fill_null(pc.is_in(now.column("state"), pa.array([WALKED])), False)
     first = pc.if_else(walked, pa.scalar(ordinal, pa.int32()), pa.scalar(None, pa.int32()))
@@ -250,10 +221,6 @@ def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
 def with_first_walk(coverage: pa.Table) -> pa.Table:
     """Return coverage with the columns that older snapshots lack: there, what was ever walked counts as walked from the
     beginning, and every state as old as the history."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     one = pa.scalar(1, pa.int32())
     if "first_walk" not in coverage.column_names:
         known = pc.if_else(pc.is_valid(coverage.column("walked_at")), one, pa.scalar(None, pa.int32()))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from spokekit.audit.frames import IDS, WALKED, Frames, table
 from spokekit.errors import StoreError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
 
 
 @dataclass
@@ -35,9 +35,6 @@ def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbe
         For ``groups``, ``users`` and ``spaces`` the ids that have numbers already: an id's number is its position.
         Numbers never change and are never given twice.
     """
-    import numpy as np
-    import pandas as pd
-
     members, grants, coverage = frames.memberships, frames.grants, frames.coverage
     group_ids, group_codes = _categories(members["group_id"])
     user_ids, user_codes = _categories(members["account_id"])
@@ -102,8 +99,6 @@ def _pairs(
     groups: np.ndarray, group_codes: np.ndarray, users: np.ndarray, user_codes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return group and person of each membership once, in order."""
-    import numpy as np
-
     key: np.ndarray = groups.astype(np.int64)[group_codes]
     key <<= 32
     key |= users[user_codes]
@@ -116,8 +111,6 @@ def _pairs(
 
 def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
     """Return the categories as text, and the codes."""
-    import pyarrow as pa
-
     return pa.array(series.cat.categories, pa.string(), from_pandas=True), series.cat.codes.to_numpy()
 
 
@@ -135,9 +128,6 @@ class _Ids:
         brings: Mapping[str, Any],
         looks_up: Mapping[str, Any] | None = None,
     ) -> None:
-        import numpy as np
-        import pyarrow as pa
-
         self.kind = kind
         looks_up = looks_up or {}
         columns = {name: _strings(column) for name, column in {**brings, **looks_up}.items()}
@@ -165,18 +155,12 @@ class _Ids:
 
     def new(self) -> pa.Table:
         """Return number and id of the ids that are new."""
-        import numpy as np
-        import pyarrow as pa
-
         column, id_column = IDS[self.kind]
         numbers = np.arange(self._known, len(self._all), dtype=np.int32)
         return pa.table({column: numbers, id_column: self._all[self._known :]})
 
     def with_strangers(self, made: pa.Table, name: str, *named: np.ndarray) -> pa.Table:
         """Return the table with a row for each number in `named` that has none."""
-        import numpy as np
-        import pyarrow as pa
-
         column = IDS[self.kind][0]
         wanted = np.zeros(len(self._all) + 1, dtype=bool)
         for numbers in named:
@@ -199,8 +183,6 @@ class _Ids:
 
 
 def _strings(values: Any) -> pa.Array:
-    import pyarrow as pa
-
     if isinstance(values, pa.Array):
         return values
     made = pa.array(values, pa.string(), from_pandas=True)
@@ -208,9 +190,6 @@ def _strings(values: Any) -> pa.Array:
 
 
 def _gives(access: pd.Series, wanted: str) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     fitting = [text for text in access.unique() if wanted in {part.strip() for part in text.split(",")}]
     return pc.is_in(_strings(access), pa.array(fitting, pa.string()))
 

@@ -33,7 +33,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
 
 from spokekit._home import home, private_folder, write_private
 from spokekit._words import moment
@@ -44,10 +47,6 @@ from spokekit.audit.history.merge import coverage_of, merge
 from spokekit.audit.history.numbering import number
 from spokekit.audit.history.snapshot import Moment, Snapshot, checked, folder_name, look
 from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
 
 KEEP = 3  # newest snapshots that keep all their files
 MERGE_AT = 24  # files of one kind before they are merged into one
@@ -112,8 +111,6 @@ class Snapshots:
 
     def frame(self) -> pd.DataFrame:
         """List the snapshots: number (int), taken_at (UTC), complete (bool), scope (text); oldest first."""
-        import pandas as pd
-
         rows = self.latest().moments if self.numbers() or self.noted() else ()
         made = pd.DataFrame([vars(m) for m in rows], columns=["number", "taken_at", "complete", "scope"])
         return made.assign(taken_at=pd.to_datetime(made["taken_at"], utc=True).astype("datetime64[us, UTC]"))
@@ -128,8 +125,6 @@ class Snapshots:
         oldest first. The state is ``whole``, ``unverified`` (readable; files of it were written without checksums),
         ``history`` (its own files were cleaned away, and later snapshots answer for its moment), or ``damaged``.
         """
-        import pandas as pd
-
         numbers, noted = self.numbers(), self.noted()
         read: dict[int, Snapshot | Damage] = {n: look(self._folder_of(n)) for n in numbers}
         if noted > max([*numbers, 0]):
@@ -332,8 +327,6 @@ def _fill(
     folder: Path, name: str, ordinal: int, frames: Frames, previous: Snapshot | None, told: list[str]
 ) -> dict[str, Any]:
     """Write all files of the snapshot into `folder` and return its manifest; `told` goes into the report's notes."""
-    import pyarrow as pa
-
     known = {kind: known_ids(previous, kind) for kind in IDS} if previous else {}
     fresh = number(frames, known)
     files: dict[str, list[dict[str, Any]]] = {}

@@ -27,6 +27,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from spokekit.audit.frames import ADDED, IDS, TABLES, Frames
 from spokekit.audit.history.files import load
 from spokekit.audit.history.integrity import Damage, Entry, Signature, damages, signature, trouble
@@ -34,8 +38,6 @@ from spokekit.audit.history.merge import with_first_walk
 from spokekit.audit.history.numbering import number
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from spokekit.audit.history.snapshots import Snapshot
@@ -124,7 +126,6 @@ class Session:
     def _told(self, *, opening: bool = False) -> Iterator[None]:
         """Turn what DuckDB makes of a damaged file into an error of ours; its own errors about the SQL pass."""
         import duckdb
-        import pyarrow as pa
 
         self._see_that_they_are_whole()
         try:
@@ -174,8 +175,6 @@ class Session:
             return self._session.cursor()
 
     def _from_frames(self, frames: Frames) -> None:
-        import pyarrow as pa
-
         numbered = number(frames)
         for made, suffix in ((numbered.new_ids, "ids"), (numbered.tables, "now")):
             for name in list(made):
@@ -203,8 +202,6 @@ class Session:
         self._session.unregister("incoming")
 
     def _from_snapshot(self, snapshot: Snapshot) -> None:
-        import pyarrow.parquet as pq
-
         def files(kind: str) -> str:
             # DuckDB takes the first file for a typical one. The oldest may be a merged one with half of the history:
             # a plan for 25 such files puts the large table of a join where the small one belongs.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from spokekit._frames import as_kind, show_in_notebooks
 from spokekit._ids import account_id, group_id
@@ -13,9 +15,6 @@ from spokekit._words import comparable, look_alike
 from spokekit.audit.frames import Site
 from spokekit.audit.questions.registry import Param, Question, Registry, nothing
 from spokekit.errors import InputError, NotFound
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LOOK_UP = {
     # kind: table, the same with what is gone, number, id, columns with names
@@ -279,8 +278,6 @@ def used(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def contract(made: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return `made` with exactly `columns`, in their order and kinds. Raises InputError when that cannot be done."""
-    import pandas as pd
-
     if not isinstance(made, pd.DataFrame):
         raise InputError(f"The answer is no frame but {type(made).__name__}.", field="function")
     kinds = {}

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from spokekit import _frames
 from spokekit._foreign import CELL, encodable, markup, shown
 from spokekit._frames import UNKNOWN, guard_formula, human, is_number, ordered
@@ -20,8 +24,6 @@ from spokekit._words import counted, moment
 from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from spokekit.audit.audit import Audit
     from spokekit.audit.show.picture import Picture
 
@@ -149,9 +151,6 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 
 def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
     """Write Parquet (zstd), types and ``attrs`` as they are."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     # Attrs may hold what Parquet's metadata cannot; the columns are what matters here.
     bare = frame.copy(deep=False)
     bare.attrs = {}
@@ -270,8 +269,6 @@ def html_bytes(frames: Mapping[str, pd.DataFrame], about: About, pictures: Seque
 
 def _for_people(frame: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
     """Return the frame as people read it, numbers as numbers, and the names of its columns of numbers."""
-    import pandas as pd
-
     numbers = frozenset(str(name) for name in frame.columns if is_number(frame[name]))
     made = {}
     for name in ordered(list(frame.columns)):
@@ -294,8 +291,6 @@ def _section(name: str, frame: pd.DataFrame) -> list[str]:
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` of plain values: text, numbers, bool; times as text, missing ones empty."""
-    import pandas as pd
-
     made = {}
     for column in frame.columns:
         values = frame[column]

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from spokekit._foreign import markup, shown
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -136,8 +137,6 @@ def new_figure(
 def draw_bars(
     axes: Axes, theme: Palette, names: list[str], parts: tuple[tuple[str, np.ndarray, int, str], ...]
 ) -> None:
-    import numpy as np
-
     places = np.arange(len(names))
     left = np.zeros(len(names))
     for label, values, color, hatch in parts:

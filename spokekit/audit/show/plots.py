@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from spokekit.audit.show.picture import (
     Palette,
     Picture,
@@ -52,8 +55,6 @@ def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
 def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15) -> Picture:
     """Return a map of how much groups overlap: each cell says how many percent of the row's members are in the column's
     group. Without `groups`, the `top` largest ones."""
-    import numpy as np
-
     chosen, total = _chosen(audit, groups, top)
     if not chosen:
         return nothing_to_draw("Who is in both?")
@@ -117,8 +118,6 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
 def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6, most: int = 18) -> Picture:
     """Return which combinations of groups people are in: bars over dots (an UpSet plot). Without `groups`, the `top`
     largest ones; the `most` frequent combinations are shown and the rest is counted."""
-    import numpy as np
-
     chosen, total = _chosen(audit, groups, top)
     if not chosen:
         return nothing_to_draw("Which groups do people share?")
@@ -187,8 +186,6 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
 
 def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6) -> Picture:
     """Return how many members groups had at each snapshot, as steps. Without `groups`, those that changed most."""
-    import pandas as pd
-
     if groups is None:
         changed = audit.ask("changes-since", days=36_500)
         busiest = changed.groupby("group_id", observed=True).size().sort_values(ascending=False, kind="stable")

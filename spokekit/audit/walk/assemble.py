@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from spokekit._words import moment
 from spokekit.audit.frames import COLUMNS, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
@@ -16,9 +19,6 @@ _FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "accou
 
 def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
     """Return the frames of the walk in `record`."""
-    import numpy as np
-    import pandas as pd
-
     groups = record.get("groups")
     ended = record.ended()
     chosen = record.get("chosen")
@@ -96,8 +96,6 @@ def _person(account: str, details: dict[str, Any], looked_up: dict[str, Any] | N
 
 
 def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]) -> Any:
-    import pandas as pd
-
     wanted = set(chosen)
     rows: list[tuple[str, str, datetime | None, bool]] = []
     for group_id in listed:
