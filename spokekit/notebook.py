@@ -28,6 +28,9 @@ from typing import TYPE_CHECKING, Any
 # Loads what tells which cell comes first.
 import spokekit.widgets  # noqa: F401
 from spokekit._frames import show_in_notebooks
+from spokekit._workspace import workspace
+from spokekit.errors import NotFound
+from spokekit.widgets._cells import not_yet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +48,6 @@ _audits: dict[str, Any] = {}
 
 
 def _work() -> Workspace:
-    from spokekit._workspace import workspace
-
     return workspace()
 
 
@@ -68,8 +69,6 @@ def _groups() -> pd.DataFrame:
 def _audit() -> Audit:
     from spokekit.audit import Audit
     from spokekit.audit.history.snapshots import Snapshots
-    from spokekit.errors import NotFound
-    from spokekit.widgets._cells import not_yet
     from spokekit.widgets.steps import needs
 
     needs(_work(), 3)

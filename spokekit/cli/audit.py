@@ -13,6 +13,7 @@ import typer
 
 from spokekit import _words
 from spokekit._foreign import shown
+from spokekit._workspace import workspace
 from spokekit.cli._output import (
     FAILED,
     ConnectionOption,
@@ -65,7 +66,6 @@ def walk(
     What it will cost is said before it starts. The exit code is 3 when something could not be read; the snapshot then
     says what.
     """
-    from spokekit._workspace import workspace
     from spokekit.audit.walk.walk import Walk
 
     if all_ and match:
@@ -357,7 +357,6 @@ def _tell() -> Iterator[Any]:
 
 
 def _snapshots(connection: str | None) -> Snapshots:
-    from spokekit._workspace import workspace
     from spokekit.audit.frames import Site
     from spokekit.audit.history.snapshots import Snapshots
 

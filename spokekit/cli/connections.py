@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
     from spokekit._secret import Secret
@@ -213,8 +215,6 @@ def check(
 
 
 def _workspace() -> Workspace:
-    from spokekit._workspace import workspace
-
     return workspace()
 
 
@@ -258,8 +258,6 @@ def _emit_one(work: Workspace, name: str | None, format: Format) -> None:  # noq
 
 
 def _exists(work: Workspace, alias: str) -> bool:
-    from spokekit.errors import NotFound
-
     try:
         work.aliases.get(alias)
     except NotFound:
@@ -274,7 +272,6 @@ def _scopes(scopes: Any, without: bool) -> Any:
 
 
 def _choose_site(work: Workspace, saved: Connection, site: str, changes: dict[str, Any]) -> None:
-    from spokekit.errors import InputError
     from spokekit.oauth.grant import choose_site
 
     if other := {"url", "auth_url", "client_id"} & changes.keys():
@@ -298,7 +295,6 @@ def _secret(source: str | None) -> Secret | None:
     if source is None:
         return None
     from spokekit.connections.fields import check_client_secret
-    from spokekit.errors import InputError
 
     if source == "-" and sys.stdin.isatty():
         from getpass import getpass

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import stat
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +14,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from spokekit._secret import scrub
-from spokekit._surroundings import of_this_computer
+from spokekit._secret import Secret, scrub
+from spokekit._surroundings import of_this_computer, proxy_for, tls, trusted
+from spokekit._words import counted
+from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, out, say
 from spokekit.errors import SpokekitError
 
@@ -86,7 +89,6 @@ def examine() -> Iterator[Finding]:
 
 def _print(findings: list[Finding]) -> None:
     # The words are sentences: a column as wide as the longest of them would be unreadable.
-    import textwrap
 
     width = max(60, min(shutil.get_terminal_size().columns, 120))
     for finding in findings:
@@ -132,8 +134,6 @@ def _home() -> Iterator[Finding]:
 
 
 def _store() -> Iterator[Finding]:
-    from spokekit._words import counted
-    from spokekit._workspace import workspace
     from spokekit.connections.backups import look
 
     work = workspace()
@@ -146,9 +146,6 @@ def _store() -> Iterator[Finding]:
 
 
 def _vault() -> Iterator[Finding]:
-    from spokekit._secret import Secret
-    from spokekit._workspace import workspace
-
     vault = workspace().vault
     status = vault.status()
     probe = Secret("spokekit doctor")
@@ -173,9 +170,6 @@ def _keyring() -> Iterator[Finding]:
 
 
 def _proxy() -> Iterator[Finding]:
-    from spokekit._surroundings import proxy_for
-    from spokekit._workspace import workspace
-
     usual = {"https://api.atlassian.com/", "https://auth.atlassian.com/"}
     try:
         usual |= {address for c in workspace().connections.list() for address in (c.url, c.auth_url)}
@@ -188,8 +182,6 @@ def _proxy() -> Iterator[Finding]:
 
 
 def _certificates() -> Iterator[Finding]:
-    from spokekit._surroundings import tls, trusted
-
     tls()
     chosen = trusted()
     words = f"those in {chosen[1]} ({chosen[0]}) are trusted" if chosen else "those of the operating system are trusted"
@@ -197,8 +189,6 @@ def _certificates() -> Iterator[Finding]:
 
 
 def _connections() -> Iterator[Finding]:
-    from spokekit._workspace import workspace
-
     for row in workspace().status():
         name = row.connection.name if row.connection else row.alias.label
         state: State = "trouble" if row.state == "consent_needed" else "ok" if row.state == "valid" else "note"
@@ -213,7 +203,6 @@ def _connections() -> Iterator[Finding]:
 
 
 def _callback() -> Iterator[Finding]:
-    from spokekit._workspace import workspace
     from spokekit.connections.connection import DEFAULT_REDIRECT_URI
     from spokekit.oauth.callbacks import port_in_use
 
@@ -232,7 +221,6 @@ def _callback() -> Iterator[Finding]:
 
 
 def _quota() -> Iterator[Finding]:
-    from spokekit._workspace import workspace
     from spokekit.confluence.quota import Ledger
 
     work = workspace()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._workspace import workspace
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.confluence.shapes import GROUP_COLUMNS
 
@@ -103,8 +104,6 @@ def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
 
 
 def _workspace() -> Workspace:
-    from spokekit._workspace import workspace
-
     return workspace()
 
 

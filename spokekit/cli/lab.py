@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from spokekit._home import home, private_folder, write_private
+from spokekit._secret import Secret
+from spokekit._workspace import workspace
 from spokekit.cli._notebooks import FIRST, copy_notebooks
 from spokekit.cli._output import guarded, say
 from spokekit.cli._practice_child import practice_child
@@ -121,9 +123,6 @@ def _remembered(folder: Path) -> dict[str, Any]:
 
 def _put_right(before: dict[str, Any], site: dict[str, Any]) -> None:
     """Make the connections of an earlier day fit today's site."""
-    from spokekit._secret import Secret
-    from spokekit._workspace import workspace
-
     work = workspace()
     ours = [c for c in work.connections.list() if c.client_id == site["client_id"] and c.url == before.get("url")]
     for connection in ours:

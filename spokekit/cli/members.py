@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit._foreign import shown
+from spokekit._workspace import workspace
 from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.cli._signals import interruptible
+from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     from spokekit.confluence.report import Progress
@@ -233,7 +235,6 @@ def journal(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the journal: every entry of all connections, of one connection, or of one apply."""
-    from spokekit._workspace import workspace
     from spokekit.groups import journal_copy
     from spokekit.groups.journal import Journal
 
@@ -257,7 +258,6 @@ def journal(
 @contextmanager
 def _options_named() -> Iterator[None]:
     """Name the options of this command where naming the columns would help."""
-    from spokekit.errors import InputError
     from spokekit.groups.columns import COLUMNS
 
     try:
@@ -271,7 +271,6 @@ def _options_named() -> Iterator[None]:
 
 @contextmanager
 def _open(connection: str | None) -> Iterator[Membership]:
-    from spokekit._workspace import workspace
     from spokekit.groups.membership import Membership
 
     members = Membership.of(workspace(), connection)
@@ -343,8 +342,6 @@ def _apply(
 
 def _typed(words: str, option: str) -> str:
     """Ask for words, and return what was typed; raises `InputError` where nobody can be asked, or they are others."""
-    from spokekit.errors import InputError
-
     if not words:
         return ""
     if not sys.stdin.isatty():

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, say
+from spokekit.errors import Conflict, NotFound, VaultError
 
 if TYPE_CHECKING:
     from spokekit.connections.backups import Contents
@@ -74,7 +76,6 @@ def backup(
     from spokekit.connections.backups import backup as write
     from spokekit.connections.backups import file_of
     from spokekit.connections.store import chosen
-    from spokekit.errors import NotFound
 
     _know_all_tables()
     path = file_of(chosen()[0])
@@ -124,8 +125,6 @@ def restore(
 
 
 def _confirm(question: str, yes: bool) -> None:
-    from spokekit.errors import Conflict
-
     if yes:
         say(question)
         return
@@ -184,8 +183,6 @@ def _keys(path: Path) -> str:
 
 
 def _keep_its_keys(path: Path) -> None:
-    from spokekit._workspace import workspace
-    from spokekit.errors import VaultError
     from spokekit.oauth.key_users import in_backup
 
     if not in_backup(path):

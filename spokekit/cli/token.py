@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spokekit._workspace import workspace
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, out, say
+from spokekit.errors import ConsentNeeded
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -67,7 +69,6 @@ def get(
     When another account consents than before, you are asked before its token takes the place of the one there is.
     """
     from spokekit._browse import PrivateBrowser
-    from spokekit._workspace import workspace
     from spokekit.oauth.grant import get_token, take_waiting
 
     here = workspace()
@@ -101,7 +102,6 @@ def get(
 
 def choose_saved(here: Workspace, connection: Connection, site: str) -> TokenStatus | None:
     """Choose the site with the token that is saved; None where there is none that can be used."""
-    from spokekit.errors import ConsentNeeded
     from spokekit.oauth.grant import choose_site
     from spokekit.oauth.sites import check_wanted
 
@@ -193,8 +193,6 @@ def status(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Say how the tokens stand: of one connection, or of all of them."""
-    from spokekit._workspace import workspace
-
     here = workspace()
     chosen = here.connections.list() if connection is None else (here.connection(connection),)
     rows = []
@@ -221,8 +219,6 @@ def status(
 @guarded()
 def forget(connection: ConnectionOption = None) -> None:
     """Forget the token here. The consent itself ends in the Atlassian account, under Connected apps."""
-    from spokekit._workspace import workspace
-
     here = workspace()
     chosen = here.connection(connection)
     here.tokens.forget(chosen)

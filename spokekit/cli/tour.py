@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
 from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import IncompleteResult, SpokekitError
@@ -43,7 +45,6 @@ def run(tell: Callable[[str], None]) -> pd.DataFrame:
 
     Raises `IncompleteResult` when what was read is not what the practice site holds.
     """
-    from spokekit._workspace import Workspace
     from spokekit.connections.store import Store
     from spokekit.practice import PracticeSite
 
@@ -57,7 +58,6 @@ def run(tell: Callable[[str], None]) -> pd.DataFrame:
 
 
 def _walk(site: PracticeSite, work: Workspace, tell: Callable[[str], None]) -> pd.DataFrame:
-    from spokekit._secret import Secret
     from spokekit.connections.connection import ConnectionDraft
     from spokekit.oauth.callbacks import LoopbackReceiver
     from spokekit.oauth.grant import get_token

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, say
 
 app = typer.Typer(add_completion=False, help="See how secrets are protected, and change the key.", no_args_is_help=True)
@@ -25,8 +26,6 @@ class Place(enum.StrEnum):
 @guarded()
 def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Say which vault is used, where its key lies, and what that protects against."""
-    from spokekit._workspace import workspace
-
     found = workspace().vault.status()
     if format is Format.table:
         say(found.words)
@@ -42,8 +41,6 @@ def rotate(
     to: Annotated[Place | None, typer.Option("--to", help="Move the key there; without it, it stays.")] = None,
 ) -> None:
     """Make a new key, seal every secret by it, and drop the old one. Safe to interrupt and to run again."""
-    from spokekit._workspace import workspace
-
     vault = workspace().vault
     count = vault.rotate(to.value if to is not None else None)
     say(f"{count} secrets are sealed by the new key. {vault.status().words}")
@@ -58,8 +55,6 @@ def new_key(
 
     Secrets that the lost key sealed stay closed: enter the client secrets again, and get the tokens again.
     """
-    from spokekit._workspace import workspace
-
     question = "Is the key file lost for good? What it sealed cannot be opened by a new key."
     if not yes and not typer.confirm(question, err=True):
         say("Nothing was changed.")

@@ -24,6 +24,7 @@ from spokekit.groups.purpose import Purpose, note, purposes
 from spokekit.groups.site_state import Place
 from spokekit.groups.still_stored import Witness
 from spokekit.groups.tables import entries_table, fences_table, leases_table, plans_table, purposes_table
+from spokekit.groups.wishes import to_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -389,8 +390,6 @@ class Journal:
 
     def to_csv(self, apply_id: str | None = None) -> str:
         """Return `entries` as CSV with guarded cells."""
-        from spokekit.groups.wishes import to_csv
-
         return to_csv(self.entries(apply_id))
 
     def _find(self, apply_id: str) -> str:

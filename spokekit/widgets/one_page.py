@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spokekit._home import nothing_kept
 from spokekit.widgets.base import Component, card
 from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.guide import Guide
 
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ class OnePage(Component):
                 self.editor.look()
 
     def _add_picker(self) -> None:
-        from spokekit.widgets.group_picker import GroupPicker
-
         self.picker = GroupPicker(workspace=self._workspace)
         self.picker.observe(self.guarded(lambda _: self._go_on()), "accepted")
         self.body = [*self.body, card(self.picker)]

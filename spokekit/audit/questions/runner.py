@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -270,8 +271,6 @@ def _in_another_form(rows: list[tuple[Any, ...]], text: str, kind: str) -> int |
 
 def used(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `known` that `text` names with a dollar sign."""
-    import re
-
     named = set(re.findall(r"\$([A-Za-z_]\w*)", text))
     return {key: value for key, value in known.items() if key in named}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import textwrap
 import unicodedata
 import warnings
 from collections.abc import Callable
@@ -107,8 +108,6 @@ def short(name: str, longest: int = LONGEST) -> str:
 def new_figure(
     theme: Palette, width: float, height: float, title: str, note: str, *, rows: Any = None, wrap: int = 92
 ) -> tuple[Figure, Any]:
-    import textwrap
-
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
