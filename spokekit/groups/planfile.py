@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from spokekit._home import write_private
 from spokekit.confluence.wire import sendable
 from spokekit.errors import NotFound, PlanError
-from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
+from spokekit.groups.plan import PLANNED, Plan, Row
 from spokekit.groups.preview import Cost, Preview, Seats
 from spokekit.groups.site_state import Footing, Place
 
@@ -148,106 +149,78 @@ def loads(data: bytes | str, name: str = "The file", signed: Signed | None = Non
         if preview.fingerprint != content["fingerprint"]:
             raise changed
         ours = signed is not None and isinstance(signature, str) and signed(_canonical(content), signature)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
         raise changed from None
     return preview if ours else replace(preview, foreign=True)
 
 
+class _Ground(msgspec.Struct):
+    group_id: str
+    name: str
+    managed_by: str
+    registered: bool
+    members: frozenset[str]
+    access: str
+
+
+class _Said(msgspec.Struct):
+    seats: Seats
+    cost: Cost
+    dangers: tuple[str, ...]
+    grave: tuple[str, ...]
+
+
+class _Content(msgspec.Struct):
+    """What a plan file holds; what is neither add nor remove would be carried out as a removal."""
+
+    place: Place
+    mode: Literal["add", "remove", "sync", "undo"]
+    only: Literal["", "add-only", "remove-only"]
+    undo_of: str
+    by: str
+    made_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    notes: tuple[str, ...]
+    rows: list[
+        tuple[str, str, str, str, Literal["add", "remove"], str, Literal["planned", "already so", "refused"], str]
+    ]
+    ground: list[_Ground]
+    preview: _Said
+
+
 def _preview(content: dict[str, Any]) -> Preview:
-    plan = Plan(
-        mode=_one_of(content["mode"], "add", "remove", "sync", "undo"),
-        only=_one_of(content["only"], "", "add-only", "remove-only"),
-        rows=tuple(map(_row, _list(content["rows"]))),
-        ground=dict(map(_footing, _list(content["ground"]))),
-        place=Place(**{name: _text(value) for name, value in content["place"].items()}),
-        by=_text(content["by"]),
-        made_at=_moment(content["made_at"]),
-        notes=_texts(content["notes"]),
-        undo_of=_text(content["undo_of"]),
-    )
-    said = content["preview"]
-    cost = Cost(_whole(said["cost"]["points"]), _number(said["cost"]["seconds"]), _left(said["cost"]["left"]))
-    seats = Seats(**{name: _whole(value) for name, value in said["seats"].items()})
-    return Preview(plan, seats, cost, _texts(said["dangers"]), _texts(said["grave"]))
-
-
-def _one_of(value: Any, *allowed: str) -> Any:
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError("not one of those allowed")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    # A mapping or a text can be gone through like a list, and would be taken for one.
-    if not isinstance(value, list):
-        raise TypeError("a list is expected")
-    return value
-
-
-def _row(cells: Any) -> Row:
-    row = Row(*_texts(cells))
-    # What is neither of the two would be carried out as a removal.
-    _one_of(row.action, "add", "remove")
-    _one_of(row.status, PLANNED, ALREADY, REFUSED)
-    if row.status == PLANNED and not (row.group_id.strip() and row.account_id.strip()):
-        raise ValueError("a change of nothing, or of nobody")
-    return row
-
-
-def _footing(item: dict[str, Any]) -> tuple[str, Footing]:
-    if not isinstance(item["registered"], bool):
-        raise TypeError("yes or no is expected")
-    footing = Footing(
-        _text(item["group_id"]),
-        _text(item["name"]),
-        _text(item["managed_by"]),
-        item["registered"],
-        frozenset(_texts(item["members"])),
-        _text(item["access"]),
-    )
-    return footing.group_id, footing
-
-
-def _moment(text: Any) -> datetime:
-    moment = datetime.fromisoformat(_text(text))
-    if moment.tzinfo is None:
-        raise ValueError("a time without a time zone")
-    moment = moment.astimezone(UTC)
-    if moment.year not in _YEARS:
+    said = msgspec.convert(_sane(content), _Content)
+    made_at = said.made_at.astimezone(UTC)
+    if made_at.year not in _YEARS:
         raise ValueError("a time that no clock shows")
-    return moment
+    rows = tuple(Row(*cells) for cells in said.rows)
+    if any(row.status == PLANNED and not (row.group_id.strip() and row.account_id.strip()) for row in rows):
+        raise ValueError("a change of nothing, or of nobody")
+    plan = Plan(
+        mode=said.mode,
+        only=said.only,
+        rows=rows,
+        ground={item.group_id: Footing(**msgspec.structs.asdict(item)) for item in said.ground},
+        place=said.place,
+        by=said.by,
+        made_at=made_at,
+        notes=said.notes,
+        undo_of=said.undo_of,
+    )
+    return Preview(plan, said.preview.seats, said.preview.cost, said.preview.dangers, said.preview.grave)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("a number is expected")
-    if not 0 <= value <= _MOST_NUMBER or not math.isfinite(value):
+def _sane(value: Any) -> Any:
+    """Return `value` when all its texts can be kept and sent, and all its numbers are of this world."""
+    if isinstance(value, str):
+        # Half of a surrogate pair is no character of any encoding, and no database takes a null character.
+        if "\x00" in value or not sendable(value):
+            raise ValueError("not a text that can be kept or sent")
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            _sane(one)
+    elif isinstance(value, int | float) and not 0 <= value <= _MOST_NUMBER:
         raise ValueError("not a number of this world")
     return value
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise TypeError("a whole number is expected")
-    _number(value)
-    return value
-
-
-def _left(value: Any) -> int | None:
-    return None if value is None else _whole(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text is expected")
-    # Half of a surrogate pair is no character of any encoding, and no database takes a null character.
-    if "\x00" in value or not sendable(value):
-        raise ValueError("not a text that can be kept or sent")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(map(_text, _list(values)))
 
 
 def _canonical(content: dict[str, Any]) -> bytes:

@@ -12,11 +12,12 @@ The state itself is written nowhere.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
@@ -40,6 +41,15 @@ class Waiting:
     """Where the person came from, for the page after the consent."""
 
 
+class _Answer(msgspec.Struct):
+    code: str | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+    def __repr__(self) -> str:
+        return "_Answer(…)"
+
+
 def _name(state: Secret) -> str:
     return hashlib.sha256(state.reveal().encode()).hexdigest()
 
@@ -48,7 +58,7 @@ def announce(state: Secret, waiting: Waiting) -> None:
     """Write down that a callback with `state` is waited for."""
     folder = private_folder(handover_folder())
     _sweep(folder)
-    write_private(folder / f"{_name(state)}.waiting", json.dumps(asdict(waiting)).encode())
+    write_private(folder / f"{_name(state)}.waiting", msgspec.json.encode(waiting))
 
 
 def waiting_for(state: Secret) -> Waiting | None:
@@ -77,13 +87,9 @@ def hand_over(callback: Callback) -> None:
     assert callback.state is not None  # noqa: S101 - it was found by its state
     write_private(
         handover_folder() / f"{_name(callback.state)}.answer",
-        json.dumps(
-            {
-                "code": callback.code.reveal() if callback.code else None,
-                "error": callback.error,
-                "error_description": callback.error_description,
-            }
-        ).encode(),
+        msgspec.json.encode(
+            _Answer(callback.code.reveal() if callback.code else None, callback.error, callback.error_description)
+        ),
     )
 
 
@@ -91,12 +97,11 @@ def collect(state: Secret) -> Callback | None:
     """Return the callback that was handed over, and remove its file; None while there is none."""
     path = handover_folder() / f"{_name(state)}.answer"
     try:
-        found = json.loads(path.read_bytes())
+        found = msgspec.json.decode(path.read_bytes(), type=_Answer)
         path.unlink()
     except (OSError, ValueError):
         return None
-    code = found.get("code")
-    return Callback(Secret(code) if code else None, state, found.get("error"), found.get("error_description") or "")
+    return Callback(Secret(found.code) if found.code else None, state, found.error, found.error_description or "")
 
 
 def withdraw(state: Secret) -> None:
@@ -107,10 +112,8 @@ def withdraw(state: Secret) -> None:
 
 def _read_waiting(path: Path) -> Waiting | None:
     try:
-        found = json.loads(path.read_bytes())
-        addresses = str(found["authorize_url"]), str(found["redirect_uri"])
-        waiting = Waiting(*addresses, float(found["until"]), str(found.get("place", "")))
-    except (OSError, ValueError, KeyError, TypeError):
+        waiting = msgspec.json.decode(path.read_bytes(), type=Waiting)
+    except (OSError, ValueError):
         return None
     return waiting if time.time() < waiting.until else None
 
