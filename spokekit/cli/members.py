@@ -15,6 +15,7 @@ from spokekit._foreign import shown
 from spokekit._workspace import workspace
 from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.cli._signals import interruptible
+from spokekit.confluence.members import COLUMNS as MEMBERS
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-MEMBERS = (
-    "group_id",
-    "account_id",
-    "display_name",
-    "public_name",
-    "email",
-    "account_type",
-    "is_guest",
-    "licensed",
-)
 APPLIES = (
     "apply_id",
     "started_at",

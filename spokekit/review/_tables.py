@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from spokekit.connections._tables import append_only
 from spokekit.connections.store import UtcDateTime, metadata
-from spokekit.groups.tables import append_only
 
 campaigns_table = sa.Table(
     "review_campaigns",

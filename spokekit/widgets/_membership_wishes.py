@@ -11,6 +11,7 @@ import traitlets as tr
 from spokekit._foreign import NAME, shown
 from spokekit._ids import account_id, is_account_id
 from spokekit._words import counted, moment
+from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotFound, SpokekitError
 from spokekit.groups.wishes import WishList, for_accounts, read_csv
 from spokekit.widgets._membership_form import REMOVE_MARKED, show
@@ -37,11 +38,7 @@ class MembershipWishes(MembershipList):
 
     def __init__(self, connection: str | None, workspace: Workspace | None, **options: Any) -> None:
         super().__init__(**options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._name = connection
         self._file: tuple[bytes, str] | None = None
         self._people = People()

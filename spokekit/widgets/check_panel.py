@@ -8,6 +8,7 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._words import counted
+from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, html_table, note, row
@@ -54,11 +55,7 @@ class CheckPanel(Component):
         self, connection: Connection | str | None = None, *, workspace: Workspace | None = None, **options: Any
     ) -> None:
         super().__init__("Check the connection", **options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._name = connection if isinstance(connection, str) or connection is None else connection.connection_id
         self.start = button("Check the connection", kind="primary")
         self._place = html("")

@@ -12,6 +12,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
+from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
 from spokekit.errors import InputError, SpokekitError
@@ -83,11 +84,7 @@ class ConnectionForm(Component):
         workspace: Workspace | None = None,
         **options: Any,
     ) -> None:
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace = workspace or of_this_process()
         self._draft, self._previous, found = _start(workspace, connection, alias, add, draft)
         self._mode: Mode = "add" if add else "edit" if found else "configure"
         titles = {"configure": "Configure the connection", "edit": "Edit the connection", "add": "Add a connection"}

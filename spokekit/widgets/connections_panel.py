@@ -10,6 +10,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._foreign import markup
+from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.scopes import published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
@@ -51,11 +52,7 @@ class ConnectionsPanel(Component):
         self, *, draft: ConnectionDraft | None = None, workspace: Workspace | None = None, **options: Any
     ) -> None:
         super().__init__("Confluence Cloud", **options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._draft = draft
         self._check: CheckPanel | None = None
         self._list = ipw.VBox()

@@ -49,7 +49,7 @@ class FindingsPanel(Component):
     def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
         lead = (
             "A finding is a row that somebody has to decide about. Listing notes which rows are there; "
-            "accepting writes your decision beside the snapshots."
+            "accepting writes your decision into the store."
         )
         super().__init__("Findings", lead=lead, **options)
         self._source = audit

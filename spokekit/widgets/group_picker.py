@@ -11,6 +11,7 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._words import counted
+from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.quota import LIMIT
 from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.base import Component, Task, button, check, html, note, row, select_many, text
@@ -69,10 +70,7 @@ class GroupPicker(Component):
             lead="spokekit manages the members of the groups under Selected, and of no others.",
             **options,
         )
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
+        workspace = workspace or of_this_process()
         self.add_class("sk-picker")
         self._workspace = workspace
         self._name = connection

@@ -9,6 +9,7 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._home import nothing_kept, under_voila
+from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
@@ -65,11 +66,7 @@ class Guide(Component):
         self.add_class("sk-guide")
         # For screen readers alone; it stands right under the notebook's own heading.
         self._head = [html("<h2>Where you are</h2>", "sk-heading")]
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self.workspace: Workspace = workspace
+        self.workspace: Workspace = workspace or of_this_process()
         self.step = here
         self._name = connection
         self.unattended = rehearsal.unattended()

@@ -14,6 +14,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._secret import Secret
 from spokekit._words import clock
+from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.widgets._browser import ConsentLink
 from spokekit.widgets.base import (
@@ -90,11 +91,7 @@ class TokenButton(Component):
         **options: Any,
     ) -> None:
         super().__init__("" if embedded else "Get the OAuth token", **options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._embedded = embedded
         self._address: Secret | None = None
         self._receiver: Receiver | None = None

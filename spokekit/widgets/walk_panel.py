@@ -9,6 +9,7 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._words import moment
+from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
 from spokekit.widgets.base import (
     Component,
@@ -61,11 +62,7 @@ class WalkPanel(Component):
 
     def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
         super().__init__("Walk the site", **options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._name = connection
         self.scope = dropdown(
             "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"

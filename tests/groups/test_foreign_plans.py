@@ -88,7 +88,7 @@ def _say_it_twice(content: dict[str, Any]) -> None:
         (_say_it_gives_nothing, "Membership of site-admins gives site-admin; by the plan it gives nothing."),
         (_call_the_person_otherwise, "“A trusted colleague”, and it is called"),
         (_call_the_row_otherwise, "“finance-editors”, and its name is “site-admins”"),
-        (_call_it_synced, "is now managed by ADMINS"),
+        (_call_it_synced, "is now managed by administrators"),
         (_invent_a_danger, "The preview says what is not so: It is harmless."),
         (_say_it_twice, "The plan has two changes of"),
     ],
