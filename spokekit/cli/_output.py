@@ -51,14 +51,28 @@ ConnectionOption = Annotated[
 ]
 
 
+# Whether a line of progress stands unfinished on the terminal.
+_unfinished = False
+
+
 def say(text: str = "") -> None:
     """Write a line for the person to standard error, so that standard output holds the result alone."""
+    _end_line()
     print(shown(text, keep="\n"), file=sys.stderr, flush=True)
 
 
 def out(text: str) -> None:
     """Write a line of the result to standard output; control characters in it are shown, not sent."""
+    _end_line()
     print(shown(text, keep="\n\t"), flush=True)
+
+
+def _end_line() -> None:
+    global _unfinished
+    if _unfinished:
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+    _unfinished = False
 
 
 def show_whatever_comes() -> None:
@@ -95,6 +109,7 @@ def emit(
     typer.Exit
         With code 3, after writing, when the frame says by its completeness report that rows are missing.
     """
+    _end_line()
     records = _records(rows)
     if columns is not None:
         names = list(columns)
@@ -251,6 +266,21 @@ def pauses() -> Callable[[Progress], None]:
         told = until
 
     return show
+
+
+def listener() -> Callable[[Progress], None]:
+    """Return what shows progress: a line that is rewritten on a terminal, and only the pauses anywhere else."""
+
+    def show(progress: Progress) -> None:
+        global _unfinished
+        left = f", {progress.points_left:,} points left" if progress.points_left is not None else ""
+        sys.stderr.write(f"\r\x1b[K{shown(progress.words)}{left}")
+        sys.stderr.flush()
+        _unfinished = True
+        if progress.total is not None and progress.done >= progress.total:
+            _end_line()
+
+    return show if sys.stderr.isatty() else pauses()
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit import _words
-from spokekit._foreign import shown
 from spokekit._workspace import workspace
 from spokekit.cli._output import (
     FAILED,
@@ -21,7 +18,7 @@ from spokekit.cli._output import (
     FormatOption,
     emit,
     guarded,
-    pauses,
+    listener,
     say,
 )
 from spokekit.cli._signals import interruptible, obeyed
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
     from spokekit.audit.audit import Audit
     from spokekit.audit.history.snapshots import Snapshots
-    from spokekit.confluence.report import Progress
 
 app = typer.Typer(
     add_completion=False, help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True
@@ -79,16 +75,14 @@ def walk(
             with_spaces=with_spaces,
             fresh=fresh,
         )
-        with _tell() as progress:
-            plan = this.prepare(progress=progress, cancel=cancel)
+        plan = this.prepare(progress=listener(), cancel=cancel)
         say(plan.words)
         if not yes:
             if not sys.stdin.isatty():
                 raise InputError("Nobody is here to agree to the walk.", hint="Give --yes to start it.", field="yes")
             with obeyed():
                 typer.confirm("Start?", abort=True, err=True)
-        with _tell() as progress:
-            snapshot = this.run(progress=progress, cancel=cancel)
+        snapshot = this.run(progress=listener(), cancel=cancel)
     report = snapshot.completeness
     for note in report["notes"]:
         say(note)
@@ -336,24 +330,6 @@ def export(
     else:
         raise InputError(f"{path.name} has no known ending.", hint="Use .csv, .parquet, .xlsx or .html.", field="path")
     say(f"Written: {path}")
-
-
-@contextmanager
-def _tell() -> Iterator[Any]:
-    """Show progress as one line that is written over on a terminal, and only the pauses elsewhere."""
-    if not sys.stderr.isatty():
-        yield pauses()
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status("Starting", spinner="line") as status:
-
-        def progress(now: Progress) -> None:
-            left = f", {now.points_left:,} points left" if now.points_left is not None else ""
-            status.update(f"{shown(now.words)}{left}".replace("[", "("))
-
-        yield progress
 
 
 def _snapshots(connection: str | None) -> Snapshots:

@@ -7,19 +7,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spokekit._foreign import shown
 from spokekit._workspace import workspace
-from spokekit.cli._output import INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
+from spokekit.cli._output import (
+    INCOMPLETE,
+    ConnectionOption,
+    Format,
+    FormatOption,
+    emit,
+    guarded,
+    listener,
+    pauses,
+    say,
+)
 from spokekit.cli._signals import interruptible
 from spokekit.confluence.members import COLUMNS as MEMBERS
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
-    from spokekit.confluence.report import Progress
     from spokekit.groups.membership import Membership, Preview, Resumption
     from spokekit.groups.result import Result
 
@@ -112,8 +120,8 @@ def plan(
 
     with _open(connection) as members, _options_named():
         wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
-        made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=_listener())
-        preview = members.preview(made, progress=_listener())
+        made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=listener())
+        preview = members.preview(made, progress=listener())
         members.save(preview, out_)
         emit(preview.frame, format)
         _show(preview)
@@ -143,7 +151,7 @@ def apply(
                 f"{plan_file} is foreign: this store has not signed it. Nothing in it but the ids is believed; "
                 "what follows is read from the site."
             )
-            preview = members.preview_anew(preview, progress=_listener())
+            preview = members.preview_anew(preview, progress=listener())
             _say_rows(preview)
         _apply(members, preview, dry_run=dry_run, yes=yes, format=format, foreign=strange and not foreign)
 
@@ -172,7 +180,7 @@ def resume(
         asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
         typed = rest.confirmation if yes or not asks else _typed(rest.preview.words_of_consent, "--yes")
         with interruptible("; spokekit members resume then settles it") as cancel:
-            _finish(members.resume(rest, confirm=typed, progress=_listener(), cancel=cancel), format)
+            _finish(members.resume(rest, confirm=typed, progress=listener(), cancel=cancel), format)
 
 
 @app.command()
@@ -186,7 +194,7 @@ def drop(
 
     with _open(connection) as members:
         _take_in(members)
-        state = members.drop(apply_id, progress=_listener())
+        state = members.drop(apply_id, progress=listener())
         for line in about(state):
             say(line)
         say(f"Dropped: it is not gone on with. Undo what was done: spokekit members undo {state.apply_id[:8]}")
@@ -207,7 +215,7 @@ def undo(
     """Take an apply back (the last one, without an id), less what others have changed since."""
     with _open(connection) as members:
         _take_in(members)
-        preview = members.preview(members.plan_undo(apply_id, progress=_listener()), progress=_listener())
+        preview = members.preview(members.plan_undo(apply_id, progress=listener()), progress=listener())
         if out_ is not None:
             members.save(preview, out_)
             emit(preview.frame, format)
@@ -283,7 +291,7 @@ def _rest(members: Membership, apply_id: str | None) -> Resumption:
     if apply_id is None:
         for other in members.unfinished()[1:]:
             say(f"Not finished either: {about(other)[0]}")
-    rest = members.preview_resume(apply_id, progress=_listener())
+    rest = members.preview_resume(apply_id, progress=listener())
     _say_rows(rest.preview)
     _show(rest)
     return rest
@@ -317,7 +325,7 @@ def _apply(
     """Show a preview and apply it; one from a `foreign` file is asked about whatever it does, ``--yes`` or not."""
     _show(preview)
     if dry_run:
-        changed = members.check(preview, progress=_listener())
+        changed = members.check(preview, progress=listener())
         emit(preview.frame, format)
         for difference in changed:
             say(f"Changed since the preview: {difference.message}")
@@ -328,7 +336,7 @@ def _apply(
     words = preview.words_of_consent if foreign and preview.plan.planned else preview.confirmation
     typed = words if yes and not foreign else _typed(words, "--foreign" if foreign else "--yes")
     with interruptible("; spokekit members resume then settles it") as cancel:
-        _finish(members.apply(preview, confirm=typed, progress=_listener(), cancel=cancel), format)
+        _finish(members.apply(preview, confirm=typed, progress=listener(), cancel=cancel), format)
 
 
 def _typed(words: str, option: str) -> str:
@@ -354,15 +362,3 @@ def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the c
         say(f"In the journal as {result.apply_id}. Undo: spokekit members undo {result.apply_id[:8]}")
     if result.stopped or not result.finished or "failed" in result.counts():
         raise typer.Exit(INCOMPLETE)
-
-
-def _listener() -> Any:
-    """Return what shows progress: a line that is rewritten on a terminal, and only the pauses anywhere else."""
-
-    def show(progress: Progress) -> None:
-        sys.stderr.write(f"\r\x1b[K{shown(progress.words)}")
-        if progress.total is not None and progress.done >= progress.total:
-            sys.stderr.write("\n")
-        sys.stderr.flush()
-
-    return show if sys.stderr.isatty() else pauses()

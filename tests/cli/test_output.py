@@ -15,7 +15,8 @@ import typer
 
 from spokekit._frames import guard_formula
 from spokekit._secret import Secret
-from spokekit.cli._output import emit, guarded, out, say
+from spokekit.cli._output import emit, guarded, listener, out, say
+from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled, GuardRefused, IncompleteResult
 
 HOSTILE = "\x1b[2Jgone\u202e"
@@ -196,3 +197,23 @@ def test_ctrl_c_is_said_and_has_the_usual_code(capsys: pytest.CaptureFixture[str
     assert left.value.exit_code == 130
     shown = capsys.readouterr()
     assert shown.out == "" and shown.err.strip() == "Interrupted."
+
+
+def test_progress_is_one_line_and_what_is_said_next_begins_on_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    told = listener()
+    told(Progress(1, 3, "groups", f"1 of 3 groups {HOSTILE}", points_left=1200))
+    told(Progress(2, 3, "groups", "2 of 3 groups"))
+    say("Stopped.")
+    told(Progress(3, 3, "groups", "3 of 3 groups"))
+    say("Done.")
+    wanted = (
+        "\r\x1b[K1 of 3 groups \\u001b[2Jgone\\u202e, 1,200 points left\r\x1b[K2 of 3 groups\nStopped.\n"
+        "\r\x1b[K3 of 3 groups\nDone.\n"
+    )
+    assert capsys.readouterr().err == wanted
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    listener()(Progress(1, 3, "groups", "1 of 3 groups"))
+    assert capsys.readouterr().err == ""
