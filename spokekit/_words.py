@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 
-def counted(count: int, what: str) -> str:
-    """Return ``1 group`` or ``1,234 groups``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def counted(count: int, one: str, more: str = "") -> str:
+    """Return ``1 group`` or ``1,234 groups``; `more` is the plural where that is not the singular and an s."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def span(seconds: float) -> str:

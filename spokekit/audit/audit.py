@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from spokekit import _words
+from spokekit._words import counted
 from spokekit.audit import questions as _questions
-from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site, counted
+from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site
 from spokekit.audit.history.snapshots import Moment, Snapshot, Snapshots
 from spokekit.audit.history.tables import NAMES, Session
 from spokekit.audit.questions.registry import REGISTRY, Registry

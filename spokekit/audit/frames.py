@@ -85,11 +85,6 @@ IDS = {
 WALKED, PARTIAL, FAILED, NOT_WALKED = "walked", "partial", "failed", "not walked"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return number and noun, such as "1 group" and "2,400 groups"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 @dataclass(frozen=True)
 class Site:
     """Which site the frames are of."""

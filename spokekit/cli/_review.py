@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spokekit.cli._output import INCOMPLETE, Format, emit, say
+from spokekit.cli._output import INCOMPLETE, Format, emit, listener, say
 from spokekit.cli._signals import interruptible
 from spokekit.errors import InputError
 
@@ -159,9 +159,9 @@ def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: For
 
 def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, format: Format) -> None:  # noqa: A002
     """Plan, show, confirm and carry out the removals."""
-    from spokekit.cli.members import _listener, _say_rows, _show, _typed
+    from spokekit.cli.members import _say_rows, _show, _typed
 
-    preview = campaign.plan(members, progress=_listener())
+    preview = campaign.plan(members, progress=listener())
     if preview is None:
         if dry_run:
             say("No row is to be removed.")
@@ -178,7 +178,7 @@ def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, 
         return
     typed = preview.confirmation if yes else _typed(preview.confirmation, "--yes")
     with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
-        finish(campaign, campaign.apply(members, preview, confirm=typed, progress=_listener(), cancel=cancel), format)
+        finish(campaign, campaign.apply(members, preview, confirm=typed, progress=listener(), cancel=cancel), format)
 
 
 def resume(
@@ -191,7 +191,7 @@ def resume(
     format: Format,  # noqa: A002
 ) -> None:
     """Show the rest of an apply, and go on with it."""
-    from spokekit.cli.members import _listener, _rest, _typed
+    from spokekit.cli.members import _rest, _typed
 
     say("An apply of this review is not finished; this goes on with it.")
     rest = _rest(members, apply_id)
@@ -202,7 +202,7 @@ def resume(
     asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
     typed = rest.confirmation if yes or not asks else _typed(rest.preview.words_of_consent, "--yes")
     with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
-        finish(campaign, campaign.resume(members, rest, confirm=typed, progress=_listener(), cancel=cancel), format)
+        finish(campaign, campaign.resume(members, rest, confirm=typed, progress=listener(), cancel=cancel), format)
 
 
 def finish(campaign: Campaign, result: Result, format: Format) -> None:  # noqa: A002
@@ -223,13 +223,11 @@ def walk_again(campaign: Campaign, connection: str | None) -> None:
     """Walk the groups of a review anew: what was read before the apply proves nothing."""
     from spokekit._workspace import workspace
     from spokekit.audit import Walk
-    from spokekit.cli.audit import _tell
 
     work = workspace()
     with work.spoke(connection) as spoke, interruptible() as cancel:
         this = Walk(spoke, groups=tuple(campaign.head.about["groups"]), registry=work.registry(connection), fresh=True)
-        with _tell() as progress:
-            this.prepare(progress=progress, cancel=cancel)
-            snapshot = this.run(progress=progress, cancel=cancel)
+        this.prepare(progress=listener(), cancel=cancel)
+        snapshot = this.run(progress=listener(), cancel=cancel)
     for note in snapshot.completeness.get("notes", ()):
         say(note)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spokekit._words import counted
 from spokekit._workspace import workspace
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
 from spokekit.confluence.shapes import GROUP_COLUMNS
@@ -88,7 +89,8 @@ def add(
     registry = work.registry(connection)
     new = registry.add(ids, groups=groups)
     known = len(set(ids)) - len(new)
-    say(f"Registered {_counted(len(new))}" + (f"; {_counted(known)} before." if known else "."))
+    before = f"; {counted(known, 'group')} before." if known else "."
+    say(f"Registered {counted(len(new), 'group')}{before}")
     _emit_registered(registry.frame(), ids, format)
 
 
@@ -97,7 +99,7 @@ def add(
 def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
     """Take groups off the list of registered groups, all or none. Nobody's membership changes."""
     removed = _workspace().registry(connection).remove(ids)
-    say(f"Removed {_counted(len(removed))} from the registered groups.")
+    say(f"Removed {counted(len(removed), 'group')} from the registered groups.")
 
 
 # ------------------------------------------------------------------------------------------------- inside
@@ -123,7 +125,3 @@ def _keep(groups: pd.DataFrame, mask: Any) -> pd.DataFrame:
 def _emit_registered(frame: pd.DataFrame, ids: list[str], format: Format) -> None:  # noqa: A002 - as in the commands
     frame = frame[frame["group_id"].isin(ids)].assign(registered=True)
     emit(frame, format, columns=COLUMNS)
-
-
-def _counted(number: int) -> str:
-    return "1 group" if number == 1 else f"{number} groups"

@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 import sqlalchemy as sa
 
+from spokekit._words import counted, span
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.refusals import reset_time
 from spokekit.connections.store import Store, UtcDateTime, metadata
@@ -228,12 +229,12 @@ class Ledger:
             to_next = (self._this_hour() + _HOUR - self._clock()).total_seconds()
             last = (points - left) - (hours - 1) * self.limit
             seconds = to_next + (hours - 1) * 3600 + seconds * last / points
-        asked, cost = _many(requests, "request"), _many(points, "point")
+        asked, cost = counted(requests, "request"), counted(points, "point")
         words = f"About {asked} and {cost}; this hour has {left:,} of {self.limit:,} left. "
-        words += f"It takes about {_span(seconds)}."
+        words += f"It takes about {span(seconds)}."
         if hours:
             words = words[:-1] + f", with {hours} pause{'s' if hours > 1 else ''} for a new hour."
-        return Estimate(requests, points, seconds, words, _span(seconds))
+        return Estimate(requests, points, seconds, words, span(seconds))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -356,15 +357,3 @@ def _pages(lists: int, rows: int, page: int) -> int:
     200 thousand to 8 million memberships, and was right within 2 %.
     """
     return lists + rows // (2 * page) if lists else 0
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return _many(max(1, round(seconds)), "second")
-    if seconds < 5400:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"

@@ -58,7 +58,7 @@ class Contents:
         parts = [
             counted(len(self.connections), "connection") + (f" ({names})" if names else ""),
             counted(self.registered_groups, "registered group"),
-            f"{self.applies:,} {'apply' if self.applies == 1 else 'applies'} in the journal",
+            f"{counted(self.applies, 'apply', 'applies')} in the journal",
         ]
         when = f"; last changed on {self.last_change:%Y-%m-%d at %H:%M} UTC" if self.last_change else ""
         return f"{', '.join(parts)}{when}."

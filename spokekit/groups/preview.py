@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spokekit._foreign import markup
+from spokekit._words import counted, span
 from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
 from spokekit.groups.site_state import LICENSING, SITE_ADMIN, Present
@@ -50,12 +51,12 @@ class Seats:
             return "The licence is not touched, as far as the site shows."
         parts = []
         if self.taken:
-            parts.append(f"takes {_many(self.taken, 'seat')}")
+            parts.append(f"takes {counted(self.taken, 'seat')}")
         if self.freed:
-            parts.append(f"frees {_many(self.freed, 'seat')}")
+            parts.append(f"frees {counted(self.freed, 'seat')}")
         text = f"The plan {' and '.join(parts)} of the licence" if parts else "No change of seats is certain"
         if self.unclear:
-            text += f"; for {_many(self.unclear, 'more person', 'more people') if parts else _people(self.unclear)} "
+            text += f"; for {counted(self.unclear, 'more person', 'more people') if parts else _people(self.unclear)} "
             text += "it is not known whether another group gives them access"
         return f"{text}."
 
@@ -72,7 +73,7 @@ class Cost:
     def words(self) -> str:
         """The same as a sentence."""
         left = "" if self.left is None else f" of {self.left:,} left this hour"
-        return f"Applying costs about {_many(self.points, 'point')}{left} and takes {duration(self.seconds)} or more."
+        return f"Applying costs about {counted(self.points, 'point')}{left} and takes {duration(self.seconds)} or more."
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Preview:
     def words_of_consent(self) -> str:
         """What somebody types who has looked at it, also where it need not be typed."""
         changes = len(self.plan.planned)
-        return f"change {changes} membership{'' if changes == 1 else 's'}"
+        return f"change {changes} {'membership' if changes == 1 else 'memberships'}"
 
     @property
     def groups(self) -> pd.DataFrame:
@@ -298,16 +299,16 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
     names = Counter((row.group_id, row.display_name) for row in plan.planned if row.display_name)
     same = sum(1 for count in names.values() if count > 1)
     if same:
-        found.append(f"{_many(same, 'name belongs', 'names belong')} to several people: compare the account ids.")
+        found.append(f"{counted(same, 'name belongs', 'names belong')} to several people: compare the account ids.")
     if seats_.taken:
-        found.append(f"{_many(seats_.taken, 'seat')} of the licence will be taken; a full licence stops the apply.")
+        found.append(f"{counted(seats_.taken, 'seat')} of the licence will be taken; a full licence stops the apply.")
     if cost_.left is not None and cost_.points > cost_.left:
         found.append(f"It costs {cost_.points:,} points and {cost_.left:,} are left this hour: the apply will pause.")
     if present.site_admin is False and plan.planned:
         found.append("You are in no group that makes site admins; Confluence will probably refuse the changes.")
     if unfinished:
         found.append(
-            f"{_many(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume or drop first."
+            f"{counted(unfinished, 'earlier apply is', 'earlier applies are')} not finished: resume or drop first."
         )
     adds_ = [row for row in plan.planned if row.action == "add"]
     unseen = sum((person := present.person(row.account_id)) is None or person.status == "unknown" for row in adds_)
@@ -318,25 +319,17 @@ def dangers(plan: Plan, present: Present, seats_: Seats, cost_: Cost, unfinished
         )
     refused = plan.counts()[REFUSED]
     if refused:
-        found.append(f"{_many(refused, 'row is', 'rows are')} refused and will not happen; the messages say why.")
+        found.append(f"{counted(refused, 'row is', 'rows are')} refused and will not happen; the messages say why.")
     return tuple(found)
 
 
 def duration(seconds: float) -> str:
-    """Say a time span in words."""
-    if seconds < 90:
-        return _many(max(1, round(seconds)), "second")
-    if seconds < 5400:
-        return _many(round(seconds / 60), "minute")
-    return f"{seconds / 3600:.1f} hours"
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+    """Say a time span in words, as `span` does, but days as hours: a plan is one of hours."""
+    return span(seconds) if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _people(count: int) -> str:
-    return _many(count, "person", "people")
+    return counted(count, "person", "people")
 
 
 def check_age(plan: Plan) -> None:
@@ -351,7 +344,7 @@ def check_words(preview: Preview, typed: str) -> None:
     if preview.confirmation and " ".join(typed.split()).casefold() != preview.confirmation:
         changes = len(preview.plan.planned)
         raise InputError(
-            f"This plan makes {_many(changes, 'change')} and wants {'it' if changes == 1 else 'them'} "
+            f"This plan makes {counted(changes, 'change')} and wants {'it' if changes == 1 else 'them'} "
             "confirmed in words.",
             field="confirm",
             likely=f"Danger: {preview.grave[0]}" if preview.grave else None,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from spokekit._secret import Secret
+from spokekit._words import span
 from spokekit.connections.connection import Connection
 from spokekit.errors import CallbackRefused, ConsentCancelled, ConsentError, ConsentTimedOut, NotConfigured
 from spokekit.oauth.answers import explain_callback
@@ -225,9 +226,8 @@ def cancelled() -> ConsentCancelled:
 
 
 def timed_out(seconds: float) -> ConsentError:
-    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} second{'' if seconds == 1 else 's'}"
     return ConsentTimedOut(
-        f"No answer from the consent page came within {minutes}.",
+        f"No answer from the consent page came within {span(seconds)}.",
         likely="The page was closed, showed an error of Atlassian's own, or could not come back to this computer.",
         hint="Press Get OAuth Token again, and paste the address of the page on which you end: it says what happened.",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._foreign import markup
 from spokekit._ids import account_id
-from spokekit._words import comparable
+from spokekit._words import comparable, counted
 from spokekit.widgets.base import html_table
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class MemberLines:
     def count_words(self) -> str:
         """How many there are, match, are shown and are marked."""
         total, matches = len(self.rows), len(self.matches)
-        text = f"{total:,} {'member' if total == 1 else 'members'}"
+        text = counted(total, "member")
         if self.words.strip():
             text += f", {matches:,} match"
         if matches > SHOWN:

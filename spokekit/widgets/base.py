@@ -35,6 +35,7 @@ import traitlets as tr
 from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
+from spokekit._words import span
 from spokekit.confluence.report import Progress
 from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
@@ -265,7 +266,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         made, elapsed = done - before, now - since
         if made < 3 or elapsed <= 2 or done >= total:
             return ""
-        return f" · about {duration(elapsed * (total - done) / made)} left"
+        return f" · about {span(max(5, round(elapsed * (total - done) / made / 5) * 5))} left"
 
     def task_ended(self) -> None:
         """Called by the runner."""
@@ -373,15 +374,6 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         """Forget what this component remembered: the work is done, the next run starts afresh."""
         if self._memory_key is not None:
             _memory.get(self._memory_key, {}).clear()
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in round words."""
-    if seconds < 90:
-        return f"{max(5, round(seconds / 5) * 5):.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 __all__ = [

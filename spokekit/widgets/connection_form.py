@@ -12,6 +12,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
+from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
@@ -278,7 +279,7 @@ class ConnectionForm(Component):
         if wrong:
             count = len(wrong)
             self.say(
-                f"{count} {'field needs' if count == 1 else 'fields need'} another look; the reason stands beside "
+                f"{counted(count, 'field needs', 'fields need')} another look; the reason stands beside "
                 f"{'it' if count == 1 else 'each'}. Nothing was saved.",
                 "error",
             )

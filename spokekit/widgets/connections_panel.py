@@ -10,6 +10,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._foreign import markup
+from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.scopes import published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
@@ -71,7 +72,7 @@ class ConnectionsPanel(Component):
         if self._check is not None:
             self._check.see()
         count = sum(1 for line in self.rows if line.connection is not None)
-        self.summary.value = f"<p>{count} {'connection' if count == 1 else 'connections'}</p>"
+        self.summary.value = f"<p>{counted(count, 'connection')}</p>"
         self._list.children = tuple(self._row(line) for line in self.rows)
 
     def follow(self, component: Component) -> ConnectionsPanel:

@@ -314,7 +314,7 @@ class GroupPicker(Component):
             parts += [f"{len(remove):,} taken out"] if remove else []
             total = len(self.value)
             said = f"{', '.join(parts)}. " if parts else "Nothing was changed. "
-            self.say(f"{said}{total:,} {'group is' if total == 1 else 'groups are'} registered now.", "ok")
+            self.say(f"{said}{counted(total, 'group is', 'groups are')} registered now.", "ok")
 
         self.run(work, words="Registering", done=done)
 

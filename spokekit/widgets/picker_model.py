@@ -231,7 +231,7 @@ class PickerModel:
         """Say how many there are, how many match, how many are shown and marked."""
         everything, matching = len(self._side(side)), len(self._matching(side))
         kind = " with Confluence access" if side == "available" and self.only_access else ""
-        words = f"{everything:,} {'group' if everything == 1 else 'groups'}{kind}"
+        words = f"{counted(everything, 'group')}{kind}"
         if self.filters[side].strip():
             words += f", {matching:,} matching the filter"
         if matching > SHOWN:
@@ -330,11 +330,7 @@ class PickerModel:
             return "Nothing to save yet."
         parts = []
         if add:
-            parts.append(f"register {_groups(add)}")
+            parts.append(f"register {counted(add, 'group')}")
         if remove:
-            parts.append(f"take {_groups(remove)} out of the table")
+            parts.append(f"take {counted(remove, 'group')} out of the table")
         return f"OK will {' and '.join(parts)}."
-
-
-def _groups(count: int) -> str:
-    return f"{count:,} {'group' if count == 1 else 'groups'}"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spokekit._words import moment
-from spokekit.audit.frames import COLUMNS, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site, counted
+from spokekit._words import counted, moment
+from spokekit.audit.frames import COLUMNS, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
 
 # A walk in one go may take days of quota, but whoever continues one from last week should know.
