@@ -132,7 +132,7 @@ def test_binder_installs_what_the_package_needs() -> None:
     assert re.fullmatch(r"python-3\.1[1-9]\n", (ROOT / "binder" / "runtime.txt").read_text())
 
 
-@pytest.mark.parametrize("script", ["binder/postBuild", "binder/start", ".ci/run"])
+@pytest.mark.parametrize("script", ["binder/postBuild", "binder/start", ".ci/run", ".ci/lowest"])
 def test_scripts_are_executable_and_parse(script: str) -> None:
     path = ROOT / script
     assert path.stat().st_mode & 0o111
