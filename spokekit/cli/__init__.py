@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "lab": (False, "Open JupyterLab with the notebooks, on a practice site or on your own."),
     "tour": (False, "Watch the whole set-up run by itself against a practice site."),
     "practice": (False, "Serve a practice site that behaves like Atlassian, until interrupted."),
+    "lessons": (True, "Learn on the practice site: begin a lesson, have it checked, get a hint, start over."),
     "connections": (True, "List, show, add, edit, check and remove connections."),
     "token": (True, "Get a token for a connection, or look at the one there is."),
     "vault": (True, "See how secrets are protected, and change the key."),

@@ -22,6 +22,7 @@ _HOMES = {
     "GroupTable": "group_table",
     "Guide": "guide",
     "KeyboardGuard": "base",
+    "LessonPanel": "lesson_panel",
     "MembershipEditor": "membership_editor",
     "OnePage": "one_page",
     "QuestionPanel": "question_panel",

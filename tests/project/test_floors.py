@@ -54,9 +54,11 @@ MAY_IMPORT = {
     "review": GROUND | {"connections", "oauth", "confluence", "groups", "audit"},
     "check": GROUND | {"connections", "oauth", "confluence"},
     "_workspace": SERVICES,
-    "widgets": SERVICES | {"practice", "server_extension"},
+    # Only its testing serves a practice site; lessons speak HTTP to theirs, as everybody does.
+    "training": SERVICES | {"practice"},
+    "widgets": SERVICES | {"practice", "server_extension", "training"},
     "notebook": SERVICES | {"widgets"},
-    "cli": SERVICES | {"practice", "server_extension", "widgets"},
+    "cli": SERVICES | {"practice", "server_extension", "training", "widgets"},
     "__init__": SERVICES | {"practice"},
     "__main__": {"cli"},
 }

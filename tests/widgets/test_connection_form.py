@@ -11,8 +11,8 @@ from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES
 from spokekit.errors import ConsentCancelled
+from spokekit.training.browser import play_browser
 from spokekit.widgets.connection_form import ConnectionForm
-from spokekit.widgets.rehearsal import play_browser
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace

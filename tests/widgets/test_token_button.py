@@ -23,7 +23,7 @@ from spokekit.errors import (
 )
 from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
-from spokekit.widgets.rehearsal import play_browser
+from spokekit.training.browser import play_browser
 from spokekit.widgets.token_button import TokenButton
 from tests.conftest import connect
 from tests.widgets.conftest import free_redirect

@@ -1,0 +1,226 @@
+"""``spokekit lessons``: begin a lesson, have it checked, get a hint, start over; and test lessons of one's own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    from spokekit.training.attempts import Attempt, Attempts
+    from spokekit.training.lesson import Lesson
+
+app = typer.Typer(
+    add_completion=False,
+    help="Learn on the practice site: begin a lesson, have it checked, get a hint, start over.",
+    no_args_is_help=True,
+)
+
+NameArgument = Annotated[str, typer.Argument(help="The lesson's name; `spokekit lessons list` shows them.")]
+LessonsOption = Annotated[
+    Path | None,
+    typer.Option("--lessons", help="A folder with lessons of your own; without it, what SPOKEKIT_LESSONS names."),
+]
+
+
+def _lesson(name: str, folder: Path | None) -> Lesson:
+    from spokekit.errors import NotFound
+    from spokekit.training.course import lesson
+
+    try:
+        return lesson(name, folder)
+    except (NotFound, InputError) as error:
+        raise typer.BadParameter(" ".join(filter(None, (error.message, error.hint)))) from None
+
+
+def _attempts() -> Attempts:
+    from spokekit.training.attempts import Attempts
+    from spokekit.training.desk import desk_here
+
+    return Attempts(desk_here())
+
+
+def _newest(name: str, folder: Path | None) -> Attempt:
+    lesson = _lesson(name, folder)
+    return _attempts().newest(lesson)
+
+
+@app.command("list")
+@guarded()
+def list_(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
+    """List the lessons, with their minutes, and which are for a session of one hour."""
+    from spokekit.training.course import ONE_HOUR, chapter_of
+    from spokekit.training.course import lessons as all_lessons
+
+    rows = []
+    for name, lesson in all_lessons(lessons).items():
+        chapter = chapter_of(name)
+        rows.append(
+            {
+                "lesson": name,
+                "title": lesson.title,
+                "minutes": lesson.minutes,
+                "chapter": f"{chapter.letter} {chapter.title}" if chapter else "your own",
+                "one_hour": name in ONE_HOUR,
+            }
+        )
+    emit(rows, format)
+
+
+@app.command()
+@guarded()
+def begin(name: NameArgument, lessons: LessonsOption = None) -> None:
+    """Set the practice site to a lesson's start and open a home for it.
+
+    The home stands on standard output as SPOKEKIT_HOME=…; with it, every other command works in this attempt:
+    eval "$(spokekit lessons begin NAME | sed 's/^/export /')". An attempt before stays as it is.
+    """
+    lesson = _lesson(name, lessons)
+    _begun(_attempts().begin(lesson))
+
+
+@app.command()
+@guarded()
+def reset(name: NameArgument, lessons: LessonsOption = None) -> None:
+    """Start a lesson over: the practice site as at its start, and a new home. Nothing is deleted."""
+    lesson = _lesson(name, lessons)
+    _begun(_attempts().begin(lesson, again=True))
+
+
+def _begun(attempt: Attempt) -> None:
+    lesson, seen = attempt.lesson, attempt.seen()
+    say(f"{lesson.title} ({lesson.minutes} minutes), attempt {attempt.number}")
+    say(lesson.text(lesson.story, seen))
+    say(f"Goal: {lesson.text(lesson.goal, seen)}")
+    if choices := lesson.choices(seen):
+        say("Answer with `spokekit lessons answer`: " + "; ".join(choices))
+    say(f"Next: {lesson.text(lesson.first, seen)} Then: spokekit lessons check {lesson.name}")
+    for variable, value in attempt.environment.items():
+        out(f"{variable}={shlex.quote(value)}")
+
+
+@app.command()
+@guarded()
+def check(name: NameArgument, lessons: LessonsOption = None) -> None:
+    """Check a lesson and print the outcome as JSON: lesson, outcome, turn, words.
+
+    The exit code is 0 when it is right, 1 when it is not yet.
+    """
+    verdict = _newest(name, lessons).check()
+    found = {"lesson": name, "outcome": verdict.outcome, "turn": verdict.turn, "words": verdict.words}
+    out(json.dumps(found, ensure_ascii=False))
+    if not verdict.right:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+@guarded()
+def hint(name: NameArgument, lessons: LessonsOption = None) -> None:
+    """Show the next hint; after the last one, the last again."""
+    attempt = _newest(name, lessons)
+    number, words = attempt.hint()
+    out(f"Hint {number} of {len(attempt.lesson.hints)}: {words}")
+
+
+@app.command()
+@guarded()
+def answer(
+    name: NameArgument,
+    chosen: Annotated[list[str], typer.Argument(help="What you choose, word for word; several where it says so.")],
+    lessons: LessonsOption = None,
+) -> None:
+    """Answer a lesson that asks a question; `check` then judges it."""
+    _newest(name, lessons).answer(*chosen)
+    say(f"Noted. Next: spokekit lessons check {name}")
+
+
+@app.command()
+@guarded()
+def solution(
+    name: NameArgument,
+    play: Annotated[
+        bool, typer.Option("--play", help="Do the steps on a fresh attempt, to look at what they lead to.")
+    ] = False,
+    lessons: LessonsOption = None,
+) -> None:
+    """Show the steps, once all hints were seen or twice the minutes are over."""
+    from spokekit.training.doer import Doer
+
+    attempt = _newest(name, lessons)
+    found = attempt.solution()
+    if not found.steps:
+        say(found.words)
+        raise typer.Exit(FAILED)
+    for number, step in enumerate(found.steps, 1):
+        out(f"{number}. {step}")
+    if play:
+        fresh = _attempts().begin(attempt.lesson, again=True)
+        fresh.lesson.solve(Doer(fresh))
+        for variable, value in fresh.environment.items():
+            out(f"{variable}={shlex.quote(value)}")
+        say("Done on a fresh attempt, whose home is this one.")
+
+
+@app.command()
+@guarded()
+def progress(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
+    """List how far each lesson is: attempts, checks, hints, the last outcome and the last turn."""
+    from spokekit.training.attempts import events_here
+    from spokekit.training.course import lessons as all_lessons
+    from spokekit.training.progress import by_lesson
+
+    emit(by_lesson(events_here(), all_lessons(lessons).values()), format)
+
+
+@app.command()
+@guarded()
+def certificate(
+    name: Annotated[str, typer.Option("--name", help="The name that stands on it.")] = "",
+    file: Annotated[Path, typer.Option("--file", help="Where it goes; the JSON beside it has the same name.")] = Path(
+        "spokekit-certificate.html"
+    ),
+    lessons: LessonsOption = None,
+) -> None:
+    """Write what was shown as a page to print and as JSON: lessons, dates, attempts, the version of spokekit."""
+    from spokekit.training.attempts import events_here
+    from spokekit.training.course import lessons as all_lessons
+    from spokekit.training.progress import Certificate
+
+    for path in Certificate.of(events_here(), all_lessons(lessons).values(), name=name).write(file):
+        out(str(path))
+
+
+@app.command()
+@guarded()
+def test(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder with lessons of your own; without it, spokekit's lessons.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="A lesson's name; may be repeated.")] = None,
+    format: FormatOption = Format.table,  # noqa: A002
+) -> None:
+    """Run every lesson without a person, each run on a practice site and in a home of its own.
+
+    Untouched, each wrong turn, solved, started over, in two worlds. The exit code is 1 when a lesson is not as it says.
+    """
+    from spokekit.training.course import chapters, of_folder
+    from spokekit.training.testing import run_all
+
+    found = of_folder(folder) if folder is not None else tuple(one for c in chapters() for one in c.lessons)
+    chosen = [one for one in found if not only or one.name in only]
+    if not chosen:
+        raise typer.BadParameter("No lesson has that name.", param_hint="--only")
+    rows, failed = [], False
+    for name, failures in run_all(chosen, folder):
+        failed = failed or bool(failures)
+        say(f"{name}: {'as it should be' if not failures else 'NOT as it should be'}")
+        rows += [{"lesson": f.lesson, "state": f.state, "words": f.words} for f in failures]
+    emit(rows, format, ["lesson", "state", "words"], empty=f"All {len(chosen)} are as they should be.")
+    if failed:
+        raise typer.Exit(FAILED)

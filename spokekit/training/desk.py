@@ -1,0 +1,179 @@
+"""The practice site as a lesson steers it, over its control routes: state, start, and what others do on it.
+
+The orders are those of the site's ``POST /practice/orders``: ``{"do": "add", "group": NAME, "account": ID}`` for a
+colleague, ``advance`` for time, ``faults`` for the weather, and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+from spokekit._http import clean, json_of
+from spokekit._secret import Secret
+from spokekit._surroundings import is_loopback
+from spokekit.connections.fields import host_of
+from spokekit.errors import NotFound, SpokekitError
+from spokekit.training.lesson import Start
+from spokekit.training.seen import AppSeen, GroupSeen, PersonSeen, SiteState
+
+if TYPE_CHECKING:
+    import httpx2
+
+VARIABLE = "SPOKEKIT_PRACTICE"
+HEADER = "X-Practice-Key"
+START = "Start `spokekit lab`, or a command beside a site: spokekit practice COMMAND (bash, for example)."
+_SECONDS = 30.0
+
+
+class Desk:
+    """A running practice site.
+
+    Parameters
+    ----------
+    about:
+        What the site says of itself, its key included: the line of ``spokekit practice``.
+    """
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        self.about = dict(about)
+
+    def __repr__(self) -> str:
+        return f"Desk({self.about.get('url')!r})"
+
+    @property
+    def is_practice(self) -> bool:
+        """True when the site is on this computer, where practice sites are."""
+        return is_loopback(host_of(str(self.about.get("url", ""))))
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def state(self) -> SiteState:
+        """Return the site's state; raises `SpokekitError` when it does not answer."""
+        return _read(self._ask("GET", "practice/state"))
+
+    def order(self, *orders: Mapping[str, Any]) -> None:
+        """Carry orders out, one after the other; raises `SpokekitError` at the first one that cannot be."""
+        if orders:
+            self._ask("POST", "practice/orders", {"orders": [dict(order) for order in orders]})
+
+    def reset(self, start: Start) -> None:
+        """Make the site anew as a lesson begins."""
+        self.order(
+            {
+                "do": "reset",
+                "sites": start.sites,
+                "signed_in": start.signed_in,
+                "switches": dict(start.switches),
+                "faults": list(start.faults),
+            },
+            *start.orders,
+        )
+
+    def console(
+        self, client_id: str, *, redirect_uris: Iterable[str] | None = None, scopes: Iterable[str] | None = None
+    ) -> None:
+        """Change an app as in the developer console."""
+        given = {"redirect_uris": redirect_uris, "scopes": scopes}
+        changed = {name: list(value) for name, value in given.items() if value is not None}
+        self.order({"do": "app", "client_id": client_id, **changed})
+
+    def secret_of(self, client_id: str) -> Secret:
+        """Return the client secret of an app, as the console shows it; raises `NotFound` when there is no such app."""
+        page = unescape(self._send("GET", "console", None).text)
+        for block in page.split("<section>"):
+            found = re.search(r"practice-secret-[0-9a-f]+", block)
+            if client_id in block and found:
+                return Secret(found[0])
+        raise NotFound("The practice site's console has no app with this client ID.", hint="Begin the lesson again.")
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self._send(method, path, body)
+        found = json_of(answer.content)
+        if answer.status_code == 200 and isinstance(found, dict):
+            return found
+        told = found.get("message") if isinstance(found, dict) else None
+        if answer.status_code == 403:
+            told = "the key of this practice site is missing or another one"
+        raise SpokekitError(f"The practice site refused: {clean(told or answer.status_code)}.", hint=START)
+
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        import httpx2
+
+        # Made once: loading the certificates of a client costs more than the request.
+        return httpx2.Client(timeout=_SECONDS, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections to the site."""
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    def _send(self, method: str, path: str, body: Any) -> Any:
+        import httpx2
+
+        headers = {HEADER: str(self.about.get("key", ""))}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            content = None if body is None else json.dumps(body).encode()
+            return self._client.request(method, f"{self.about['url']}{path}", headers=headers, content=content)
+        except httpx2.HTTPError as error:
+            raise SpokekitError(
+                f"The practice site does not answer ({type(error).__name__}).",
+                likely="It was stopped: it ends with what started it.",
+                hint=f"{START} Your attempts are kept.",
+            ) from None
+
+
+def desk_here() -> Desk:
+    """Return the practice site that ``SPOKEKIT_PRACTICE`` names; raises `SpokekitError` where there is none."""
+    said = os.environ.get(VARIABLE, "").strip()
+    if not said:
+        raise SpokekitError("There is no practice site here, and lessons begin on one only.", hint=START)
+    found = json_of(said.encode())
+    if not isinstance(found, dict) or "url" not in found or "client_id" not in found:
+        raise SpokekitError(f"{VARIABLE} does not hold what `spokekit practice` prints.", hint=START)
+    return Desk(found)
+
+
+def _read(found: Mapping[str, Any]) -> SiteState:
+    first = found["sites"][0]
+    authorised = {one["client_id"] for one in found["authorised"]}
+    groups = [
+        GroupSeen(g["group_id"], g["name"], ", ".join(g["access"]), g["managed_by"], frozenset(g["members"]))
+        for g in first["groups"]
+    ]
+    people = [
+        PersonSeen(p["account_id"], p["name"], p["status"], p["guest"], p["type"] == "app", p["licensed"])
+        for p in first["people"]
+    ]
+    return SiteState(
+        signed_in=found["signed_in"]["role"],
+        account_id=found["signed_in"]["account_id"],
+        sites=tuple((site["cloud_id"], site["name"]) for site in found["sites"]),
+        apps=tuple(
+            AppSeen(
+                app["name"],
+                app["client_id"],
+                tuple(app["scopes"]),
+                tuple(app["redirect_uris"]),
+                app["secrets_made"],
+                app["client_id"] in authorised,
+            )
+            for app in found["apps"]
+        ),
+        groups={group.name: group for group in groups},
+        people={person.account_id: person for person in people},
+        switches=found["switches"],
+        counts=found["requests"],
+        refused=found["refused"],
+        licensed=first["licensed"],
+    )

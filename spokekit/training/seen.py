@@ -1,0 +1,323 @@
+"""What a check looks at: the practice site's state, and what the attempt's store holds. Never a notebook's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spokekit.errors import NotConfigured, NotFound, SpokekitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spokekit._workspace import Workspace
+    from spokekit.audit.history.snapshot import Snapshot
+    from spokekit.connections.connection import Connection
+    from spokekit.groups.journal import ApplyState
+    from spokekit.oauth.status import TokenStatus
+
+
+@dataclass(frozen=True)
+class PersonSeen:
+    """An account of the practice site."""
+
+    account_id: str
+    name: str
+    status: str
+    is_guest: bool
+    is_app: bool
+    licensed: bool
+
+
+@dataclass(frozen=True)
+class GroupSeen:
+    """A group of the practice site; ``access`` is "" for none, else "user", "admin, site-admin" …"""
+
+    group_id: str
+    name: str
+    access: str
+    managed_by: str
+    members: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AppSeen:
+    """An app of the practice site's console."""
+
+    name: str
+    client_id: str
+    scopes: tuple[str, ...]
+    redirect_uris: tuple[str, ...]
+    secrets_made: int = 1
+    authorized: bool = False
+    """A site administrator has let everybody use it."""
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """What the practice site says of itself."""
+
+    signed_in: str
+    account_id: str
+    sites: tuple[tuple[str, str], ...]
+    """Cloud id and name of each."""
+    apps: tuple[AppSeen, ...]
+    groups: Mapping[str, GroupSeen]
+    """By name."""
+    people: Mapping[str, PersonSeen]
+    """By account id."""
+    switches: Mapping[str, Any]
+    counts: Mapping[str, int]
+    """How many requests of each name were answered."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """How many of them were refused."""
+    licensed: int = 0
+    """How many people hold a seat."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        groups = [{**asdict(group), "members": sorted(group.members)} for group in self.groups.values()]
+        return {
+            **asdict(replace(self, groups={}, people={})),
+            "groups": groups,
+            "people": [asdict(p) for p in self.people.values()],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> SiteState:
+        """Read what `to_json` gave."""
+        groups = [GroupSeen(**{**group, "members": frozenset(group["members"])}) for group in found["groups"]]
+        return cls(
+            **{
+                **found,
+                "sites": tuple((one, name) for one, name in found["sites"]),
+                "apps": tuple(
+                    AppSeen(**{**app, "scopes": tuple(app["scopes"]), "redirect_uris": tuple(app["redirect_uris"])})
+                    for app in found["apps"]
+                ),
+                "groups": {group.name: group for group in groups},
+                "people": {person["account_id"]: PersonSeen(**person) for person in found["people"]},
+            }
+        )
+
+    def members(self, group: str) -> frozenset[str]:
+        """Return who is in a group, by its name; nobody where there is no such group."""
+        found = self.groups.get(group)
+        return found.members if found else frozenset()
+
+    def name_of(self, account_id: str) -> str:
+        """Return what a person is called."""
+        found = self.people.get(account_id)
+        return found.name if found else "somebody"
+
+    def names_of(self, account_ids: Any) -> tuple[str, ...]:
+        """Return what people are called, from A to Z."""
+        return tuple(sorted((self.name_of(one) for one in account_ids), key=str.casefold))
+
+    def groups_of(self, account_id: str) -> frozenset[str]:
+        """Return the names of the groups that a person is in."""
+        return frozenset(name for name, group in self.groups.items() if account_id in group.members)
+
+    def app(self, client_id: str) -> AppSeen | None:
+        """Return the app with a client id."""
+        return next((app for app in self.apps if app.client_id == client_id), None)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the store held when the attempt began; the learner's own doing is the difference."""
+
+    connection_id: str = ""
+    name: str = ""
+    client_id: str = ""
+    redirect_uri: str = ""
+    scopes: tuple[str, ...] = ()
+    applies: tuple[str, ...] = ()
+    snapshots: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What the lesson's `prepare` noted."""
+
+
+class Seen:
+    """The state that a lesson is judged by. Each thing is read when it is first asked for.
+
+    Attributes
+    ----------
+    site, before:
+        The practice site now, and when the attempt began.
+    marks:
+        The store when the attempt began.
+    answer:
+        What the learner answered last; empty for nothing.
+    """
+
+    def __init__(
+        self,
+        site: SiteState,
+        workspace: Workspace,
+        *,
+        before: SiteState | None = None,
+        marks: Marks | None = None,
+        answer: tuple[str, ...] = (),
+        client_secret: Any = None,
+    ) -> None:
+        self.site = site
+        self.before = before or site
+        self.marks = marks or Marks()
+        self.answer = answer
+        self._work = workspace
+        self._secret = client_secret
+
+    # -- connection and token ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def connections(self) -> tuple[Connection, ...]:
+        """All saved connections."""
+        return tuple(self._work.connections.list())
+
+    @cached_property
+    def connection(self) -> Connection | None:
+        """The default alias's connection, or None as long as there is none."""
+        try:
+            return self._work.connection()
+        except (NotConfigured, NotFound):
+            return None
+
+    @property
+    def new_connections(self) -> tuple[Connection, ...]:
+        """Connections that were not there when the attempt began."""
+        return tuple(c for c in self.connections if c.connection_id != self.marks.connection_id)
+
+    @cached_property
+    def has_secret(self) -> bool:
+        """A client secret is saved with the connection."""
+        return self.connection is not None and self._work.tokens.has_client_secret(self.connection)
+
+    @cached_property
+    def secret_fits(self) -> bool:
+        """The saved client secret is that of the practice app."""
+        if self.connection is None or not self.has_secret or self._secret is None:
+            return False
+        return bool(self._work.tokens.client_secret(self.connection).reveal() == self._secret.reveal())
+
+    @cached_property
+    def token(self) -> TokenStatus | None:
+        """How the connection's token stands, or None without a connection."""
+        return None if self.connection is None else self._work.tokens.status(self.connection)
+
+    @property
+    def has_token(self) -> bool:
+        """A token is there and, as far as this computer knows, good."""
+        return self.token is not None and self.token.state in ("valid", "expired")
+
+    @cached_property
+    def token_works(self) -> bool:
+        """The practice site takes the connection's token; it is asked."""
+        from spokekit.oauth.grant import reachable_sites
+
+        if self.connection is None or not self.has_token:
+            return False
+        try:
+            return bool(reachable_sites(self._work, self.connection))
+        except SpokekitError:
+            return False
+
+    @property
+    def token_scopes(self) -> frozenset[str]:
+        """What the token was granted."""
+        return frozenset(self.token.scopes if self.token and self.has_token else ())
+
+    @cached_property
+    def token_account(self) -> str:
+        """Account id of who the token speaks for, "" when not known."""
+        return (self._work.tokens.account(self.connection)[0] or "") if self.connection else ""
+
+    @property
+    def app(self) -> AppSeen | None:
+        """The practice app that the connection names."""
+        return self.site.app(self.connection.client_id) if self.connection else None
+
+    # -- groups --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def registered(self) -> frozenset[str]:
+        """Names of the registered groups."""
+        if self.connection is None or not self.connection.cloud_id:
+            return frozenset()
+        names = {group.group_id: group.name for group in self.site.groups.values()}
+        return frozenset(names.get(one, one) for one in self._work.registry().ids())
+
+    @cached_property
+    def applies(self) -> tuple[ApplyState, ...]:
+        """The applies of the journal since the attempt began, oldest first; those of before are in `applies_before`."""
+        return tuple(state for state in self._all_applies if state.apply_id not in self.marks.applies)
+
+    @property
+    def applies_before(self) -> tuple[ApplyState, ...]:
+        """The applies that were there when the attempt began, as they stand now."""
+        return tuple(state for state in self._all_applies if state.apply_id in self.marks.applies)
+
+    @cached_property
+    def _all_applies(self) -> tuple[ApplyState, ...]:
+        from spokekit.groups.journal import Journal
+
+        journal = Journal(self._work.store)
+        return tuple(map(journal.state, journal.apply_ids()))
+
+    def came(self, group: str) -> frozenset[str]:
+        """Return who is in a group now and was not when the attempt began."""
+        return self.site.members(group) - self.before.members(group)
+
+    def went(self, group: str) -> frozenset[str]:
+        """Return who was in a group when the attempt began and is not now."""
+        return self.before.members(group) - self.site.members(group)
+
+    @property
+    def changed(self) -> dict[str, frozenset[str]]:
+        """Groups in which somebody came or went since the attempt began, with those people."""
+        names = {*self.site.groups, *self.before.groups}
+        found = {name: self.came(name) | self.went(name) for name in names}
+        return {name: people for name, people in found.items() if people}
+
+    def done(self, group: str, action: str, *, before: bool = False) -> frozenset[str]:
+        """Return whom the journal has as added to or removed from a group (``add``, ``remove``)."""
+        states = self.applies_before if before else self.applies
+        return frozenset(
+            row.account_id
+            for state in states
+            for row in state.rows
+            if row.status == "done" and row.action == action and row.group == group
+        )
+
+    # -- audit ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot of the connection's site."""
+        from spokekit.audit.history.snapshots import Snapshots
+
+        if self.connection is None or not self.connection.cloud_id:
+            return None
+        try:
+            return Snapshots(self.connection.cloud_id).latest()
+        except NotFound:
+            return None
+
+    @property
+    def new_snapshot(self) -> bool:
+        """There is a snapshot that was not there when the attempt began."""
+        return self.snapshot is not None and self.snapshot.at > self.marks.snapshots
+
+    @property
+    def complete(self) -> bool:
+        """The newest snapshot lacks nothing."""
+        return self.snapshot is not None and bool(self.snapshot.completeness["complete"])
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """The findings that were reviewed, as `Findings.frame` lists them."""
+        from spokekit.audit.findings import Findings
+
+        return Findings(self.connection.cloud_id if self.connection and self.connection.cloud_id else "-").frame()

@@ -1,0 +1,308 @@
+"""A lesson in a notebook: its goal, a check, hints and the solution, and below them the components that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tr
+
+from spokekit._foreign import markup
+from spokekit.errors import NotFound, SpokekitError
+from spokekit.training.attempts import Attempt, Attempts
+from spokekit.training.course import lesson as lesson_called
+from spokekit.training.desk import START, Desk
+from spokekit.training.doer import Doer
+from spokekit.training.lesson import Lesson, Verdict
+from spokekit.widgets import rehearsal
+from spokekit.widgets.base import Component, Fold, Kind, Task, button, card, dropdown, html, note, row, select_many
+
+if TYPE_CHECKING:
+    import ipywidgets as ipw
+
+    from spokekit._workspace import Workspace
+    from spokekit.training.seen import Seen
+
+_KINDS: dict[str, Kind] = {
+    "not attempted": "plain",
+    "not yet": "warning",
+    "right": "ok",
+    "right with a remark": "ok",
+    "cannot check": "error",
+}
+_SAID = {
+    "not attempted": "Not attempted.",
+    "not yet": "Not yet.",
+    "right": "Right.",
+    "right with a remark": "Right, with a remark.",
+    "cannot check": "Cannot be checked.",
+}
+
+
+class LessonPanel(Component):
+    """Begin a lesson, do it in the components below, and have it checked.
+
+    Nothing is set before **Begin** is pressed. The attempt then has a home of its own, and the components below work in
+    it. The path without a widget: ``spokekit lessons begin NAME``, ``check``, ``hint``, ``reset``.
+
+    Parameters
+    ----------
+    name:
+        The lesson's name.
+
+    Attributes
+    ----------
+    outcome_word:
+        The outcome of the last check: ``not attempted``, ``not yet``, ``right``, ``right with a remark``, ``cannot
+        check``; "" before one.
+    begun:
+        How often an attempt was begun here.
+    attempt:
+        The `Attempt`, or None before one is begun.
+    """
+
+    outcome_word = tr.Unicode("")
+    begun = tr.Int(0)
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self.lesson: Lesson = lesson_called(name)
+        super().__init__(self.lesson.title, **options)
+        self.attempt: Attempt | None = None
+        self._goal = html("", "sk-note")
+        self.begin = button("Begin", kind="primary", tooltip="Set the practice site to the start of this lesson")
+        self.check = button("Check", kind="primary")
+        self.hint = button(f"Hint 1 of {len(self.lesson.hints)}")
+        self.solution = button("Solution")
+        self.over = button("Start over", kind="quiet", tooltip="A new attempt from the start; nothing is deleted")
+        self.answer: ipw.Widget | None = None
+        self.say_answer = button("Answer")
+        self._answer_place = row()
+        self._sure = row()
+        self._told = html("", "sk-note")
+        self._site = html("", "sk-note")
+        self.happened = Fold("What happened on the site", self._site)
+        self._tools = card()
+        self._actions = row(self.begin, self.check, self.hint, self.solution, self.over, css="sk-actions")
+        self.body = [
+            self._goal,
+            self._answer_place,
+            self._actions,
+            self._sure,
+            self.outcome,
+            self._told,
+            self.happened,
+            self._tools,
+        ]
+        self.on_click(self.begin, self.start)
+        self.on_click(self.check, self.look)
+        self.on_click(self.hint, self.help)
+        self.on_click(self.solution, self.show_solution)
+        self.on_click(self.over, self._ask_over)
+        self.on_click(self.say_answer, self.send_answer)
+        self.on_change(self.happened, lambda _: self._tell_site(), "shown")
+        self.disable_while_busy(self.begin, self.check, self.hint, self.solution, self.over, self.say_answer)
+        self._show()
+        self.guarded(self._go_on)()
+
+    # --- which attempt ----------------------------------------------------------------------------------------------
+    def _attempts(self) -> Attempts:
+        site = rehearsal.practice()
+        if site is None:
+            raise SpokekitError("There is no practice site here, and lessons begin on one only.", hint=START)
+        return Attempts(Desk(site))
+
+    @property
+    def workspace(self) -> Workspace:
+        """The attempt's workspace, for cells of one's own; raises `NotFound` before an attempt is begun."""
+        if self.attempt is None:
+            raise NotFound("This lesson is not begun.", hint="Press Begin in its panel.")
+        return self.attempt.workspace
+
+    def _go_on(self) -> None:
+        """Go on with the attempt that the practice site is set for: the kernel may have been restarted meanwhile."""
+        site = rehearsal.practice()
+        if site is None:
+            self.say(f"There is no practice site here, and lessons begin on one only. {START}", "warning")
+            self.begin.disabled = True
+            return
+        attempts = Attempts(Desk(site))
+        if (now := attempts.current_name()) is not None and now[0] == self.lesson.name:
+            self._open(attempts.newest(self.lesson))
+            self.say(f"You are in attempt {now[1]} of this lesson. Go on, or start over.")
+
+    def _follow(self) -> None:
+        """Take over what another tab or the command line has begun meanwhile."""
+        if self.attempt is None:
+            raise NotFound("This lesson is not begun.", hint="Press Begin.")
+        if not self.attempt.current:
+            now = self._attempts().current_name()
+            if now is not None and now[0] == self.lesson.name:
+                self._open(self._attempts().newest(self.lesson))
+
+    # --- beginning ----------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Begin an attempt, in the background."""
+        self._start(again=False)
+
+    def _start(self, *, again: bool) -> None:
+        attempts = self._attempts()
+
+        def begun(attempt: Attempt) -> None:
+            self._open(attempt)
+            self.begun += 1
+            self.say(self.lesson.text(self.lesson.first, attempt.seen()))
+
+        self.run(
+            lambda _task: attempts.begin(self.lesson, again=again), words="Setting the practice site up", done=begun
+        )
+
+    def _ask_over(self) -> None:
+        words = "The practice site goes back to the start of this lesson. Your attempt until now is kept."
+        self.ask_first(self._sure, words, "Start over", lambda: self._start(again=True), no="No, go on")
+
+    def _open(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.set_trait("outcome_word", "")
+        self._told.value = ""
+        seen = attempt.seen()
+        self._show(seen)
+        self._offer_answers(seen)
+        self._tools.children = _components(self.lesson, attempt)
+
+    # --- showing ------------------------------------------------------------------------------------------------------
+    def _show(self, seen: Seen | None = None) -> None:
+        lesson = self.lesson
+        story, goal = (lesson.text(text, seen) if seen else "" for text in (lesson.story, lesson.goal))
+        head = f"<p>{markup(story)}</p>" if story else ""
+        goal = goal or "It is told when you begin, since it names people and groups of your own practice site."
+        self._goal.value = f"{head}<p><strong>Goal:</strong> {markup(goal)} <em>{lesson.minutes} minutes.</em></p>"
+        there = self.attempt is not None
+        for control in (self.check, self.hint, self.solution, self.over, self.happened):
+            control.layout.display = None if there else "none"
+        self._tools.layout.display = None if there else "none"
+        self.begin.layout.display = "none" if there else None
+        if self.attempt is not None:
+            number = min(self.attempt.hints_seen + 1, len(lesson.hints))
+            self.hint.description = f"Hint {number} of {len(lesson.hints)}"
+
+    def _offer_answers(self, seen: Seen) -> None:
+        choices = list(self.lesson.choices(seen))
+        if not choices:
+            self._answer_place.children = ()
+            return
+        if self.lesson.several:
+            self.answer = select_many("Your answer", choices, rows=len(choices))
+        else:
+            self.answer = dropdown("Your answer", [("Choose an answer", ""), *((one, one) for one in choices)])
+        self._answer_place.children = (self.answer, self.say_answer)
+
+    def _tell_site(self) -> None:
+        if self.attempt is None or not self.happened.shown:
+            return
+        state = self.attempt.desk.state()
+        before = self.attempt.seen(now=state).before
+        asked = [
+            f"{name}: {count - before.counts.get(name, 0)}"
+            for name, count in sorted(state.counts.items())
+            if count > before.counts.get(name, 0)
+        ]
+        refused = sum(state.refused.values()) - sum(before.refused.values())
+        lines = "".join(f"<li>{markup(line)}</li>" for line in asked) or "<li>nothing yet</li>"
+        self._site.value = (
+            f"<p>Requests that the site has answered since this attempt began, {refused} of them with a refusal:</p>"
+            f"<ul class='sk-list'>{lines}</ul>"
+        )
+
+    # --- what a learner presses ---------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """Check, in the background; the outcome stands in the status line."""
+        self._follow()
+        attempt = self.attempt
+
+        def work(_task: Task) -> Verdict:
+            assert attempt is not None  # noqa: S101 - `_follow` raised otherwise
+            return attempt.check()
+
+        self.run(work, words="Checking", done=self._judged)
+
+    def _judged(self, verdict: Verdict) -> None:
+        self.set_trait("outcome_word", verdict.outcome)
+        self.say(f"{_SAID[verdict.outcome]} {verdict.words}", _KINDS[verdict.outcome])
+        self._tell_site()
+        if self.attempt is not None and verdict.turn and not verdict.right and self._twice(verdict.turn):
+            self._told.value = note("The same once more: the next hint may help.").value
+
+    def _twice(self, turn: str) -> bool:
+        checks = [noted.turn for noted in self.attempt.events if noted.event == "checked"] if self.attempt else []
+        return checks[-2:] == [turn, turn]
+
+    def help(self) -> None:
+        """Show the next hint."""
+        self._follow()
+        if self.attempt is None:
+            return
+        number, words = self.attempt.hint()
+        self.say(f"Hint {number} of {len(self.lesson.hints)}: {words}")
+        self._show(self.attempt.seen())
+
+    def show_solution(self) -> None:
+        """Show the steps, once all hints were seen or twice the minutes are over."""
+        self._follow()
+        if self.attempt is None:
+            return
+        found = self.attempt.solution()
+        if not found.steps:
+            self.say(found.words)
+            return
+        items = "".join(f"<li>{markup(step)}</li>" for step in found.steps)
+        self._told.value = f"<p>The solution:</p><ol class='sk-list'>{items}</ol>"
+        self.say("The solution stands below. Do it here, or start over first.")
+
+    def send_answer(self) -> None:
+        """Keep the answer that is chosen."""
+        self._follow()
+        if self.attempt is None or self.answer is None:
+            return
+        value = self.answer.value
+        self.attempt.answer(*((value,) if isinstance(value, str) else value))
+        self.say("Your answer is noted. Press Check.")
+
+    def rehearse(self, *, solve: bool = True) -> None:
+        """Do what a person does: begin, reach the goal, check. Raises `SpokekitError` when it is not right then."""
+        self.start()
+        self.settled()
+        if self.attempt is None or not solve:
+            return
+        self.lesson.solve(Doer(self.attempt))
+        self.look()
+        self.settled()
+        if self.outcome_word not in ("right", "right with a remark"):
+            raise SpokekitError(self.status)
+
+
+def _components(lesson: Lesson, attempt: Attempt) -> list[Component]:
+    """Return the components that a lesson needs, in the attempt's workspace."""
+    work = attempt.workspace
+    made: list[Component] = []
+    walk: Any = None
+    for tool in lesson.tools:
+        if tool == "connection":
+            from spokekit.widgets.connections_panel import ConnectionsPanel
+
+            made.append(ConnectionsPanel(draft=Doer(attempt).draft(), workspace=work))
+        elif tool == "groups":
+            from spokekit.widgets.group_picker import GroupPicker
+
+            made.append(GroupPicker(workspace=work))
+        elif tool == "members":
+            from spokekit.widgets.membership_editor import MembershipEditor
+
+            made.append(MembershipEditor(workspace=work))
+        else:
+            from spokekit.widgets.findings_panel import FindingsPanel
+            from spokekit.widgets.question_panel import QuestionPanel
+            from spokekit.widgets.walk_panel import WalkPanel
+
+            if walk is None:
+                walk = WalkPanel(workspace=work)
+            made.append(walk if tool == "walk" else FindingsPanel(walk) if tool == "findings" else QuestionPanel(walk))
+    return made
