@@ -102,8 +102,15 @@ def list_(
 @guarded()
 def plan(
     mode: Annotated[Mode, typer.Option("--mode", help="add, remove, or sync: make each group equal to the list.")],
-    file: Annotated[Path, typer.Option("--file", help="A CSV or .xlsx with group_id,account_id (or names, e-mails).")],
     out_: Annotated[Path, typer.Option("--out", help="Where the previewed plan is written.")],
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A CSV or .xlsx with group_id,account_id (or names, e-mails).")
+    ] = None,
+    person: Annotated[str, typer.Option("--person", help="One person: account id, e-mail address or name.")] = "",
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="With remove and --person: out of all their registered groups.")
+    ] = False,
+    like: Annotated[str, typer.Option("--like", help="With add and --person: into this colleague's groups.")] = "",
     only: Annotated[Only | None, typer.Option("--only", help="With sync: remove nobody, or add nobody.")] = None,
     group: Annotated[str, typer.Option("--group", help="The group, for a list without a group column.")] = "",
     account_column: Annotated[
@@ -115,12 +122,27 @@ def plan(
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
-    """Compare a list with the site; write the plan to a file and show the preview. Nothing is changed."""
+    """Compare a list, or the groups of one person, with the site; write the plan to a file and show the preview.
+
+    Nothing is changed. For one person: --mode remove --person PERSON --everywhere, or --mode add --person PERSON
+    --like COLLEAGUE.
+    """
     from spokekit.groups.wishes import read_csv
 
+    _for_a_list_or_one(
+        mode, file, person, everywhere, like, lists=bool(only or group or account_column or group_column)
+    )
     with _open(connection) as members, _options_named():
-        wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
-        made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=listener())
+        if file is None:
+            told = listener()
+            made = (
+                members.plan_like(person, like, progress=told)
+                if like
+                else members.plan_everywhere(person, progress=told)
+            )
+        else:
+            wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
+            made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=listener())
         preview = members.preview(made, progress=listener())
         members.save(preview, out_)
         emit(preview.frame, format)
@@ -252,6 +274,27 @@ def journal(
 
 
 # ------------------------------------------------------------------------------------------------- inside
+
+
+def _for_a_list_or_one(mode: Mode, file: Path | None, person: str, everywhere: bool, like: str, *, lists: bool) -> None:
+    """Refuse options of `plan` that do not go together."""
+    from spokekit.errors import InputError
+
+    forms = "--file LIST, or --mode remove --person PERSON --everywhere, or --mode add --person PERSON --like COLLEAGUE"
+    if file is not None:
+        wrong = "A list and one person exclude each other." if person or everywhere or like else ""
+    elif not person:
+        wrong = "Neither a list nor a person was named."
+    elif lists:
+        wrong = "--only, --group and the columns go with a list."
+    elif mode is Mode.remove:
+        wrong = "" if everywhere and not like else "Taking one person out goes with --everywhere alone."
+    elif mode is Mode.add:
+        wrong = "" if like and not everywhere else "Adding one person goes with --like COLLEAGUE alone."
+    else:
+        wrong = "A sync needs a list."
+    if wrong:
+        raise InputError(wrong, field="person", hint=f"Give {forms}.")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spokekit._ids import group_id as group_id_in
 from spokekit.confluence.report import Cancel, ProgressCallback
 from spokekit.errors import InputError, NotFound, NotThere, PlanError
-from spokekit.groups import applies, planfile
+from spokekit.groups import applies, one_person, planfile
 from spokekit.groups.apply import MAX_FAILURES, PACE
 from spokekit.groups.journal import ApplyState, Journal
 from spokekit.groups.list_groups import settle_groups
@@ -151,6 +151,26 @@ class Planner:
             cancel=cancel,
         )
         return build(wishes, mode, only, present)
+
+    def plan_everywhere(
+        self, person: str, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
+    ) -> Plan:
+        """Plan to take one person (account id, address or display name) out of all registered groups they are in.
+
+        Groups of theirs that are synced or not registered are rows too, refused with the reason. Raises `NotFound`
+        when nobody is meant or they are in no group, `InputError` when several are meant.
+        """
+        return self.plan(
+            one_person.wishes_for(self.site, person, "", progress, cancel), "remove", progress=progress, cancel=cancel
+        )
+
+    def plan_like(
+        self, person: str, like: str, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
+    ) -> Plan:
+        """Plan to put one person into the registered groups that a colleague (`like`) is in; as `plan_everywhere`."""
+        return self.plan(
+            one_person.wishes_for(self.site, person, like, progress, cancel), "add", progress=progress, cancel=cancel
+        )
 
     def plan_undo(
         self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
