@@ -10,7 +10,7 @@ from spokekit.errors import InputError, NotFound
 from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
-    from spokekit.confluence.models import Cancel, ProgressCallback
+    from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.groups.site import Site
 
 # With an address in the list all registered groups and those with access are read, see `Site.present`.
