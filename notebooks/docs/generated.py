@@ -29,6 +29,7 @@ PUBLIC = (
     "spokekit.audit.export",
     "spokekit.audit.plots",
     "spokekit.audit.warehouse",
+    "spokekit.review",
     "spokekit.widgets",
     "spokekit.practice",
 )

@@ -52,6 +52,13 @@ def open_(
     reviewer: Annotated[
         list[str] | None, typer.Option("--reviewer", metavar="GROUP=PERSON", help="Who is to decide about a group.")
     ] = None,
+    lists: Annotated[
+        list[Path] | None,
+        typer.Option("--list", help="A list of people (HR, identity provider, Export users): leavers, inactive seats."),
+    ] = None,
+    inactive_days: Annotated[
+        int, typer.Option("--inactive-days", min=1, help="A seat not used for so many days counts as inactive.")
+    ] = 90,
     partial: PartialOption = False,
     draft: Annotated[bool, typer.Option("--draft", help="Leave it as a draft; the same command opens it.")] = False,
     connection: ConnectionOption = None,
@@ -65,13 +72,25 @@ def open_(
     known = [one for one in scopes if one in ("registered", "access", "admins")]
     if known and len(scopes) > 1:
         raise InputError("A scope goes alone, or groups by name.", field="scope", hint="Repeat --scope for groups.")
-    campaign = steps.reviews_of(connection).open(
+    reviews = steps.reviews_of(connection)
+    audit, people = None, None
+    if lists:
+        from spokekit.audit.compare_people import compare_list
+
+        audit = reviews.audit()
+        people = compare_list(audit, *lists, inactive_days=inactive_days)
+        for line in (*people.notes, people.words):
+            say(line)
+    campaign = reviews.open(
         name,
         scope=known[0] if known else "registered",
         groups=[] if known else scopes,
         due=due,
         reviewers=steps.reviewers(reviewer),
         partial=partial,
+        people=people,
+        inactive_days=inactive_days,
+        audit=audit,
         draft=draft,
     )
     steps.head(campaign)

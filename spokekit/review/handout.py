@@ -48,7 +48,7 @@ def frame(campaign: Campaign) -> pd.DataFrame:
         why = refused[row.pair] if stuck else row.recommendation or f"the group comes from the {source}"
         state = "waiting"
         if proof is not None:
-            state = "done" if row.row_id in proof.gone else "still there"
+            state = "done" if row.row_id in proof.gone else proof.state_of(row.row_id)
         name, email = campaign.people.get(row.account_id, ("", ""))
         made.append(
             (campaign.name, row.row_id, wanted, why, row.group_name, row.group_id, name, email, row.account_id, state)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit import Audit
+    from spokekit.audit.compare_people import Comparison
 
 SCOPES = ("registered", "access", "admins")
 INACTIVE_DAYS = 90
@@ -46,12 +47,14 @@ def population(
     groups: Sequence[str] = (),
     *,
     registered: Collection[str] = (),
-    people: pd.DataFrame | None = None,
+    people: Comparison | pd.DataFrame | None = None,
     inactive_days: int = INACTIVE_DAYS,
     earlier: Earlier | None = None,
     today: date,
 ) -> Population:
     """Return the population of a scope, as the state of `audit` has it; see `Reviews.open` for the parameters."""
+    from spokekit.audit.compare_people import Comparison
+
     chosen, missing = _chosen(audit, scope, groups, registered)
     missing = (*missing, *_not_read(audit, chosen))
     numbers = [group["group_no"] for group in chosen.values()]
@@ -70,7 +73,7 @@ def population(
         ORDER BY g.name, g.group_id, u.display_name, u.account_id""",
         {"numbers": numbers, "at": max((number for number, _ in audit.times()), default=0)},
     )
-    listed = _listed(people)
+    listed = _listed(people_of(people) if isinstance(people, Comparison) else people)
     moments = dict(audit.times())
     first = min(moments, default=0)
     rows = []
@@ -189,6 +192,8 @@ class _Listed:
     in_list: bool | None
     last_seen: date | None
     as_of: date | None
+    left: bool = False
+    never_seen: bool = False
 
 
 def _listed(people: pd.DataFrame | None) -> dict[str, _Listed]:
@@ -198,8 +203,42 @@ def _listed(people: pd.DataFrame | None) -> dict[str, _Listed]:
     for record in people.to_dict("records"):
         inside = record.get("in_list")
         known = None if inside is None or inside != inside else bool(inside)
-        found[str(record["account_id"])] = _Listed(known, _day(record.get("last_seen")), _day(record.get("as_of")))
+        found[str(record["account_id"])] = _Listed(
+            known,
+            _day(record.get("last_seen")),
+            _day(record.get("as_of")),
+            bool(record.get("left", False)),
+            bool(record.get("never_seen", False)),
+        )
     return found
+
+
+def people_of(comparison: Comparison) -> pd.DataFrame:
+    """Return what a comparison with lists says of each account, as `Reviews.open` takes it; one row an account.
+
+    Columns: account_id (str), in_list, left, never_seen (bool), last_seen, as_of (datetime64, UTC). Accounts of which
+    the lists cannot tell, since they hide their address, are not among them.
+    """
+    import pandas as pd
+
+    from spokekit.audit.compare_people import IN_NO_LIST
+    from spokekit.audit.roster import LEFT
+
+    lines = comparison.matches
+    grouped = lines.assign(left=lines["list_status"] == LEFT).groupby("account_id", sort=False)
+    made = grouped.agg(
+        left=("left", "any"), never=("never_seen", "any"), last_seen=("last_seen", "max"), as_of=("as_of", "max")
+    ).reset_index()
+    made["in_list"] = True
+    made["never_seen"] = made.pop("never") & made["last_seen"].isna()
+    absent = comparison.frame[comparison.frame["finding"] == IN_NO_LIST]["account_id"]
+    absent = absent[~absent.isin(made["account_id"])].drop_duplicates()
+    if not len(absent):
+        return made
+    more = pd.DataFrame({"account_id": absent.to_numpy(), "in_list": False, "left": False, "never_seen": False})
+    more["last_seen"] = pd.Series(pd.NaT, index=more.index, dtype=made["last_seen"].dtype)
+    more["as_of"] = pd.Series(lines["as_of"].max(), index=more.index, dtype=made["as_of"].dtype)
+    return pd.concat([made, more], ignore_index=True) if len(made) else more
 
 
 def _day(value: Any) -> date | None:
@@ -218,9 +257,13 @@ def _advice(facts: _Facts, listed: _Listed | None, days: int, today: date) -> tu
     if facts.guest and facts.gives:
         return REMOVE, "remove: guest in an access group"
     if listed is not None:
+        if listed.left:
+            return REMOVE, f"remove: leaver, by the list of {listed.as_of or today}"
         if listed.in_list is False:
             return REMOVE, "remove: in no list of people" + (f" (list of {listed.as_of})" if listed.as_of else "")
         seen, as_of = listed.last_seen, listed.as_of or today
+        if listed.never_seen and facts.gives:
+            return REMOVE, f"remove: inactive, never seen (list of {as_of})"
         if seen is not None and facts.gives and (as_of - seen).days >= days:
             idle = counted((as_of - seen).days, "day")
             return REMOVE, f"remove: inactive for {idle}, last seen {seen} (list of {as_of})"

@@ -11,7 +11,7 @@ from spokekit._foreign import markup
 from spokekit._words import counted, moment
 from spokekit.review import handout
 from spokekit.review import records as rec
-from spokekit.review.verification import AS_DECIDED
+from spokekit.review.verification import NOT_READ, UNEXPLAINED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,9 @@ def page(campaign: Campaign) -> bytes:
         )
     if campaign.missing:
         parts.append(f"<p class='mind'><strong>Partial population.</strong> {markup('; '.join(campaign.missing))}.</p>")
+    if (proof := campaign.verification()) is not None and proof.missing:
+        words = markup("; ".join(proof.missing))
+        parts.append(f"<p class='mind'><strong>Partial verification.</strong> {words}.</p>")
     parts += _about(campaign)
     parts += _sums(campaign)
     parts += _signatures(campaign)
@@ -145,12 +148,10 @@ def _tables(campaign: Campaign) -> list[str]:
     parts += _table("Removals", removed, (*_SHOWN, *decided[2:], "outcome", "outcome_detail"))
     if proof is not None:
         found = proof.frame
-        strange = found[
-            (found["outcome"] != AS_DECIDED) & (found["decision"] != rec.REMOVE) & (found["decision"] != rec.ROUTED_OUT)
-        ]
-        parts += _table(
-            "Unexplained changes", strange, ("group", "person", "account_id", "decision", "outcome", "outcome_detail")
-        )
+        columns = ("group", "person", "account_id", "decision", "outcome", "outcome_detail")
+        parts += _table("Unexplained changes", found[found["outcome"] == UNEXPLAINED], columns)
+        unread = found[found["outcome"] == NOT_READ]
+        parts += _table("Not read by the second walk", unread, columns) if len(unread) else []
     parts += _table("Exceptions", frame[frame["decision"] == rec.EXCEPTION], (*_SHOWN, *decided[1:]))
     parts += _table("To be asked", frame[frame["decision"] == rec.ASK], (*_SHOWN, *decided[2:]))
     undecided = frame[frame["decision"] == ""]
@@ -186,7 +187,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var
 h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.2rem; break-after: avoid; }}
 table {{ border-collapse: collapse; font-size: 0.9rem; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: 0.3rem 0.7rem; text-align: left; vertical-align: top;
-         overflow-wrap: anywhere; min-width: 5rem; }}
+         overflow-wrap: break-word; max-width: 22rem; }}
 thead th {{ white-space: nowrap; }} .number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 tr {{ break-inside: avoid; }}
 .about th {{ color: var(--soft); font-weight: normal; white-space: nowrap; }}
@@ -200,7 +201,8 @@ tr {{ break-inside: avoid; }}
 .every-page {{ display: none; }}
 @media print {{
   :root {{ --ink: #000; --paper: #fff; --line: #999; --soft: #444; --mind: #000; --band: #fff; }}
-  body {{ margin: 0; max-width: none; font-size: 11px; }} .wide {{ overflow: visible; }}
+  body {{ margin: 0; max-width: none; font-size: 10px; }} .wide {{ overflow: visible; }}
+  th, td {{ overflow-wrap: anywhere; padding: 0.2rem 0.3rem; }} thead th {{ white-space: normal; }}
   .draft {{ opacity: 0.12; }}
   .every-page {{ display: block; position: fixed; bottom: 0; left: 0; right: 0; margin: 0; background: #fff; }}
 }}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit import Audit
+    from spokekit.audit.compare_people import Comparison
     from spokekit.connections.connection import Connection
     from spokekit.connections.store import Store
     from spokekit.groups.registry import Registry
@@ -101,7 +102,7 @@ class Reviews:
         due: date | str | None = None,
         reviewers: Mapping[str, str] | None = None,
         partial: bool = False,
-        people: pd.DataFrame | None = None,
+        people: Comparison | pd.DataFrame | None = None,
         inactive_days: int = INACTIVE_DAYS,
         audit: Audit | None = None,
         draft: bool = False,
@@ -123,7 +124,8 @@ class Reviews:
         partial:
             Open it although its population is incomplete; that stands on every page of the evidence.
         people:
-            What a list from elsewhere says of the accounts: account_id, in_list (bool), last_seen, as_of (days).
+            What lists from elsewhere say of the accounts: a comparison (`spokekit.audit.compare_people`), or a frame
+            with account_id, in_list, left (bool), last_seen, as_of (days).
         inactive_days:
             From how many days without a visit on an account counts as inactive, where `people` tells that.
         audit:

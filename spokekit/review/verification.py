@@ -64,9 +64,13 @@ class Verification:
             tuple(d["missing"]),
         )
 
+    def state_of(self, row_id: int) -> str:
+        """Return ``still there`` or ``not read`` for a row that is not gone."""
+        return NOT_READ if self.outcomes[row_id][0] == NOT_READ else STILL_THERE
+
     def sums(self) -> dict[str, int]:
         """Count the outcomes: done, not_done (what came back among them), refused, came_back, unexplained, and
-        routed_done and routed_still_there for what was routed out."""
+        routed_done and routed_still_there for what was routed out, and not_read of all rows."""
         removed = {row.row_id for row in self.campaign.removals}
         counts = Counter(outcome for row_id, (outcome, _) in self.outcomes.items() if row_id in removed)
         routed = Counter(self.outcomes[row.row_id][0] for row in self.campaign.rows if row.routed_out)
@@ -78,7 +82,8 @@ class Verification:
             "came_back": counts[CAME_BACK],
             "unexplained": changed + len(self.added),
             "routed_done": routed[DONE],
-            "routed_still_there": routed[STILL_THERE] + routed[NOT_READ],
+            "routed_still_there": routed[STILL_THERE],
+            "not_read": sum(outcome == NOT_READ for outcome, _ in self.outcomes.values()),
         }
 
     @property
@@ -113,6 +118,7 @@ class Verification:
         )
         if any(row.routed_out for row in self.campaign.rows):
             text += f"; of what was routed out {s['routed_still_there']:,} still there, {s['routed_done']:,} done"
+        text += f"; {counted(s['not_read'], 'row')} not read" if s["not_read"] else ""
         missing = f" Partial: {'; '.join(self.missing)}." if self.missing else ""
         return f"{text}.{missing}"
 

@@ -244,6 +244,8 @@ def _bare(cell: str) -> str:
 
 
 def _same(cell: str, expected: str) -> bool:
+    if cell == expected:
+        return True
     forms = {expected, shown(expected, CELL)}
     forms |= {"'" + form for form in forms}
     words = {_plain(form) for form in forms}
