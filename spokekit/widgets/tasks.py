@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -144,57 +145,44 @@ class TaskRunner:
             self.last_error = None
         self._component.task_started(task)
 
-        def finish(result: Any, error: BaseException | None) -> None:
-            task.progress.close()
-            # From here on a callback may start the next task; `settled` still waits for this one's last words.
-            with self._lock:
-                self._ending[task] = self._tasks.pop(task)
-            try:
-                if error is None and done is not None:
-                    done(result)
-            except Exception as in_callback:  # noqa: BLE001 - whatever the view does wrong must be seen in the view
-                error = in_callback
-            if error is not None:
-                self.last_error = error
-                self._show(error, failed)
-            with self._lock:
-                self._ending.pop(task, None)
-                idle = not self._tasks
-            if idle:
-                self._component.task_ended()
-            if error is None:
-                ended.set_result(result)
-            else:
-                ended.set_exception(error)
-
+        finish = partial(self._finish, task, ended, done, failed)
         if inspect.iscoroutinefunction(work):
-
-            async def on_portal() -> None:
-                result, error = None, None
-                try:
-                    result = await work(task)
-                except anyio.get_cancelled_exc_class():
-                    with anyio.CancelScope(shield=True):
-                        await anyio.to_thread.run_sync(finish, None, Cancelled(f"{words}: cancelled."))
-                    raise
-                except Exception as caught:  # noqa: BLE001 - shown in the component, whatever it is
-                    error = caught
-                # The view's callbacks may call services, which must not wait inside the I/O thread.
-                await anyio.to_thread.run_sync(finish, result, error)
-
-            task.future = _portal.submit(on_portal)
+            task.future = _portal.submit(_on_portal, work, task, words, finish)
         else:
-
-            def in_thread() -> None:
-                result, error = None, None
-                try:
-                    result = work(task)
-                except BaseException as caught:  # noqa: BLE001 - a thread has nobody above it who could show this
-                    error = caught
-                finish(result, error)
-
-            threading.Thread(target=in_thread, name="spokekit-task", daemon=True).start()
+            run = partial(_in_thread, work, task, finish)
+            threading.Thread(target=run, name="spokekit-task", daemon=True).start()
         return ended
+
+    def _finish(
+        self,
+        task: Task,
+        ended: Future[Any],
+        done: Callable[[Any], None] | None,
+        failed: Callable[[BaseException], bool | None] | None,
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        task.progress.close()
+        # From here on a callback may start the next task; `settled` still waits for this one's last words.
+        with self._lock:
+            self._ending[task] = self._tasks.pop(task)
+        try:
+            if error is None and done is not None:
+                done(result)
+        except Exception as in_callback:  # noqa: BLE001 - whatever the view does wrong must be seen in the view
+            error = in_callback
+        if error is not None:
+            self.last_error = error
+            self._show(error, failed)
+        with self._lock:
+            self._ending.pop(task, None)
+            idle = not self._tasks
+        if idle:
+            self._component.task_ended()
+        if error is None:
+            ended.set_result(result)
+        else:
+            ended.set_exception(error)
 
     def cancel(self) -> None:
         """Ask all running tasks to stop."""
@@ -233,6 +221,32 @@ class TaskRunner:
             self._component.say(str(error) or "Cancelled.", "warning")
         else:
             self._component.show_error(error)
+
+
+Finish = Callable[[Any, BaseException | None], None]
+
+
+async def _on_portal(work: Callable[[Task], Any], task: Task, words: str, finish: Finish) -> None:
+    result, error = None, None
+    try:
+        result = await work(task)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(finish, None, Cancelled(f"{words}: cancelled."))
+        raise
+    except Exception as caught:  # noqa: BLE001 - shown in the component, whatever it is
+        error = caught
+    # The view's callbacks may call services, which must not wait inside the I/O thread.
+    await anyio.to_thread.run_sync(finish, result, error)
+
+
+def _in_thread(work: Callable[[Task], Any], task: Task, finish: Finish) -> None:
+    result, error = None, None
+    try:
+        result = work(task)
+    except BaseException as caught:  # noqa: BLE001 - a thread has nobody above it who could show this
+        error = caught
+    finish(result, error)
 
 
 __all__ = ["Task", "TaskRunner", "Throttle"]

@@ -63,13 +63,11 @@ def _sizes(users: int, groups: int, total: int) -> npt.NDArray[np.int64]:
     return sizes
 
 
-@lru_cache(maxsize=2)
-def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, each: int | None) -> Seed:
-    users, groups, total, space_count = shape
-    rng = np.random.default_rng([seed, site_number, users, groups])
-    sizes = np.full(groups, each, dtype=np.int64) if each is not None else _sizes(users, groups, total)
-    offsets = np.concatenate(([0], np.cumsum(sizes)))
-
+def _members(
+    rng: np.random.Generator, users: int, sizes: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Who is in which group: the rows of users, group after group."""
+    groups = len(sizes)
     # Members of a group are start, start + step, start + 2 step ... modulo the number of users. A step without a
     # common factor with that number never meets the same user twice, so no group holds anybody double.
     steps = rng.integers(1, users, size=groups * 8)
@@ -87,7 +85,13 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
             np.repeat(start[first:last], count) + inside * np.repeat(step[first:last], count)
         ) % users
         first = last
+    return members
 
+
+def _accounts(
+    rng: np.random.Generator, users: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Status, whether it is an app, and whether it is a guest, of each user."""
     status = np.zeros(users, dtype=np.uint8)
     lot = rng.random(users)
     status[lot < 0.04] = INACTIVE
@@ -97,7 +101,46 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
     for kind in (status, is_app, is_guest):
         kind[:3] = 0
     is_guest[2] = True
+    return status, is_app, is_guest
 
+
+def _spaces(count: int, users: int) -> list[Space]:
+    kinds = ("global", "global", "collaboration", "knowledge_base", "personal")
+    return [
+        Space(
+            str(131072 + 65536 * i),
+            f"~p{i}" if i % 5 == 4 else f"SP{i}",
+            f"{DEPARTMENTS[i % len(DEPARTMENTS)].title()} space {i}",
+            kinds[i % 5],
+            "archived" if i % 17 == 16 else "current",
+            i % users,
+        )
+        for i in range(count)
+    ]
+
+
+def _accesses(groups: int, space: Space) -> list[Access]:
+    number = (int(space.space_id) - 131072) // 65536
+    given: list[Access] = [("group", str((number * 13 + k * 101) % groups), role) for k, role in enumerate(
+        ("Admin", "Collaborator", "Viewer")[: 1 + number % 3]
+    )]  # fmt: skip
+    if space.type == "personal":
+        given = [("user", str(space.owner), "Admin")]
+    if number % 25 == 24:
+        given.append(("access-class", "anonymous-users", "Viewer"))
+    # Two of a space's groups can fall on one row in a small world; the site lists a principal once.
+    return list({(kind, who): (kind, who, role) for kind, who, role in reversed(given)}.values())
+
+
+@lru_cache(maxsize=2)
+def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, each: int | None) -> Seed:
+    users, groups, total, space_count = shape
+    rng = np.random.default_rng([seed, site_number, users, groups])
+    sizes = np.full(groups, each, dtype=np.int64) if each is not None else _sizes(users, groups, total)
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+
+    members = _members(rng, users, sizes, offsets)
+    status, is_app, is_guest = _accounts(rng, users)
     access = np.zeros(groups, dtype=np.uint8)
     access[rng.random(groups) < 0.01] = USER
     access[: min(3, groups)] = (USER, ADMIN, SITE_ADMIN)[: min(3, groups)]
@@ -128,32 +171,6 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
             return ""
         return f"{plain_ascii(user_name(row))}.{row}@example.com"
 
-    def spaces() -> list[Space]:
-        kinds = ("global", "global", "collaboration", "knowledge_base", "personal")
-        return [
-            Space(
-                str(131072 + 65536 * i),
-                f"~p{i}" if i % 5 == 4 else f"SP{i}",
-                f"{DEPARTMENTS[i % len(DEPARTMENTS)].title()} space {i}",
-                kinds[i % 5],
-                "archived" if i % 17 == 16 else "current",
-                i % users,
-            )
-            for i in range(space_count)
-        ]
-
-    def accesses(space: Space) -> list[Access]:
-        number = (int(space.space_id) - 131072) // 65536
-        given: list[Access] = [("group", str((number * 13 + k * 101) % groups), role) for k, role in enumerate(
-            ("Admin", "Collaborator", "Viewer")[: 1 + number % 3]
-        )]  # fmt: skip
-        if space.type == "personal":
-            given = [("user", str(space.owner), "Admin")]
-        if number % 25 == 24:
-            given.append(("access-class", "anonymous-users", "Viewer"))
-        # Two of a space's groups can fall on one row in a small world; the site lists a principal once.
-        return list({(kind, who): (kind, who, role) for kind, who, role in reversed(given)}.values())
-
     return Seed(
         status=status,
         is_app=is_app,
@@ -169,7 +186,7 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
         email=email,
         time_zone=lambda row: TIME_ZONES[row % len(TIME_ZONES)],
         group_name=group_name,
-        spaces=spaces,
-        space_grants=lambda space: as_permissions(accesses(space)),
-        space_role_grants=lambda space: as_roles(accesses(space)),
+        spaces=lambda: _spaces(space_count, users),
+        space_grants=lambda space: as_permissions(_accesses(groups, space)),
+        space_role_grants=lambda space: as_roles(_accesses(groups, space)),
     )
