@@ -10,7 +10,6 @@ import typer
 from spokekit._words import counted
 from spokekit._workspace import workspace
 from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
-from spokekit.confluence.shapes import GROUP_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +18,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, help="List groups; register those that may be managed.", no_args_is_help=True)
 
-COLUMNS = (*GROUP_COLUMNS, "registered")
+
+def _columns() -> tuple[str, ...]:
+    from spokekit.confluence.shapes import GROUP_COLUMNS
+
+    return (*GROUP_COLUMNS, "registered")
+
 
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID", help="Group ids, as `groups list` shows them.")]
 
@@ -53,7 +57,7 @@ def list_(
         groups = _keep(groups, groups["access"] != "")
     registered = work.registry(connection).ids()
     groups["registered"] = groups["group_id"].isin(registered).astype(bool)
-    emit(groups, format, columns=COLUMNS, empty="No group fits.")
+    emit(groups, format, columns=_columns(), empty="No group fits.")
 
 
 @app.command()
@@ -73,7 +77,7 @@ def registered(
     if groups is not None:
         frame.attrs["completeness"] = groups.attrs.get("completeness")
     more = ("current_name", "renamed", "missing", "registered_at", "registered_by")
-    emit(frame, format, columns=(*COLUMNS, *more), empty="No group is registered yet: spokekit groups add ID…")
+    emit(frame, format, columns=(*_columns(), *more), empty="No group is registered yet: spokekit groups add ID…")
 
 
 @app.command()
@@ -124,4 +128,4 @@ def _keep(groups: pd.DataFrame, mask: Any) -> pd.DataFrame:
 
 def _emit_registered(frame: pd.DataFrame, ids: list[str], format: Format) -> None:  # noqa: A002 - as in the commands
     frame = frame[frame["group_id"].isin(ids)].assign(registered=True)
-    emit(frame, format, columns=COLUMNS)
+    emit(frame, format, columns=_columns())

@@ -24,7 +24,6 @@ from spokekit.cli._output import (
     say,
 )
 from spokekit.cli._signals import interruptible
-from spokekit.confluence.members import COLUMNS as MEMBERS
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ def list_(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the members of a group."""
+    from spokekit.confluence.members import COLUMNS as MEMBERS
+
     with _open(connection) as members:
         emit(members.members(group_id, progress=pauses()), format, columns=MEMBERS, empty="Nobody is in this group.")
 

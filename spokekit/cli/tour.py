@@ -11,7 +11,6 @@ import typer
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
 from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
-from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-COLUMNS = (*GROUP_COLUMNS, "registered")
+
+def _columns() -> tuple[str, ...]:
+    from spokekit.confluence.shapes import GROUP_COLUMNS
+
+    return (*GROUP_COLUMNS, "registered")
 
 
 @app.command()
@@ -37,7 +40,7 @@ def tour(format: FormatOption = Format.table) -> None:  # noqa: A002 - the optio
     tell = out if format is Format.table else say
     frame = run(tell)
     tell("")
-    emit(frame, format, columns=COLUMNS)
+    emit(frame, format, columns=_columns())
 
 
 def run(tell: Callable[[str], None]) -> pd.DataFrame:

@@ -103,6 +103,11 @@ class SecretField(_Small):
         """Call `callback` (without the value) each time something was entered."""
         self._callbacks.append(callback)
 
+    @property
+    def has_new(self) -> bool:
+        """Say whether something was entered that nobody took yet."""
+        return self._held is not None
+
     def peek(self) -> Secret | None:
         """Return what was entered and leave it here, for a check before it is taken."""
         return self._held

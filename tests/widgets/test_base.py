@@ -15,7 +15,7 @@ from spokekit import _portal
 from spokekit._secret import Secret
 from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled, InputError, NextStep, SpokekitError
-from spokekit.widgets import base
+from spokekit.widgets import _explain, base
 from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text
 
 
@@ -97,7 +97,7 @@ def test_an_error_says_what_happened_why_and_what_next() -> None:
 
 
 def test_every_next_step_has_a_sentence() -> None:
-    assert set(base._NEXT) == set(get_args(NextStep)) - {"none"}
+    assert set(_explain._NEXT) == set(get_args(NextStep)) - {"none"}
 
 
 def test_what_a_callback_raises_is_shown_in_the_component() -> None:
