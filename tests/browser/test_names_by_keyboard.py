@@ -52,7 +52,7 @@ def test_names_are_found_by_keyboard(
     keyboard.press("Enter")
     near = ask.get_by_role("button", name="marketing", exact=True)
     expect(near).to_be_visible(timeout=SLOW)
-    expect(ask.get_by_text("Did you mean")).to_be_visible()
+    expect(ask.get_by_text("Did you mean", exact=True)).to_be_visible()
     start = ask.get_by_role("button", name="Ask", exact=True)
     expect(start).to_be_enabled()
     keyboard.press("Tab")
@@ -63,7 +63,7 @@ def test_names_are_found_by_keyboard(
     keyboard.press("Enter")
     expect(ask.get_by_role("table")).to_be_visible(timeout=SLOW)
     expect(field).to_have_value("marketing")
-    expect(ask.get_by_text("Did you mean")).to_be_hidden()
+    expect(ask.get_by_text("Did you mean", exact=True)).to_be_hidden()
 
     users = frames["users"]
     inside = set(site.world.member_ids("legal-counsel"))

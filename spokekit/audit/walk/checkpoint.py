@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from spokekit._home import home, private_folder
+from spokekit.audit.frames import WALKED
 from spokekit.audit.history.snapshots import folder_name
 from spokekit.errors import Conflict, StoreError
 
@@ -175,6 +176,15 @@ class Checkpoint:
         """Return all groups that ended."""
         rows = self._all("SELECT group_id, state, walked_at, disturbed, reason FROM ended")
         return {r[0]: Ended(r[1], datetime.fromisoformat(r[2]), bool(r[3]), r[4]) for r in rows}
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many members each group has that was read to its end."""
+        rows = self._all(
+            "SELECT e.group_id, COALESCE(SUM(LENGTH(p.members)) / 4, 0) FROM ended e "
+            "LEFT JOIN pages p ON p.group_id = e.group_id WHERE e.state = ? GROUP BY e.group_id",
+            [WALKED],
+        )
+        return {group_id: int(members) for group_id, members in rows}
 
     def all_pages(self) -> Iterable[tuple[str, bytes]]:
         """Yield (group id, member numbers as int32) of all pages."""

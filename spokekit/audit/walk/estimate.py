@@ -68,6 +68,9 @@ def plan(
     groups, chosen = record.get("groups"), record.get("chosen")
     registered = registry.ids() & {row["group_id"] for row in groups} if registry is not None else frozenset()
     sizes, users, spaces, permissions = _earlier(snapshots)
+    known_before, read = bool(sizes), record.sizes()
+    # What this walk has read already tells more of the rest than a guess.
+    sizes |= read
     average = sum(sizes.values()) / len(sizes) if sizes else 75
     ledger: Any = gateway.ledger
     if not hasattr(ledger, "estimate"):
@@ -91,7 +94,11 @@ def plan(
         )
         return made
 
-    notes = [] if sizes else ["The sizes of the groups are not known yet: 75 members each are assumed."]
+    notes = []
+    if not known_before:
+        like = f"{average:.0f} members each are assumed"
+        like += ", as in those read so far" if read else ""
+        notes.append(f"The sizes of the {'other ' if read else ''}groups are not known yet: {like}.")
     notes += [older] if (older := snapshots.older_words()) else []
     if with_spaces and not spaces:
         notes.append("How many spaces there are is not known yet: they come on top.")
