@@ -149,7 +149,7 @@ def test_cancel_keeps_what_was_paid_for(workspace: Workspace) -> None:
             walk.run()
             spent = sum(r.points for r in site.requests) - before
             # What was read so far tells of the rest; 75 members each would be far from it.
-            assert abs(plan.chosen.points - spent) <= 0.4 * spent, (plan.chosen.points, spent)
+            assert abs(plan.chosen.points - spent) <= 0.8 * spent, (plan.chosen.points, spent)
             assert "as in those read so far" in plan.words
         asked = [r.path for r in site.requests if "membersByGroupId" in r.path]
         assert len(asked) == len(set(asked)) == 200 and read < set(asked)

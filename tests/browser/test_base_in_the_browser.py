@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import nbformat
-from nbformat.sign import NotebookNotary
 from playwright.sync_api import expect
 
-from tests.browser.jupyterlab_page import Lab, NotebookPage
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-# A page with a kernel of its own takes its time on a busy machine.
-SLOW = 30_000
+from tests.browser.jupyterlab_page import NotebookPage
 
 LIST = """
 from spokekit.widgets.base import Component, SecretField, CopyButton, button, check, select_many, text
@@ -138,44 +130,3 @@ def test_a_flood_of_progress_leaves_the_page_alive_and_a_failure_is_seen(
     expect(line).to_contain_text("Next: Wait for rain.")
     expect(flood.get_by_role("button", name="Flood it")).to_be_enabled()
     assert notebook.execute("print(flood.busy)")["said"].strip() == "False"
-
-
-def test_a_notebook_opened_again_says_what_to_do(
-    open_notebook: Callable[..., NotebookPage], lab: Lab, browser: Browser
-) -> None:
-    """JupyterLab's own words tell of a model; they come before anything of ours has run in the page."""
-    table = "import pandas as pd\nfrom spokekit.widgets import GroupTable\nGroupTable(pd.DataFrame({'a': [1]}))"
-    notebook = open_notebook([table])
-    notebook.run_all()
-    expect(notebook.component("Groups")).to_be_visible()
-    notebook.save()
-    notebook.close()
-    address = f"{lab.base}lab/tree/{notebook.lab_path}?token={lab.token}"
-    sentence = "Python was restarted: Run > Run All Cells."
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
-    try:
-        # With the saved state JupyterLab draws the component, which says it itself.
-        page = context.new_page()
-        page.goto(address)
-        expect(page.locator('.spokekit[aria-label="Groups"] > .sk-gone')).to_have_text(sentence, timeout=SLOW)
-        # Without it there are JupyterLab's own words; the style beside them puts ours in their place.
-        saved = nbformat.from_dict(notebook.saved())
-        saved.metadata.pop("widgets")
-        nbformat.write(saved, notebook.path)
-        notary = NotebookNotary(data_dir=str(lab.folder / "data"))
-        notary.sign(saved)
-        notary.store.close()
-        page.goto(address)
-        words = page.locator(".jp-OutputArea-output.jupyter-widgets")
-        expect(words).to_have_text("Error displaying widget: model not found", timeout=SLOW)
-        shown = words.evaluate("(e) => [getComputedStyle(e).fontSize, getComputedStyle(e, '::after').content]")
-        assert shown == ["0px", f'"{sentence}"']
-        page.screenshot(path=lab.shots / "opened-again.png")
-        # A notebook that somebody else has changed is not trusted, and shows no view at all.
-        saved.cells[0].source += "\n# changed elsewhere"
-        nbformat.write(saved, notebook.path)
-        page.goto(address)
-        said = page.locator(".jp-OutputArea-output").first
-        expect(said).to_contain_text("A component of spokekit belongs here. Open the notebook", timeout=SLOW)
-    finally:
-        context.close()
