@@ -12,28 +12,38 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from spokekit.errors import SpokekitError
 
+_LOOK_SECONDS = 1.0
+
 
 @contextlib.contextmanager
-def practice_child(**options: Any) -> Iterator[dict[str, Any]]:
+def practice_child(lock: IO[str] | None = None, **options: Any) -> Iterator[dict[str, Any]]:
     """Run a practice site beside this process and give what `spokekit.practice.PracticeSite` says of itself.
 
-    `options` are those of `PracticeSite`, as far as JSON knows them. Raises `SpokekitError` when it does not start.
+    `options` are those of `PracticeSite`, as far as JSON knows them; `lock` is an open file that the site holds open
+    too. Where this process is replaced by another program (`os.execvpe`), the site lives on with that one. Raises
+    `SpokekitError` when it does not start.
     """
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", __name__, json.dumps(options)],
+        [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=() if lock is None or os.name == "nt" else (lock.fileno(),),
         # Ctrl-C in the terminal is for the parent, which then closes the pipe.
         start_new_session=True,
     )
     assert child.stdin and child.stdout and child.stderr  # noqa: S101 - pipes were asked for
     try:
+        with contextlib.suppress(BrokenPipeError):
+            # Not on the command line, which everybody on this computer can read.
+            child.stdin.write(json.dumps(options).encode() + b"\n")
+            child.stdin.flush()
         line = child.stdout.readline()
         if not line:
             said = child.stderr.read().decode(errors="replace").strip().splitlines()
@@ -42,9 +52,12 @@ def practice_child(**options: Any) -> Iterator[dict[str, Any]]:
                 likely=said[-1] if said else None,
                 hint="Try `spokekit practice` to see what is in its way.",
             )
+        # A program that takes this process's place takes over this end of the pipe.
+        os.set_inheritable(child.stdin.fileno(), True)
         yield json.loads(line)
     finally:
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
         try:
             child.wait(10)
         except subprocess.TimeoutExpired:
@@ -54,17 +67,36 @@ def practice_child(**options: Any) -> Iterator[dict[str, Any]]:
         child.stderr.close()
 
 
-def _serve(options: dict[str, Any]) -> None:
+def _serve() -> None:
     from spokekit.practice import PracticeSite
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    options = json.loads(_first_line())
     with PracticeSite(**options) as site:
         print(json.dumps(site.describe()), flush=True)
         # Nobody reads standard error from here on, and a full pipe would stop the site.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-        while os.read(sys.stdin.fileno(), 4096):
+        ended = threading.Event()
+        threading.Thread(target=_until_closed, args=(ended,), daemon=True).start()
+        # A program that the parent started may hold the pipe open after the parent has ended.
+        while not ended.wait(_LOOK_SECONDS) and os.getppid() == parent:
             pass
 
 
+def _first_line() -> bytes:
+    # Unbuffered: what comes after the line is the pipe's end, which has to be seen.
+    line = b""
+    while not line.endswith(b"\n") and (part := os.read(sys.stdin.fileno(), 1)):
+        line += part
+    return line
+
+
+def _until_closed(ended: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ended.set()
+
+
 if __name__ == "__main__":
-    _serve(json.loads(sys.argv[1]))
+    _serve()

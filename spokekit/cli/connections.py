@@ -12,6 +12,7 @@ import typer
 
 from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.cli.token import tell_unknown
 from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send 
 @guarded()
 def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """List the connections with their status: the default alias first, the others from A to Z."""
-    rows = [_row(status) for status in _workspace().status()]
+    here = _workspace()
+    tell_unknown(here, here.connections.list())
+    rows = [_row(status) for status in here.status()]
     emit(rows, format, columns=_TABLE if format is Format.table else _LIST)
 
 

@@ -8,24 +8,18 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from spokekit._home import home, private_folder, write_private
-from spokekit._secret import Secret
-from spokekit._workspace import workspace
 from spokekit.cli._notebooks import FIRST, copy_notebooks
 from spokekit.cli._output import guarded, say
-from spokekit.cli._practice_child import practice_child
-from spokekit.errors import Conflict, SpokekitError
+from spokekit.cli._practice_home import PRACTICE_VARIABLE, practice_surroundings
 
 app = typer.Typer(add_completion=False)
 
-PRACTICE_PORT = 8750
-PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"
 # Language servers and a terminal's notebooks are of no use here, and cost a part of the start.
 _EXTENSIONS = {"spokekit.server_extension": True, "spokekit.cli._lab_server": True, "jupyter_lsp": False}
 
@@ -69,90 +63,6 @@ def lab(
         say("Stop all of it with Ctrl-C here, or with File > Shut Down in JupyterLab.")
         loading.join()
         _run_jupyterlab(folder, port=port, browser=not no_browser)
-
-
-@contextlib.contextmanager
-def practice_surroundings() -> Iterator[dict[str, Any]]:
-    """Start the practice site and point this process, and so its kernels, at it and at a home of its own.
-
-    The site keeps its port, its app's client id and its people from one day to the next, so that yesterday's
-    connection still fits; what does not (the client secret, the consent, the port if another program has it by now)
-    is put right and said. The client secret goes to the kernels in the environment, and is written down nowhere but
-    sealed in the connection.
-    """
-    folder = private_folder(home() / "practice")
-    with _only_one(folder):
-        os.environ["SPOKEKIT_HOME"] = str(folder)
-        # A team's database is for the team's own site.
-        os.environ.pop("SPOKEKIT_STORE_URL", None)
-        before = _remembered(folder)
-        with _start(before) as site:
-            known = {"port": _port(site), "url": site["url"], "client_id": site["client_id"]}
-            write_private(folder / "site.json", json.dumps(known).encode())
-            os.environ[PRACTICE_VARIABLE] = json.dumps(site)
-            if before:
-                _put_right(before, site)
-            yield site
-
-
-@contextlib.contextmanager
-def _start(before: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    options = {"size": "class", "seed": 1, "client_id": before.get("client_id", "")}
-    port = before.get("port", PRACTICE_PORT)
-    with contextlib.ExitStack() as stack:
-        try:
-            site = stack.enter_context(practice_child(**options, port=port))
-        except SpokekitError:
-            say(f"Port {port} is taken, so the practice site uses another one this time.")
-            site = stack.enter_context(practice_child(**options, port=0))
-        yield site
-
-
-def _port(site: dict[str, Any]) -> int:
-    return int(str(site["url"]).rstrip("/").rpartition(":")[2])
-
-
-def _remembered(folder: Path) -> dict[str, Any]:
-    # Without a readable record the site starts on its usual port, as on the first day.
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / "site.json").read_text(encoding="utf-8"))
-        if isinstance(found, dict) and isinstance(found.get("port"), int):
-            return found
-    return {}
-
-
-def _put_right(before: dict[str, Any], site: dict[str, Any]) -> None:
-    """Make the connections of an earlier day fit today's site."""
-    work = workspace()
-    ours = [c for c in work.connections.list() if c.client_id == site["client_id"] and c.url == before.get("url")]
-    for connection in ours:
-        if connection.url != site["url"]:
-            changed = {"url": site["url"], "auth_url": site["auth_url"]}
-            connection = work.connections.edit(connection.connection_id, **changed)
-        work.tokens.set_client_secret(connection, Secret(site["client_secret"]))
-        work.tokens.forget(connection)
-    if ours:
-        names = ", ".join(f"“{c.name}”" for c in ours)
-        say(f"Since the practice site starts anew each time, get a token again (notebook 03) for {names}.")
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Refuse a second practice lab on one home: it would move the first one's connections away."""
-    with (folder / "lab.lock").open("w") as handle:
-        try:
-            import fcntl
-        except ImportError:  # Windows has no such lock; there the second lab is merely confusing
-            yield
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Conflict(
-                "Another `spokekit lab` with a practice site is running on this home.",
-                hint="Use that one, stop it first, or choose another home with SPOKEKIT_HOME.",
-            ) from None
-        yield
 
 
 def _without_news() -> None:

@@ -7,13 +7,16 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from spokekit._home import home
 from spokekit.cli._output import guarded, out, say
+from spokekit.cli._practice_home import practice_salt, practice_surroundings
 from spokekit.errors import InputError
 
 app = typer.Typer(add_completion=False)
@@ -53,8 +56,9 @@ def practice(
     """Serve a practice site that behaves like Atlassian, until interrupted.
 
     Prints one line of JSON with its address, a client id and secret, the callback URLs and the sites. Its developer
-    console is at /console. With a command (a person's Jupyter server on a hub), the site is there for it alone and
-    stops with it; the exit code is the command's.
+    console opens by the link that is said beside it. With a command (a person's Jupyter server on a hub), the site is
+    there for it alone and stops with it, the exit code is the command's, and what is done on the site is kept in a
+    home of its own until the next day, as with `spokekit lab`.
     """
     from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
     from spokekit.practice import FAULTS, PracticeSite
@@ -66,45 +70,46 @@ def practice(
     own = own_callback()
     # Beside a person's server on a hub, the address at which that server takes the redirect is registered too.
     redirects = redirect_uri or [LOOPBACK_REDIRECT, *([own] if own else [])]
+    options: dict[str, Any] = {
+        "size": size,
+        "seed": seed,
+        "sites": sites,
+        "port": port,
+        "latency_ms": latency_ms,
+        "strict": strict,
+        "signed_in": signed_in,
+        "faults": fault or [],
+        "redirect_uris": redirects,
+        **_switches(switch or []),
+    }
+    if command:
+        _beside(command, options)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    site = PracticeSite(
-        size=size,
-        seed=seed,
-        sites=sites,
-        port=port,
-        latency_ms=latency_ms,
-        strict=strict,
-        signed_in=signed_in,  # type: ignore[arg-type]  # the site checks the word itself and says which there are
-        faults=fault or (),
-        redirect_uris=redirects,
-        **_switches(switch or []),
-    )
-    with site:
-        if command:
-            raise typer.Exit(_beside(command, site.describe()))
+    with PracticeSite(salt=practice_salt(home() / "practice"), **options) as site:
         out(json.dumps(site.describe()))
-        say(f"Practice site on {site.url} (developer console: {site.url}console). Stop it with Ctrl-C.")
+        say(f"Practice site on {site.url}. Stop it with Ctrl-C. Its developer console, by a link that works once:")
+        say(site.page())
         stopped.wait()
 
 
-def _beside(command: list[str], about: dict[str, Any]) -> int:
-    """Run `command` to its end and return its exit code; the signals that would stop this process go to it."""
+def _beside(command: list[str], options: dict[str, Any]) -> NoReturn:
+    """Run `command` beside a practice site that ends with it.
+
+    The command takes this process's place, so whoever watches or ends this process watches and ends the command, and
+    the site, a child on a pipe, ends with it however it ends.
+    """
     program = shutil.which(command[0])
     if program is None:
         raise InputError(f"There is no program {command[0]!r} on the path.", field="command")
-    environ = {**os.environ, "SPOKEKIT_PRACTICE": json.dumps(about)}
-    child = subprocess.Popen([program, *command[1:]], env=environ)  # noqa: S603 - the person's own command
-
-    def pass_on(number: int, _: object) -> None:
-        child.send_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
-    code = child.wait()
-    # A shell's way to say that a signal ended it.
-    return 128 - code if code < 0 else code
+    with practice_surroundings(more_homes=True, **options) as site:
+        say(f"Practice site on {site['url']}; records: {os.environ.get('SPOKEKIT_HOME') or 'in memory only'}")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if os.name == "nt":  # there a program that takes a process's place loses its children and its exit code
+            raise typer.Exit(subprocess.call([program, *command[1:]]))  # noqa: S603 - the person's own command
+        os.execv(program, command)  # noqa: S606 - the person's own command, no shell
 
 
 def _switches(texts: list[str]) -> dict[str, Any]:

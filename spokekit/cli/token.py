@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -186,6 +186,18 @@ def _choose(sites: Sequence[Site]) -> str | None:
     return sites[int(answer) - 1].cloud_id if answer.isdigit() and 0 < int(answer) <= len(sites) else answer or None
 
 
+def tell_unknown(here: Workspace, chosen: Iterable[Connection]) -> None:
+    """Forget tokens that a practice site here never gave, and say so: it was started anew."""
+    from spokekit.oauth.practice import forget_unknown
+
+    for one in chosen:
+        for name in forget_unknown(here.connections, here.tokens, only=one):
+            say(
+                f"The practice site was started anew and does not know the token of “{name}”, so it is forgotten here. "
+                "Get one again: spokekit token get."
+            )
+
+
 @app.command()
 @guarded()
 def status(
@@ -195,6 +207,7 @@ def status(
     """Say how the tokens stand: of one connection, or of all of them."""
     here = workspace()
     chosen = here.connections.list() if connection is None else (here.connection(connection),)
+    tell_unknown(here, chosen)
     rows = []
     for one in chosen:
         found = here.tokens.status(one)

@@ -29,7 +29,7 @@ from spokekit.errors import StoreError
 from spokekit.oauth.environment import browser_is_elsewhere, handover_folder, this_server
 
 PAGES_PATH = "spokekit/practice"
-PAGES = ("authorize", "console")
+PAGES = ("authorize", "console", "connected-apps", "happened")
 KEY_HEADER = "X-Practice-Key"
 # A port that a practice site has left may be another program's tomorrow.
 NAMED_FOR = 86_400.0

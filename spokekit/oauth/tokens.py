@@ -208,6 +208,16 @@ class Tokens:
         for kept in self.pending.all_of(connection):
             self.pending.drop(kept)
 
+    def stored(self, connection: Connection) -> Secret | None:
+        """Return the access token that is here, expired or not; None where none is, or none that opens. Asks nobody."""
+        record = self._record(connection)
+        if record.sealed_grant is None:
+            return None
+        try:
+            return open_grant(record.sealed_grant, self.vault, connection).access_token
+        except SpokekitError:
+            return None
+
     def status(self, connection: Connection) -> TokenStatus:
         """Say how the token stands, in words and as a state; asks nobody and raises nothing."""
         record = self._record(connection)

@@ -19,9 +19,10 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
          "authorised": [{"client_id", "cloud_id"}],
          "limits": [{"client_id", "spent", "left"}],
          "switches": {those that are not as usual}, "faults": [{"name", "value", "every", "times", "on", "struck"}],
+         "triggers": [{"at", "nth", "when", "seen", "done": whether its orders were done, "problem": why one was not}],
          "requests": {operation: how many}, "refused": {operation: how many with a status of 400 or more},
          "writes": [{"at", "name": "add" or "remove", "cloud_id", "group_id", "group", "account_id", "by", "client_id",
-                     "status", "changed"}]}
+                     "status", "changed", "request"}]}
 
     ``whole`` is false for a world of more than 5,000 people: ``groups`` and ``people`` are empty then. ``writes`` are
     the membership writes that came over the API, oldest first, refused ones included; ``by`` is the account id of whose
@@ -33,8 +34,8 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     Where there are several sites, ``site`` is the number of one, 0 when left out. Verbs:
 
     ==================  =======================================================================================
-    ``reset``           ``size, seed, sites, signed_in, switches, faults``, each optional: a new world in place,
-                        nothing consented to, clock at the present. Port, key, client ids and secrets stay.
+    ``reset``           ``size, seed, sites, signed_in, switches, faults, triggers``, each optional: a new world,
+                        in place, nothing consented to, clock at the present. Port, key, client ids and secrets stay.
                         Result: the sites, as in the JSON line.
     ``advance``         ``seconds`` (more than 0): the clock goes forward. 409 as long as somebody is in the middle
                         of a consent or a request (``quiet`` is false); ``"even": true`` does it all the same.
@@ -57,6 +58,10 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     ``delete-group``    ``group``.
     ``status``          ``account``, ``status``: active, inactive or closed.
     ``rename-person``   ``account``, ``name``.
+    ``trigger``         ``at`` (an operation, or ``write`` for add and remove), ``nth`` (1), ``when`` (``before`` the
+                        request is answered, or ``after``) and ``orders``: done once, at that request. Orders in it
+                        are any but reset, restore and the two on triggers.
+    ``clear-triggers``  Takes all triggers away.
     ``restore``         ``kept``: what ``GET /practice/kept`` gave.
     ==================  =======================================================================================
 
@@ -64,9 +69,14 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     All of the site that a restart would keep (`spokekit.practice.kept.kept_of`), for ``restore``: worlds, apps,
     consents, tokens as digests, clock, switches; no faults and no request log.
 
+``GET /practice/happened``
+    What happened, in words, oldest first, 200 lines at most (`spokekit.practice.happened`)::
+
+        {"lines": [{"at", "who": "a display name or empty", "words", "outcome", "points", "count"}]}
+
 ``GET /practice/known``
-    Whether the site knows a token, sent as ``Authorization: Bearer ...``: ``{"known": true}``. It asks for no key: who
-    has the token may ask, as at any other route.
+    Whether an access token, sent as ``Authorization: Bearer ...``, works now, and whether the site gave it, alive or
+    dead: ``{"known": true, "given": true}``. It asks for no key: who has the token may ask, as at any other route.
 
 ``GET`` and ``POST /practice/faults``
     The faults at work and the menu; ``{"clear": true, "add": ["429:3"]}`` as with the verb ``faults``.
@@ -82,8 +92,9 @@ from spokekit.errors import Conflict, InputError, NotFound, SpokekitError
 from spokekit.practice.exchange import Answer, json_answer
 from spokekit.practice.faults import FAULTS
 from spokekit.practice.kept import kept_of, restore
-from spokekit.practice.start import as_start, build
+from spokekit.practice.start import OPERATIONS, as_start, build
 from spokekit.practice.state import state_of
+from spokekit.practice.triggers import Trigger
 from spokekit.practice.world.seeds import ACCESS_WORDS, STATUSES
 
 if TYPE_CHECKING:
@@ -149,12 +160,6 @@ def do(site: PracticeSite, order: Order) -> Any:
     return verb(site, order)
 
 
-def check_verb(order: Any) -> None:
-    """Raise `InputError` when there is no such order."""
-    if not isinstance(order, dict) or order.get("do") not in _VERBS:
-        raise InputError(f"There is no order {order!r}.", field="do", hint=f"Use {', '.join(_VERBS)}.")
-
-
 def _orders(body: bytes) -> list[Order] | None:
     try:
         found = json.loads(body)
@@ -214,10 +219,31 @@ def _app(site: PracticeSite, order: Order) -> App:
 
 
 def _reset(site: PracticeSite, order: Order) -> Any:
-    values = {name: value for name, value in order.items() if name != "do"}
+    values = {name: value for name, value in order.items() if name not in ("do", "triggers")}
+    triggers = order.get("triggers", [])
+    if not isinstance(triggers, list) or not all(isinstance(one, dict) for one in triggers):
+        raise InputError("triggers is a list of triggers.", field="triggers")
+    read = [_read_trigger(one) for one in triggers]
     # A request is under way, this one: `site.reset` would wait for it.
     build(site, as_start(values, site.start_point))
+    site.triggers.add(*read)
     return site.describe()["sites"]
+
+
+def _read_trigger(told: Order) -> Trigger:
+    trigger = Trigger.read(told, OPERATIONS)
+    for order in trigger.orders:
+        if order.get("do") not in _VERBS or order["do"] in _NOT_IN_TRIGGERS:
+            raise InputError(f"A trigger cannot do {order.get('do')!r}.", field="orders")
+    return trigger
+
+
+def _trigger(site: PracticeSite, order: Order) -> None:
+    site.triggers.add(_read_trigger(order))
+
+
+def _clear_triggers(site: PracticeSite, _: Order) -> None:
+    site.triggers.clear()
 
 
 def _restore(site: PracticeSite, order: Order) -> None:
@@ -352,5 +378,8 @@ _VERBS: dict[str, Callable[[PracticeSite, Order], Any]] = {
     "delete-group": _delete_group,
     "status": _status,
     "rename-person": _rename_person,
+    "trigger": _trigger,
+    "clear-triggers": _clear_triggers,
     "restore": _restore,
 }
+_NOT_IN_TRIGGERS = ("reset", "restore", "trigger", "clear-triggers")

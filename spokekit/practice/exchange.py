@@ -85,7 +85,8 @@ class WriteRecord:
     """One membership write that came over the API, refused or done.
 
     ``name`` is ``add`` or ``remove``, ``account_id`` who was to be put in or taken out, ``by`` whose token it was,
-    ``group`` the group's name, and ``changed`` whether somebody is in or out of it since.
+    ``group`` the group's name, ``changed`` whether somebody is in or out of it since, and ``request`` the place of its
+    request among the site's.
     """
 
     at: float
@@ -98,6 +99,7 @@ class WriteRecord:
     client_id: str
     status: int
     changed: bool
+    request: int
 
 
 @dataclass(frozen=True, slots=True)

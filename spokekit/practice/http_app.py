@@ -15,12 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from spokekit.errors import InputError
 from spokekit.practice import control
 from spokekit.practice.api.personal_data import report_accounts
 from spokekit.practice.exchange import Answer, Exchange, Query, RequestRecord, WriteRecord, gateway_error, json_answer
+from spokekit.practice.happened import answer_happened, happened_page
 from spokekit.practice.keys import HEADER, TICKET
 from spokekit.practice.oauth import Refusal, callback_address
-from spokekit.practice.pages import consent
+from spokekit.practice.pages import account, consent
 from spokekit.practice.serving import Delivery
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ class Front:
                 self._route("/app/report-accounts/", self._report, ["POST"]),
                 self._route("/app/report-accounts", self._report, ["POST"]),
                 self._route("/", lambda *_: ("console", "", _go_to("/console")), ["GET"]),
-                self._route("/console", self._console, ["GET", "POST"]),
+                *(self._route(f"/{name}", self._pages, ["GET", "POST"]) for name, _ in account.OWN_PAGES),
                 self._route("/practice/state", self._control, ["GET"]),
                 self._route("/practice/kept", self._control, ["GET"]),
+                self._route("/practice/happened", self._control, ["GET"]),
                 self._route("/practice/orders", self._control, ["POST"]),
                 self._route("/practice/faults", self._control, ["GET", "POST"]),
                 self._route("/practice/known", self._known, ["GET"]),
@@ -140,6 +143,15 @@ class Front:
 
     def _confluence(self, request: Request, body: bytes) -> Named:
         site = self.site
+        route, _ = site.gateway.find(request.method, request.path_params["path"])
+        due = site.triggers.come(route.name if route else "")
+        site.triggers.pull(due, "before", lambda order: control.do(site, dict(order)))
+        answered = self._answer(request, body)
+        site.triggers.pull(due, "after", lambda order: control.do(site, dict(order)))
+        return answered
+
+    def _answer(self, request: Request, body: bytes) -> Named:
+        site = self.site
         cloud_id, path = request.path_params["cloud_id"], request.path_params["path"]
         route, _ = site.gateway.find(request.method, path)
         name = route.name if route else ""
@@ -189,7 +201,18 @@ class Front:
         group = world.group_name(row) if row is not None else ""
         site.written.append(
             WriteRecord(
-                site.clock.now(), name, cloud_id, group_id[:200], group, who[:200], account, client_id, status, changed
+                at=site.clock.now(),
+                name=name,
+                cloud_id=cloud_id,
+                group_id=group_id[:200],
+                group=group,
+                account_id=who[:200],
+                by=account,
+                client_id=client_id,
+                status=status,
+                changed=changed,
+                # The record of the request itself is the next one.
+                request=len(site.requests),
             )
         )
 
@@ -201,10 +224,12 @@ class Front:
         site, query = self.site, dict(parse_qsl(_query(request), keep_blank_values=True))
         try:
             if request.method == "POST":
-                form = dict(parse_qsl(body.decode("utf-8", "replace")))
+                form = _form(body)
+                if form.get("decision") == "sign-in":
+                    return self._other_person(request, query, form)
                 target = site.auth.decide(form.get("request", ""), form.get("decision", ""), form.get("site", ""))
                 return "consent", "", _go_to(target)
-            number, pending = site.auth.ask(query, site.account_id, strict=site.strict)
+            return self._ask(request, query)
         except Refusal as refusal:
             if refusal.redirect:
                 values = {
@@ -213,11 +238,33 @@ class Front:
                     "state": query.get("state", ""),
                 }
                 return "authorize", "", _go_to(callback_address(refusal.redirect, **values))
-            return "authorize", "", consent.refusal_page(refusal.error, refusal.description, refusal.status)
+            switch = self._switch(request)
+            page = consent.refusal_page(refusal.error, refusal.description, refusal.status, switch=switch)
+            return "authorize", "", page
+
+    def _ask(self, request: Request, query: dict[str, str]) -> Named:
+        """Show the consent page; raises `Refusal`."""
+        site = self.site
+        number, pending = site.auth.ask(query, site.account_id, strict=site.strict)
         person = site.world.find_person(site.account_id)
         words = f"{person.display_name} ({person.email})" if person.email else person.display_name
         one_site = site.switches.grant_level == "resource"
-        return "authorize", "", consent.consent_page(number, pending, words, one_site=one_site)
+        shown = consent.consent_page(number, pending, words, one_site=one_site, switch=self._switch(request))
+        return "authorize", "", shown
+
+    def _other_person(self, request: Request, query: dict[str, str], form: dict[str, str]) -> Named:
+        """Sign in as somebody else, in a browser that came by a link, and ask that person; raises `Refusal`."""
+        refused = self._not_let_in(request)
+        if refused is not None:
+            return "", "", refused
+        self.site.auth.forget_pages()
+        with suppress(InputError):
+            self.site.sign_in(form.get("as", ""))
+        return self._ask(request, query)
+
+    def _switch(self, request: Request) -> str:
+        admitted = self.site.keys.admits(request.headers, self.site.port)
+        return account.sign_in_form(self.site) if admitted else ""
 
     def _token(self, request: Request, body: bytes) -> Named:
         site = self.site
@@ -253,14 +300,28 @@ class Front:
 
     # -- for people and tests -------------------------------------------------------------------------------
 
-    def _console(self, request: Request, body: bytes) -> Named:
+    def _pages(self, request: Request, body: bytes) -> Named:
         refused = self._by_link(request) or self._not_let_in(request)
         if refused is not None:
             return "", "", refused
-        if request.method == "GET":
-            return "console", "", self.site.console.show()
-        form = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
-        return "console", "", self.site.console.take(form)
+        site, posted, path = self.site, request.method == "POST", request.scope["path"]
+        form = _form(body)
+        if path == "/happened":
+            return "happened", "", happened_page(site)
+        if path == "/connected-apps":
+            return "connected-apps", "", account.connected_apps(site, form if posted else None)
+        if not posted:
+            return "console", "", site.console.show()
+        try:
+            if form.get("decision") == "sign-in":
+                site.sign_in(form.get("as", ""))
+                return "console", "", site.console.show(f"Signed in as {account.signed_in_as(site)}.")
+            if "administer" in form:
+                return "console", "", site.console.show(account.administer(site, form))
+        except InputError as error:
+            return "console", "", site.console.show(problem=error.message)
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+        return "console", "", site.console.take(pairs, owner=site.account_id)
 
     def _by_link(self, request: Request) -> Answer | None:
         """Return what a browser that comes by a link is told: where the page is, with the cookie that opens it."""
@@ -297,13 +358,16 @@ class Front:
             return "", "", control.answer_state(site)
         if path.endswith("/kept"):
             return "", "", control.answer_kept(site)
+        if path.endswith("/happened"):
+            return "", "", answer_happened(site)
         if path.endswith("/orders"):
             return "", "", control.answer_orders(site, body)
         return "", "", control.answer_faults(site, body if posted else None)
 
     def _known(self, request: Request, _: bytes) -> Named:
-        known = self.site.auth.access(request.headers.get("authorization", "")) is not None
-        return "", "", json_answer(200, {"known": known}, points=0)
+        token = request.headers.get("authorization", "")
+        known, given = self.site.auth.access(token) is not None, self.site.auth.gave(token)
+        return "", "", json_answer(200, {"known": known, "given": given}, points=0)
 
 
 def _from_elsewhere(request: Request) -> str:
@@ -344,6 +408,10 @@ async def _body(request: Request) -> bytes:
         if size <= _BODY_LIMIT:
             parts.append(part)
     return b"".join(parts) if size <= _BODY_LIMIT else b""
+
+
+def _form(body: bytes) -> dict[str, str]:
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _go_to(address: str) -> Answer:

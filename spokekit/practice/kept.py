@@ -61,6 +61,8 @@ def kept_of(site: PracticeSite) -> dict[str, Any]:
             [key, number[id(a.grant)], list(a.scopes), a.expires_at, place[id(a.family)] if a.family else None]
             for key, a in access.items()
         ],
+        "given": list(auth.given),
+        "redirects": list(site.app_make.redirect_uris),
         "spent": site.limits.kept(),
     }
 
@@ -101,7 +103,12 @@ def _restore(site: PracticeSite, kept: dict[str, Any]) -> None:
     for key, i, scopes, expires_at, family in kept["access"]:
         of = None if family is None else families[family]
         auth.access_tokens[str(key)] = Access(grants[i], tuple(scopes), float(expires_at), of)
+    auth.given.update((str(key), None) for key in kept["given"])
     site.limits.put_back(kept["spent"])
+    # What the site is told today and was not told then: the address of a hub that has moved.
+    for uri in site.app_make.redirect_uris:
+        if uri not in kept["redirects"]:
+            site.allow_redirect(uri)
 
 
 def _families(refresh: Any, access: Any) -> list[Family]:

@@ -17,6 +17,8 @@ from spokekit.practice.issued import Access, Code, Family, Pending, RefreshToken
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
+_MOST_GIVEN = 1_000
+
 
 class Refusal(Exception):
     """The authorise request is refused; with ``redirect`` the app hears of it, otherwise only the person does."""
@@ -46,6 +48,8 @@ class AuthServer:
         # By the token's digest: the tokens themselves are kept nowhere.
         self.refresh_tokens: dict[str, RefreshToken] = {}
         self.access_tokens: dict[str, Access] = {}
+        self.given: dict[str, None] = {}
+        """Digests of the access tokens that were given, dead ones included, the newest last."""
 
     def app(self, client_id: str) -> App | None:
         """Return the app with a client id."""
@@ -210,6 +214,9 @@ class AuthServer:
         now = self.clock.now()
         access = made_token("ACCESS", 280)
         ends = now + self.switches.access_lifetime
+        self.given[digest_of(access)] = None
+        while len(self.given) > _MOST_GIVEN:
+            self.given.pop(next(iter(self.given)))
         self.access_tokens[digest_of(access)] = Access(family.grant, family.scopes, ends, family)
         answer: dict[str, Any] = {
             "access_token": access,
@@ -307,6 +314,10 @@ class AuthServer:
         scheme, _, token = authorization.partition(" ")
         access = self.access_tokens.get(digest_of(token.strip())) if scheme.lower() == "bearer" else None
         return access if access is not None and self.clock.now() < access.expires_at else None
+
+    def gave(self, authorization: str) -> bool:
+        """Whether a bearer token was given here, alive or dead."""
+        return digest_of(authorization.partition(" ")[2].strip()) in self.given
 
     def scopes_on(self, access: Access, cloud_id: str) -> frozenset[str]:
         """Return the scopes of a token that count on one site."""

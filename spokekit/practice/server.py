@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from spokekit.practice.oauth import AuthServer
     from spokekit.practice.pages.console import Console
     from spokekit.practice.switches import Switches
+    from spokekit.practice.triggers import Triggers
     from spokekit.practice.world import World
 
 Observer = Callable[[Exchange], None]
@@ -126,7 +127,6 @@ class PracticeSite:
 
     observe_all: ClassVar[list[Observer]] = []
 
-    # What `build` gives the site, at the start and with each `reset`.
     start_point: Start
     worlds: dict[str, World]
     world: World
@@ -136,6 +136,7 @@ class PracticeSite:
     clock: Clock
     faults: Faults
     limits: Limits
+    triggers: Triggers
     auth: AuthServer
     console: Console
     gateway: Gateway
@@ -313,6 +314,7 @@ class PracticeSite:
             "client_secret": self.client_secret,
             "redirect_uris": list(self.redirect_uris),
             "key": self.keys.key,
+            **({"words": self.keeper.words} if self.keeper is not None and self.keeper.words else {}),
             "sites": [{"cloud_id": site.cloud_id, "name": site.name, "url": site.url} for site in self.sites],
         }
 

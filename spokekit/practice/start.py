@@ -22,8 +22,10 @@ from spokekit.practice.apps import (
 from spokekit.practice.faults import Faults
 from spokekit.practice.limits import Limits
 from spokekit.practice.oauth import AuthServer
+from spokekit.practice.pages.account import console_sections
 from spokekit.practice.pages.console import Console
 from spokekit.practice.switches import Switches
+from spokekit.practice.triggers import Triggers
 from spokekit.practice.world import World
 
 if TYPE_CHECKING:
@@ -119,9 +121,10 @@ def build(site: PracticeSite, start: Start) -> None:
     site.signed_in = start.signed_in
     site.apps = site.app_make.apps()
     site.faults = faults
+    site.triggers = Triggers()
     site.limits = Limits(switches, site.clock)
     site.auth = AuthServer(tuple(worlds), site.apps, switches, site.clock)
-    site.console = Console(site.auth, site.app_make)
+    site.console = Console(site.auth, site.app_make, lambda: console_sections(site))
     site.gateway = Gateway(site.worlds, site.auth, switches, strict=site.strict, faults=faults)
     site.writes = defaultdict(int)
     site.requests = []

@@ -55,6 +55,10 @@ def state_of(site: PracticeSite) -> dict[str, Any]:
             {"name": f.name, "value": f.value, "every": f.every, "times": f.times, "on": f.on, "struck": f.struck}
             for f in site.faults.active
         ],
+        "triggers": [
+            {"at": t.at, "nth": t.nth, "when": t.when, "seen": t.seen, "done": t.done, "problem": t.problem}
+            for t in site.triggers.all
+        ],
         "requests": dict(Counter(record.name for record in site.requests if record.name)),
         "refused": dict(Counter(record.name for record in site.requests if record.name and record.status >= 400)),
         "writes": [asdict(write) for write in site.written],

@@ -73,6 +73,7 @@ class Guide(Component):
         self.site: dict[str, Any] | None = None
         # Where nothing is kept, the other notebooks know nothing of what was done here.
         self.leads_on = not (under_voila(os.environ) and nothing_kept(os.environ))
+        self._unknown: tuple[str, ...] = ()
         self._line = html("", "sk-steps")
         self._details = html("", "sk-note")
         self.again = button("Look again", kind="quiet", tooltip="Read the state of the steps again")
@@ -98,6 +99,10 @@ class Guide(Component):
 
     def _begin(self) -> None:
         self.site = rehearsal.practice()
+        if self.site is not None:
+            from spokekit.oauth.practice import forget_unknown
+
+            self._unknown = forget_unknown(self.workspace.connections, self.workspace.tokens, self.site)
         if self.unattended and self.site is not None:
             rehearsal.catch_up(self.workspace, self.site, before=self.step.number, name=self._name)
         self.refresh()
@@ -132,6 +137,14 @@ class Guide(Component):
                 "<p>Every page of Voilà starts with nothing and forgets all of it: what you do here is not known in "
                 f"the next notebook. <a href='{ONE_PAGE}'>Go the whole way on one page</a>.</p>"
             )
+        elif self._unknown and 3 not in state:
+            names = markup(", ".join(f"“{name}”" for name in self._unknown))
+            self.pointer.value = (
+                f"<p>The practice site was started anew and does not know the token of {names} any more, so it is "
+                "forgotten here. Get a token again in step 3.</p>"
+            )
+        else:
+            self.pointer.value = ""
         self.pointer.layout.display = None if self.pointer.value else "none"
         self.set_trait("done", tuple(sorted(state)))
 

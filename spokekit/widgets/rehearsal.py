@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import Conflict, NotConfigured, NotFound, SpokekitError
+from spokekit.oauth.practice import forget_unknown
 from spokekit.training.browser import play_browser
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
     """Do the steps before `before` that are not done yet, or were done on a practice site that is gone."""
     if before <= 2:
         return
+    forget_unknown(workspace.connections, workspace.tokens, site)
     draft = ConnectionDraft(
         url=site["url"],
         auth_url=site["auth_url"],

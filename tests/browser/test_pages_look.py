@@ -97,6 +97,26 @@ def test_the_practice_site(window: Page, look: Look) -> None:
         window.get_by_label("Callback URLs").first.fill("ftp://nowhere")
         window.get_by_role("button", name="Save changes").first.click()
         look("console-problem")
+        window.get_by_role("link", name="Connected apps").click()
+        look("connected-apps-none")
+        site.issue_token()
+        window.reload()
+        look("connected-apps")
+        window.get_by_role("link", name="What happened").click()
+        look("happened")
+        site.switches.user_apps_blocked = True
+        window.goto(f"{site.url}console")
+        window.get_by_role(
+            "button", name=f"Authorise for everybody: Four ticked scopes on {site.sites[0].name}"
+        ).click()
+        expect(window.get_by_role("status").first).to_contain_text("is authorised for everybody")
+        window.goto(authorize(site))
+        window.get_by_text("Sign in as somebody else").click()
+        look("consent-sign-in")
+        window.get_by_label("Sign in as").select_option("member")
+        window.get_by_role("button", name="Sign in").click()
+        member = site.world.find_person(site.world.account("member")).display_name
+        expect(window.get_by_text(f"Signed in as {member}")).to_be_visible()
 
 
 def test_an_app_is_created_and_its_id_and_secret_copied(window: Page, look: Look) -> None:

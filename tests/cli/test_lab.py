@@ -157,6 +157,9 @@ def test_a_day_of_practice_and_the_next(
         draft = ConnectionDraft(url=site["url"], auth_url=site["auth_url"], client_id=site["client_id"])
         connection = work.connections.save(draft)
         work.tokens.set_client_secret(connection, Secret(site["client_secret"]))
+        # A token of another practice site than this one.
+        never = {"access_token": "never given here", "expires_in": 3600, "scope": "read:me", "token_type": "Bearer"}
+        work.tokens.save_grant(connection, never)
 
     first.process.terminate()
     assert first.process.wait(15) in (0, -signal.SIGTERM)

@@ -280,8 +280,8 @@ def test_what_was_done_is_there_on_the_next_day(tmp_path: Path) -> None:
         assert {name: state(site)[name] for name in same} == {name: state_then[name] for name in same}
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         assert client.get(f"{site.api_base}/wiki/rest/api/group", headers=headers).status_code == 200
-        assert client.get(f"{site.url}practice/known", headers=headers).json() == {"known": True}
-        assert client.get(f"{site.url}practice/known").json() == {"known": False}
+        assert client.get(f"{site.url}practice/known", headers=headers).json() == {"known": True, "given": True}
+        assert client.get(f"{site.url}practice/known").json() == {"known": False, "given": False}
         assert refresh(site, token["refresh_token"], client_secret=secrets[0]).status_code == 200
 
 
@@ -312,3 +312,57 @@ def test_a_site_is_put_back_to_where_it_was_saved(serve: Callable[..., Api]) -> 
     assert state(site)["sites"] == then and api.v1("/group").status_code == 200
     with pytest.raises(InputError, match="1 to 50"):
         PracticeSite(sites=0)
+
+
+def test_a_colleague_and_a_fault_come_at_the_request_that_was_told(serve: Callable[..., Api]) -> None:
+    api = serve()
+    site, who = api.site, api.site.world.account("member")
+    colleague = {"do": "add", "group": "marketing", "account": who}
+    drop = {"do": "faults", "add": ["hang-up:1x1@add"]}
+    order(
+        site,
+        {"do": "trigger", "at": "members", "nth": 2, "orders": [colleague]},
+        {"do": "trigger", "at": "write", "nth": 3, "orders": [drop]},
+        {"do": "trigger", "at": "write", "when": "after", "orders": [{"do": "delete-group", "group": "legal-counsel"}]},
+        {"do": "trigger", "at": "picker", "orders": [{"do": "delete-group", "group": "nowhere"}]},
+    )
+    group = site.world.find_group("marketing").group_id
+    seen = [len(api.v1(f"/group/{group}/membersByGroupId").json()["results"]) for _ in range(3)]
+    assert seen[1] == seen[0] + 1 == seen[2]
+    assert api.add("legal-counsel", who).status_code == 201, "it is gone after the request, not before"
+    assert api.add("procurement", who).status_code == 201
+    with pytest.raises(httpx2.HTTPError):
+        api.add("support-tier-2", who)
+    assert api.add("support-tier-2", who).status_code == 201, "once"
+    api.v1("/group/picker", query="x")
+    told = state(site)
+    assert "legal-counsel" not in [one["name"] for one in told["sites"][0]["groups"]]
+    assert [(t["at"], t["done"]) for t in told["triggers"]] == [
+        ("members", True), ("write", True), ("write", True), ("picker", True)
+    ]  # fmt: skip
+    assert "nowhere" in told["triggers"][3]["problem"] and site.defects == []
+    order(site, {"do": "reset", "triggers": [{"at": "groups", "orders": [{"do": "sign-in", "as": "member"}]}]})
+    Api(site, api.http).v1("/group")
+    assert site.signed_in == "member"
+    order(site, {"do": "clear-triggers"})
+    assert state(site)["triggers"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"at": "membres", "orders": [{"do": "kill-access"}]},
+        {"at": "members", "nth": 0, "orders": [{"do": "kill-access"}]},
+        {"at": "members", "when": "during", "orders": [{"do": "kill-access"}]},
+        {"at": "members"},
+        {"at": "members", "orders": []},
+        {"at": "members", "orders": [{"do": "reset"}]},
+        {"at": "members", "orders": [{"do": "nothing"}]},
+        {"at": "members", "orders": [5]},
+        {"at": "members", "orders": [{"do": "kill-access"}], "every": 2},
+    ],
+)
+def test_a_trigger_that_could_not_be_pulled_is_refused(site: PracticeSite, wrong: dict[str, Any]) -> None:
+    assert order(site, {"do": "trigger", **wrong}).status_code == 400
+    assert order(site, {"do": "reset", "seed": 2, "triggers": [wrong]}).status_code == 400
+    assert site.triggers.all == [] and site.world.seed == 1 and site.defects == []

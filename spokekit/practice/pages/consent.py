@@ -81,8 +81,8 @@ there. Without a notebook, take the link that <code>spokekit practice</code> pri
 PRACTICE = '<p class="note">This is a practice site. Nothing here reaches Atlassian.</p>'
 
 
-def consent_page(number: str, pending: Pending, person: str, *, one_site: bool) -> Answer:
-    """Ask the person: which app, what it may do, on which site, Accept or Cancel."""
+def consent_page(number: str, pending: Pending, person: str, *, one_site: bool, switch: str = "") -> Answer:
+    """Ask the person: which app, what it may do, on which site, Accept or Cancel; with the form for another person."""
     # What only ServiceNow's form knows is not the first thing that a person reads.
     scopes = sorted(pending.scopes, key="ace:confluence".__eq__)
     words = "".join(f"<li>{escape(SCOPE_WORDS.get(scope, scope))}</li>" for scope in scopes)
@@ -103,11 +103,15 @@ def consent_page(number: str, pending: Pending, person: str, *, one_site: bool) 
 <details><summary>Scopes as the app asked for them</summary><ul>{ids}</ul></details>
 <p class="soft">Whatever you choose, you go back to <code>{escape(pending.redirect_uri)}</code></p>
 <div class="row"><button class="main" name="decision" value="accept">Accept</button>
-<button name="decision" value="cancel">Cancel</button></div></form>""",
+<button name="decision" value="cancel">Cancel</button></div></form>{_not_you(switch)}""",
     )
 
 
-def refusal_page(error: str, description: str, status: int) -> Answer:
+def _not_you(switch: str) -> str:
+    return f"<details><summary>Sign in as somebody else</summary>{switch}</details>" if switch else ""
+
+
+def refusal_page(error: str, description: str, status: int, *, switch: str = "") -> Answer:
     """Tell the person that the app cannot go on; the app hears nothing."""
     title = "Something went wrong" if error == "invalid_scope" else "Hmm... We're having trouble logging you in."
     console = '<a href="console">practice developer console</a>'
@@ -121,6 +125,6 @@ def refusal_page(error: str, description: str, status: int) -> Answer:
         f"""{PRACTICE}
 <h1>{escape(title)}</h1>
 <p>{escape(description)}</p><p class="soft">Error: <code id="error">{escape(error)}</code></p>
-<p class="soft">You were not sent back to the app. {mend}, and start again.</p>""",
+<p class="soft">You were not sent back to the app. {mend}, and start again.</p>{_not_you(switch)}""",
         status=status,
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from spokekit.errors import InputError
 from spokekit.practice.apps import App, made_up, permission_groups
 from spokekit.practice.exchange import Answer
+from spokekit.practice.pages.account import links
 from spokekit.practice.pages.consent import PRACTICE, SCOPE_WORDS, page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from spokekit.practice.oauth import AuthServer
     from spokekit.practice.start import AppMake
@@ -33,6 +34,8 @@ class _Typed:
     scopes: tuple[str, ...] | None = None
     """None when the form had no permissions in it, which leaves them as they are."""
     creates: bool = field(default=False)
+    distribution: str | None = None
+    new_secret: bool = False
 
 
 class Console:
@@ -45,20 +48,23 @@ class Console:
     make:
         The id and the secret of a new app follow from it and the app's name: an app that is created anew under its name
         after a restart fits the connection that was made with it.
+    more:
+        Makes what stands under the apps.
     """
 
-    def __init__(self, auth: AuthServer, make: AppMake) -> None:
+    def __init__(self, auth: AuthServer, make: AppMake, more: Callable[[], str]) -> None:
         self._auth = auth
         self._make = make
+        self._more = more
         # The newest is what the person came for.
         self.created: list[App] = []
 
-    def show(self) -> Answer:
-        """Show the apps."""
-        return self._page(_Typed())
+    def show(self, saved: str = "", *, problem: str = "") -> Answer:
+        """Show the apps, with what was done or what stood in its way."""
+        return self._page(_Typed(), saved=saved, problem=problem)
 
-    def take(self, form: Form) -> Answer:
-        """Do what a form asks for, and show the apps."""
+    def take(self, form: Form, *, owner: str = "") -> Answer:
+        """Do what a form asks for, and show the apps; `owner` is the account of whoever sends it."""
         values = dict(form)
         permissions = tuple(dict.fromkeys(value for name, value in form if name == "scope"))
         typed = _Typed(
@@ -67,15 +73,22 @@ class Console:
             values.get("redirect_uris", ""),
             permissions if "permissions" in values or "create" in values else None,
             "create" in values,
+            values.get("distribution"),
+            "new-secret" in values,
         )
         try:
             app = self._take(typed)
         except InputError as error:
             return self._page(typed, problem=f"{'Not created' if typed.creates else 'Not saved'}: {error.message}")
         if typed.creates:
+            # As at Atlassian: it is for its owner alone until it is shared.
+            app.owner, app.distribution = owner, "private" if owner else "shared"
             return self._page(
                 _Typed(), saved=f"Created {app.name}. Copy its client ID and its secret into the connection.", open_=app
             )
+        if typed.new_secret:
+            words = f"{app.name} has a new secret. The old one works no more: put the new one into the connection."
+            return self._page(_Typed(), saved=words, open_=app)
         return self._page(_Typed(), saved=f"Saved {app.name}.")
 
     def _take(self, typed: _Typed) -> App:
@@ -84,7 +97,9 @@ class Console:
         app = self._auth.app(typed.client_id)
         if app is None:
             raise InputError("There is no such app.", field="client_id")
-        return self.change(app, scopes=typed.scopes, redirect_uris=typed.uris.split())
+        if typed.new_secret:
+            return self.change(app, new_secret=True)
+        return self.change(app, scopes=typed.scopes, redirect_uris=typed.uris.split(), distribution=typed.distribution)
 
     def create(self, name: str, scopes: Iterable[str] = (), redirect_uris: Iterable[str] = ()) -> App:
         """Make an app; raises `InputError` when it cannot have this name, a scope or a callback URL."""
@@ -150,10 +165,10 @@ class Console:
         )
         return page(
             "Practice developer console",
-            f"""{PRACTICE}<h1>Practice developer console</h1>{told}
+            f"""{PRACTICE}{links("console")}<h1>Practice developer console</h1>{told}
 <p>Your OAuth 2.0 (3LO) apps. Copy the client ID and the secret from here; a callback URL has to match the redirect URI
 of the connection character for character, the port too.</p>{_create_form(typed if typed.creates else None)}{blocks}
-<section><h2>Sites</h2><ul>{sites}</ul></section>""",
+<section><h2>Sites</h2><ul>{sites}</ul></section>{self._more()}""",
             wide=True,
             copies=True,
             status=400 if problem else 200,
@@ -198,7 +213,20 @@ def _block(number: int, app: App, typed: _Typed | None, is_new: bool) -> str:
 <label for="uris{number}">Callback URLs, one a line</label>
 <textarea id="uris{number}" name="redirect_uris" spellcheck="false">{escape(uris)}</textarea>
 <details{" open" if typed else ""}><summary>Permissions: {count}</summary>{_permissions(str(number), scopes)}</details>
-<div class="row"><button class="main">Save changes</button></div></form></section>"""
+<label for="shared{number}">Distribution: who may use the app</label>
+<select id="shared{number}" name="distribution">{_distributions(app)}</select>
+<div class="row"><button class="main">Save changes</button></div></form>
+<form method="post"><input type="hidden" name="client_id" value="{escape(app.client_id)}">
+<div class="row"><button name="new-secret" value="yes" aria-label="Make a new secret: {escape(app.name)}"
+>Make a new secret</button></div></form></section>"""
+
+
+def _distributions(app: App) -> str:
+    words = {"private": "Private: its owner alone", "shared": "Shared: everybody"}
+    return "".join(
+        f'<option value="{name}"{" selected" if name == app.distribution else ""}>{text}</option>'
+        for name, text in words.items()
+    )
 
 
 def _copy(what: str, words: str) -> str:
