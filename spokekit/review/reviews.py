@@ -173,7 +173,7 @@ class Reviews:
             raise InputError(
                 "Nobody is in scope: no group of it has a member in the snapshot.",
                 field="scope",
-                hint="Choose another scope, register groups (notebook 03, spokekit groups register), or walk again.",
+                hint="Choose another scope, register groups (notebook 04, spokekit groups register), or walk again.",
             )
         about = self._about(source, found, scope, groups, last, _reviewers(source, found, reviewers or {}))
         head = Head(str(uuid.uuid4()), title, self.cloud_id, self.site, datetime.now(UTC), about)
