@@ -20,6 +20,8 @@ from spokekit.oauth.practice import forget_unknown
 
 PRACTICE_PORT = 8750
 PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"
+QUOTA_WINDOW = 300
+"""Seconds until spent points come back where somebody practises: nobody in a class waits for the full hour."""
 _MOST_HOMES = 50
 
 
@@ -57,7 +59,8 @@ def practice_surroundings(*, more_homes: bool = False, **options: Any) -> Iterat
         usual = {"size": "class", "seed": 1, "sites": 1}
         world = "-".join(str(options.get(name, value)) for name, value in usual.items())
         given = {"client_id": before.get("client_id", "")} if "seed" not in options else {}
-        given |= {"salt": practice_salt(folder), "kept": str(folder / f"site-{world}.json"), **options}
+        given |= {"salt": practice_salt(folder), "kept": str(folder / f"site-{world}.json")}
+        given |= {"quota_window": QUOTA_WINDOW, **options}
         with _started(given, options.get("port") or before.get("port", PRACTICE_PORT), lock) as site:
             known = {"port": _port(site), "url": site["url"], "client_id": site["client_id"]}
             write_private(folder / "site.json", json.dumps(known).encode())
