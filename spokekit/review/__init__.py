@@ -1,8 +1,6 @@
 """Access reviews with evidence: who may keep access, decided row by row, signed, carried out, proven.
 
-Example
--------
-::
+From the opening to the evidence::
 
     from spokekit.review import Reviews, check_evidence
 
