@@ -104,7 +104,7 @@ def _copy(source: Path, target: Path) -> Copied:
 def _files(source: Path) -> list[Path]:
     """Return the notebooks and the drawings in them; the other pictures are for the project's own pages."""
     beside = [p for p in source.iterdir() if p.is_file() and not p.name.startswith(".")]
-    return sorted([*beside, *source.glob("images/*.svg")])
+    return sorted([*beside, *source.glob("images/*.svg"), *source.glob("training/*.ipynb")])
 
 
 def _endings() -> Iterator[str]:

@@ -198,6 +198,17 @@ def certificate(
 
 @app.command()
 @guarded()
+def new(folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")]) -> None:
+    """Write a lesson that runs, with its notebook, as a beginning for one of your own."""
+    from spokekit.training.template import write
+
+    for path in write(folder):
+        out(str(path))
+    say(f"Next: spokekit lessons test {shlex.quote(str(folder))}")
+
+
+@app.command()
+@guarded()
 def test(
     folder: Annotated[
         Path | None, typer.Argument(help="A folder with lessons of your own; without it, spokekit's lessons.")

@@ -157,7 +157,7 @@ class LessonPanel(Component):
 
     def _ask_over(self) -> None:
         words = "The practice site goes back to the start of this lesson. Your attempt until now is kept."
-        self.ask_first(self._sure, words, "Start over", lambda: self._start(again=True), no="No, go on")
+        self.ask_first(self._sure, words, "Yes, start over", lambda: self._start(again=True), no="No, go on")
 
     def _open(self, attempt: Attempt) -> None:
         self.attempt = attempt
