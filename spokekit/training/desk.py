@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import weakref
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from html import unescape
@@ -109,7 +110,9 @@ class Desk:
         import httpx2
 
         # Made once: loading the certificates of a client costs more than the request.
-        return httpx2.Client(timeout=_SECONDS, trust_env=False)
+        made = httpx2.Client(timeout=_SECONDS, trust_env=False)
+        weakref.finalize(self, made.close)
+        return made
 
     def close(self) -> None:
         """Close the connections to the site."""

@@ -57,6 +57,7 @@ def test_begin_check_hint_reset_progress(
     assert run("answer", "synced-group", "The identity provider (Okta); the change arrives here by itself") == 0
     assert check(0)["outcome"] == "right"
     assert run("reset", "synced-group") == 0
+    assert "/synced-group/2" in capsys.readouterr().out
     assert check(1)["outcome"] == "not attempted"
     assert run("progress", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
