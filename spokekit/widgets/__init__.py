@@ -26,6 +26,7 @@ _HOMES = {
     "MembershipEditor": "membership_editor",
     "OnePage": "one_page",
     "QuestionPanel": "question_panel",
+    "ReviewPanel": "review_panel",
     "SecretField": "base",
     "TaskRunner": "base",
     "TokenButton": "token_button",

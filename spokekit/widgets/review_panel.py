@@ -1,0 +1,445 @@
+"""Review access: open a campaign, decide its rows, sign, carry out, verify, close with evidence."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tr
+
+from spokekit._foreign import markup
+from spokekit._words import counted
+from spokekit.errors import InputError, NotConfigured, NotFound
+from spokekit.widgets._membership_form import show
+from spokekit.widgets._membership_views import line, preview_markup
+from spokekit.widgets._review_list import SHOWN, ReviewList
+from spokekit.widgets.base import Task, html_table
+from spokekit.widgets.controls import choices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spokekit._workspace import Workspace
+    from spokekit.groups.membership import Membership, Preview, Result, Resumption
+    from spokekit.review import Campaign, Decided, Reviews
+    from spokekit.review.worksheet import Worksheet
+
+_TOLD = 5
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+class ReviewPanel(ReviewList):
+    """Review who may keep access, from the opening to the closed folder of evidence.
+
+    The path without a widget: `spokekit.review.Reviews`, or ``spokekit review``.
+
+    Parameters
+    ----------
+    connection:
+        Name of the connection; without it, the default alias's.
+    workspace:
+        Without it, this process's.
+
+    Attributes
+    ----------
+    campaign:
+        The `spokekit.review.Campaign` on the screen, or None.
+    value:
+        Ids of the marked rows.
+    preview:
+        The previewed removals, or None.
+    accepted:
+        How many reviews were closed here.
+    """
+
+    preview = tr.Any(None, allow_none=True)
+    accepted = tr.Int(0)
+
+    def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if workspace is None:
+            from spokekit._workspace import workspace as of_this_process
+
+            workspace = of_this_process()
+        self._workspace = workspace
+        self._name = connection
+        self._sheet: Worksheet | None = None
+        self._resuming: Resumption | None = None
+        self._evidence: Path | None = None
+        self._preview_of = self.belongs_to(
+            "preview",
+            {"review": self.chosen, "state": lambda: self.campaign.state if self.campaign else ""},
+            self.shown_preview,
+            again="Press Preview the removals.",
+            changed=self._allow,
+        )
+        head, *rest = self.preview_card.children
+        self.preview_card.children = (head, self._preview_of.note, *rest)
+        self._listen()
+        self.remember(connection or "", name=self.name, scope=self.scope, due=self.due, by=self.by, role=self.role)
+        self.guarded(self.look)()
+
+    def _listen(self) -> None:
+        self.on_change(self.chosen, self._choose)
+        self.on_change(self.filter, lambda _: self._show_rows())
+        self.on_change(self.undecided, lambda _: self._show_rows())
+        self.on_change(self.list, self._mark)
+        self.on_change(self.sheet_in, self._sheet_came)
+        self.on_change(self.confirm, lambda _: self._allow())
+        self.on_click(self.again, self.look)
+        self.on_click(self.open_button, self.open_review)
+        for decision, made in self.decide_buttons.items():
+            self.on_click(made, partial(self.decide, decision))
+        self.on_click(self.keep_all, self.keep_shown)
+        self.on_click(self.take_sheet, self.take_worksheet)
+        self.on_click(self.no_sheet, self._no_sheet)
+        self.on_click(self.sign_button, self.sign)
+        self.on_click(self.ask, self.make_preview)
+        self.on_click(self.apply_button, self.apply)
+        self.on_click(self.verify_button, self.verify)
+        self.on_click(self.close_button, self.close_review)
+        self.sheet_out.on_asked(self.guarded(self._give_sheet))
+        self.evidence_out.on_asked(self.guarded(self._give_evidence))
+        controls = (
+            self.chosen,
+            self.again,
+            self.open_button,
+            self.keep_all,
+            self.take_sheet,
+            self.sign_button,
+            self.ask,
+        )
+        self.disable_while_busy(*controls, *self.decide_buttons.values(), self.verify_button, self.close_button)
+
+    def _reviews(self) -> Reviews:
+        from spokekit.review import Reviews
+
+        return Reviews.of(self._workspace, self._name)
+
+    @contextmanager
+    def _members(self) -> Iterator[Membership]:
+        from spokekit.groups.membership import Membership
+
+        opened = Membership.of(self._workspace, self._name)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    # --- which review --------------------------------------------------------------------------------------------
+    def look(self) -> None:
+        """Read the reviews of the site, newest first, and what others have decided meanwhile."""
+        try:
+            names = tuple(reversed(self._reviews().names()))
+        except (NotConfigured, NotFound):
+            self.say("There is no connection with a token yet: configure it and get a token first.", "warning")
+            names = ()
+        before = self.chosen.value
+        self._filling = True
+        try:
+            self.chosen.options = choices([(name, name) for name in names])
+            self.chosen.value = before if before in names else names[0] if names else None
+        finally:
+            self._filling = False
+        self.new.shown = not names
+        self._choose(self.chosen.value)
+
+    def choose(self, name: str) -> None:
+        """Choose a review by its name."""
+        self.chosen.value = name
+
+    def _choose(self, name: str | None) -> None:
+        if self._filling:
+            return
+        self._no_sheet()
+        self._resuming, self._evidence = None, None
+        self._preview_of.forget()
+        self.campaign = self._reviews().get(name) if name else None
+        if self.campaign is not None:
+            self.folder.value = f"evidence/{_plain(self.campaign.name)}"
+        self._index()
+        self._show_all()
+
+    def open_review(self) -> None:
+        """Open a review from the newest snapshot."""
+        made = self._reviews().open(
+            self.name.value, scope=self.scope.value, due=self.due.value.strip() or None, partial=self.partial.value
+        )
+        self.look()
+        self.choose(made.name)
+        self.new.shown = False
+        self.say(f"The review {made.name} is open: {counted(len(made.rows), 'row')}.", "ok")
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+    def _show_all(self) -> None:
+        campaign: Campaign | None = self.campaign
+        state = campaign.state if campaign else ""
+        self.head.value = "" if campaign is None else self._head_of(campaign)
+        show(self.rows_box, campaign is not None)
+        show(self.sign_box, state == "Open")
+        show(self.apply_box, state == "Decided")
+        show(self.verify_box, state in ("Applied", "Verified", "Closed"))
+        show(self.verify_button, state in ("Applied", "Verified"))
+        show(self.close_box, state in ("Verified", "Closed"))
+        show(self.sheet_card, self._sheet is not None)
+        proof = campaign.verification() if campaign else None
+        self.verified.value = "" if proof is None else _proof_markup(proof)
+        self.close_button.description = "Close with evidence" if state != "Closed" else "Write the evidence once more"
+        self._show_rows()
+        self._preview_of.see()
+
+    def _allow(self) -> None:
+        preview: Preview | None = self._preview_of.require() if self._preview_of.current else None
+        self.preview = preview
+        show(self.preview_card, self._preview_of.known)
+        typed = " ".join(self.confirm.value.split()).casefold()
+        self.apply_button.disabled = self.busy or preview is None or typed != preview.confirmation
+        self.evidence_out.disabled = self.busy or self._evidence is None
+        open_ = self.campaign is not None and self.campaign.state == "Open"
+        for control in (*self.decide_buttons.values(), self.keep_all, self.sheet_in):
+            control.disabled = self.busy or not open_
+
+    def task_ended(self) -> None:
+        """Called by the runner; the controls come back, Apply only when it may be pressed."""
+        super().task_ended()
+        self._allow()
+
+    # --- deciding ------------------------------------------------------------------------------------------------
+    def _of_campaign(self) -> Campaign:
+        if self.campaign is None:
+            raise InputError("No review is open.", hint="Open one above.")
+        campaign: Campaign = self.campaign
+        return campaign
+
+    def decide(self, decision: str) -> None:
+        """Decide the marked rows: keep, remove, ask, or exception."""
+        campaign = self._of_campaign()
+        if not self.value:
+            raise InputError("No row is marked.", hint="Mark rows in the list: arrows, with Shift for several.")
+        until = self.until.value.strip() or None if decision == "exception" else None
+        self._told(campaign.decide(self.value, decision, reason=self.reason.value, until=until))
+
+    def keep_shown(self) -> None:
+        """Keep every undecided row that the list shows, each as a record of its own."""
+        shown = [row.row_id for row in self.matches()[:SHOWN]]
+        self._told(self._of_campaign().keep_shown(shown, reason=self.reason.value))
+
+    def _told(self, made: Decided) -> None:
+        refused = " ".join(f"Row {row_id}: {words}" for row_id, words in made.refused[:_TOLD])
+        more = f" … and {len(made.refused) - _TOLD:,} more." if len(made.refused) > _TOLD else ""
+        # A reason is for the rows it was typed for.
+        if not made.refused:
+            self.reason.value = ""
+        self._show_all()
+        self.say(f"{made.words} {refused}{more}".strip(), "warning" if made.refused else "ok")
+
+    def _give_sheet(self) -> None:
+        campaign = self._of_campaign()
+
+        def work(_task: Task) -> bytes:
+            with tempfile.TemporaryDirectory() as folder:
+                return campaign.worksheet(Path(folder) / "worksheet.xlsx").read_bytes()
+
+        def give(data: bytes) -> None:
+            name = f"review-{_plain(campaign.name)}.xlsx"
+            self.sheet_out.give(name, _XLSX, data)
+            self.say(f"{name} went to the downloads of your browser.", "ok")
+
+        self.run(work, words="Making the worksheet", done=give)
+
+    def _sheet_came(self, files: Any) -> None:
+        if not files:
+            return
+        content, name = bytes(files[0]["content"]), str(files[0]["name"])
+        # The content must not stay in the widget's state, which is saved in the notebook.
+        self.sheet_in.value = ()
+        self.read_worksheet(content, name)
+
+    def read_worksheet(self, content: bytes, name: str) -> None:
+        """Read a worksheet that came back and say what it would change; nothing is decided yet."""
+        self._no_sheet()
+        sheet = self._of_campaign().read_worksheet(content, name=name)
+        self._sheet = sheet
+        said = [f"Row {row_id}: {words}" for row_id, words in sheet.refused[:_TOLD]]
+        said += [f"Row {row_id}: {before} now, {after} in it." for row_id, before, after in sheet.changes[:_TOLD]]
+        lines = "".join(f"<li>{markup(one)}</li>" for one in said)
+        self.sheet_line.value = f"<p>{markup(f'{name}: {sheet.words}')}</p><ul class='sk-list'>{lines}</ul>"
+        show(self.sheet_card, True)
+
+    def take_worksheet(self) -> None:
+        """Take the decisions of the worksheet that was read."""
+        if self._sheet is None:
+            raise InputError("No worksheet was read.", hint="Press Take a worksheet back.")
+        sheet = self._sheet
+        self._no_sheet()
+        self._told(self._of_campaign().take(sheet.choices))
+
+    def _no_sheet(self) -> None:
+        self._sheet = None
+        self.sheet_line.value = ""
+        show(self.sheet_card, False)
+
+    def sign(self) -> None:
+        """Sign the decisions; every row has to be decided."""
+        self._of_campaign().sign(self.by.value, self.role.value)
+        self._show_all()
+        self.say("The decisions are signed. Preview the removals next.", "ok")
+
+    # --- carrying out, proving, closing --------------------------------------------------------------------------
+    def make_preview(self) -> None:
+        """Make one guarded plan from the removals and show it; of an apply that was stopped, its rest."""
+        campaign = self._of_campaign()
+        inputs = self._preview_of.inputs()
+
+        def work(task: Task) -> tuple[Preview | None, Resumption | None, Result | None]:
+            options: Any = {"progress": task.progress, "cancel": task.cancelled}
+            with self._members() as members:
+                if (left := campaign.unfinished()) is not None:
+                    rest = members.preview_resume(left.apply_id, **options)
+                    return rest.preview, rest, None
+                if campaign.settle():
+                    return None, None, None
+                preview = campaign.plan(members, **options)
+                return preview, None, None if preview else campaign.apply(members, None)
+
+        def done(found: tuple[Preview | None, Resumption | None, Result | None]) -> None:
+            preview, rest, nothing = found
+            self._resuming = rest
+            if preview is None:
+                self._show_all()
+                words = "No row is to be removed" if nothing else "The removals were carried out before"
+                self.say(f"{words}; that is noted. Verify it next.", "ok")
+                return
+            self.shown_preview.value = preview_markup(preview, rest)
+            self.confirm.value = ""
+            changes = counted(len(preview.plan.planned), "change")
+            show(self.confirm, bool(preview.confirmation))
+            self.confirm_hint.value = line(f"Type “{preview.confirmation}” to confirm." if preview.confirmation else "")
+            self.apply_button.description = f"{'Resume' if rest else 'Apply'}: {changes}"
+            words = "Nothing is changed yet. Read the preview, then press Apply."
+            self._preview_of.made(preview, inputs, words)
+
+        self.run(work, words="Comparing the removals with the site", done=done)
+
+    def apply(self) -> None:
+        """Carry the previewed removals out; Cancel stops it, and a new preview goes on with the rest."""
+        campaign, preview, rest = self._of_campaign(), self._preview_of.require(), self._resuming
+        typed = self.confirm.value
+
+        def work(task: Task) -> Result:
+            options: Any = {"confirm": typed, "progress": task.progress, "cancel": task.cancelled}
+            with self._members() as members:
+                if rest is not None:
+                    return campaign.resume(members, rest, **options)
+                return campaign.apply(members, preview, **options)
+
+        def done(result: Result) -> None:
+            self._resuming = None
+            self._preview_of.forget()
+            self._show_all()
+            good = result.finished and not result.stopped and "failed" not in result.counts()
+            undo = f" To undo it: spokekit members undo {result.apply_id[:8]}" if result.apply_id else ""
+            self.say(result.words + undo, "ok" if good else "warning")
+
+        self.run(work, words="Applying", done=done)
+
+    def verify(self) -> None:
+        """Walk the groups of the review again, and hold that against the decisions."""
+        campaign = self._of_campaign()
+
+        def work(task: Task) -> Any:
+            from spokekit.audit import Walk
+
+            options: Any = {"progress": task.progress, "cancel": task.cancelled}
+            groups = tuple(campaign.head.about["groups"])
+            with self._workspace.spoke(self._name) as spoke:
+                walk = Walk(spoke, groups=groups, registry=self._workspace.registry(self._name), fresh=True)
+                walk.prepare(**options)
+                walk.run(**options)
+            campaign.settle()
+            return campaign.verify(self._reviews().audit())
+
+        def done(proof: Any) -> None:
+            self._show_all()
+            sums = proof.sums()
+            well = not (proof.missing or sums["not_done"] or sums["unexplained"])
+            self.say(proof.words, "ok" if well else "warning")
+
+        self.run(work, words="Walking again", done=done)
+
+    def close_review(self) -> None:
+        """Close the review and write its evidence into a new folder."""
+        campaign, folder = self._of_campaign(), self.folder.value.strip()
+        if not folder:
+            raise InputError("The evidence needs a folder.", field="folder", hint="Name one that is not there yet.")
+
+        def done(written: Path) -> None:
+            self._evidence = written
+            self._show_all()
+            self.accepted += 1
+            words = f"The evidence is in {written}. Check it at any time: spokekit review check {written}"
+            self.say(words, "ok")
+
+        self.run(lambda _task: campaign.close(folder), words="Writing the evidence", done=done)
+
+    def _give_evidence(self) -> None:
+        folder, campaign = self._evidence, self._of_campaign()
+        if folder is None:
+            raise InputError("No evidence was written here.", hint="Press Close with evidence first.")
+
+        def work(_task: Task) -> bytes:
+            sink = io.BytesIO()
+            with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
+                for path in sorted(folder.iterdir()):
+                    packed.write(path, f"{folder.name}/{path.name}")
+            return sink.getvalue()
+
+        def give(data: bytes) -> None:
+            name = f"evidence-{_plain(campaign.name)}.zip"
+            self.evidence_out.give(name, "application/zip", data)
+            self.say(f"{name} went to the downloads of your browser.", "ok")
+
+        self.run(work, words="Packing the evidence", done=give)
+
+    def rehearse(self) -> None:
+        """Do what a person would in an unattended run: open a review and decide what one person may decide."""
+        reviews = self._reviews()
+        if not reviews.names():
+            self.name.value = "practice"
+            try:
+                reviews.audit()
+            except NotFound:
+                from spokekit.widgets.walk_panel import WalkPanel
+
+                WalkPanel(self._name, workspace=self._workspace).rehearse()
+            self.open_review()
+        self.decide_matching("leaver", "remove")
+        self.reason.value = "known to the team"
+        self.keep_shown()
+
+    def decide_matching(self, words: str, decision: str) -> None:
+        """Filter the rows by `words`, mark what the list shows, decide it, and take the filter away."""
+        self.filter.value = words
+        self.list.value = tuple(row.row_id for row in self.matches()[:SHOWN])
+        if self.value:
+            self.decide(decision)
+        self.filter.value = ""
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "review"
+
+
+def _proof_markup(proof: Any) -> str:
+    frame = proof.frame
+    shown = frame[frame["outcome"] != ""] if "outcome" in frame else frame
+    heads = [name for name in ("group", "person", "outcome", "outcome_detail", "detail", "account_id") if name in shown]
+    rows = shown[heads].itertuples(index=False, name=None)
+    words = [name.replace("outcome_", "").replace("_", " ") for name in heads]
+    return f"<p>{markup(proof.words)}</p>" + html_table(words, rows, caption="Row by row")
