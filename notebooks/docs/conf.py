@@ -38,6 +38,7 @@ python_display_short_literal_types = True
 python_maximum_signature_line_length = 100
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 
 toc_object_entries_show_parents = "hide"
 

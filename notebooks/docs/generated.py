@@ -1,7 +1,8 @@
 """What the pages take from the code itself, so that it is never older than the code.
 
 A line ``{{ commands }}`` becomes the command line's own help, ``{{ reference MODULE }}`` all public names of a module,
-``{{ questions }}`` the audit's questions, ``{{ faults }}`` what can go wrong on the practice site.
+``{{ questions }}`` the audit's questions, ``{{ faults }}`` what can go wrong on the practice site, and
+``{{ lessons }}`` the lessons' notebooks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ PUBLIC = (
     "spokekit.review",
     "spokekit.widgets",
     "spokekit.practice",
+    "spokekit.training",
 )
 # What a notebook begins from exists where there is a connection only; its meaning stands in the module's docstring.
 _IN_A_KERNEL = "spokekit.notebook"
@@ -63,7 +66,7 @@ def _module(dotted: str) -> ModuleType:
 def reference(dotted: str) -> str:
     """Write all public names of the module, each with signature and docstring."""
     module = _module(dotted)
-    lines = [f".. py:module:: {dotted}", "", *(inspect.getdoc(module) or "").splitlines(), ""]
+    lines = [f".. py:module:: {dotted}", "", *_told(module), ""]
     for name in public_names(dotted):
         if dotted == _IN_A_KERNEL:
             lines += [f".. py:data:: {dotted}.{name}", ""]
@@ -76,6 +79,12 @@ def reference(dotted: str) -> str:
         else:
             lines += [*_explained(f"{dotted}.{name}", value), ""]
     return "\n".join(["```{eval-rst}", *lines, "```"])
+
+
+def _told(module: ModuleType) -> list[str]:
+    """Give a module's docstring; its headings would be sections of the page, each on every page."""
+    words = inspect.getdoc(module) or ""
+    return re.sub(r"^(.+)\n-+$", r".. rubric:: \1\n", words, flags=re.MULTILINE).splitlines()
 
 
 def _explained_in(name: str, value: Any, dotted: str) -> str | None:
@@ -171,9 +180,17 @@ def faults() -> str:
     return "\n".join(rows)
 
 
+def lessons() -> str:
+    """List the notebooks of the lessons, where there are any."""
+    folder = Path(__file__).parents[1] / "training"
+    found = [f"../training/{path.stem}" for path in sorted(folder.glob("*.ipynb"))]
+    return "\n".join(["```{toctree}", ":caption: Lessons", ":maxdepth: 1", "", *found, "```"]) if found else ""
+
+
 _WRITERS: dict[str, Callable[..., str]] = {
     "commands": commands,
     "faults": faults,
+    "lessons": lessons,
     "questions": questions,
     "reference": reference,
 }
