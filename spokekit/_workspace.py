@@ -162,8 +162,11 @@ class Workspace:
             rows = tuple(row for row in rows if row.connection and row.connection.connection_id == wanted)
         found = []
         for row in rows:
-            if row.connection is None or not row.connection.active:
-                found.append(RowStatus(row.alias, row.connection, row.state, row.words))
+            if row.connection is None:
+                found.append(RowStatus(row.alias, None, "not_configured", "not configured"))
+                continue
+            if not row.connection.active:
+                found.append(RowStatus(row.alias, row.connection, "inactive", "switched off"))
                 continue
             status = self.tokens.status(row.connection)
             found.append(

@@ -323,12 +323,12 @@ def close(
 ) -> None:
     """Close a verified review and write its evidence; of a closed one, write the evidence once more."""
     from spokekit.audit.history.integrity import MANIFEST
-    from spokekit.review import evidence
+    from spokekit.review.checking import digest
 
     campaign = steps.reviews_of(connection).get(name)
     folder = campaign.close(out_)
     say(f"Closed. The evidence is in {folder}. Check it at any time: spokekit review check {folder}")
-    say(f"Keep this digest of its manifest elsewhere, too: {evidence.digest((folder / MANIFEST).read_bytes())}")
+    say(f"Keep this digest of its manifest elsewhere, too: {digest((folder / MANIFEST).read_bytes())}")
     emit([{**steps.summary(campaign), "folder": str(folder)}], format)
 
 

@@ -15,6 +15,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _BELOW_AN_ID = ("membersByGroupId", "permissions", "role-assignments")
 
 
+@dataclass
+class Tries:
+    """What one request has been through so far; ``heavy`` counts answers that were too heavy for the service."""
+
+    attempt: int = 0
+    redirects: int = 0
+    quota_waits: int = 0
+    heavy: int = 0
+    refreshed: bool = False
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """When to come back, as Atlassian's page on rate limits advises: four times, 5 s doubling to 30 s, jitter 0.7-1.3.

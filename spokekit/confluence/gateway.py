@@ -23,7 +23,7 @@ import msgspec
 from spokekit._http import retry_after
 from spokekit._secret import Secret
 from spokekit.confluence import refusals
-from spokekit.confluence.backoff import Patience, RetryPolicy
+from spokekit.confluence.backoff import Patience, RetryPolicy, Tries
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.report import Fence, Guard
 from spokekit.confluence.wire import HEAVY, NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there, too_heavy
@@ -289,10 +289,7 @@ class Gateway:
         heavy_most: int = 0,
     ) -> Answer[T]:
         target = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
-        patience, retries = self._patience, self._patience.policy.retries
-        attempt = redirects = quota_waits = heavy = 0
-        refreshed = False
-        tally = operation.tally
+        patience, tries = self._patience, Tries()
         while True:
             self.wire.check_open()
             operation.check()
@@ -324,60 +321,86 @@ class Gateway:
             except TransportError as error:
                 never_sent = isinstance(error, NeverSent)
                 spent = 0 if never_sent else spent
-                heavy += too_heavy(error)
-                if error.lasting or not (idempotent or never_sent) or attempt >= retries or 0 < heavy_most <= heavy:
+                tries.heavy += too_heavy(error)
+                if error.lasting or not (idempotent or never_sent) or self._spent(tries, heavy_most):
                     raise
-                if never_sent and not self._heard and attempt + 1 >= _TRIES_UNHEARD:
-                    raise nobody_there(error, attempt + 1) from None
+                if never_sent and not self._heard and tries.attempt + 1 >= _TRIES_UNHEARD:
+                    raise nobody_there(error, tries.attempt + 1) from None
                 raw = None
                 if allowed is not None and not never_sent:
                     operation.doubtful = error.with_traceback(None)
             finally:
-                tally.points += spent
+                operation.tally.points += spent
                 if self.ledger is not None:
                     self.ledger.settle(turn, worst, spent)
 
-            operation.under_way = False
-            tally.retries += 1
-            if raw is not None and raw.status in HEAVY:
-                heavy += 1
-                if 0 < heavy_most <= heavy:
-                    raise self._error(raw, endpoint, operation)
-            if raw is None:
-                await patience.rest(attempt, None, operation, f"{self.wire.host[1]} does not answer")
-                attempt += 1
-            elif raw.status == 401 and not refreshed and refusals.is_about_the_token(raw.body):
-                refreshed = True
-                await self._access_token(rejected=token)
-            elif raw.status in _REDIRECTS and redirects < _REDIRECTS_MOST:
-                redirects += 1
-                target = self.wire.redirect(target, raw, method, endpoint)
-            elif raw.status == 429 and attempt < retries and quota_waits < _QUOTA_WAITS:
-                quota = "quota" in (raw.headers.get("ratelimit-reason") or "")
-                until = patience.hold(endpoint, raw.headers, attempt, everything=quota)
-                if until is None:
-                    raise self._error(raw, endpoint, operation)
-                if quota and self.ledger is not None:
-                    # When to come back is the service's to say; only where that was too soon, the hour's end counts.
-                    told = retry_after(raw.headers, self._clock()) is not None and not quota_waits
-                    self.ledger.exhausted(until if told else refusals.reset_time(raw.headers) or until)
-                quota_waits, attempt = quota_waits + quota, attempt + (not quota)
-            elif (
-                # Who says when to come back may be taken at the word, even for a change: repeated, it ends the same.
-                (raw.status in _COME_BACK or (heavy_most and raw.status == 500))
-                and attempt < retries
-                and (idempotent or (raw.status == 503 and "retry-after" in raw.headers))
-            ):
-                asked = retry_after(raw.headers, self._clock())
-                if asked is not None and asked > patience.policy.patience:
-                    raise self._error(raw, endpoint, operation)
-                if allowed is not None:
-                    operation.doubtful = self._error(raw, endpoint, operation)
-                await patience.rest(attempt, asked, operation, f"{self.wire.host[1]} is not available ({raw.status})")
-                attempt += 1
-            else:
-                tally.retries -= 1
+            target = await self._before_next(
+                tries, raw, token, target, method, endpoint, operation,
+                idempotent=idempotent, change=allowed is not None, heavy_most=heavy_most,
+            )  # fmt: skip
+
+    def _spent(self, tries: Tries, heavy_most: int) -> bool:
+        return tries.attempt >= self._patience.policy.retries or 0 < heavy_most <= tries.heavy
+
+    async def _before_next(
+        self,
+        tries: Tries,
+        raw: Raw | None,
+        token: Secret,
+        target: str,
+        method: str,
+        endpoint: str,
+        operation: Operation,
+        *,
+        idempotent: bool,
+        change: bool,
+        heavy_most: int,
+    ) -> str:
+        """Wait as the answer (or its lack) asks and return where to ask next; raise where asking again is no use."""
+        operation.under_way = False
+        operation.tally.retries += 1
+        if raw is not None and raw.status in HEAVY:
+            tries.heavy += 1
+            if 0 < heavy_most <= tries.heavy:
                 raise self._error(raw, endpoint, operation)
+        if raw is None:
+            await self._patience.rest(tries.attempt, None, operation, f"{self.wire.host[1]} does not answer")
+            tries.attempt += 1
+        elif raw.status == 401 and not tries.refreshed and refusals.is_about_the_token(raw.body):
+            tries.refreshed = True
+            await self._access_token(rejected=token)
+        elif raw.status in _REDIRECTS and tries.redirects < _REDIRECTS_MOST:
+            tries.redirects += 1
+            target = self.wire.redirect(target, raw, method, endpoint)
+        elif raw.status == 429 and tries.attempt < self._patience.policy.retries and tries.quota_waits < _QUOTA_WAITS:
+            quota = "quota" in (raw.headers.get("ratelimit-reason") or "")
+            until = self._patience.hold(endpoint, raw.headers, tries.attempt, everything=quota)
+            if until is None:
+                raise self._error(raw, endpoint, operation)
+            if quota and self.ledger is not None:
+                # When to come back is the service's to say; only where that was too soon, the hour's end counts.
+                told = retry_after(raw.headers, self._clock()) is not None and not tries.quota_waits
+                self.ledger.exhausted(until if told else refusals.reset_time(raw.headers) or until)
+            tries.quota_waits, tries.attempt = tries.quota_waits + quota, tries.attempt + (not quota)
+        elif (
+            # Who says when to come back may be taken at the word, even for a change: repeated, it ends the same.
+            (raw.status in _COME_BACK or (heavy_most and raw.status == 500))
+            and tries.attempt < self._patience.policy.retries
+            and (idempotent or (raw.status == 503 and "retry-after" in raw.headers))
+        ):
+            asked = retry_after(raw.headers, self._clock())
+            if asked is not None and asked > self._patience.policy.patience:
+                raise self._error(raw, endpoint, operation)
+            if change:
+                operation.doubtful = self._error(raw, endpoint, operation)
+            await self._patience.rest(
+                tries.attempt, asked, operation, f"{self.wire.host[1]} is not available ({raw.status})"
+            )
+            tries.attempt += 1
+        else:
+            operation.tally.retries -= 1
+            raise self._error(raw, endpoint, operation)
+        return target
 
     # -- token and errors -----------------------------------------------------------------------------------------
 

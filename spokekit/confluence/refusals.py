@@ -118,6 +118,26 @@ def reset_time(headers: Any) -> datetime | None:
     return None
 
 
+def _not_permitted(said: str, quoted: str, more: dict[str, Any]) -> NotPermitted:
+    endpoint = more["endpoint"]
+    if _ACCOUNT_OFF.search(said):
+        return NotPermitted(
+            f"The account that consented may not be used any more ({endpoint}).{quoted}",
+            likely="It was deactivated or suspended.",
+            hint="Press Get OAuth Token and sign in as somebody else, or have an admin restore the account.",
+            **more,
+        )
+    writes = endpoint.startswith(("POST /wiki/rest/api/group", "DELETE /wiki/rest/api/group"))
+    return NotPermitted(
+        f"The signed-in person may not do this ({endpoint}).{quoted}",
+        likely="Only a site administrator may change who is in a group."
+        if writes
+        else "It needs access to Confluence itself, or the rights of a site administrator.",
+        hint="Sign in as a site administrator and press Get OAuth Token, or ask one.",
+        **more,
+    )
+
+
 def error_for(
     status: int,
     body: bytes,
@@ -156,22 +176,7 @@ def error_for(
             **more,
         )
     if status == 403:
-        if _ACCOUNT_OFF.search(said):
-            return NotPermitted(
-                f"The account that consented may not be used any more ({endpoint}).{quoted}",
-                likely="It was deactivated or suspended.",
-                hint="Press Get OAuth Token and sign in as somebody else, or have an admin restore the account.",
-                **more,
-            )
-        writes = endpoint.startswith(("POST /wiki/rest/api/group", "DELETE /wiki/rest/api/group"))
-        return NotPermitted(
-            f"The signed-in person may not do this ({endpoint}).{quoted}",
-            likely="Only a site administrator may change who is in a group."
-            if writes
-            else "It needs access to Confluence itself, or the rights of a site administrator.",
-            hint="Sign in as a site administrator and press Get OAuth Token, or ask one.",
-            **more,
-        )
+        return _not_permitted(said, quoted, more)
     if status in (404, 410):
         return _not_there(status, quoted, more)
     if status == 429:

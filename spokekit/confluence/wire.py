@@ -104,6 +104,19 @@ class Wire:
         """Close the connections."""
         await self._client.aclose()
 
+    def _address(self, target: str, endpoint: str) -> httpx2.URL:
+        if len(target) > LONGEST_URL:
+            raise InputError(
+                f"{endpoint} was not sent: with so much in one query, its address is {len(target):,} characters long.",
+                hint="Ask for fewer things at a time.",
+            )
+        sent = httpx2.URL(target)
+        if not self._is_own(sent):
+            raise UnexpectedAnswer(
+                f"{endpoint} was to be sent to another host than the connection's.", endpoint=endpoint
+            )
+        return sent
+
     async def exchange(
         self,
         method: str,
@@ -124,16 +137,7 @@ class Wire:
             if last_look is not None and event.endswith("send_request_headers.started"):
                 await last_look()
 
-        if len(target) > LONGEST_URL:
-            raise InputError(
-                f"{endpoint} was not sent: with so much in one query, its address is {len(target):,} characters long.",
-                hint="Ask for fewer things at a time.",
-            )
-        sent = httpx2.URL(target)
-        if not self._is_own(sent):
-            raise UnexpectedAnswer(
-                f"{endpoint} was to be sent to another host than the connection's.", endpoint=endpoint
-            )
+        sent = self._address(target, endpoint)
         try:
             with anyio.fail_after(self.timeouts.request):
                 answer = await self._client.send(

@@ -16,7 +16,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from spokekit._ids import BLANK
-from spokekit._surroundings import is_loopback
 from spokekit._words import look_alike
 from spokekit.connections._tables import (
     PARENT_ALIAS_ID,
@@ -27,7 +26,8 @@ from spokekit.connections._tables import (
     key,
 )
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
-from spokekit.connections.fields import check_client_secret, host_of, origin, refuse
+from spokekit.connections.conflicts import check_free_name, conflicts
+from spokekit.connections.fields import check_client_secret, refuse, same_server
 from spokekit.connections.records import (
     DEFAULT_AUTH_URL,
     DEFAULT_NAME,
@@ -55,6 +55,7 @@ __all__ = [
     "check_client_secret",
     "connections_table",
     "credentials",
+    "forget_grant",
     "note_account",
 ]
 
@@ -81,19 +82,15 @@ class Connections:
         """
         with self.store.read() as connection:
             known = connection.execute(sa.select(aliases_table)).mappings().all()
-            joined = sa.outerjoin(
-                connections_table, credentials, credentials.c.connection_id == connections_table.c.connection_id
-            )
-            columns = (*connections_table.c, credentials.c.state, credentials.c.reason, credentials.c.expires_at)
-            found = connection.execute(sa.select(*columns).select_from(joined)).mappings().all()
+            found = connection.execute(sa.select(connections_table)).mappings().all()
         rows: list[ConnectionRow] = []
         aliases = sorted(map(alias_of, known), key=lambda alias: (not alias.is_default, key(alias.label)))
         for alias in aliases:
             own = [row for row in found if row["alias_id"] == alias.alias_id]
             own.sort(key=lambda row: (not row["active"], row["name_key"]))
-            rows.extend(ConnectionRow(alias, _connection_of(row), *_state(row)) for row in own)
+            rows.extend(ConnectionRow(alias, _connection_of(row)) for row in own)
             if not any(row["active"] for row in own):
-                rows.append(ConnectionRow(alias, None, "not_configured", "not configured"))
+                rows.append(ConnectionRow(alias, None))
         return tuple(rows)
 
     def list(self) -> tuple[Connection, ...]:
@@ -299,7 +296,7 @@ class Connections:
         return add_alias(connection, label, None, connection_name=name).alias_id
 
     def _insert(self, connection: sa.Connection, values: dict[str, Any], alias_id: str) -> Connection:
-        _check_free_name(connection, values["name"], alias_id)
+        check_free_name(connection, values["name"], alias_id)
         taken = _active(connection, alias_id)
         if taken is not None:
             raise Conflict(
@@ -319,7 +316,7 @@ class Connections:
             updated_at=now,
             **values,
         )
-        with _conflicts(values["name"]):
+        with conflicts(values["name"]):
             connection.execute(connections_table.insert().values(**_columns(asdict(saved))))
             connection.execute(
                 credentials.insert().values(credential_id=str(uuid.uuid4()), connection_id=saved.connection_id)
@@ -334,9 +331,11 @@ class Connections:
         with self.store.write() as connection:
             _take_turn(connection)
             current = _load(connection, saved.connection_id)
-            _check_free_name(connection, values["name"], current.alias_id, besides=current.connection_id)
-            other_app = values["client_id"] != current.client_id or _elsewhere(values["auth_url"], current.auth_url)
-            other_gateway = _elsewhere(values["url"], current.url)
+            check_free_name(connection, values["name"], current.alias_id, besides=current.connection_id)
+            other_app = values["client_id"] != current.client_id or not same_server(
+                values["auth_url"], current.auth_url
+            )
+            other_gateway = not same_server(values["url"], current.url)
             named = values.pop("cloud_id")
             if named and named != current.cloud_id:
                 values |= {"cloud_id": named, "site_name": None, "site_url": None}
@@ -344,7 +343,7 @@ class Connections:
                 values |= {"cloud_id": None, "site_name": None, "site_url": None}
             if other_app or other_gateway:
                 values |= {"account_id": None, "account_name": None}
-                _forget_grant(connection, current.connection_id, secret_too=other_app)
+                forget_grant(connection, current.connection_id, secret_too=other_app)
             if active is not None:
                 values["active"] = active
                 taken = _active(connection, current.alias_id)
@@ -356,7 +355,7 @@ class Connections:
 
     @staticmethod
     def _apply(connection: sa.Connection, connection_id: str, values: dict[str, Any]) -> Connection:
-        with _conflicts(str(values.get("name", ""))):
+        with conflicts(str(values.get("name", ""))):
             connection.execute(
                 connections_table.update()
                 .where(connections_table.c.connection_id == connection_id)
@@ -365,55 +364,10 @@ class Connections:
         return _load(connection, connection_id)
 
 
-class _conflicts:  # noqa: N801
-    """Translate what the database refuses, for the moment between our own check and somebody else's commit."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, sa.exc.IntegrityError):
-            text = str(error.orig)
-            if "name_key" in text:
-                raise _name_taken(self.name) from None
-            if "alias_id" in text or "one_active" in text:
-                raise Conflict("This alias got an active connection a moment ago.", hint="Look again.") from None
-            raise Conflict("The store refused this change.", likely=text, hint="Look again and retry.") from None
-
-
-def _name_taken(name: str) -> Conflict:
-    return Conflict(
-        f"There is already a connection or an alias called “{name}”.",
-        likely="Names are unique, upper and lower case alike, so that one name never means two things.",
-        hint="Choose another name.",
-    )
-
-
-def _check_free_name(connection: sa.Connection, name: str, alias_id: str, besides: str | None = None) -> None:
-    same = connection.execute(
-        sa.select(connections_table.c.connection_id).where(connections_table.c.name_key == key(name))
-    ).scalar()
-    alias = connection.execute(
-        sa.select(aliases_table.c.alias_id).where(
-            sa.or_(aliases_table.c.label_key == key(name), sa.func.lower(aliases_table.c.alias_id) == name.lower())
-        )
-    ).scalar()
-    if (same is not None and same != besides) or (alias is not None and alias != alias_id):
-        raise _name_taken(name)
-
-
 def _take_turn(connection: sa.Connection) -> None:
     # SQLite's write lock is held already; on PostgreSQL, two who change connections queue at the default alias.
     own = aliases_table.c.alias_id == PARENT_ALIAS_ID
     connection.execute(sa.select(aliases_table.c.alias_id).where(own).with_for_update())
-
-
-def _elsewhere(new: str, old: str) -> bool:
-    # A practice site gets another port when it is started again; it is still the same practice site.
-    both_local = is_loopback(host_of(new)) and is_loopback(host_of(old))
-    return origin(new) != origin(old) and not both_local
 
 
 def note_account(
@@ -449,7 +403,8 @@ def _load(connection: sa.Connection, connection_id: str) -> Connection:
     return _connection_of(row)
 
 
-def _forget_grant(connection: sa.Connection, connection_id: str, *, secret_too: bool) -> None:
+def forget_grant(connection: sa.Connection, connection_id: str, *, secret_too: bool = False) -> None:
+    """Forget within a transaction the token of a connection, and its client secret too where that is asked."""
     values: dict[str, Any] = {
         "sealed_grant": None,
         # A refresh that is under way compares the generation and then does not write the old grant back.
@@ -478,17 +433,3 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 def _connection_of(row: Any) -> Connection:
     values = {field.name: row[connections_table.c[field.name]] for field in fields(Connection)}
     return Connection(**(values | {"scopes": tuple(re.split(r"\s+", values["scopes"].strip()))}))
-
-
-def _state(row: Any) -> tuple[str, str]:
-    if not row["active"]:
-        return "inactive", "switched off"
-    state, expires = row["state"], row["expires_at"]
-    if state == "consent_needed":
-        return state, f"consent needed: {row['reason'] or 'the token is no longer accepted'}"
-    if state == "none" or expires is None:
-        return "no_token", "configured, without a token"
-    until = expires.strftime("%Y-%m-%d %H:%M UTC")
-    if expires <= datetime.now(UTC):
-        return "expired", f"token expired {until}; it is renewed at the next call"
-    return "valid", f"token valid until {until}"

@@ -164,6 +164,11 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two addresses lead to the same server; a practice site gets another port at each start."""
+    return origin(one) == origin(other) or (is_loopback(host_of(one)) and is_loopback(host_of(other)))
+
+
 def check_url(value: Any) -> tuple[str, str | None]:
     """Return the connection URL with its slash, and the cloud id if the address names one.
 

@@ -160,20 +160,13 @@ def _check_pkce(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One line of the list of connections.
+    """One line of the list of connections: an alias, and its connection if it has one.
 
-    Attributes
-    ----------
-    state:
-        ``not_configured``, ``no_token``, ``valid``, ``expired`` (renews itself), ``consent_needed`` or ``inactive``.
-    words:
-        The same as a sentence.
+    How its token stands, `spokekit.Workspace.status` says.
     """
 
     alias: Alias
     connection: Connection | None
-    state: str
-    words: str
 
     @property
     def is_default(self) -> bool:

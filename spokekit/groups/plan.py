@@ -122,6 +122,33 @@ def rows_frame(rows: Iterable[Row]) -> pd.DataFrame:
     return frame_of(rows, dict.fromkeys(COLUMNS, "text"))
 
 
+def _notes(wishes: WishList, doubled: int, kept_out: int, kept_in: int, unchecked: int) -> list[str]:
+    notes = list(wishes.notes)
+    if doubled:
+        notes.append(
+            f"{doubled:,} line{'s name' if doubled > 1 else ' names'} a membership a second time; once counts."
+        )
+    if kept_out:
+        notes.append(f"{kept_out:,} on the list are not in their group; remove-only leaves them out.")
+    if kept_in:
+        notes.append(f"{kept_in:,} line{'s say' if kept_in > 1 else ' says'} remove; add-only leaves them in.")
+    if unchecked:
+        notes.append(
+            f"{unchecked:,} address{'es' if unchecked > 1 else ''} beside an account id could not be checked: nobody "
+            "in the groups that were read shows such an address. The id counts."
+        )
+    return notes
+
+
+def _check_mode(mode: Mode, only: Only) -> None:
+    if mode not in ("add", "remove", "sync", "undo"):
+        raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
+    if only and (mode != "sync" or only not in ("add-only", "remove-only")):
+        raise InputError(
+            "Add-only and remove-only go with the mode sync alone.", field="only", hint="Leave it out, or use sync."
+        )
+
+
 def build(
     wishes: WishList,
     mode: Mode,
@@ -139,12 +166,7 @@ def build(
     fixed:
         For an undo: the action of each pair and, where it is decided already, the verdict on it.
     """
-    if mode not in ("add", "remove", "sync", "undo"):
-        raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
-    if only and (mode != "sync" or only not in ("add-only", "remove-only")):
-        raise InputError(
-            "Add-only and remove-only go with the mode sync alone.", field="only", hint="Leave it out, or use sync."
-        )
+    _check_mode(mode, only)
     judge = Judge(present)
     torn = _torn(wishes, judge, mode)
     rows: list[Row] = []
@@ -190,20 +212,7 @@ def build(
         for group_id in sorted(g for g in listed if judge.group_verdict(present.groups[g]) is None):
             named = listed[group_id] | {account for place, account in seen if place == group_id}
             rows.extend(_leavers(present.groups[group_id], named, broken[group_id], judge, present))
-    notes = list(wishes.notes)
-    if doubled:
-        notes.append(
-            f"{doubled:,} line{'s name' if doubled > 1 else ' names'} a membership a second time; once counts."
-        )
-    if kept_out:
-        notes.append(f"{kept_out:,} on the list are not in their group; remove-only leaves them out.")
-    if kept_in:
-        notes.append(f"{kept_in:,} line{'s say' if kept_in > 1 else ' says'} remove; add-only leaves them in.")
-    if unchecked:
-        notes.append(
-            f"{unchecked:,} address{'es' if unchecked > 1 else ''} beside an account id could not be checked: nobody "
-            "in the groups that were read shows such an address. The id counts."
-        )
+    notes = _notes(wishes, doubled, kept_out, kept_in, unchecked)
     ground = {group_id: Footing.of(group) for group_id, group in present.groups.items() if group.registered}
     touched = {row.group_id for row in rows}
     return Plan(

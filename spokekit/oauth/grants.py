@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spokekit._secret import Secret
-from spokekit._surroundings import is_loopback
 from spokekit.connections.connection import Connection
-from spokekit.connections.fields import host_of, origin
+from spokekit.connections.fields import same_server
 from spokekit.errors import VaultError
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.keys import WAY_OUT
@@ -43,11 +42,7 @@ class Grant:
 
     def fits(self, connection: Connection) -> bool:
         """Tell whether it was given to this app by this server: it must never be sent to another one."""
-        if self.client_id != connection.client_id:
-            return False
-        here, there = connection.auth_url, self.auth_url
-        # A practice site gets another port each time it starts; it is still the practice site.
-        return origin(here) == origin(there) or (is_loopback(host_of(here)) and is_loopback(host_of(there)))
+        return self.client_id == connection.client_id and same_server(self.auth_url, connection.auth_url)
 
 
 def seal_grant(grant: Grant, sealer: Sealer) -> bytes:

@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
-from spokekit.connections.connection import Connection, account_changes, credentials
+from spokekit.connections.connection import Connection, account_changes, credentials, forget_grant
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
@@ -191,20 +191,7 @@ class Tokens:
         """Forget the token here; the client secret stays. The consent itself ends in the account's settings."""
         self._ready()
         with self.store.write() as db:
-            record = Record.read(db, connection, lock=True)
-            update_row(
-                db,
-                connection,
-                sealed_grant=None,
-                generation=record.generation + 1,
-                scopes="",
-                state="none",
-                reason="",
-                granted_at=None,
-                refreshed_at=None,
-                expires_at=None,
-                refresh_started_at=None,
-            )
+            forget_grant(db, connection.connection_id)
         for kept in self.pending.all_of(connection):
             self.pending.drop(kept)
 

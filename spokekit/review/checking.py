@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, Damage, read_manifest
 from spokekit.errors import InputError, NotFound
 from spokekit.review import records as rec
-from spokekit.review.evidence import KIND, digest, rendered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from spokekit.review.reviews import Reviews
 
 WHOLE, CHANGED, MISSING, ADDED, MISPLACED = "whole", "changed", "missing", "added", "misplaced"
+
+
+KIND = "spokekit access review"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,16 @@ def check_evidence(folder: Path | str, reviews: Reviews | None = None, *, campai
 
 
 _TELLING = ("campaign.json", "decisions.csv", "report.html")
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def rendered(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as it is written; other bytes that mean the same are a change."""
+    return (json.dumps(manifest, ensure_ascii=True, indent=1, sort_keys=True) + "\n").encode()
 
 
 def read(folder: Path) -> dict[str, Any] | Damage:

@@ -7,7 +7,6 @@ the digest of the manifest is worth keeping elsewhere too.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -23,13 +22,13 @@ from spokekit.audit.history.integrity import FORMAT, MANIFEST, sealed
 from spokekit.errors import Conflict, InputError, StoreError
 from spokekit.review import handout, removal, report
 from spokekit.review import records as rec
+from spokekit.review.checking import KIND, damages_of, digest, read, rendered
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.review.campaign import Campaign
 
-KIND = "spokekit access review"
 FILES = (
     *("campaign.json", "population.parquet", "population.csv", "decisions.csv", "signoffs.csv", "plan.json"),
     *("journal.csv", "delta.csv", "population-after.parquet", "population-after.csv", "handout.csv", "report.html"),
@@ -75,8 +74,6 @@ def close(campaign: Campaign, folder: Path | str) -> Path:
 
 def _interrupted(campaign: Campaign, target: Path) -> str | None:
     """Return the digest of evidence of this campaign that was written, but not noted before the process ended."""
-    from spokekit.review.checking import damages_of, read
-
     if campaign.state != rec.CLOSED or not (target / MANIFEST).is_file():
         return None
     manifest = read(target)
@@ -132,16 +129,6 @@ def _write(target: Path, data: Mapping[str, bytes]) -> None:
         ) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def digest(data: bytes) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def rendered(manifest: Mapping[str, Any]) -> bytes:
-    """Return a manifest as it is written; other bytes that mean the same are a change."""
-    return (json.dumps(manifest, ensure_ascii=True, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _manifest(campaign: Campaign, target: Path, data: Mapping[str, bytes]) -> bytes:

@@ -145,11 +145,8 @@ class Reviews:
             There is no snapshot.
         """
         title = _title(name)
-        known = next((head for head in self.records.heads(self.cloud_id) if head.name == title), None)
-        if known is not None:
-            campaign = Campaign(self.records, known, self.actor)
-            if campaign.state != rec.DRAFT:
-                raise rec.taken_name(title)
+        campaign = self._draft(title)
+        if campaign is not None:
             if not draft:
                 campaign.start()
             return campaign
@@ -157,6 +154,25 @@ class Reviews:
         if last and last < today_here().isoformat():
             raise InputError(f"The due day {last} is over.", field="due", hint="Name a day to come, like 2027-01-15.")
         source = audit or self.audit()
+        found = self._population(source, scope, groups, people, inactive_days, partial)
+        about = self._about(source, found, scope, groups, last, _reviewers(source, found, reviewers or {}))
+        head = Head(str(uuid.uuid4()), title, self.cloud_id, self.site, datetime.now(UTC), about)
+        acted = (self.actor.account_id, self.actor.through)
+        self.records.create(head, found.rows, found.people, [rec.Event(rec.DRAFTED, *acted)])
+        campaign = Campaign(self.records, head, self.actor)
+        if not draft:
+            campaign.start()
+        return campaign
+
+    def _population(
+        self,
+        source: Audit,
+        scope: str,
+        groups: Sequence[str],
+        people: pd.DataFrame | None,
+        inactive_days: int,
+        partial: bool,
+    ) -> Population:
         found = population(
             source,
             scope,
@@ -175,13 +191,15 @@ class Reviews:
                 field="scope",
                 hint="Choose another scope, register groups (notebook 04, spokekit groups register), or walk again.",
             )
-        about = self._about(source, found, scope, groups, last, _reviewers(source, found, reviewers or {}))
-        head = Head(str(uuid.uuid4()), title, self.cloud_id, self.site, datetime.now(UTC), about)
-        acted = (self.actor.account_id, self.actor.through)
-        self.records.create(head, found.rows, found.people, [rec.Event(rec.DRAFTED, *acted)])
-        campaign = Campaign(self.records, head, self.actor)
-        if not draft:
-            campaign.start()
+        return found
+
+    def _draft(self, title: str) -> Campaign | None:
+        known = next((head for head in self.records.heads(self.cloud_id) if head.name == title), None)
+        if known is None:
+            return None
+        campaign = Campaign(self.records, known, self.actor)
+        if campaign.state != rec.DRAFT:
+            raise rec.taken_name(title)
         return campaign
 
     def get(self, name: str) -> Campaign:

@@ -125,7 +125,12 @@ class MembershipForm(Component):
                 ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
             ]
         )
-        self.body = [
+        self.body = self._in_order()
+        for part in (self.preview_card, self.result_card, self.forget_file, self.near):
+            show(part, False)
+
+    def _in_order(self) -> list[Any]:
+        return [
             row(self.group, self.again),
             self.filter,
             self.list,
@@ -139,10 +144,6 @@ class MembershipForm(Component):
             self.preview_card,
             self.result_card,
         ]
-        show(self.preview_card, False)
-        show(self.result_card, False)
-        show(self.forget_file, False)
-        show(self.near, False)
 
     def _tie(self, changed: Callable[[], None]) -> None:
         """Tie preview and result to what is chosen in the form; `changed` allows and disables what acts on them."""

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from spokekit._secret import Secret
+from spokekit._workspace import Workspace
 from spokekit.connections.aliases import PARENT_ALIAS_ID, PARENT_LABEL, Aliases
 from spokekit.connections.connection import (
     DEFAULT_NAME,
@@ -69,7 +70,8 @@ def test_the_default_alias_is_there_before_anything_else(connections: Connection
     assert (row.alias.alias_id, row.alias.label) == ("sn_conflunce_spoke.Confluence_Cloud", "Confluence Cloud")
     assert row.is_default
     assert not row.configured
-    assert (row.state, row.words) == ("not_configured", "not configured")
+    (status,) = Workspace(connections.store).status()
+    assert (status.state, status.words) == ("not_configured", "not configured")
     with pytest.raises(NotConfigured, match="“Confluence Cloud” is not configured"):
         connections.get()
     with pytest.raises(Conflict, match="cannot be removed"):
@@ -152,7 +154,8 @@ def test_a_child_never_falls_back_to_its_parent(connections: Connections) -> Non
     with pytest.raises(NotConfigured):
         connections.get(child.alias_id)
     assert connections.get("Own").active is False
-    assert [row.words for row in connections.rows()][1:] == ["switched off", "not configured"]
+    assert [row.configured for row in connections.rows()][1:] == [True, False]
+    assert [row.words for row in Workspace(connections.store).status()][1:] == ["switched off", "not configured"]
 
 
 def test_names_are_unique_over_connections_and_aliases(connections: Connections) -> None:
@@ -281,9 +284,9 @@ def test_removing(store: Store, connections: Connections) -> None:
     connections.remove("two")
     connections.remove(third.connection_id, keep_alias=True)
     connections.remove(first.connection_id)
-    assert [(row.alias.label, row.state) for row in connections.rows()] == [
-        (PARENT_LABEL, "not_configured"),
-        ("Three", "not_configured"),
+    assert [(row.alias.label, row.configured) for row in connections.rows()] == [
+        (PARENT_LABEL, False),
+        ("Three", False),
     ]
     with store.read() as db:
         assert db.execute(sa.select(credentials)).first() is None
@@ -292,21 +295,6 @@ def test_removing(store: Store, connections: Connections) -> None:
     connections.add(draft("Four"), alias_id="Three")
     connections.aliases.remove("Three")
     assert connections.list() == ()
-
-
-def test_every_row_has_its_status_in_words(store: Store, connections: Connections) -> None:
-    names = ("none", "fresh", "old", "gone")
-    saved = [connections.add(draft(name)) for name in names]
-    give_token(store, saved[1])
-    give_token(store, saved[2], expires=timedelta(seconds=-5))
-    give_token(store, saved[3], state="consent_needed", reason="the refresh token was refused")
-    rows = {row.connection.name: row for row in connections.rows() if row.connection}
-    assert (rows["none"].state, rows["none"].words) == ("no_token", "configured, without a token")
-    assert rows["fresh"].state == "valid"
-    assert rows["fresh"].words.startswith(f"token valid until {datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d}")
-    assert rows["old"].state == "expired"
-    assert rows["old"].words.endswith("it is renewed at the next call")
-    assert rows["gone"].words == "consent needed: the refresh token was refused"
 
 
 def test_names_that_are_no_names(connections: Connections) -> None:

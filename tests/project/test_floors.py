@@ -63,6 +63,23 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 
+# The folders of a room, each with what it may import of its room besides itself ("" are the files beside the folders).
+FOLDERS = {
+    "audit": {
+        "": {"walk", "history", "questions", "show"},
+        "history": {"frames"},
+        "walk": {"history", "frames"},
+        "questions": {"history", "frames"},
+        "show": {"history", "questions", "frames", "audit", "compare"},
+    },
+    "practice": {
+        "": {"world", "api", "pages"},
+        "world": set(),
+        "api": {"world", "apps", "exchange", "faults", "issued", "limits", "oauth", "switches"},
+        "pages": {"apps", "exchange", "issued", "oauth", "start", "switches", "world"},
+    },
+}
+
 SLOW = {"pandas", "ipywidgets", "anywidget", "matplotlib", "duckdb", "pyarrow", "ibis", "jupyterlab", "jupyter_server"}
 
 
@@ -74,12 +91,18 @@ def _room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def _imports(path: Path) -> list[tuple[int, str]]:
-    """Return (line, dotted name) of each import, ``from x import y`` as x.y, those for type checkers too."""
+def _imports(path: Path, *, types: bool = True) -> list[tuple[int, str]]:
+    """Return (line, dotted name) of each import, ``from x import y`` as x.y, those for type checkers if `types`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = ["spokekit", *path.relative_to(PACKAGE).parts[:-1]]
+    checked: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            checked.update(inner for statement in node.body for inner in ast.walk(statement))
     found = []
     for node in ast.walk(tree):
+        if node in checked and not types:
+            continue
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -102,6 +125,68 @@ def test_rooms_import_only_rooms_below_them() -> None:
             known = (PACKAGE / target).exists() or (PACKAGE / f"{target}.py").exists()
             if known and target != room and target not in MAY_IMPORT[room]:
                 wrong.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("room", FOLDERS)
+def test_folders_of_a_room_lean_on_each_other_in_one_order(room: str) -> None:
+    folders, wrong = FOLDERS[room], []
+    assert {path.name for path in (PACKAGE / room).iterdir() if (path / "__init__.py").exists()} == set(folders) - {""}
+    for path in _modules():
+        parts = path.relative_to(PACKAGE).parts
+        if parts[0] != room or len(parts) < 3:
+            continue
+        for line, name in _imports(path, types=False):
+            target = name.split(".")[2:3] if name.startswith(f"spokekit.{room}.") else []
+            here = [(PACKAGE / room / one).exists() or (PACKAGE / room / f"{one}.py").exists() for one in target]
+            if any(here) and target[0] != parts[1] and target[0] not in folders[parts[1]]:
+                wrong.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_an_audit_cannot_write_to_groups() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        for path in _modules()
+        if _room(path) == "audit"
+        for line, name in _imports(path)
+        if name.startswith("spokekit.groups") and not name.startswith("spokekit.groups.registry")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def _name(path: Path) -> str:
+    parts = ["spokekit", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_two_files_need_each_other_when_they_run() -> None:
+    names = {_name(path): path for path in _modules()}
+    needs = {
+        name: {
+            found
+            for _, target in _imports(path, types=False)
+            if (found := target if target in names else target.rpartition(".")[0]) in names and found != name
+        }
+        for name, path in names.items()
+    }
+    # What needs nothing that is left can be taken away; a circle is what stays.
+    while free := {name for name, other in needs.items() if not other & set(needs)}:
+        needs = {name: other for name, other in needs.items() if name not in free}
+    assert not needs, f"A circle is among {sorted(needs)}"
+
+
+def test_no_module_and_no_function_is_too_long_to_read() -> None:
+    wrong = []
+    for path in _modules():
+        text = path.read_text(encoding="utf-8")
+        if (lines := text.count("\n")) > 450:
+            wrong.append(f"{path.relative_to(PACKAGE.parent)}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > 80:
+                    wrong.append(f"{path.relative_to(PACKAGE.parent)}: {node.name} has {lines} lines")
     assert not wrong, "\n".join(wrong)
 
 
@@ -148,6 +233,8 @@ def test_a_start_loads_next_to_nothing(start: str) -> None:
         "oauth.grant",
         "confluence.spoke",
         "groups.registry",
+        "_frames",
+        "audit",
         *(f"cli.{path.stem}" for path in sorted((PACKAGE / "cli").glob("[a-z]*.py"))),
     ],
 )
