@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from spokekit.audit.compare_people import compare_list
     from spokekit.audit.findings import Findings
     from spokekit.audit.frames import Frames, Site, empty_frames
-    from spokekit.audit.history.snapshots import Snapshot, Snapshots, sites
+    from spokekit.audit.history.snapshot import Snapshot
+    from spokekit.audit.history.snapshots import Snapshots, sites
     from spokekit.audit.questions.registry import Param, question
     from spokekit.audit.walk.walk import Walk, WalkPlan
 
@@ -37,7 +38,7 @@ _WHERE = {
     "Frames": "frames",
     "Param": "questions.registry",
     "Site": "frames",
-    "Snapshot": "history.snapshots",
+    "Snapshot": "history.snapshot",
     "Snapshots": "history.snapshots",
     "Walk": "walk.walk",
     "WalkPlan": "walk.walk",
@@ -71,7 +72,7 @@ __all__ = [
 
 
 def questions_frame() -> pd.DataFrame:
-    """List all questions without any snapshot, see `Registry.frame`."""
+    """List all questions without any snapshot, see `QuestionList.frame`."""
     from spokekit.audit import questions  # noqa: F401 - brings the questions into the registry
     from spokekit.audit.questions.registry import REGISTRY
 

@@ -14,9 +14,10 @@ from spokekit import _words
 from spokekit._words import counted
 from spokekit.audit import questions as _questions
 from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site
-from spokekit.audit.history.snapshots import Moment, Snapshot, Snapshots
+from spokekit.audit.history.snapshot import Moment, Snapshot
+from spokekit.audit.history.snapshots import Snapshots
 from spokekit.audit.history.tables import NAMES, Session
-from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.audit.questions.runner import Asking, contract
 from spokekit.errors import InputError, NotFound
 
@@ -31,7 +32,7 @@ class Audit(Asking):
     are, what the question cannot know, and (``completeness``) whether the walk behind it was complete.
     """
 
-    def __init__(self, source: Snapshot | Frames, *, registry: Registry = REGISTRY) -> None:
+    def __init__(self, source: Snapshot | Frames, *, registry: QuestionList = REGISTRY) -> None:
         self.source = source
         self.site: Site = source.site
         self.taken_at: datetime = source.taken_at

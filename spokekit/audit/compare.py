@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from spokekit.audit.audit import Audit
 from spokekit.audit.frames import IDS
-from spokekit.audit.history.snapshots import Snapshot
+from spokekit.audit.history.snapshot import Snapshot
 from spokekit.audit.questions.runner import contract
 from spokekit.errors import InputError
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from spokekit.audit import questions as _questions
 from spokekit.audit.frames import Site
 from spokekit.audit.history.tables import NAMES
-from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.audit.questions.runner import Asking, used
 from spokekit.errors import InputError, NotFound
 
@@ -57,7 +57,7 @@ class Warehouse(Asking):
         *,
         tables: Mapping[str, str] | None = None,
         site: Site | str = "",
-        registry: Registry = REGISTRY,
+        registry: QuestionList = REGISTRY,
     ) -> None:
         self.connection = connection
         self.tables = _checked(tables)
@@ -105,7 +105,7 @@ def compile_question(
     /,
     *,
     tables: Mapping[str, str] | None = None,
-    registry: Registry = REGISTRY,
+    registry: QuestionList = REGISTRY,
     **numbers: Any,
 ) -> str:
     """Return a question as SQL of `dialect` (one of `DIALECTS`), without asking anybody.

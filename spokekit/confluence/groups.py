@@ -14,7 +14,7 @@ from spokekit._frames import frame_of
 from spokekit.confluence.members import MemberTable
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
-from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Walk, counts, finish
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, counts, finish
 from spokekit.confluence.report import CompletenessReport, stamp
 from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group, Member
 from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
@@ -156,7 +156,7 @@ async def read_members(
     """Read the members of ``ids``; with ``one``, an error about the only group is raised as it is."""
     started = datetime.now(UTC)
     table = MemberTable()
-    walk = Walk(operation, gateway.in_flight)
+    pull = Pull(operation, gateway.in_flight)
 
     async def read(group_id: str) -> None:
         codes: array[int] = array("i")
@@ -169,9 +169,9 @@ async def read_members(
         finally:
             table.add(group_id, codes)
 
-    await walk.run(ids, read)
-    error = walk.first_error()
-    if error is not None and not walk.walked and not walk.partial and (one or isinstance(error, STOPS)):
+    await pull.run(ids, read)
+    error = pull.first_error()
+    if error is not None and not pull.walked and not pull.partial and (one or isinstance(error, STOPS)):
         raise error
     notes = []
     if table.without_operations:
@@ -179,7 +179,7 @@ async def read_members(
             f"{len(table.without_operations):,} users came without operations; their licensed is False because it is "
             "not known."
         )
-    report = walk.report(len(table), "groups", notes)
+    report = pull.report(len(table), "groups", notes)
     frame = stamp(table.frame(), report, gateway.connection.site_url or "", started)
     return finish(frame, report, partial, error)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spokekit._frames import frame_of
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import USER_POINTS
-from spokekit.confluence.pull import STOPS, Partial, Walk, finish
+from spokekit.confluence.pull import STOPS, Partial, Pull, finish
 from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
 from spokekit.confluence.wire import too_heavy
@@ -48,9 +48,9 @@ async def accessible_resources(gateway: Gateway, operation: Operation) -> pd.Dat
         ((row.id, row.name, row.url, _product(row.scopes or []), " ".join(row.scopes or [])) for row in answer.value),
         dict.fromkeys(("cloud_id", "name", "url", "product", "scopes"), "text"),
     )
-    walk = Walk(operation, 1)
-    walk.walked = walk.listed = 1
-    return stamp(frame, walk.report(len(frame), "lists"), gateway.connection.site_url or "")
+    pull = Pull(operation, 1)
+    pull.walked = pull.listed = 1
+    return stamp(frame, pull.report(len(frame), "lists"), gateway.connection.site_url or "")
 
 
 def _product(scopes: list[str]) -> str:
@@ -76,30 +76,30 @@ async def users_in_bulk(
     while True:
         size = V2_USERS if by_v2 else V1_USERS
         chunks = {f"{i:09d}": wanted[i : i + size] for i in range(0, len(wanted), size)}
-        walk = Walk(operation, gateway.in_flight)
+        pull = Pull(operation, gateway.in_flight)
 
         async def read(number: str, chunks: dict[str, list[str]] = chunks, by_v2: bool = by_v2) -> None:
             page = await _chunk(gateway, operation, chunks[number], by_v2)
             found.update((user.account_id, user) for user in page.results)
 
-        await walk.run(chunks, read)
-        if by_v2 and not walk.walked and isinstance(walk.first_error(), ScopeMissing):
+        await pull.run(chunks, read)
+        if by_v2 and not pull.walked and isinstance(pull.first_error(), ScopeMissing):
             # The connection lists the granular scope, but the consent is older: the classic one may do.
             by_v2 = False
             continue
         break
-    error = walk.first_error()
-    if error is not None and not walk.walked and (isinstance(error, STOPS) or len(chunks) == 1):
+    error = pull.first_error()
+    if error is not None and not pull.walked and (isinstance(error, STOPS) or len(chunks) == 1):
         raise error
     errors: dict[str, SpokekitError] = {}
-    for number, one in walk.failed.items():
+    for number, one in pull.failed.items():
         errors.update(dict.fromkeys(chunks[number], one))
     unknown = [account for account in wanted if account not in found and account not in errors]
     if unknown:
         notes.append(f"{len(unknown):,} account ids are not known on this site; attrs['unknown'] lists them.")
-    walk.failed, walk.listed, walk.walked = errors, len(wanted), len(wanted) - len(errors)
+    pull.failed, pull.listed, pull.walked = errors, len(wanted), len(wanted) - len(errors)
     frame = frame_of((_row(found[account]) for account in wanted if account in found), USER_COLUMNS)
-    report = walk.report(len(frame), "accounts", notes)
+    report = pull.report(len(frame), "accounts", notes)
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["unknown"] = unknown
     return finish(frame, report, partial, error)
@@ -178,19 +178,19 @@ async def personal_data(
         answers.update((one.account_id, one.status) for one in answer.value.accounts)
         cycles.append(_cycle(answer.headers.get("cycle-period") or ""))
 
-    walk = Walk(operation, 1)
-    await walk.run(chunks, read)
-    error = walk.first_error()
-    if error is not None and not walk.walked:
+    pull = Pull(operation, 1)
+    await pull.run(chunks, read)
+    error = pull.first_error()
+    if error is not None and not pull.walked:
         raise error
-    reported = [one for number, chunk in chunks.items() if number not in walk.failed for one in chunk]
-    errors = {one: walk.failed[number] for number in walk.failed for one in chunks[number]}
-    walk.failed, walk.listed, walk.walked = errors, len(ids), len(reported)
+    reported = [one for number, chunk in chunks.items() if number not in pull.failed for one in chunk]
+    errors = {one: pull.failed[number] for number in pull.failed for one in chunks[number]}
+    pull.failed, pull.listed, pull.walked = errors, len(ids), len(reported)
     frame = frame_of(
         [(one, answers.get(one, "unchanged")) for one in reported],
         {"account_id": "text", "status": ("unchanged", "updated", "closed")},
     )
-    report = walk.report(len(frame), "accounts")
+    report = pull.report(len(frame), "accounts")
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["cycle_days"] = min(cycles, default=REPORT_CYCLE_DAYS)
     return finish(frame, report, partial, error)

@@ -53,10 +53,10 @@ class PartlyRead(Exception):
         super().__init__(str(error))
 
 
-class Walk:
+class Pull:
     """Run one reader over many ids, ``in_flight`` at a time, and remember which could not be read.
 
-    An error that concerns one id is kept and the walk goes on. One that every request would meet (`STOPS`), or a row of
+    An error that concerns one id is kept and the others go on. One that every request would meet (`STOPS`), or a row of
     network failures, stops it; what was not begun then counts as failed for that reason.
     """
 

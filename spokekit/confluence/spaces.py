@@ -11,7 +11,7 @@ from spokekit._frames import Codes, frame_of
 from spokekit.confluence.frame_pages import AsyncFramePages
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, PERMISSION_POINTS, V2_MOST, CursorPages, segment
-from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Walk, finish
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, finish
 from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import (
     ASSIGNMENTS,
@@ -193,13 +193,13 @@ async def read_permissions(
                 raise PartlyRead(error) from error
             raise
 
-    walk = Walk(operation, gateway.in_flight)
-    await walk.run(space_ids, read)
-    error = walk.first_error()
-    if error is not None and not walk.walked and not walk.partial and isinstance(error, STOPS):
+    pull = Pull(operation, gateway.in_flight)
+    await pull.run(space_ids, read)
+    error = pull.first_error()
+    if error is not None and not pull.walked and not pull.partial and isinstance(error, STOPS):
         raise error
     frame = pd.DataFrame({name: column.categorical() for name, column in columns.items()})
-    report = walk.report(len(frame), "spaces", notes)
+    report = pull.report(len(frame), "spaces", notes)
     stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["role_mode"] = mode or "unknown"
     return finish(frame, report, partial, error)

@@ -100,8 +100,8 @@ class Lease:
                     if life == "unclear" and signs != still:
                         return signs
                     # That one and no other: on a database server somebody may have taken it over since the look.
-                    connection.execute(t.delete().where(t.c.apply_id == self.key, t.c.holder == held["holder"]))
-                connection.execute(t.insert().values(apply_id=self.key, holder=self._holder, expires_at=now + LASTS))
+                    connection.execute(t.delete().where(t.c.site_key == self.key, t.c.holder == held["holder"]))
+                connection.execute(t.insert().values(site_key=self.key, holder=self._holder, expires_at=now + LASTS))
                 self._number = 1 if fence is None else fence["number"] + 1
                 values = {"number": self._number, "beats": 0, "boot": _boot(), "seen": _running()}
                 of_site = fences_table.c.site == self.key
@@ -116,7 +116,7 @@ class Lease:
         return None
 
     def _held(self, connection: sa.Connection) -> dict[str, Any] | None:
-        return _row(connection, sa.select(leases_table).where(leases_table.c.apply_id == self.key))
+        return _row(connection, sa.select(leases_table).where(leases_table.c.site_key == self.key))
 
     def _fence(self, connection: sa.Connection) -> dict[str, Any] | None:
         return _row(connection, sa.select(fences_table).where(fences_table.c.site == self.key))
@@ -146,7 +146,7 @@ class Lease:
         clocks = _clocks()
         kept = connection.execute(
             t.update()
-            .where(t.c.apply_id == self.key, t.c.holder == self._holder)
+            .where(t.c.site_key == self.key, t.c.holder == self._holder)
             .values(expires_at=_now(connection) + LASTS)
         ).rowcount
         kept = (
@@ -213,7 +213,7 @@ class Lease:
         t = leases_table
         try:
             with self._store.write() as connection:
-                connection.execute(t.delete().where(t.c.apply_id == self.key, t.c.holder == self._holder))
+                connection.execute(t.delete().where(t.c.site_key == self.key, t.c.holder == self._holder))
         except StoreError:
             # On a full disk it stays until its end; the apply's own outcome is what has to be told now.
             return

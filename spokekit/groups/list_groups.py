@@ -11,7 +11,7 @@ from spokekit._words import comparable
 from spokekit.confluence.report import Cancel, ProgressCallback
 from spokekit.errors import InputError
 from spokekit.groups.columns import COLUMNS
-from spokekit.groups.site import Site
+from spokekit.groups.site import LiveSite
 from spokekit.groups.wishes import Wish, WishList
 
 _FEW = 20
@@ -19,7 +19,7 @@ _LONGEST = 320
 
 
 def settle_groups(
-    wishes: WishList, site: Site, progress: ProgressCallback | None = None, cancel: Cancel | None = None
+    wishes: WishList, site: LiveSite, progress: ProgressCallback | None = None, cancel: Cancel | None = None
 ) -> WishList:
     """Part the cells that name several registered groups, each of which counts.
 

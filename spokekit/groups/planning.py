@@ -20,7 +20,7 @@ from spokekit.groups.preview import Preview, check_age, cost, dangers, grave, li
 from spokekit.groups.recheck import planned_again, refuse_unlike, unlike
 from spokekit.groups.registry import is_name
 from spokekit.groups.rules import Verdict
-from spokekit.groups.site import Site
+from spokekit.groups.site import LiveSite
 from spokekit.groups.site_state import Difference, Present
 from spokekit.groups.wishes import Wish, WishList, wishes_from
 from spokekit.oauth.vault import Vault
@@ -64,7 +64,7 @@ class Planner:
     ) -> None:
         if pace <= 0 or max_failures < 1:
             raise InputError("Pace and number of failures are positive numbers.", field="pace")
-        self.site = Site(spoke, registry)
+        self.site = LiveSite(spoke, registry)
         self.registry = registry
         self.journal = Journal(store)
         self.pace = pace

@@ -41,7 +41,7 @@ STRANGERS_ASKED = 50
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-class Site:
+class LiveSite:
     """The site of one connection, as plans see it."""
 
     def __init__(self, spoke: Spoke, registry: Registry) -> None:

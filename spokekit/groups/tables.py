@@ -53,7 +53,7 @@ purposes_table = sa.Table(
 leases_table = sa.Table(
     "membership_leases",
     metadata,
-    sa.Column("apply_id", sa.String(36), primary_key=True),
+    sa.Column("site_key", sa.String(36), primary_key=True),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("expires_at", UtcDateTime, nullable=False),
 )

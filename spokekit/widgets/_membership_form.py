@@ -114,8 +114,14 @@ class MembershipForm(Component):
             row(self.undo, self.resume, self.drop_button, css="sk-actions"),
             self._result_downloads.row,
         )
+        self.list_box = self._beside_the_list()
+        self.body = self._in_order()
+        for part in (self.preview_card, self.result_card, self.forget_file, self.near):
+            show(part, False)
+
+    def _beside_the_list(self) -> ipw.VBox:
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
-        self.list_box = ipw.VBox(
+        return ipw.VBox(
             [
                 row(self.person, self.add_button),
                 ipw.Box([ipw.VBox([self.near, self.known_note])], layout=ipw.Layout(**left)),
@@ -125,9 +131,6 @@ class MembershipForm(Component):
                 ipw.Box([self.upload_hint], layout=ipw.Layout(**left)),
             ]
         )
-        self.body = self._in_order()
-        for part in (self.preview_card, self.result_card, self.forget_file, self.near):
-            show(part, False)
 
     def _in_order(self) -> list[Any]:
         return [

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from spokekit.audit import Audit, Frames, Snapshots, empty_frames, question
-from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.errors import InputError, NotFound
 from tests.audit import slow
 from tests.audit.worlds import DAY_ONE, SITE, TABLES, account, frames_of, world
@@ -203,7 +203,7 @@ def test_a_name_is_never_sql() -> None:
 
 
 def test_a_question_of_ones_own(tmp_path: Path) -> None:
-    own = Registry()
+    own = QuestionList()
 
     @question(
         "shouting-groups",

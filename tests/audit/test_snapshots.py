@@ -18,7 +18,8 @@ import pytest
 
 from spokekit.audit import Audit, Frames, Snapshots, diff
 from spokekit.audit.history.merge import HISTORY
-from spokekit.audit.history.snapshots import KEEP, MERGE_AT, folder_name
+from spokekit.audit.history.snapshot import folder_name
+from spokekit.audit.history.snapshots import KEEP, MERGE_AT
 from spokekit.errors import InputError, NotFound, StoreError
 from tests.audit.worlds import DAY_ONE, SITE, account, four_days, frames_of, group_id
 from tests.audit.writers import clean_processes, write_if_newer, write_slowly

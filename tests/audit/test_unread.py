@@ -10,7 +10,7 @@ import pytest
 
 from spokekit._workspace import Workspace
 from spokekit.audit import Audit, Findings, Frames, Snapshots, diff, question
-from spokekit.audit.questions.registry import REGISTRY, Registry
+from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.audit.walk.checkpoint import Checkpoint
 from spokekit.confluence.actions import AsyncSpoke
 from spokekit.errors import InputError, ScopeMissing
@@ -243,7 +243,7 @@ def test_odd_parameters_are_refused_in_words(name: str, params: dict[str, object
 
 
 def test_a_question_of_ones_own_that_does_not_work_says_why() -> None:
-    mine = Registry()
+    mine = QuestionList()
 
     def add(name: str, function: object, **columns: str) -> None:
         question(name, "?", needs=(), columns=columns or {"x": "int"}, registry=mine)(function)  # type: ignore[arg-type]
@@ -276,7 +276,7 @@ def test_nobody_takes_a_question_away_by_accident() -> None:
     with pytest.raises(InputError, match="There is a question licensed-people already"):
         question("licensed-people", "Mine", needs=(), columns={"x": "int"})(lambda: "SELECT 1 AS x")
     assert REGISTRY.questions["licensed-people"] is before
-    mine = Registry()
+    mine = QuestionList()
     for text in ("SELECT 1 AS x", "SELECT 2 AS x"):
         question("own", "?", needs=(), columns={"x": "int"}, registry=mine)(lambda text=text: text)
     assert Audit(frames_of(), registry=mine).ask("own")["x"].item() == 2

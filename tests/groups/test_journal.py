@@ -174,7 +174,7 @@ def test_a_lease_is_held_by_one_and_dies_with_its_holder(store: Store) -> None:
         with store.write() as connection:
             connection.execute(leases_table.delete())
             expires = datetime.now(UTC) + _lease.LASTS
-            connection.execute(leases_table.insert().values(apply_id=lease.key, holder=holder, expires_at=expires))
+            connection.execute(leases_table.insert().values(site_key=lease.key, holder=holder, expires_at=expires))
         try_it()
         assert told[-1] == outcome
 
@@ -187,7 +187,7 @@ def test_of_many_who_want_a_lease_at_once_one_gets_it(store: Store) -> None:
             # Whoever held it died: all see that at the same moment, and want to take it over.
             with store.write() as connection:
                 expires = datetime.now(UTC) + _lease.LASTS
-                values = {"apply_id": Lease(store, f"site {round_}").key, "holder": gone, "expires_at": expires}
+                values = {"site_key": Lease(store, f"site {round_}").key, "holder": gone, "expires_at": expires}
                 connection.execute(leases_table.insert().values(**values))
         start, held, told = threading.Barrier(6), threading.Event(), []
 

@@ -244,7 +244,7 @@ def test_a_clock_that_is_set_on_this_computer_changes_nothing(
 def test_watching_a_silent_holder_is_said_and_can_be_cancelled(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'one.sqlite'}")  # noqa: F811
     Journal(store)
-    values = {"apply_id": Lease(store, "site").key, "holder": "elsewhere:1:x"}
+    values = {"site_key": Lease(store, "site").key, "holder": "elsewhere:1:x"}
     with store.write() as connection:
         connection.execute(leases_table.insert().values(expires_at=datetime.now(UTC) - timedelta(hours=1), **values))
     told: list[str] = []

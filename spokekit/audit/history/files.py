@@ -14,7 +14,7 @@ from spokekit.audit.frames import IDS, by_name
 from spokekit.audit.history.integrity import Damage, HashingFile, trouble
 
 if TYPE_CHECKING:
-    from spokekit.audit.history.snapshots import Snapshot
+    from spokekit.audit.history.snapshot import Snapshot
 
 
 def known_ids(snapshot: Snapshot, kind: str) -> pa.Array:

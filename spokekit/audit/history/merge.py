@@ -14,7 +14,7 @@ from spokekit.audit.history.files import known_ids, load
 
 if TYPE_CHECKING:
     from spokekit.audit.history.numbering import Numbered
-    from spokekit.audit.history.snapshots import Snapshot
+    from spokekit.audit.history.snapshot import Snapshot
 
 HISTORY = ("groups", "users", "memberships", "spaces", "grants")
 

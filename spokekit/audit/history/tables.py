@@ -40,7 +40,7 @@ from spokekit.audit.history.numbering import number
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from spokekit.audit.history.snapshots import Snapshot
+    from spokekit.audit.history.snapshot import Snapshot
 
 STILL = 2_147_483_647
 NAMES = (

@@ -103,7 +103,7 @@ class Unanswerable:
 
 
 @dataclass
-class Registry:
+class QuestionList:
     """Questions by name."""
 
     questions: dict[str, Question] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def _shown(param: Param) -> str:
     return param.name if param.required else f"{param.name}={param.default}"
 
 
-REGISTRY = Registry()
+REGISTRY = QuestionList()
 
 
 def question(
@@ -163,7 +163,7 @@ def question(
     cannot_know: str = "",
     params: tuple[Param, ...] = (),
     number: int = 0,
-    registry: Registry = REGISTRY,
+    registry: QuestionList = REGISTRY,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add a question: a decorator for a function that returns SQL, or a frame when its first argument is ``audit``.
 

@@ -14,7 +14,7 @@ from spokekit._frames import as_kind, show_in_notebooks
 from spokekit._ids import account_id, group_id
 from spokekit._words import comparable, look_alike
 from spokekit.audit.frames import Site
-from spokekit.audit.questions.registry import Param, Question, Registry, nothing
+from spokekit.audit.questions.registry import Param, Question, QuestionList, nothing
 from spokekit.errors import InputError, NotFound
 
 _LOOK_UP = {
@@ -34,7 +34,7 @@ _LARGEST = 2**31 - 1
 class Asking:
     """Questions by name over the tables of `spokekit.audit.history.tables`; a subclass runs the SQL."""
 
-    registry: Registry
+    registry: QuestionList
     site: Site
     completeness: dict[str, Any]
 
@@ -51,7 +51,7 @@ class Asking:
         raise NotImplementedError
 
     def questions(self) -> pd.DataFrame:
-        """List all questions, see `Registry.frame`."""
+        """List all questions, see `QuestionList.frame`."""
         return self.registry.frame()
 
     def question(self, name: str) -> Question:

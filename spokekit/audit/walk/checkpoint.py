@@ -18,7 +18,7 @@ from typing import Any
 
 from spokekit._home import home, private_folder
 from spokekit.audit.frames import WALKED
-from spokekit.audit.history.snapshots import folder_name
+from spokekit.audit.history.snapshot import folder_name
 from spokekit.errors import Conflict, StoreError
 
 FORMAT = 1

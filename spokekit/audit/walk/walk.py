@@ -20,7 +20,8 @@ import anyio.to_thread
 from spokekit import _portal
 from spokekit._words import comparable
 from spokekit.audit.frames import FAILED, PARTIAL, WALKED, Site
-from spokekit.audit.history.snapshots import Snapshot, Snapshots
+from spokekit.audit.history.snapshot import Snapshot
+from spokekit.audit.history.snapshots import Snapshots
 from spokekit.audit.walk.assemble import assemble
 from spokekit.audit.walk.beside import read_accounts, read_spaces
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended, Unfinished, begin_anew, unfinished
