@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
 
 import anyio
 
 from spokekit.confluence.operation import Operation
-from spokekit.confluence.report import CompletenessReport
+from spokekit.confluence.report import Cancel, CompletenessReport
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
@@ -28,7 +28,12 @@ from spokekit.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
+
 Partial = Literal["raise", "keep"]
+
+GRACE = 5.0
+"""Seconds that reads under way have to end when what they belong to is cancelled."""
 
 # Errors that every further request would meet too: going on would only spend points.
 STOPS = (
@@ -53,6 +58,65 @@ class PartlyRead(Exception):
         super().__init__(str(error))
 
 
+async def run(
+    one: Callable[[T], Awaitable[None]],
+    things: Iterable[T],
+    *,
+    most: int,
+    operation: Operation | None = None,
+    cancel: Cancel | None = None,
+    grace: bool = False,
+) -> bool:
+    """Await ``one(thing)`` for all things, at most `most` at a time, and raise the first error plainly.
+
+    Parameters
+    ----------
+    operation:
+        The operation that all reads share, whose pauses need not be waited for.
+    cancel:
+        Once set nothing more is begun; returns False then.
+    grace:
+        What is under way is paid for: let it end when another one failed, and for `GRACE` seconds when cancelled,
+        unless it only waits for a new hour. Without it, everything ends at once.
+    """
+    left = iter(things)
+    errors: list[Exception] = []
+    stopping = anyio.Event()
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        # The person's Cancel is a threading.Event, which an event loop can only look at.
+        while cancel is not None and not cancel.is_set():  # noqa: ASYNC110
+            await anyio.sleep(0.1)
+        stopping.set()
+        with anyio.move_on_after(GRACE if grace else 0):
+            while operation is None or operation.state().paused_until is None:  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+        scope.cancel()
+
+    async with anyio.create_task_group() as outer:
+
+        async def worker() -> None:
+            for thing in left:
+                try:
+                    await one(thing)
+                except Exception as error:  # noqa: BLE001 - carried out of the task group, which would wrap it
+                    errors.append(error)
+                    if not grace:
+                        outer.cancel_scope.cancel()
+                if errors or stopping.is_set():
+                    return
+
+        if cancel is not None:
+            outer.start_soon(watch, outer.cancel_scope)
+        async with anyio.create_task_group() as workers:
+            for _ in range(most):
+                workers.start_soon(worker)
+        outer.cancel_scope.cancel()
+    for error in errors:
+        raise error
+    return not (stopping.is_set() or (cancel is not None and cancel.is_set()))
+
+
 class Pull:
     """Run one reader over many ids, ``in_flight`` at a time, and remember which could not be read.
 
@@ -75,20 +139,22 @@ class Pull:
         wanted = list(dict.fromkeys(ids))
         self.listed = self.operation.total = len(wanted)
         left = iter(wanted)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(self.in_flight, len(wanted))):
-                tasks.start_soon(self._work, left, read)
+
+        async def one(what: str) -> None:
+            await self._one(what, read)
+            if self.stopped is not None:
+                raise self.stopped
+
+        try:
+            await run(one, left, most=self.in_flight, grace=True)
+        except SpokekitError:
+            if self.stopped is None:
+                raise
         if isinstance(self.stopped, Cancelled):
             raise self.stopped
         if self.stopped is not None:
             self.failed.update(dict.fromkeys(left, self.stopped))
         self.operation.advance(0, force=True)
-
-    async def _work(self, left: Iterator[str], read: Callable[[str], Awaitable[None]]) -> None:
-        for one in left:
-            await self._one(one, read)
-            if self.stopped is not None:
-                return
 
     async def _one(self, one: str, read: Callable[[str], Awaitable[None]]) -> None:
         try:

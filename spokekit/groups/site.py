@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial as bind
 from typing import TYPE_CHECKING
-
-import anyio
 
 from spokekit import _portal
 from spokekit._ids import group_id as group_id_in
 from spokekit._ids import is_group_id
 from spokekit._words import comparable
+from spokekit.confluence import pull
 from spokekit.confluence.groups import ACCESS, confirm, named
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.report import Cancel, Fence, ProgressCallback
@@ -340,22 +340,8 @@ class LiveSite:
 
         An `operation` that all questions share is what stops them when they are cancelled.
         """
-        left = iter(what)
-
-        async def worker() -> None:
-            for one in left:
-                await ask(one)
-
-        async def run() -> None:
-            async with anyio.create_task_group() as tasks:
-                for _ in range(min(self.spoke.aio.gateway.in_flight, len(what))):
-                    tasks.start_soon(worker)
-
-        try:
-            _portal.call(run) if operation is None else _portal.call(operation.run, run)
-        except BaseExceptionGroup as errors:
-            # What one of the questions met is what a person has to be told; the others met it too.
-            raise _first(errors) from None
+        run = bind(pull.run, ask, what, most=self.spoke.aio.gateway.in_flight)
+        _portal.call(run) if operation is None else _portal.call(operation.run, run)
 
     def _members(self, group_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None) -> _Members:
         if not group_ids:
@@ -420,10 +406,3 @@ def _group(
 
 def _is_active_person(person: Person | None) -> bool:
     return person is not None and person.status not in ("inactive", "closed") and person.account_type != "app"
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

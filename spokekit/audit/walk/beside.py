@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio.to_thread
 
-from spokekit.audit.walk.flight import in_flight
 from spokekit.audit.walk.run import UnderWay, plain_rows
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.pull import STOPS
@@ -95,7 +94,7 @@ async def _optional(
                 raise
 
     try:
-        await in_flight(guarded, parts, operation, most=run.gateway.in_flight, cancel=run.cancel)
+        await run.each(guarded, parts, operation)
     except STOPS as error:
         # A scope or permission that is missing here says nothing against the members that were read.
         if isinstance(error, Cancelled) or error.next_step not in ("consent", "ask_site_admin", "enable_scope"):

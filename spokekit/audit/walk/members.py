@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from spokekit.audit.walk.flight import stopped
+from spokekit.audit.walk.run import stopped
 from spokekit.confluence.groups import confirm
 from spokekit.confluence.paging import USER_POINTS, OffsetPages, segment
 from spokekit.confluence.shapes import MEMBERS, Member

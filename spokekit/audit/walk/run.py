@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial as bind
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from spokekit.confluence import pull
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.report import Cancel, Progress, ProgressCallback
+from spokekit.errors import Cancelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
     from spokekit.audit.walk.checkpoint import Checkpoint
     from spokekit.confluence.actions import AsyncSpoke
     from spokekit.confluence.gateway import Gateway
+
+T = TypeVar("T")
+
+
+def stopped() -> Cancelled:
+    """Return the error of a walk that was cancelled."""
+    return Cancelled("The walk was stopped.", hint="What it has read is kept; walk again to continue.")
 
 
 @dataclass
@@ -52,6 +62,12 @@ class UnderWay:
         if self.gateway.ledger is not None:
             operation.points_left = self.gateway.ledger.left_now
         return operation
+
+    async def each(self, one: Callable[[T], Awaitable[None]], things: Iterable[T], operation: Operation) -> None:
+        """Run ``one(thing)`` for all things; raises the first error, or Cancelled when the walk was stopped."""
+        most = self.gateway.in_flight
+        if not await pull.run(one, things, most=most, operation=operation, cancel=self.cancel, grace=True):
+            raise stopped()
 
     async def count(self, operation: Operation) -> None:
         """Add what a part has cost to the record, also when the part was stopped."""

@@ -26,7 +26,6 @@ from spokekit.audit.walk.assemble import assemble
 from spokekit.audit.walk.beside import read_accounts, read_spaces
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended, Unfinished, begin_anew, unfinished
 from spokekit.audit.walk.estimate import WalkPlan, plan
-from spokekit.audit.walk.flight import in_flight
 from spokekit.audit.walk.members import GroupReader
 from spokekit.audit.walk.run import UnderWay, plain_rows
 from spokekit.confluence.actions import AsyncSpoke
@@ -257,7 +256,7 @@ class Walk:
             operation.advance()
 
         try:
-            await in_flight(one, left, operation, most=self.gateway.in_flight, cancel=run.cancel)
+            await run.each(one, left, operation)
         finally:
             await run.count(operation)
         operation.advance(0, force=True)
