@@ -11,14 +11,14 @@ from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
     from spokekit.confluence.report import Cancel, ProgressCallback
-    from spokekit.groups.site import Site
+    from spokekit.groups.site import LiveSite
 
-# With an address in the list all registered groups and those with access are read, see `Site.present`.
+# With an address in the list all registered groups and those with access are read, see `LiveSite.present`.
 _SOME_ADDRESS = "@"
 
 
 def find_person(
-    site: Site, text: str, field: str, progress: ProgressCallback | None = None, cancel: Cancel | None = None
+    site: LiveSite, text: str, field: str, progress: ProgressCallback | None = None, cancel: Cancel | None = None
 ) -> str:
     """Return the account id of a person given by account id, address, or display name.
 
@@ -63,7 +63,7 @@ def find_person(
 
 
 def wishes_for(
-    site: Site,
+    site: LiveSite,
     person: str,
     like: str = "",
     progress: ProgressCallback | None = None,

@@ -169,7 +169,7 @@ class Reviews:
         source: Audit,
         scope: str,
         groups: Sequence[str],
-        people: pd.DataFrame | None,
+        people: Comparison | pd.DataFrame | None,
         inactive_days: int,
         partial: bool,
     ) -> Population:
