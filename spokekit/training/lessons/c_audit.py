@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
 
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Start, Turn
 from spokekit.training.lessons.a_mending import TWELVE
+from spokekit.training.lessons.c_review import QUESTION, AccessReview, accepted
 from spokekit.training.seen import Seen, SiteState
 
 ACCESS = "confluence-users"
@@ -292,17 +292,9 @@ def _walked(seen: Seen) -> int:
     return int(seen.snapshot.completeness["walked"]) if seen.snapshot else 0
 
 
-QUESTION = "inactive-in-groups"
-
-
 def _failed(seen: Seen) -> list[str]:
     ids = set(seen.snapshot.completeness["failed"]) if seen.snapshot else set()
     return sorted(name for name, group in seen.site.groups.items() if group.group_id in ids)
-
-
-def _accepted(seen: Seen) -> list[str]:
-    found = seen.findings
-    return [] if not len(found) else sorted(found.loc[found["state"] == "accepted", "about"])
 
 
 class IncompleteAudit(Lesson):
@@ -326,9 +318,9 @@ class IncompleteAudit(Lesson):
     turns = (
         Turn(
             "accepted-to-be-rid-of-it",
-            lambda s: bool(_accepted(s)),
+            lambda s: bool(accepted(s)),
             "You accepted “{accepted}”. Nobody has decided that this may stay; take the acceptance back.",
-            lambda s: {"accepted": _accepted(s)[0]},
+            lambda s: {"accepted": accepted(s)[0]},
             lambda do: do.walk() and do.accept([_finding(do)], reason="It is known"),
         ),
         Turn(
@@ -355,10 +347,10 @@ class IncompleteAudit(Lesson):
         do.order({"do": "faults", "add": [f"missing-results:1x{strikes}@members"]})
 
     def attempted(self, seen: Seen) -> bool:
-        return seen.new_snapshot or bool(_accepted(seen))
+        return seen.new_snapshot or bool(accepted(seen))
 
     def right(self, seen: Seen) -> bool:
-        return seen.new_snapshot and seen.complete and not _accepted(seen) and self._reviewed(seen)
+        return seen.new_snapshot and seen.complete and not accepted(seen) and self._reviewed(seen)
 
     def _reviewed(self, seen: Seen) -> bool:
         found = seen.findings
@@ -375,99 +367,6 @@ class IncompleteAudit(Lesson):
 
 def _finding(do: Doer) -> str:
     return str(do.look().findings["finding_id"].iloc[0])
-
-
-def _open(seen: Seen) -> list[str]:
-    found = seen.findings
-    return sorted(found.loc[found["state"] == "new", "about"]) if len(found) else []
-
-
-def _endless(seen: Seen) -> list[str]:
-    found = seen.findings
-    if not len(found):
-        return []
-    return sorted(found.loc[(found["state"] == "accepted") & found["accepted_until"].isna(), "about"])
-
-
-def _thin(seen: Seen) -> list[str]:
-    found = seen.findings
-    if not len(found):
-        return []
-    reasons = found.loc[found["state"] == "accepted", "reason"].dropna().astype(str)
-    return sorted({reason for reason in reasons if len(reason.split()) < 3})
-
-
-class AccessReview(Lesson):
-    """An access review with evidence.
-
-    Four deactivated accounts sit in groups. The owners have told you why each may stay for now: the people come back
-    after a long leave. A review is evidence only if every row was decided, by somebody, for a reason, and for a time.
-    """
-
-    name = "access-review"
-    minutes = 15
-    goal = (
-        "Every finding of “inactive-in-groups” on the newest snapshot is accepted with a name, an end, and a reason of "
-        "at least three words."
-    )
-    first = "List the findings of “inactive-in-groups”."
-    start = Start(step=4)
-    tools = ("walk", "findings")
-    hints = (
-        "Nothing is decided by itself: mark the findings, then type a reason, your name and a day.",
-        "An acceptance without an end is for good, and nobody will look at it again. Give a day in “Until”.",
-        "Mark all findings, type “On leave until spring”, your name and a day next year, and press Accept.",
-    )
-    turns = (
-        Turn(
-            "for-good",
-            lambda s: bool(_endless(s)),
-            "You accepted “{endless}” for good. Take it back and accept it until a day: leave ends.",
-            lambda s: {"endless": _endless(s)[0]},
-            lambda do: do.accept(_findings(do), reason="On leave until spring"),
-        ),
-        Turn(
-            "thin-reason",
-            lambda s: bool(_thin(s)),
-            "Your reason is “{reason}”. In a year nobody will know what that meant; write a sentence.",
-            lambda s: {"reason": _thin(s)[0]},
-            lambda do: do.accept(_findings(do), reason="fine", until=_next_year()),
-        ),
-        Turn(
-            "some-undecided",
-            lambda s: bool(_accepted(s)) and bool(_open(s)),
-            "{undecided} of the findings are not decided yet, “{next_one}” among them.",
-            lambda s: {"undecided": len(_open(s)), "next_one": _open(s)[0]},
-            lambda do: do.accept(_findings(do)[:1], reason="On leave until spring", until=_next_year()),
-        ),
-    )
-    steps = (
-        "List the findings of “inactive-in-groups” and mark all of them.",
-        "Type a reason of at least three words, your name, and a day in “Until”. Press Accept.",
-    )
-    shown = "Every row was decided by a name, for a reason, until a day."
-    at_work = "At work, download the list under the findings as evidence, and hand it over with the snapshot's date."
-
-    def prepare(self, do: Doer) -> None:
-        do.walk()
-        do.review(QUESTION)
-
-    def attempted(self, seen: Seen) -> bool:
-        return bool(_accepted(seen))
-
-    def right(self, seen: Seen) -> bool:
-        return bool(_accepted(seen)) and not _open(seen) and not _endless(seen) and not _thin(seen)
-
-    def solve(self, do: Doer) -> None:
-        do.accept(_findings(do), reason="On leave until spring", until=_next_year())
-
-
-def _findings(do: Doer) -> list[str]:
-    return [str(one) for one in do.look().findings["finding_id"]]
-
-
-def _next_year() -> date:
-    return datetime.now(UTC).date() + timedelta(days=180)
 
 
 LESSONS = (LeaversWithAccess(), GuestInManyGroups(), RateLimitInAWalk(), IncompleteAudit(), AccessReview())
