@@ -97,6 +97,20 @@ class ReviewForm(Component):
                 ),
             ]
         )
+        self._make_what_follows()
+        self.body = [
+            row(self.chosen, self.again),
+            self.new,
+            self.head,
+            self.rows_box,
+            self.sign_box,
+            self.apply_box,
+            self.verify_box,
+            self.close_box,
+        ]
+
+    def _make_what_follows(self) -> None:
+        """Make the controls for after the decisions: sign, carry out, prove, close."""
         self.by = text("Your name", live=True)
         self.role = text("Your role", placeholder="such as Head of IT", live=True)
         self.sign_button = button("Sign the decisions")
@@ -128,13 +142,3 @@ class ReviewForm(Component):
                 row(self.close_button, self.evidence_out, css="sk-actions"),
             ]
         )
-        self.body = [
-            row(self.chosen, self.again),
-            self.new,
-            self.head,
-            self.rows_box,
-            self.sign_box,
-            self.apply_box,
-            self.verify_box,
-            self.close_box,
-        ]
