@@ -34,6 +34,7 @@ STEPS = (
     Step(4, "Add Confluence groups", "Groups", "04-add-confluence-groups.ipynb"),
     Step(5, "Audit group access", "Audit", "05-audit-group-access.ipynb"),
     Step(6, "Manage members", "Members", "06-manage-members.ipynb"),
+    Step(7, "Review access", "Review", "07-review-access.ipynb"),
 )
 ONE_PAGE = "one-page.ipynb"
 # Steps that are read: nothing in a store tells that somebody did.
@@ -52,7 +53,7 @@ def steps_done(workspace: Workspace, name: str | None = None) -> dict[int, str]:
     """Return the numbers of the steps that are done, each with what tells so.
 
     Step 5 is done when the site has a snapshot of a complete walk, step 6 when a change was applied: a preview lives
-    in its notebook alone, and nothing tells of it later.
+    in its notebook alone, and nothing tells of it later. Step 7 is done when a review was closed.
     """
     found: dict[int, str] = {}
     saved = saved_connection(workspace, name)
@@ -74,6 +75,8 @@ def steps_done(workspace: Workspace, name: str | None = None) -> dict[int, str]:
 
     if applies := len(Journal(workspace.store).apply_ids(saved.cloud_id, saved.alias_id)):
         found[6] = f"changes were applied {'once' if applies == 1 else f'{applies:,} times'}"
+    if closed := _closed_review(workspace, saved.cloud_id):
+        found[7] = f"the review {closed} is closed"
     return found
 
 
@@ -88,6 +91,16 @@ def _complete_walk(cloud_id: str) -> str:
     except NotFound:
         return ""
     return f"a complete snapshot, taken {clock(moments[-1].taken_at)}" if moments else ""
+
+
+def _closed_review(workspace: Workspace, cloud_id: str) -> str:
+    from spokekit.review.records import CLOSED, Records, state_after
+
+    records = Records(workspace.store)
+    for head in reversed(records.heads(cloud_id)):
+        if state_after(records.events(head.campaign_id)) == CLOSED:
+            return head.name
+    return ""
 
 
 def needs(workspace: Workspace, step: int, name: str | None = None) -> None:

@@ -26,7 +26,7 @@ def _text(cell: Any) -> str:
     return "".join(cell["source"])
 
 
-def test_all_seven_are_here() -> None:
+def test_all_eight_are_here() -> None:
     assert NAMES == [
         "00-start-here.ipynb",
         "01-create-the-oauth-app.ipynb",
@@ -35,6 +35,7 @@ def test_all_seven_are_here() -> None:
         "04-add-confluence-groups.ipynb",
         "05-audit-group-access.ipynb",
         "06-manage-members.ipynb",
+        "07-review-access.ipynb",
     ]
 
 
@@ -93,6 +94,7 @@ OPEN = {
     ("06-manage-members", "f6a10009"): "the same without a component, to be copied into a script",
     ("06-manage-members", "f6a10013"): FRAMES,
     ("06-manage-members", "f6a10014"): FRAMES,
+    ("07-review-access", "a7000006"): FRAMES,
 }
 
 
