@@ -40,10 +40,16 @@ _lease.LASTS, _lease._RENEW_AFTER, _lease._TICK = timedelta(seconds=1.5), timede
 
 # The process stops itself, for real, at one moment of its third change.
 STOPS = """
-import time
+import threading, time
 calls = iter(range(1, 100))
+renewing, renew = threading.Lock(), _lease.Lease.check
+def renewed(lease):
+    with renewing:
+        renew(lease)
+_lease.Lease.check = renewed
 def stop():
-    os.kill(os.getpid(), signal.SIGSTOP)
+    with renewing:  # stopped within a write of its own, it would hold everybody's store
+        os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(0.3)  # the other threads go on for a moment
 def stopping(call):
     def stopped(*arguments):
