@@ -57,6 +57,9 @@ GALLERY = {
         "from spokekit.widgets import FindingsPanel\nfound = FindingsPanel(walk)\n"
         "found.rehearse(question='group-sizes')\nfound"
     ),
+    "Review access": ("from spokekit.widgets import ReviewPanel\nreview = ReviewPanel()\nreview.rehearse()\nreview"),
+    # Beginning it would set the practice site back under all the others.
+    "A synced group": "from spokekit.widgets import LessonPanel\nLessonPanel('synced-group')",
 }
 
 # Names of controls, contrast of texts (WCAG: 4.5 to 1), labels that are cut, ids that are there twice.
