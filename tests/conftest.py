@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Holds every exchange with a practice site, in every test, against Atlassian's own documents.
 from tests.contract.judge import MISSING, judged, summary, the_judge  # noqa: F401
@@ -28,6 +29,10 @@ from tests.recording_proxy import EVERY_VARIABLE
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
+
+# A slow machine is no failure, and each run draws the same. Settings of a test's own take the rest from here.
+settings.register_profile("spokekit", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spokekit")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 

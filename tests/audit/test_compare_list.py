@@ -252,7 +252,7 @@ LINES = st.lists(
 
 
 @given(LINES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_nothing_is_dropped_whatever_the_list_says(lines: list[tuple[str, str, str, str]]) -> None:
     import csv
 

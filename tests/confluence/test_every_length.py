@@ -120,7 +120,7 @@ def test_lengths_around_every_page_border_to_four_thousand(cap: int, eager: bool
     anyio.run(lengths)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     length=st.integers(0, 120),
     cap=st.integers(1, 12),
@@ -138,7 +138,7 @@ def test_a_list_that_stands_still_is_whole_in_whatever_order_answers_come(
     assert (found, pages.moved) == (list(range(length)), False)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     length=st.integers(0, 120),
     cap=st.integers(2, 12),

@@ -175,7 +175,7 @@ def truth(size: str) -> tuple[pd.DataFrame, dict[str, set[tuple[str, ...]]]]:
     return frames["groups"], {str(group): rows(part, "group_id", "account_id") for group, part in parts}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(
     size=st.sampled_from(SIZES),
     cap=st.sampled_from([None, 1, 3, 17, 100, 199, 200, 201]),

@@ -350,7 +350,7 @@ def test_what_is_no_good_backup_is_refused_and_the_store_stays(
         assert (code, out) == (1, "") and REFUSED[change] in said
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_randomly_damaged_backup_is_refused_in_our_words_or_holds_a_store_in_order(
     data: st.DataObject, path: Path, copy: Path, tmp_path: Path

@@ -61,7 +61,6 @@ def test_drawn_requests_are_answered_within_the_contract(
         max_examples=EXAMPLES,
         derandomize=True,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(), data=st.data())

@@ -139,7 +139,6 @@ def run(disk: Disk, examples: int, *, fresh: bool = False) -> dict[str, int]:
         settings=settings(
             max_examples=examples,
             stateful_step_count=8,
-            deadline=None,
             derandomize=not fresh,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -172,7 +172,6 @@ pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 18)), min_size=1, m
 )
 @settings(
     max_examples=int(os.environ.get("SPOKEKIT_EXAMPLES", "20")),
-    deadline=None,
     derandomize="SPOKEKIT_EXAMPLES" not in os.environ,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -432,7 +432,7 @@ PLACES = [path for path in _places(FILE) if path != ("seal",)]
 
 
 @given(st.lists(st.tuples(st.sampled_from(PLACES), json_values), min_size=1, max_size=3))
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 def test_whatever_stands_in_a_sealed_file_ends_in_a_preview_or_an_error_of_ours(
     changes: list[tuple[tuple[str | int, ...], Any]],
 ) -> None:

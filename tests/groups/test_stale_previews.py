@@ -241,7 +241,7 @@ def test_random_presses_write_only_what_is_on_the_screen(registered: Workspace, 
     def there() -> set[tuple[str, str]]:
         return {(group, account) for group, name in names.items() for account in site.world.member_ids(name)}
 
-    @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(ROUND, min_size=1, max_size=3))
     def presses(rounds: list[Any]) -> None:
         asked: tuple[Any, ...] = ()

@@ -60,9 +60,7 @@ class Told:
 ENDS = st.sampled_from(["refused", "killed before", "killed after"])
 
 
-@settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     data=st.data(),
     ends=st.lists(st.tuples(st.integers(1, 14), ENDS), max_size=6, unique_by=lambda pair: pair[0]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spokekit.errors import InputError, NotFound
@@ -88,7 +88,6 @@ def test_what_is_put_on_a_list_is_read_again() -> None:
         assert wish.account == one.account_id, one
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="KimExapleAdLi ,;|<>@\n\t\"':-123" + IDS[0], max_size=60))
 def test_no_list_is_read_as_somebody_who_is_not_on_it(text: str) -> None:
     people = known()

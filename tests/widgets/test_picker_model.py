@@ -148,7 +148,7 @@ def test_a_name_with_half_a_surrogate_pair_is_found() -> None:
         assert made.matches("selected") == found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.one_of(

@@ -32,7 +32,6 @@ PRESSES = 24
 DOING = ("Preview", "Apply", "OK", "Save", "Accept", "Add", "← Remove")
 drawn = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize="SPOKEKIT_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
 )
