@@ -60,7 +60,7 @@ class Columns:
 
 
 def column_key(cell: str) -> str:
-    """Return the name of a column as names are compared, see `spokekit._lists.columns.column_key`."""
+    """Return the name of a column as names are compared, see `spokekit._lists.columns.key_among`."""
     return key_among(cell, _KNOWN)
 
 

@@ -80,7 +80,7 @@ class Downloads:
             raise InputError(
                 f"{counted(len(frame), 'row')} are too many for a download as {_WORDS[kind].split()[-1]} (at most "
                 f"{MOST_ROWS[kind]:,}).",
-                hint="Take CSV, or write a file: spokekit.audit.export, or spokekit audit export.",
+                hint="Take CSV, or write a file: `from spokekit.audit import export`, or spokekit audit export.",
             )
 
         def work(_task: Task) -> bytes:
@@ -92,7 +92,7 @@ class Downloads:
             if len(data) > MOST_BYTES:
                 raise InputError(
                     f"The file would hold {len(data) / 1e6:.0f} MB, more than a page takes at once.",
-                    hint="Write it instead: spokekit.audit.export, or spokekit audit export.",
+                    hint="Write it instead: `from spokekit.audit import export`, or spokekit audit export.",
                 )
             return data
 
