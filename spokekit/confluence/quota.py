@@ -44,7 +44,8 @@ quota_hours = sa.Table(
 class Estimate:
     """What a walk will cost: requests, points, seconds (waiting for new hours included), and the same in words.
 
-    ``span`` are those of the words that name the time.
+    ``span`` are those of the words that name the time. Where the figures rest on a guess, ``least`` is what it costs at
+    least; None where they are known well enough.
     """
 
     requests: int
@@ -52,6 +53,7 @@ class Estimate:
     seconds: float
     words: str
     span: str
+    least: Estimate | None = None
 
 
 @dataclass(frozen=True)

@@ -152,13 +152,15 @@ class WalkPanel(Component):
         return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, fresh=fresh)
 
     def _planned(self, plan: WalkPlan, inputs: dict[str, Any]) -> None:
+        from spokekit.audit.walk.estimate import figures
+
         rows = [("This walk", plan.chosen_groups, plan.chosen)]
         if plan.registered is not None:
             rows.append(("Registered groups only", plan.registered_groups, plan.registered))
         rows.append(("All groups of the site", plan.listed, plan.everything))
         table = html_table(
             ("", "groups", "requests", "points", "time"),
-            [(what, f"{n:,}", f"{e.requests:,}", f"{e.points:,}", e.span) for what, n, e in rows],
+            [(what, f"{n:,}", *figures(estimate)) for what, n, estimate in rows],
             label="What the walk will cost",
             numbers=(1, 2, 3),
         )

@@ -127,6 +127,43 @@ def test_the_estimate_is_near_what_it_costs(connected: Workspace, site: Practice
     assert abs(plan.chosen.points - points) <= 0.1 * points
 
 
+@pytest.mark.parametrize("size", ["class", "12x6"])
+def test_before_a_first_walk_the_cost_is_a_range_that_holds_what_it_costs(workspace: Workspace, size: str) -> None:
+    with PracticeSite(size=size, seed=1, strict=True) as site:
+        connect(workspace, site)
+        with walking(workspace) as walk:
+            plan = walk.prepare()
+            assert not [r for r in site.requests if "membersByGroupId" in r.path], "only the list of groups was read"
+            before = len(site.requests)
+            walk.run()
+    spent = site.requests[before:]
+    requests, points = len(spent), sum(r.points for r in spent)
+    least = plan.chosen.least
+    assert least is not None
+    assert least.requests <= requests <= plan.chosen.requests + 3
+    assert least.points <= points <= plan.chosen.points
+    assert (
+        f"At least {least.requests:,} requests and {least.points:,} points: each group is read once. If the groups "
+        f"that were never read have 75 members each: about {plan.chosen.requests:,} requests and "
+        f"{plan.chosen.points:,} points;"
+    ) in plan.words
+    assert f"{least.points:,} to {plan.everything.points:,} points" in plan.words
+    assert "75 members each are assumed, as a guess; larger ones cost more." in plan.words
+
+
+def test_groups_that_an_earlier_walk_left_out_make_a_range_too(connected: Workspace, site: PracticeSite) -> None:
+    with walking(connected, groups="confluence-*") as walk:
+        walk.run()
+    with walking(connected) as walk:
+        plan, before = walk.prepare(), len(site.requests)
+        walk.run()
+    points = sum(r.points for r in site.requests[before:])
+    assert plan.chosen.least is not None and plan.chosen.least.points <= points <= plan.chosen.points
+    assert "members each are assumed, as in those read so far" in plan.words
+    with walking(connected) as walk:
+        assert walk.prepare().chosen.least is None, "all sizes are known now"
+
+
 def test_cancel_keeps_what_was_paid_for(workspace: Workspace) -> None:
     with PracticeSite(size="200x40", seed=1, strict=True, latency_ms=15) as site:
         connect(workspace, site)

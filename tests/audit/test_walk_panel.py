@@ -36,6 +36,9 @@ def test_the_whole_way(connected: Workspace, site: PracticeSite) -> None:
     assert panel.plan.chosen_groups == 26
     assert not panel.start.disabled
     assert "All groups of the site" in panel._cost.value
+    least, most = panel.plan.chosen.least, panel.plan.chosen
+    assert f"{least.points:,} to {most.points:,}" in panel._cost.value, "a guess is no figure"
+    assert f"At least {least.requests} requests and {least.points} points" in panel._cost.value
     panel.scope.value = "registered"
     assert panel.start.disabled and panel.plan is None, "another scope, another cost"
     panel.scope.value = "all"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from spokekit._words import counted
 
 if TYPE_CHECKING:
     from spokekit.audit.history.snapshots import Snapshots
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from spokekit.confluence.quota import Estimate
     from spokekit.groups.registry import Registry
 
+# Members of a group of which nothing is known. Real groups hold a sixth of it or five times as much.
+_GUESS = 75
+# So many groups read by the walk itself tell how large the rest is; the groups of an earlier walk may be special ones.
+_ENOUGH = 30
+
 
 @dataclass(frozen=True)
 class WalkPlan:
@@ -20,7 +27,8 @@ class WalkPlan:
 
     ``chosen`` is the walk asked for; ``registered`` (None without registered groups) and ``everything`` stand beside
     it, so that nobody starts the large one by accident. ``listed`` counts the groups of the site.
-    ``warnings`` say why the walk would end incomplete, ``notes`` what the figures rest on.
+    ``warnings`` say why the walk would end incomplete, ``notes`` what the figures rest on. As long as sizes are not
+    known, an estimate has a ``least``: the figures are a range then.
     """
 
     listed: int
@@ -48,8 +56,30 @@ class WalkPlan:
         return "\n".join(lines)
 
 
+def figures(estimate: Estimate) -> tuple[str, str, str]:
+    """Return requests, points and time as text, each a range where the estimate is one."""
+    least = estimate.least or estimate
+    pairs = (
+        (f"{least.requests:,}", f"{estimate.requests:,}"),
+        (f"{least.points:,}", f"{estimate.points:,}"),
+        (least.span, estimate.span),
+    )
+    requests, points, time = (most if few == most else f"{few} to {most}" for few, most in pairs)
+    return requests, points, time
+
+
 def _short(estimate: Estimate) -> str:
-    return f"{estimate.requests:,} requests, {estimate.points:,} points, about {estimate.span}"
+    requests, points, time = figures(estimate)
+    return f"{requests} requests, {points} points, about {time}"
+
+
+def _between(least: Estimate, guess: Estimate, average: float) -> Estimate:
+    asked, cost = counted(least.requests, "request"), counted(least.points, "point")
+    words = (
+        f"At least {asked} and {cost}: each group is read once. If the groups that were never read have "
+        f"{average:.0f} members each: {guess.words[0].lower()}{guess.words[1:]}"
+    )
+    return replace(guess, words=words, least=least)
 
 
 def plan(
@@ -68,10 +98,10 @@ def plan(
     groups, chosen = record.get("groups"), record.get("chosen")
     registered = registry.ids() & {row["group_id"] for row in groups} if registry is not None else frozenset()
     sizes, users, spaces, permissions = _earlier(snapshots)
-    known_before, read = bool(sizes), record.sizes()
+    read = record.sizes()
     # What this walk has read already tells more of the rest than a guess.
     sizes |= read
-    average = sum(sizes.values()) / len(sizes) if sizes else 75
+    average = sum(sizes.values()) / len(sizes) if sizes else _GUESS
     ledger: Any = gateway.ledger
     if not hasattr(ledger, "estimate"):
         from spokekit.confluence.quota import Ledger
@@ -79,9 +109,8 @@ def plan(
         ledger = Ledger(Store("sqlite://"), "estimate")
     done = record.ended()
 
-    def estimate(ids: Iterable[str]) -> Estimate:
-        left = [i for i in ids if i not in done]
-        memberships = round(sum(sizes.get(i, average) for i in left))
+    def cost(left: list[str], guess: float) -> Estimate:
+        memberships = round(sum(sizes.get(i, guess) for i in left))
         accounts = min(memberships, users) if users else memberships // 2
         made: Estimate = ledger.estimate(
             groups=len(left),
@@ -94,11 +123,17 @@ def plan(
         )
         return made
 
+    def estimate(ids: Iterable[str]) -> Estimate:
+        left = [i for i in ids if i not in done]
+        made, least = cost(left, average), cost(left, 0)
+        vague = len(read) < _ENOUGH and least.points < 0.8 * made.points
+        return _between(least, made, average) if vague else made
+
     notes = []
-    if not known_before:
-        like = f"{average:.0f} members each are assumed"
-        like += ", as in those read so far" if read else ""
-        notes.append(f"The sizes of the {'other ' if read else ''}groups are not known yet: {like}.")
+    if unknown := [i for i in chosen if i not in sizes]:
+        which = "the groups" if len(unknown) == len(chosen) else counted(len(unknown), "group")
+        like = "as in those read so far" if sizes else "as a guess; larger ones cost more"
+        notes.append(f"The sizes of {which} are not known yet: {average:.0f} members each are assumed, {like}.")
     notes += [older] if (older := snapshots.older_words()) else []
     if with_spaces and not spaces:
         notes.append("How many spaces there are is not known yet: they come on top.")
