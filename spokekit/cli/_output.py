@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit._foreign import NAME, in_json, shown
-from spokekit._frames import guard_formula, human, write_rows
+from spokekit._frames import UNKNOWN, guard_formula, human, is_number, write_rows
 from spokekit._secret import MASK, Secret, scrub
 from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
 
@@ -130,7 +130,7 @@ def emit(
         guarded_rows = ([form(guard_formula(_flat(value))) for value in row] for row in cells)
         write_rows(sys.stdout, [names, *guarded_rows])
     elif cells:
-        _table(names, cells)
+        _table(names, cells, _numbers(rows))
     else:
         say(empty)
     sys.stdout.flush()
@@ -174,7 +174,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted(_plain(item) for item in value)
-    if value != value or str(value) in {"NaT", "<NA>"}:
+    if str(value) in {"NaT", "<NA>"} or value != value:
         return None
     if isinstance(value, datetime):
         moment = value.astimezone(UTC) if value.tzinfo else value
@@ -198,11 +198,21 @@ def _flat(value: Any) -> Any:
     return value
 
 
-def _table(names: Sequence[str], cells: list[list[Any]]) -> None:
-    words = [[_word(human(name, value)) for name, value in zip(names, row, strict=True)] for row in cells]
+def _numbers(rows: Any) -> frozenset[str]:
+    """Return the columns of a frame that hold numbers, missing ones too."""
+    if not hasattr(rows, "columns"):
+        return frozenset()
+    return frozenset(str(name) for name in rows.columns if is_number(rows[name]))
+
+
+def _table(names: Sequence[str], cells: list[list[Any]], numbers: frozenset[str]) -> None:
+    def word(name: str, value: Any) -> str:
+        return UNKNOWN if value is None and name in numbers else _word(human(name, value))
+
+    words = [[word(name, value) for name, value in zip(names, row, strict=True)] for row in cells]
     numeric = [
-        all(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in cells)
-        for i in range(len(names))
+        name in numbers or all(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in cells)
+        for i, name in enumerate(names)
     ]
     heads = [shown(name.replace("_", " "), NAME) for name in names]
     widths = [min(_WIDEST, max([_width(heads[i]), *(_width(row[i]) for row in words)])) for i in range(len(names))]

@@ -24,6 +24,9 @@ class State:
         self.users = {r["account_id"]: r for r in frames.users.to_dict("records")}
         self.spaces = {r["space_id"]: r for r in frames.spaces.to_dict("records")}
         self.grants = frames.grants.to_dict("records")
+        self.coverage = dict.fromkeys(self.groups, "walked")
+        if frames.coverage is not None:
+            self.coverage |= {r["group_id"]: r["state"] for r in frames.coverage.to_dict("records")}
         columns = (frames.memberships[c].astype(str) for c in ("group_id", "account_id"))
         self.pairs = set(zip(*columns, strict=True))
         self.members: dict[str, set[str]] = defaultdict(set)
@@ -31,6 +34,10 @@ class State:
         for group, account in self.pairs:
             self.members[group].add(account)
             self.groups_of[account].add(group)
+
+    def known(self, group: str, *counts: int) -> tuple[int | None, ...]:
+        """The counts, or nothing for each when the group was never read."""
+        return counts if self.coverage[group] in ("walked", "partial") else (None,) * len(counts)
 
     def gives(self, group: str, *kinds: str) -> bool:
         return bool(set(self.groups[group]["access"].split(", ")) & set(kinds))
@@ -95,9 +102,9 @@ def members_of_groups(past: list[State], group: str | None) -> Answer:
 def group_sizes(past: list[State]) -> Answer:
     s = past[-1]
     return [
-        (r["name"], g, r["access"], r["managed_by"], len(s.members[g]),
-         sum(s.users[a]["account_status"] in GONE for a in s.members[g]),
-         sum(s.users[a]["is_guest"] for a in s.members[g]), "walked")
+        (r["name"], g, r["access"], r["managed_by"],
+         *s.known(g, len(s.members[g]), sum(s.users[a]["account_status"] in GONE for a in s.members[g]),
+                  sum(s.users[a]["is_guest"] for a in s.members[g])), s.coverage[g])
         for g, r in s.groups.items()
     ]  # fmt: skip
 
@@ -119,8 +126,8 @@ def groups_with_access(past: list[State]) -> Answer:
         if row["access"]:
             seats = [a for a in s.members[g] if s.opens(g) and s.seat(a)]
             alone = [a for a in seats if sum(s.opens(x) for x in s.groups_of[a]) == 1]
-            counts = len(s.members[g]), len(seats), len(alone)
-            made.append((*group(s, g), row["access"], row["managed_by"], *counts, "walked"))
+            counts = s.known(g, len(s.members[g]), len(seats), len(alone))
+            made.append((*group(s, g), row["access"], row["managed_by"], *counts, s.coverage[g]))
     return made
 
 
@@ -164,7 +171,7 @@ def unused_groups(past: list[State]) -> Answer:
     s = past[-1]
     named = {grant["principal_id"] for grant in s.grants if grant["principal_type"] == "group"}
     return [
-        (*group(s, g), r["managed_by"], r["usage_type"], len(s.members[g]), "walked")
+        (*group(s, g), r["managed_by"], r["usage_type"], *s.known(g, len(s.members[g])), s.coverage[g])
         for g, r in s.groups.items()
         if not r["access"] and g not in named
     ]

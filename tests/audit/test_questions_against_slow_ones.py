@@ -105,7 +105,7 @@ def rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp):
         return value.to_pydatetime()
-    if value is pd.NaT:
+    if value is pd.NaT or value is pd.NA:
         return None
     return round(value, 6) if isinstance(value, float) else value
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pytest
 
+from spokekit._frames import ordered, shown
 from spokekit._workspace import Workspace
 from spokekit.audit import Audit, Findings, Frames, Snapshots, diff, question
 from spokekit.audit.questions.registry import REGISTRY, QuestionList
+from spokekit.audit.questions.runner import contract
+from spokekit.audit.show import export, plots
 from spokekit.audit.walk.checkpoint import Checkpoint
+from spokekit.audit.warehouse import compile_question
+from spokekit.cli._output import Format, emit
 from spokekit.confluence.actions import AsyncSpoke
 from spokekit.errors import InputError, ScopeMissing
 from spokekit.practice import PracticeSite
+from tests.audit import slow
+from tests.audit.test_questions_against_slow_ones import rows, rows_of
 from tests.audit.test_walk import WITH_SPACES, held, truth, walking
 from tests.audit.worlds import SITE, account, at, frames_of, group_id
 from tests.conftest import connect
@@ -58,6 +69,51 @@ def test_a_group_that_nobody_read_is_neither_empty_nor_without_anybody() -> None
         assert {s for g, s in zip(told["group_name"], told["state"], strict=True) if g != "confluence-users"} == {
             "not walked"
         }
+
+
+COUNTS = {
+    "group-sizes": ("members", "inactive", "guests"),
+    "groups-with-access": ("members", "seats", "only_here"),
+    "unused-groups": ("members",),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_size_of_a_group_that_nobody_read_is_unknown_and_not_0(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = only("confluence-users", "project-phoenix", "Coffee Club")
+    audit = Audit.of_frames(frames)
+    answer = audit.ask(name)
+    assert rows(answer) == rows_of(slow.answers()[name]([slow.State(frames.taken_at, frames)]))
+    unread = answer["state"] == "not walked"
+    assert 0 < unread.sum() < len(answer)
+    for column in COUNTS[name]:
+        assert (answer[column].isna() == unread).all()
+    translated = audit.sql(compile_question(name, "duckdb"))
+    assert rows(contract(translated, REGISTRY.get(name).columns)) == rows(answer)
+
+    heads = ordered([str(column) for column in answer])
+    place, row = heads.index("members"), int(unread.to_numpy().nonzero()[0][0])
+    assert shown(answer).rows[row][place] == "unknown"
+    about = export.About.of(audit, title="Sizes", made_by="Kim")
+    book = openpyxl.load_workbook(io.BytesIO(export.xlsx_bytes({"answer": answer}, about)))
+    assert book.worksheets[1].cell(row + 2, place + 1).value == "unknown"
+    assert export.html_bytes({"answer": answer}, about).count(b"unknown") >= int(unread.sum())
+    lines = export.csv_bytes(answer).decode("utf-8-sig").splitlines()
+    [line] = csv.DictReader([lines[0], lines[1 + row]])
+    assert (line["members"], line["state"]) == ("", "not walked")
+    emit(answer, Format.table)
+    assert capsys.readouterr().out.splitlines()[2 + row].count("unknown") == len(COUNTS[name])
+    emit(answer, Format.json)
+    assert json.loads(capsys.readouterr().out)[row]["members"] is None
+
+
+def test_the_picture_of_sizes_says_what_it_does_not_know() -> None:
+    assert (
+        "3 groups, 1 of them empty; of 23 more the members were never read."
+        in plots.group_sizes(Audit.of_frames(only("confluence-users", "project-phoenix", "Coffee Club"))).alt
+    )
 
 
 def test_a_space_whose_administrators_were_not_read_is_not_without_them() -> None:

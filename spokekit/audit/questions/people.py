@@ -13,6 +13,8 @@ _CAN_USE = "u.licensed AND u.account_status NOT IN ('inactive', 'closed')"
 # A seat is taken by a person in a group that gives access to the product, while Confluence lists operations for them;
 # apps and guests take none.
 _SEAT = f"{_CAN_USE} AND u.account_type <> 'app' AND NOT u.is_guest"
+# What nobody has read has no size: NULL, and not 0.
+_READ = "(c.walked_at IS NOT NULL OR c.state IN ('walked', 'partial'))"
 
 
 @question(
@@ -43,17 +45,20 @@ def members_of_groups(group: int | None) -> str:
         **_GROUP,
         "access": "text",
         "managed_by": "text",
-        "members": "int",
-        "inactive": "int",
-        "guests": "int",
+        "members": "count",
+        "inactive": "count",
+        "guests": "count",
         "state": "text",
     },
 )
 def group_sizes() -> str:
-    """One row a group, the largest first; `state` says whether its members were walked."""
-    return """
+    """One row a group, the largest first. `state` says whether its members were walked; the counts of a group that
+    nobody has read yet are missing, those of one that was read in part are of what was read."""
+    return f"""
         SELECT g.name AS group_name, g.group_id, g.access, g.managed_by,
-               COALESCE(n.members, 0) AS members, COALESCE(n.inactive, 0) AS inactive, COALESCE(n.guests, 0) AS guests,
+               CASE WHEN {_READ} THEN COALESCE(n.members, 0) END AS members,
+               CASE WHEN {_READ} THEN COALESCE(n.inactive, 0) END AS inactive,
+               CASE WHEN {_READ} THEN COALESCE(n.guests, 0) END AS guests,
                COALESCE(c.state, 'not walked') AS state
         FROM groups g
         LEFT JOIN (
@@ -63,7 +68,7 @@ def group_sizes() -> str:
             FROM memberships m JOIN users u ON u.user_no = m.user_no GROUP BY m.group_no
         ) n ON n.group_no = g.group_no
         LEFT JOIN coverage c ON c.group_no = g.group_no
-        ORDER BY members DESC, g.name, g.group_id"""
+        ORDER BY members DESC NULLS LAST, g.name, g.group_id"""
 
 
 @question(
@@ -95,9 +100,9 @@ def licensed_people() -> str:
         **_GROUP,
         "access": "text",
         "managed_by": "text",
-        "members": "int",
-        "seats": "int",
-        "only_here": "int",
+        "members": "count",
+        "seats": "count",
+        "only_here": "count",
         "state": "text",
     },
     cannot_know="Which of them new people join by default, and which other products they open, is known to the "
@@ -105,11 +110,14 @@ def licensed_people() -> str:
 )
 def groups_with_access() -> str:
     """`seats` counts the members who take a seat, `only_here` those of them who would lose it with this group, as
-    far as the groups with access were walked; `state` says whether this one was."""
+    far as the groups with access were walked; `state` says whether this one was. The counts of a group that nobody has
+    read yet are missing, those of one that was read in part are of what was read."""
     return f"""
-        SELECT g.name AS group_name, g.group_id, g.access, g.managed_by, COUNT(s.user_no) AS members,
-               SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat, 0) ELSE 0 END) AS seats,
-               SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat * s.alone, 0) ELSE 0 END) AS only_here,
+        SELECT g.name AS group_name, g.group_id, g.access, g.managed_by,
+               CASE WHEN {_READ} THEN COUNT(s.user_no) END AS members,
+               CASE WHEN {_READ} THEN SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat, 0) ELSE 0 END) END AS seats,
+               CASE WHEN {_READ} THEN SUM(CASE WHEN {GIVES_ACCESS} THEN COALESCE(s.seat * s.alone, 0) ELSE 0 END)
+               END AS only_here,
                COALESCE(c.state, 'not walked') AS state
         FROM groups g LEFT JOIN coverage c ON c.group_no = g.group_no LEFT JOIN (
             SELECT m.group_no, m.user_no,
@@ -120,8 +128,8 @@ def groups_with_access() -> str:
                   WHERE {GIVES_ACCESS} GROUP BY m.user_no) k ON k.user_no = m.user_no
         ) s ON s.group_no = g.group_no
         WHERE g.access <> ''
-        GROUP BY g.name, g.group_id, g.access, g.managed_by, c.state
-        ORDER BY members DESC, g.name, g.group_id"""
+        GROUP BY g.name, g.group_id, g.access, g.managed_by, c.state, c.walked_at
+        ORDER BY members DESC NULLS LAST, g.name, g.group_id"""
 
 
 @question(
@@ -200,19 +208,20 @@ def groups_without_members() -> str:
     "Which groups are used nowhere in Confluence?",
     number=6,
     needs=("groups", "memberships", "grants", "coverage"),
-    columns={**_GROUP, "managed_by": "text", "usage_type": "text", "members": "int", "state": "text"},
+    columns={**_GROUP, "managed_by": "text", "usage_type": "text", "members": "count", "state": "text"},
     cannot_know="Use by another product, by an app, by restrictions on pages or by an automation is not seen.",
 )
 def unused_groups() -> str:
-    """Groups that give no access to the product and that no space names; `state` says whether their members were
-    walked."""
-    return """
-        SELECT g.name AS group_name, g.group_id, g.managed_by, g.usage_type, COUNT(m.user_no) AS members,
+    """Groups that give no access to the product and that no space names. `state` says whether their members were
+    walked; the count of a group that nobody has read yet is missing."""
+    return f"""
+        SELECT g.name AS group_name, g.group_id, g.managed_by, g.usage_type,
+               CASE WHEN {_READ} THEN COUNT(m.user_no) END AS members,
                COALESCE(c.state, 'not walked') AS state
         FROM groups g LEFT JOIN memberships m ON m.group_no = g.group_no
         LEFT JOIN coverage c ON c.group_no = g.group_no
         WHERE g.access = '' AND NOT EXISTS (SELECT 1 FROM grants p WHERE p.group_no = g.group_no)
-        GROUP BY g.name, g.group_id, g.managed_by, g.usage_type, c.state
+        GROUP BY g.name, g.group_id, g.managed_by, g.usage_type, c.state, c.walked_at
         ORDER BY g.name, g.group_id"""
 
 

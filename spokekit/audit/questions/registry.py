@@ -174,7 +174,8 @@ def question(
     needs:
         The frames that it reads: groups, users, memberships, spaces, grants, history.
     columns:
-        Column -> ``text``, ``int``, ``float``, ``bool`` or ``time``: what the returned frame holds, in this order.
+        Column -> ``text``, ``int``, ``count`` (an int that is missing where it is not known), ``float``, ``bool`` or
+        ``time``: what the returned frame holds, in this order.
     cannot_know:
         What the answer leaves out, in words.
     params:
@@ -190,9 +191,9 @@ def question(
         def loud_groups() -> str:
             return "SELECT name FROM groups WHERE name = upper(name) ORDER BY name"
     """
-    wrong = [kind for kind in columns.values() if kind not in ("text", "int", "float", "bool", "time")]
+    wrong = [kind for kind in columns.values() if kind not in ("text", "int", "count", "float", "bool", "time")]
     if wrong:
-        raise InputError(f"{wrong[0]} is no kind of column: text, int, float, bool or time.", field="columns")
+        raise InputError(f"{wrong[0]} is no kind of column: text, int, count, float, bool or time.", field="columns")
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         before = registry.questions.get(name)

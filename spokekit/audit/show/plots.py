@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 
 def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
     """Return the sizes of the largest groups as bars, deactivated members apart, and the rest in a sentence."""
-    frame = audit.ask("group-sizes")
+    listed = audit.ask("group-sizes")
+    frame = listed.dropna(subset="members").astype({"members": "int64", "inactive": "int64"})
+    unread = len(listed) - len(frame)
     shown, rest = frame.head(top), frame.iloc[top:]
     empty = int((frame["members"] == 0).sum())
     names = [short(name) for name in shown["group_name"]]
     inactive = shown["inactive"].to_numpy()
     active = shown["members"].to_numpy() - inactive
     note = f"{len(frame):,} groups, {empty:,} of them empty."
+    if unread:
+        note = f"{note[:-1]}; of {unread:,} more the members were never read."
     if len(rest):
         note += f" Not shown: {len(rest):,} with {int(rest['members'].sum()):,} members together"
         note += f", {int(rest['members'].max()):,} at most."
