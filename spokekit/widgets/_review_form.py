@@ -42,15 +42,26 @@ class ReviewForm(Component):
         self.name = text("Name", placeholder="such as 2026-Q4", live=True)
         self.scope = dropdown("Groups", SCOPES)
         self.due = text("Due", placeholder="2026-12-31, or nothing", live=True)
-        self.partial = check("Open it although the walk is incomplete; the evidence says so on every page")
+        self.partial = check("Open it although the walk is incomplete")
+        self.lists_in = ipw.FileUpload(
+            accept=".csv,.xlsx", multiple=True, description="Add lists of people", layout=ipw.Layout(width="auto")
+        )
+        self.no_lists = button("Forget the lists")
+        self.lists_line = html("", "sk-note")
         self.open_button = button("Open the review", kind="primary")
         self.new = Fold(
             "Open a new review",
-            note("Its rows are those of the newest snapshot: walk in notebook 5 first."),
+            note(
+                "Its rows are those of the newest snapshot: walk in notebook 5 first. Where that walk is incomplete, "
+                "the evidence says so on every page."
+            ),
             self.name,
             self.scope,
             self.due,
             self.partial,
+            note("Lists of HR, an identity provider or Atlassian's Export users tell leavers and inactive seats."),
+            row(self.lists_in, self.no_lists, css="sk-actions"),
+            self.lists_line,
             row(self.open_button, css="sk-actions"),
         )
         self.head = html("")

@@ -18,7 +18,8 @@ from spokekit._words import counted
 from spokekit.errors import InputError, NotConfigured, NotFound
 from spokekit.widgets._membership_form import show
 from spokekit.widgets._membership_views import line, preview_markup
-from spokekit.widgets._review_list import SHOWN, ReviewList
+from spokekit.widgets._review_list import SHOWN
+from spokekit.widgets._review_opening import ReviewOpening
 from spokekit.widgets.base import Task, html_table
 from spokekit.widgets.controls import choices
 
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 
     from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Preview, Result, Resumption
-    from spokekit.review import Campaign, Decided, Reviews
+    from spokekit.review import Campaign, Decided
     from spokekit.review.worksheet import Worksheet
 
 _TOLD = 5
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-class ReviewPanel(ReviewList):
+class ReviewPanel(ReviewOpening):
     """Review who may keep access, from the opening to the closed folder of evidence.
 
     The path without a widget: `spokekit.review.Reviews`, or ``spokekit review``.
@@ -67,7 +68,7 @@ class ReviewPanel(ReviewList):
             from spokekit._workspace import workspace as of_this_process
 
             workspace = of_this_process()
-        self._workspace = workspace
+        self._workspace: Workspace = workspace
         self._name = connection
         self._sheet: Worksheet | None = None
         self._resuming: Resumption | None = None
@@ -93,7 +94,7 @@ class ReviewPanel(ReviewList):
         self.on_change(self.sheet_in, self._sheet_came)
         self.on_change(self.confirm, lambda _: self._allow())
         self.on_click(self.again, self.look)
-        self.on_click(self.open_button, self.open_review)
+        self._listen_to_opening()
         for decision, made in self.decide_buttons.items():
             self.on_click(made, partial(self.decide, decision))
         self.on_click(self.keep_all, self.keep_shown)
@@ -116,11 +117,6 @@ class ReviewPanel(ReviewList):
             self.ask,
         )
         self.disable_while_busy(*controls, *self.decide_buttons.values(), self.verify_button, self.close_button)
-
-    def _reviews(self) -> Reviews:
-        from spokekit.review import Reviews
-
-        return Reviews.of(self._workspace, self._name)
 
     @contextmanager
     def _members(self) -> Iterator[Membership]:
@@ -147,12 +143,9 @@ class ReviewPanel(ReviewList):
             self.chosen.value = before if before in names else names[0] if names else None
         finally:
             self._filling = False
+        show(self.chosen, bool(names))
         self.new.shown = not names
         self._choose(self.chosen.value)
-
-    def choose(self, name: str) -> None:
-        """Choose a review by its name."""
-        self.chosen.value = name
 
     def _choose(self, name: str | None) -> None:
         if self._filling:
@@ -165,16 +158,6 @@ class ReviewPanel(ReviewList):
             self.folder.value = f"evidence/{_plain(self.campaign.name)}"
         self._index()
         self._show_all()
-
-    def open_review(self) -> None:
-        """Open a review from the newest snapshot."""
-        made = self._reviews().open(
-            self.name.value, scope=self.scope.value, due=self.due.value.strip() or None, partial=self.partial.value
-        )
-        self.look()
-        self.choose(made.name)
-        self.new.shown = False
-        self.say(f"The review {made.name} is open: {counted(len(made.rows), 'row')}.", "ok")
 
     # --- what is shown -------------------------------------------------------------------------------------------
     def _show_all(self) -> None:

@@ -139,3 +139,16 @@ def test_hostile_names_are_text(walked: Workspace) -> None:
     panel.list.value = panel.value[:1]
     assert "<b>Research" not in panel.about.value and "&lt;b&gt;Research" in panel.about.value
     assert "<img" not in panel.head.value
+
+
+def test_a_list_of_people_tells_who_has_left(walked: Workspace, site: PracticeSite) -> None:
+    panel = ReviewPanel(workspace=walked)
+    assert hidden(panel.no_lists) and hidden(panel.lists_line)
+    gone = next(a for a in site.world.member_ids("marketing") if a != site.account_id)
+    panel.add_list(f"account_id,status\n{gone},left\n".encode(), "people.csv")
+    assert "people.csv: 1 person of" in panel.lists_line.value and not hidden(panel.no_lists)
+    panel.name.value = "2026-Q4"
+    panel.open_button.click()
+    row = next(r for r in panel.campaign.rows if r.account_id == gone and r.group_name == "marketing")
+    assert "leaver" in row.recommendation, panel.status
+    assert hidden(panel.no_lists), "a list is for the review that it was added to"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,9 +191,12 @@ def xlsx_bytes(frames: Mapping[str, pd.DataFrame], about: About) -> bytes:
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
 
+    from spokekit.audit.show.workbook import with_rows
+
     book = Workbook(write_only=True)
     bold, right = Font(bold=True), Alignment(horizontal="right")
     names = _sheet_names(frames)
+    bodies: dict[int, Iterable[tuple[Any, ...]]] = {}
 
     def cell(sheet: Any, value: Any, font: Any = None) -> Any:
         made = WriteOnlyCell(sheet)
@@ -232,11 +235,10 @@ def xlsx_bytes(frames: Mapping[str, pd.DataFrame], about: About) -> bytes:
                 if column in numbers:
                     head.alignment = right
             sheet.append(heads)
-            for row in rows.itertuples(index=False, name=None):
-                sheet.append([cell(sheet, value) for value in row])
+            bodies[len(book.worksheets)] = rows.itertuples(index=False, name=None)
     sink = io.BytesIO()
     book.save(sink)
-    return sink.getvalue()
+    return with_rows(sink.getvalue(), bodies)
 
 
 def to_html(
