@@ -13,6 +13,7 @@ import numpy as np
 
 from spokekit.practice.world.names import FIRST, LAST, TIME_ZONES
 from spokekit.practice.world.seed_spaces import Access, as_permissions, as_roles
+from spokekit.practice.world.seed_structure import Structure, structure_of
 from spokekit.practice.world.seeds import ADMIN, CLOSED, INACTIVE, SITE_ADMIN, USER, Seed, Space
 
 _APPS = ("Automation for Confluence", "Diagram Bot", "Chat Notifications", "Backup Runner")
@@ -32,12 +33,7 @@ def _staff(first: int, count: int) -> list[int]:
 
 
 _GROUPS: tuple[tuple[str, int, str, list[int]], ...] = (
-    (
-        "confluence-users",
-        USER,
-        _ADMINS,
-        [*_EMPLOYEES[:-25], _LEAVERS[0], _LEAVERS[1], _APP_ROWS[0]],
-    ),
+    ("confluence-users", USER, _ADMINS, [*_EMPLOYEES[:-25], _APP_ROWS[0]]),
     ("confluence-admins", ADMIN, _ADMINS, [_SITE_ADMIN, _PRODUCT_ADMIN, _STAFF[3]]),
     ("site-admins", SITE_ADMIN, _ADMINS, [_SITE_ADMIN]),
     ("administrators", ADMIN | SITE_ADMIN, _ADMINS, [_SITE_ADMIN, _STAFF[0]]),
@@ -49,7 +45,7 @@ _GROUPS: tuple[tuple[str, int, str, list[int]], ...] = (
     ("atlassian-addons", 0, _ADMINS, list(_APP_ROWS)),
     ("project-phoenix", 0, _ADMINS, []),
     ("procurement", 0, _ADMINS, [_LEAVER, _CLOSED, *_staff(40, 5)]),
-    ("agency-partners", 0, _ADMINS, [_GUESTS[0], _GUESTS[1], *_staff(12, 3)]),
+    ("agency-partners", 0, _ADMINS, _staff(12, 3)),
     ("finance-reports", 0, _ADMINS, _staff(50, 7)),
     ("finance_reports", 0, _ADMINS, _staff(55, 4)),
     ("<b>Research & Development</b>", 0, _ADMINS, _staff(60, 9)),
@@ -73,12 +69,12 @@ _SPACES: tuple[tuple[str, str, str, str, int, tuple[tuple[str, str, str], ...]],
     ("ENG", "Engineering", "global", "current", 27, (
         ("group", "okta-engineering", "Collaborator"), ("group", "confluence-admins", "Admin"))),
     ("FIN", "Finance", "global", "current", 77, (
-        ("group", "finance-reports", "Collaborator"), ("group", "finance_reports", "Viewer"),
+        ("group", "{editor}", "Collaborator"), ("group", "{reader}", "Viewer"),
         ("user", "77", "Admin"))),
     ("RND", "<i>Research</i> notes", "global", "current", 87, (
         ("group", "<b>Research & Development</b>", "Manager"), ("group", "confluence-admins", "Admin"))),
     ("SALES", "=Sales space", "global", "current", 60, (
-        ("group", "=Sales(Berlin)", "Collaborator"), ("group", "agency-partners", "Viewer"))),
+        ("group", "=Sales(Berlin)", "Collaborator"),)),
     ("SUPPORT", "Support knowledge base", "knowledge_base", "current", 91, (
         ("group", "support-tier-1", "Collaborator"), ("group", "support-tier-2", "Manager"),
         ("access-class", "authenticated-users", "Viewer"))),
@@ -89,7 +85,7 @@ _SPACES: tuple[tuple[str, str, str, str, int, tuple[tuple[str, str, str], ...]],
     ("BUY", "Procurement", "global", "current", 7, (
         ("group", "procurement", "Collaborator"), ("user", "7", "Admin"))),
     ("PARTNER", "Partner portal", "collaboration", "current", 39, (
-        ("group", "agency-partners", "Collaborator"), ("user", "12", "Viewer"), ("group", "marketing", "Admin"))),
+        ("user", "12", "Viewer"), ("group", "marketing", "Admin"))),
     ("ALL", "Company news", "global", "current", 1, (
         ("access-class", "all-licensed-users", "Viewer"), ("group", "administrators", "Admin"))),
     ("~leaver", "Personal space of somebody who left", "personal", "current", 7, (("user", "7", "Admin"),)),
@@ -102,9 +98,30 @@ def plain_ascii(name: str) -> str:
     return "".join(c if c.isalnum() else "." for c in plain).replace("..", ".").strip(".")
 
 
+def _members(of: Structure) -> list[np.ndarray]:
+    """Return who is in each group, in the order of the groups."""
+    found = {name: list(rows) for name, *_, rows in _GROUPS}
+    found["confluence-users"][-1:-1] = [_LEAVERS[one] for one in of.leavers]
+    found["agency-partners"][:0] = _GUESTS[: of.guests]
+    return [np.array(rows, dtype=np.int32) for rows in found.values()]
+
+
+def _accesses(of: Structure) -> dict[str, list[Access]]:
+    """Return who may do what in each space, by its key."""
+    named = {key: [(kind, who.format(**vars(of)), role) for kind, who, role in given] for key, *_, given in _SPACES}
+    edited, read = of.opened
+    named[edited].insert(0, ("group", "agency-partners", "Collaborator"))
+    named[read].append(("group", "agency-partners", "Viewer"))
+    return {
+        key: [(kind, str(_ROW[who]) if kind == "group" else who, role) for kind, who, role in given]
+        for key, given in named.items()
+    }
+
+
 @lru_cache(maxsize=8)
 def class_seed(seed: int) -> Seed:
-    """Return the hand-made world for a seed; the seed decides who is called what, not who is where."""
+    """Return the hand-made world for a seed, which decides who is called what, and a little of who is where."""
+    structure = structure_of(seed)
     pick = random.Random(f"class:{seed}")  # noqa: S311 - names of a practice world guard nothing
     names: list[str] = []
     while len(names) < 116:
@@ -128,15 +145,12 @@ def class_seed(seed: int) -> Seed:
     hidden = [pick.random() < 0.33 for _ in names]
     zones = [pick.choice(TIME_ZONES) for _ in names]
 
-    members = [np.array(rows, dtype=np.int32) for *_, rows in _GROUPS]
+    members = _members(structure)
     spaces = [
         Space(str(131072 + 65536 * i), key, name, kind, state, owner)
         for i, (key, name, kind, state, owner, _) in enumerate(_SPACES)
     ]
-    accesses: dict[str, list[Access]] = {
-        key: [(kind, str(_ROW[who]) if kind == "group" else who, role) for kind, who, role in given]
-        for key, *_, given in _SPACES
-    }
+    accesses = _accesses(structure)
 
     def email(row: int) -> str:
         if hidden[row] or is_app[row] or status[row] == CLOSED:

@@ -64,7 +64,9 @@ class World:
         ``"class"`` (about 25 groups and 120 people, made by hand), ``"S" "M" "L" "XL" "MAX"`` (generated, see
         `spokekit.practice.SIZES`), or ``"2000x100"``: so many groups with so many members each.
     seed:
-        Decides names and ids. The same size, seed and site number give the same world, byte for byte.
+        Decides names and ids; in the world ``class`` also which deactivated accounts are in ``confluence-users``, which
+        of the two finance groups edits, and how many guests ``agency-partners`` has and what it opens. The same size,
+        seed and site number give the same world, byte for byte.
     site_number:
         0 for the first site. The same seed has the same accounts on every site, and other group ids on each.
 
@@ -84,7 +86,7 @@ class World:
     app accounts                             ``atlassian-addons``; one app also in ``confluence-users``
     empty group                              ``project-phoenix``
     a leaver still inside                    ``procurement`` (one deactivated, one closed account)
-    deactivated, still in an access group    ``confluence-users`` holds two deactivated accounts
+    deactivated, still in an access group    ``confluence-users`` holds two deactivated accounts or three
     a guest among employees                  ``agency-partners``
     synced from outside (EXTERNAL)           ``okta-all-staff``, ``okta-engineering``, ``okta-contractors``
     nearly the same name                     ``finance-reports`` and ``finance_reports``

@@ -104,11 +104,19 @@ class TheRightGroups(Lesson):
         do.register(*sorted(with_access(do.look())))
 
 
-EDITS, READS = "finance-reports", "finance_reports"
+PAIR = ("finance-reports", "finance_reports")
 SYNCED = "okta-engineering"
 THEM = "The identity provider (Okta); the change arrives here by itself"
 US = "We do, with spokekit"
 ADMIN = "A site administrator, at admin.atlassian.com"
+
+
+def _edits(seen: Seen) -> str:
+    return str(seen.marks.extra["edits"])
+
+
+def _reads(seen: Seen) -> str:
+    return next(name for name in PAIR if name != _edits(seen))
 
 
 class NearDuplicateNames(Lesson):
@@ -132,48 +140,54 @@ class NearDuplicateNames(Lesson):
     turns = (
         Turn(
             "both",
-            lambda s: {EDITS, READS} <= s.registered,
+            lambda s: s.registered >= set(PAIR),
             "You registered {both}. One of them gives nothing that you were asked for, and from now on it can be "
             "changed by mistake.",
-            lambda s: {"both": sorted(s.registered & {EDITS, READS})},
-            lambda do: do.register(EDITS, READS),
+            lambda s: {"both": PAIR},
+            lambda do: do.register(*PAIR),
         ),
         Turn(
             "the-other-one",
-            lambda s: READS in s.registered,
+            lambda s: _reads(s) in s.registered,
             "You registered {reader}, whose members may only read the Finance space.",
-            lambda s: {"reader": READS},
-            lambda do: do.register(READS),
+            lambda s: {"reader": _reads(s)},
+            lambda do: do.register(_reads(do.look())),
         ),
         Turn(
             "more-than-that",
-            lambda s: bool(s.registered - {EDITS, READS}),
+            lambda s: bool(s.registered.difference(PAIR)),
             "You registered {more}, which the Finance team did not ask about.",
-            lambda s: {"more": sorted(s.registered - {EDITS, READS})},
-            lambda do: do.register(EDITS, "legal-counsel"),
+            lambda s: {"more": sorted(s.registered.difference(PAIR))},
+            lambda do: do.register(_edits(do.look()), "legal-counsel"),
         ),
     )
     steps = (
-        f"Ask “where-is-group-used” for {EDITS}, then for {READS}.",
-        f"{EDITS} may create and delete pages in the Finance space; {READS} may only read it.",
-        f"Register {EDITS} alone.",
+        "Ask “where-is-group-used” for finance-reports, then for finance_reports.",
+        "{edits} may create and delete pages in the Finance space; {reads} may only read it.",
+        "Register {edits} alone.",
     )
-    shown = f"{EDITS} is registered, chosen by what it opens and not by how it is called."
+    shown = "{edits} is registered, chosen by what it opens and not by how it is called."
     at_work = "At work, copy a group's id into the ticket: an id has no near-duplicate."
 
     def prepare(self, do: Doer) -> None:
         do.edit(scopes=TWELVE)
         do.consent()
         do.walk(spaces=True)
+        # Which of the two it is differs by world, and the site's state does not tell: the question does.
+        used = {name: do.audit().ask("where-is-group-used", group=name) for name in PAIR}
+        do.notes["edits"] = next(name for name in PAIR if "create" in set(used[name]["operation"]))
+
+    def facts(self, seen: Seen) -> dict[str, str]:
+        return {"edits": _edits(seen), "reads": _reads(seen)}
 
     def attempted(self, seen: Seen) -> bool:
         return bool(seen.registered)
 
     def right(self, seen: Seen) -> bool:
-        return seen.registered == {EDITS}
+        return seen.registered == {_edits(seen)}
 
     def solve(self, do: Doer) -> None:
-        do.register(EDITS)
+        do.register(_edits(do.look()))
 
 
 class SyncedGroup(Lesson):
