@@ -31,7 +31,14 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 
 def answer(audit: Audit, question: str, columns: str, **params: Any) -> Rows:
     frame = audit.ask(question, **params)
-    kinds = {"text": "str", "int": "int64", "bool": "bool", "float": "float64", "time": "datetime64[us, UTC]"}
+    kinds = {
+        "text": "str",
+        "int": "int64",
+        "count": "Int64",
+        "bool": "bool",
+        "float": "float64",
+        "time": "datetime64[us, UTC]",
+    }
     wanted = {c: kinds[k] for c, k in REGISTRY.questions[question].columns.items()}
     assert {c: str(t).replace("object", "str") for c, t in frame.dtypes.items()} == wanted
     assert list(frame.columns) == list(wanted)
