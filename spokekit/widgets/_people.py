@@ -96,7 +96,9 @@ class People:
         if self._by_name or not self.by_id:
             return
         for one in self.by_id.values():
-            self._by_name.setdefault(comparable(one.name), []).append(one.account_id)
+            # Whose name is hidden is called by no name: a comma alone is none.
+            if name := comparable(one.name):
+                self._by_name.setdefault(name, []).append(one.account_id)
         self._folded = [(comparable(f"{one.name} {one.email}"), one.account_id) for one in self.by_id.values()]
         self._folded.sort()
         self._alike = None

@@ -21,20 +21,30 @@ from tests.notebooks.conftest import NOTEBOOKS, ONE_PAGE, Surroundings
 LOOKS_SECRET = re.compile(r"eyJ[\w-]{16,}\.[\w-]{8,}|practice-secret-[\w-]{8,}|ATOA[\w-]{16,}|[?&]code=[\w%.-]{8,}")
 
 
-def test_all_notebooks_pass_under_nbval(surroundings: Surroundings, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def under_nbval(surroundings: Surroundings) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Run all notebooks once in the process that needs it; tests of this module may be shared out."""
     (surroundings.folder / "pytest.ini").write_text("[pytest]\n")
-    report = tmp_path / "report.xml"
+    report = surroundings.folder / "report.xml"
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"),
-            *("--nbval-cell-timeout", "60", f"--junitxml={report}", *(path.name for path in NOTEBOOKS)),
+            *("--nbval-cell-timeout", "180", f"--junitxml={report}", *(path.name for path in NOTEBOOKS)),
         ],
         cwd=surroundings.folder,
         env=surroundings.env,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
+        check=False,
     )
+    return run, report
+
+
+def test_all_notebooks_pass_under_nbval(
+    surroundings: Surroundings, under_nbval: tuple[subprocess.CompletedProcess[str], Path]
+) -> None:
+    run, report = under_nbval
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     cells = {case.get("classname", "") + case.get("name", "") for case in ElementTree.parse(report).iter("testcase")}
     for path in NOTEBOOKS:
@@ -61,7 +71,7 @@ def test_saved_and_exported_notebooks_hold_no_secret(surroundings: Surroundings,
 
     notebook = nbformat.read(surroundings.folder / name, as_version=4)
     kernel = {"kernel_name": "python3", "resources": {"metadata": {"path": str(surroundings.folder)}}}
-    client = NotebookClient(notebook, timeout=60, store_widget_state=True, **kernel)
+    client = NotebookClient(notebook, timeout=180, store_widget_state=True, **kernel)
     with client.setup_kernel(env=surroundings.env | ALONE):
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
@@ -75,6 +85,7 @@ def test_saved_and_exported_notebooks_hold_no_secret(surroundings: Surroundings,
         _assert_clean(place, text, surroundings)
 
 
+@pytest.mark.usefixtures("under_nbval")
 def test_nothing_else_that_was_written_holds_a_secret(surroundings: Surroundings) -> None:
     files = [path for path in surroundings.folder.parent.rglob("*") if path.is_file()]
     assert any(path.name == "spokekit.sqlite" for path in files)

@@ -81,6 +81,11 @@ def test_several_and_nobody_are_said_and_not_guessed() -> None:
         wishes_of("Lucia Rao", "g-1", known())
 
 
+def test_a_comma_alone_is_nobody_whose_name_is_hidden() -> None:
+    with pytest.raises(InputError):
+        wishes_of(",", "g-1", known())
+
+
 def test_what_is_put_on_a_list_is_read_again() -> None:
     people = known()
     for one in people.by_id.values():
