@@ -109,16 +109,8 @@ class ReviewForm(Component):
             ]
         )
         self._make_what_follows()
-        self.body = [
-            row(self.chosen, self.again),
-            self.new,
-            self.head,
-            self.rows_box,
-            self.sign_box,
-            self.apply_box,
-            self.verify_box,
-            self.close_box,
-        ]
+        top = [row(self.chosen, self.again), self.new, self.head, self.rows_box]
+        self.body = [*top, self.sign_box, self.apply_box, self.verify_box, self.close_box]
 
     def _make_what_follows(self) -> None:
         """Make the controls for after the decisions: sign, carry out, prove, close."""

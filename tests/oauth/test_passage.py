@@ -121,7 +121,7 @@ def test_the_console_saves_and_is_escaped(person: httpx2.Client, site: PracticeS
     address = for_the_browser(f"{site.url}console", key=site.keys.key)
     page = person.get(address)
     assert page.status_code == 200 and site.client_secret in page.text
-    assert page.text.count('name="_xsrf"') == len(site.apps) + 1
+    assert page.text.count('name="_xsrf"') == page.text.count("<form") > len(site.apps)
     policy = page.headers["content-security-policy"]
     # The sum stands in the extension as well: a page of another program on the port runs no script.
     assert f"default-src 'none'; style-src 'unsafe-inline'; script-src {SCRIPT_SUM}; base" in policy
