@@ -15,6 +15,7 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._words import counted
+from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound
 from spokekit.widgets._membership_form import show
 from spokekit.widgets._membership_views import line, preview_markup
@@ -64,11 +65,7 @@ class ReviewPanel(ReviewOpening):
 
     def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
         super().__init__(**options)
-        if workspace is None:
-            from spokekit._workspace import workspace as of_this_process
-
-            workspace = of_this_process()
-        self._workspace: Workspace = workspace
+        self._workspace = workspace or of_this_process()
         self._name = connection
         self._sheet: Worksheet | None = None
         self._resuming: Resumption | None = None
