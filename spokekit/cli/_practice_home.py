@@ -72,10 +72,15 @@ def practice_surroundings(*, more_homes: bool = False, **options: Any) -> Iterat
             yield site
 
 
-def practice_salt(folder: Path) -> str:
-    """Return what only this home's practice sites make their client secrets from; made on the first day."""
-    if nothing_kept(os.environ):
+def practice_salt(folder: Path | None = None) -> str:
+    """Return what only this home's practice sites make their client secrets from; made on the first day.
+
+    Without `folder`: the practice records of this home.
+    """
+    # Where secrets are kept in memory, those of the practice site are of this run alone.
+    if os.environ.get("SPOKEKIT_VAULT", "").strip().lower() == "memory" or nothing_kept(os.environ):
         return secrets.token_hex(16)
+    folder = folder or home() / "practice"
     path = folder / "salt"
     with contextlib.suppress(OSError, ValueError):
         found = path.read_text(encoding="ascii").strip()

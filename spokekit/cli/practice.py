@@ -14,7 +14,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spokekit._home import home
 from spokekit.cli._output import guarded, out, say
 from spokekit.cli._practice_home import practice_salt, practice_surroundings
 from spokekit.errors import InputError
@@ -87,7 +86,7 @@ def practice(
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with PracticeSite(salt=practice_salt(home() / "practice"), **options) as site:
+    with PracticeSite(salt=practice_salt(), **options) as site:
         out(json.dumps(site.describe()))
         say(f"Practice site on {site.url}. Stop it with Ctrl-C. Its developer console, by a link that works once:")
         say(site.page())

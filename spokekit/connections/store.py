@@ -261,10 +261,10 @@ class Store:
 
     def close(self) -> None:
         """Close all connections of this process; one that a thread still uses is closed when it is given back."""
-        pool = self.engine.pool
-        self.engine.dispose()
         if self.engine.dialect.name == "postgresql":
-            event.listen(pool, "checkin", lambda _connection, record: record.invalidate())
+            # Before the next pool is made from this one: a thread that comes later still leaves nothing open.
+            event.listen(self.engine.pool, "checkin", lambda _connection, record: record.invalidate())
+        self.engine.dispose()
 
 
 def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:

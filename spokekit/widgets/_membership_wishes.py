@@ -48,7 +48,7 @@ class MembershipWishes(MembershipList):
         self.on_change(self.upload, self._uploaded)
         self.on_click(self.forget_file, self._no_file)
         self.on_change(self.person, self._suggest)
-        self.person.on_msg(self.guarded(lambda _w, said, _b: self.add() if said.get("event") == "submit" else None))
+        self.on_enter(self.person, self.add)
         self.on_click(self.add_button, self.add)
         self.on_change(self.pasted, lambda _: self._read_names())
 

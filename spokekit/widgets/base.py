@@ -119,6 +119,9 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
                 )
         # Inside another component it has no name of its own, and needs none.
         self._guard = KeyboardGuard(title)
+        self._guard.on_msg(self._enter_pressed)
+        self._on_enter: dict[str, tuple[ipw.Widget, Callable[[], Any]]] = {}
+        self._entered: tuple[ipw.Widget, str] | None = None
         self._head: list[ipw.Widget] = []
         if title:
             # Under the first heading of a page, and beside those of its sections: no level is left out.
@@ -285,6 +288,26 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def on_change(self, control: ipw.Widget, action: Callable[[Any], Any], trait: str = "value") -> None:
         """Call ``action(new value)`` when `trait` changes; what it raises is shown in the component."""
         control.observe(self.guarded(lambda change: action(change["new"])), trait)
+
+    def on_enter(self, field: ipw.Widget, action: Callable[[], Any]) -> None:
+        """Call ``action()`` when Enter is pressed in a text field, once all that was typed before it is here.
+
+        ipywidgets' own message comes before the last letters while the kernel is still busy with the first ones.
+        """
+        self._on_enter[field.description] = field, action
+        field.observe(lambda _: self._act_on_enter(field, action), "value")
+
+    def _enter_pressed(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        pressed = self._on_enter.get(str(content.get("label"))) if content.get("kind") == "enter" else None
+        if pressed is not None:
+            self._entered = pressed[0], str(content.get("value", ""))
+            self._act_on_enter(*pressed)
+
+    def _act_on_enter(self, field: ipw.Widget, action: Callable[[], Any]) -> None:
+        # Who types on meanwhile sends more than stood there at Enter, never less.
+        if self._entered is not None and self._entered[0] is field and field.value.startswith(self._entered[1]):
+            self._entered = None
+            self.guarded(action)()
 
     def guarded(self, action: Callable[..., Any]) -> Callable[..., None]:
         """Wrap a callback: an exception in one would otherwise only reach the log console, which nobody opens."""

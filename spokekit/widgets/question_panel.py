@@ -184,8 +184,7 @@ class QuestionPanel(Component):
         for param in asked.params:
             field = self.params[param.name]
             self.on_change(field, partial(self._typed, param.kind, field))
-            # Enter asks.
-            field.on_msg(self.guarded(lambda _w, said, _b: self.ask() if said.get("event") == "submit" else None))
+            self.on_enter(field, self.ask)
             if param.kind in _NAMES:
                 self._suggest(param.kind, field)
         self._allow()

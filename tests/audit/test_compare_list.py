@@ -23,7 +23,7 @@ from tests.audit.worlds import SITE, account, frames_of, name, world
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spokekit.workspace import Workspace
+    from spokekit._workspace import Workspace
 
 AS_OF = datetime(2026, 11, 20, tzinfo=UTC)
 

@@ -60,7 +60,7 @@ def test_cost_walk_report_and_question(
 
     # Findings, by keyboard alone: nothing is decided before the last key.
     book, keyboard = Findings(site.sites[0].cloud_id), notebook.page.keyboard
-    assert not book.path.exists(), "running the cells lists nothing and accepts nothing"
+    assert book.frame().empty, "running the cells lists nothing and accepts nothing"
     findings = notebook.component("Findings")
     findings.get_by_label("Question", exact=True).focus()
     keyboard.type("Which groups have no")
@@ -81,6 +81,8 @@ def test_cost_walk_report_and_question(
         expect(findings.get_by_label(label, exact=True)).to_be_focused()
         keyboard.type(typed) if typed.strip() else keyboard.press("Home")
     assert list(book.frame()["state"]) == ["new"]
+    # A button that is not enabled yet is passed over.
+    expect(findings.get_by_role("button", name="Accept")).to_be_enabled()
     keyboard.press("Tab")
     keyboard.press("Tab")
     expect(findings.get_by_role("button", name="Accept")).to_be_focused()

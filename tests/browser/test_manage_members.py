@@ -121,7 +121,7 @@ def test_a_large_plan_is_typed_watched_cancelled_and_resumed(notebook: NotebookP
     expect(editor.get_by_role("cell", name="<script>").first).to_be_visible()
     editor.get_by_label("Show as a table").uncheck()
     editor.get_by_label("What to do").select_option("Add the people on a list")
-    editor.get_by_label("Paste a list").fill("\n".join(new))
+    editor.get_by_label("List of people").fill("\n".join(new))
     editor.get_by_role("button", name="Preview").click()
     expect(status(editor)).to_contain_text("Nothing is changed yet", timeout=20_000)
     apply = editor.get_by_role("button", name="Apply 80 changes")

@@ -375,7 +375,7 @@ from urllib.parse import urlsplit
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.widgets import TokenButton
-from spokekit.workspace import workspace
+from spokekit import workspace
 site, work = json.loads(os.environ["SPOKEKIT_PRACTICE"]), workspace()
 port = urlsplit(site["url"]).port
 url = f"http://127.0.0.1:{port}/"

@@ -13,9 +13,9 @@ from spokekit.errors import InputError, NotFound
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership
     from spokekit.practice import PracticeSite
-    from spokekit.workspace import Workspace
 
 
 def groups_of(site: PracticeSite, account: str) -> set[str]:

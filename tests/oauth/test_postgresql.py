@@ -215,3 +215,14 @@ def test_a_server_and_a_home_that_both_fail_leave_the_token_in_hand_until_one_is
     site.advance(700)
     assert place.tokens.access_token(connection) == fresh and site.count("refresh") == 1
     works_from_here_on(place, site, connection)
+
+
+def test_a_store_that_was_closed_leaves_no_connection_open(server: str) -> None:
+    store = Store(server)
+    held, later = store.engine.connect(), []
+    with held:
+        store.close()
+        with store.read() as connection:
+            later.append(connection.connection.dbapi_connection)
+        later.append(held.connection.dbapi_connection)
+    assert [one.closed for one in later] == [True, True]

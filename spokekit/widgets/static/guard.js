@@ -170,6 +170,13 @@ function render({ model, el }) {
     const line = change.target.closest?.(".sk-status");
     if (line?.closest(".spokekit") === root && change.addedNodes.length) showWord(line);
   }
+  // Enter says what stands in the field: the kernel may not have the last letters yet.
+  function entered(event) {
+    const field = event.target;
+    if (event.key !== "Enter" || event.isComposing || !field.matches?.('input[type="text"]')) return;
+    if (field.closest(".spokekit") !== el.closest(".spokekit")) return;
+    model.send({ kind: "enter", label: field.labels?.[0]?.textContent ?? "", value: field.value });
+  }
   function attach() {
     if (gone) return;
     const root = el.closest(".spokekit");
@@ -191,8 +198,15 @@ function render({ model, el }) {
     classes.observe(root, { attributes: true, attributeFilter: ["class"] });
     const enabled = new MutationObserver((changes) => changes.forEach((change) => giveBack(change.target)));
     enabled.observe(root, { attributes: true, attributeFilter: ["disabled"], subtree: true });
+    // On the way down: ipywidgets lets no key of a text field bubble.
+    root.addEventListener("keydown", entered, true);
     const all = [observer, classes, enabled];
-    observer = { disconnect: () => all.forEach((one) => one.disconnect()) };
+    observer = {
+      disconnect: () => {
+        all.forEach((one) => one.disconnect());
+        root.removeEventListener("keydown", entered, true);
+      },
+    };
     showNew(root);
   }
   attach();
