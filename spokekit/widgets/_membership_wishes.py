@@ -169,7 +169,7 @@ class MembershipWishes(MembershipList):
             # Preview says it, when somebody wants to know.
             self._asked, self.reading.children = (), ()
             return
-        told = [f"“{name}” is {one.label}, {one.account_id}." for name, one in read.taken]
+        told = [*read.notes, *(f"“{name}” is {one.label}, {one.account_id}." for name, one in read.taken)]
         more = [f"{counted(len(told) - _TOLD, 'more name')} found."] if len(told) > _TOLD else []
         if read.unclear:
             more.append(f"{counted(len(read.unclear), 'name')} not clear yet: nobody is guessed.")

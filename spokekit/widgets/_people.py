@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spokekit._foreign import NAME, shown
@@ -67,11 +67,16 @@ class Unclear:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a pasted list says: the wishes, whom a name was taken for, and the names that say too little."""
+    """What a pasted list says: the wishes, whom a name was taken for, and the names that say too little.
+
+    ``notes`` and ``unused`` are those of `WishList`: a table that is pasted has columns as one in a file.
+    """
 
     wishes: tuple[Wish, ...]
     taken: tuple[tuple[str, Known], ...]
     unclear: tuple[Unclear, ...]
+    notes: tuple[str, ...] = ()
+    unused: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class People:
@@ -175,7 +180,8 @@ def read_list(text: str, group: str, people: People, *, near: int = 0) -> Readin
     """
     lines = text.replace("\ufeff", "").splitlines()
     if is_table(text):
-        return Reading(from_pasted(text, group).wishes, (), ())
+        table = from_pasted(text, group)
+        return Reading(table.wishes, (), (), table.notes, table.unused)
     rest = list(lines)
     wishes: dict[int, list[Wish]] = {}
     taken: list[tuple[str, Known]] = []
@@ -213,7 +219,7 @@ def wishes_of(text: str, group: str, people: People) -> WishList:
             field="paste",
             hint="Choose who is meant, below the list, or write an account id or an address instead of the name.",
         )
-    return WishList(read.wishes, (), "a pasted list")
+    return WishList(read.wishes, read.notes, "a pasted list", read.unused)
 
 
 def _names(line: str, people: People) -> list[tuple[str, str]] | None:

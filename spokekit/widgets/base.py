@@ -252,7 +252,8 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         left = ""
         if progress.paused_until:
             self._began = None
-        elif total:
+        elif total and not progress.words.endswith(" left"):
+            # Who knows its pace better says the time in its words; two times at once would contradict each other.
             left = self._time_left(int(done), int(total))
         pause = progress.paused_until
         if pause is not None and pause - datetime.now(UTC) > LONG_PAUSE:

@@ -98,6 +98,16 @@ class ConnectionForm(Component):
         self.remember(key, **self.fields)
         for name, field in self.fields.items():
             self.on_change(field, partial(self._changed, name))
+        # What was said of the fields when they were saved or refused, and of no others.
+        self._entered_secrets = 0
+        self._answer_of = self.belongs_to(
+            "answer",
+            {
+                **{field.description: field for field in self.fields.values()},
+                "OAuth client secret": lambda: self._entered_secrets,
+            },
+            again="Press Save.",
+        )
         self._show_scopes()
         for name in ("url", "auth_url"):
             # No error yet in a form that was only opened, but a warning about the host at once.
@@ -122,7 +132,7 @@ class ConnectionForm(Component):
             is_set=has_secret,
             set_words="kept sealed, not shown" if has_secret else "entered, not shown",
         )
-        self.secret.on_entered(lambda: self._show_field_error("client_secret", None))
+        self.secret.on_entered(self.guarded(self._secret_entered))
         self.copy = CopyButton(self.fields["redirect_uri"].value, description="Copy the redirect URL")
         self.scope_notes = html("", "sk-under-field")
         self.leave_out = button("Leave out ace:confluence")
@@ -238,6 +248,11 @@ class ConnectionForm(Component):
             self.copy.text = self.fields[name].value
         self._show_field_error(name, self.draft().validate().get(name))
 
+    def _secret_entered(self) -> None:
+        self._show_field_error("client_secret", None)
+        self._entered_secrets += 1
+        self._answer_of.see()
+
     def _show_field_error(self, name: str, error: InputError | None) -> None:
         line = self.field_errors[name]
         warning = self.draft().host_notes().get(name, "") if error is None else ""
@@ -276,13 +291,12 @@ class ConnectionForm(Component):
     def save(self, *, get_token: bool = False) -> None:
         """Save what stands in the form, in the background; with ``get_token`` go on to the consent."""
         wrong = self.check()
+        inputs = self._answer_of.inputs()
         if wrong:
             count = len(wrong)
-            self.say(
-                f"{counted(count, 'field needs', 'fields need')} another look; the reason stands beside "
-                f"{'it' if count == 1 else 'each'}. Nothing was saved.",
-                "error",
-            )
+            words = f"{counted(count, 'field needs', 'fields need')} another look; the reason stands beside "
+            words += f"{'it' if count == 1 else 'each'}. Nothing was saved."
+            self._answer_of.made(wrong, inputs, words, "error")
             return
         draft = self.draft()
 
@@ -310,13 +324,13 @@ class ConnectionForm(Component):
             self._saved(saved)
             if get_token:
                 # From here on the status line of the token is the one to read.
+                self._answer_of.forget()
                 self.say("")
                 self.token.get(open_page=True)
             else:
                 status = self._workspace.tokens.status(saved)
-                self.say(
-                    f"The connection “{saved.name}” is saved. {status.words}", "warning" if status.attention else "ok"
-                )
+                words = f"The connection “{saved.name}” is saved. {status.words}"
+                self._answer_of.made(saved, inputs, words, "warning" if status.attention else "ok")
 
         self.run(work, words="Saving", done=done, failed=self._failed)
 

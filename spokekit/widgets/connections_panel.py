@@ -143,6 +143,8 @@ class ConnectionsPanel(Component):
 
     # --- what a row opens ----------------------------------------------------------------------------------------
     def _open(self, component: Component) -> None:
+        # What is not on the screen any more must not take a consent either.
+        self._stop_opened()
         close = button("Close")
         self.on_click(close, self.close_opened)
         self.opened, self._check = component, None
@@ -151,13 +153,16 @@ class ConnectionsPanel(Component):
 
     def close_opened(self) -> None:
         """Close the form, token button or check that is open; work that runs in it is cancelled."""
+        self._stop_opened()
+        self.opened = self._check = None
+        self._place.children = ()
+        self.refresh()
+
+    def _stop_opened(self) -> None:
         if isinstance(self.opened, Component):
             self.opened.runner.cancel()
             if isinstance(self.opened, ConnectionForm):
                 self.opened.token.runner.cancel()
-        self.opened = self._check = None
-        self._place.children = ()
-        self.refresh()
 
     def open_form(self, connection: str | None = None, *, alias: str | None = None) -> ConnectionForm:
         """**Edit** a connection or **Configure** an alias."""

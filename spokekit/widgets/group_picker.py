@@ -14,7 +14,7 @@ from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.quota import LIMIT
 from spokekit.widgets._browser import ListKeys
-from spokekit.widgets.base import Component, Task, button, check, html, note, row, select_many, text
+from spokekit.widgets.base import Component, Kind, Task, button, check, html, note, row, select_many, text
 from spokekit.widgets.controls import choices
 from spokekit.widgets.picker_model import PickerModel, Side
 
@@ -310,11 +310,12 @@ class GroupPicker(Component):
                 # What was moved while OK was carried out waits for the next OK.
                 self.choose(moved_since)
             self.accepted += 1
+            kind: Kind = "ok" if add or remove else "plain"
             parts = [f"{len(add):,} registered"] if add else []
             parts += [f"{len(remove):,} taken out"] if remove else []
             total = len(self.value)
             said = f"{', '.join(parts)}. " if parts else "Nothing was changed. "
-            self.say(f"{said}{counted(total, 'group is', 'groups are')} registered now.", "ok")
+            self.say(f"{said}{counted(total, 'group is', 'groups are')} registered now.", kind)
 
         self.run(work, words="Registering", done=done)
 
@@ -348,7 +349,12 @@ class GroupPicker(Component):
             self.model.count_members(counts)
             self._show()
             empty = sum(1 for count in counts.values() if not count)
-            self.say(f"{empty:,} of the {len(counts):,} shown groups {'is' if empty == 1 else 'are'} empty.", "ok")
+            words = f"{empty:,} of the {len(counts):,} shown groups {'is' if empty == 1 else 'are'} empty."
+            if unsure := len(shown) - len(counts):
+                # Of a group that could not be read nothing is known, least of all that somebody is in it.
+                words = words.replace("shown groups", "groups that could be counted")
+                words += f" {counted(unsure, 'group')} could not be read: press Mark empty groups again."
+            self.say(words, "warning" if unsure else "ok")
 
         self.run(work, words=f"Counting the members of {len(shown):,} groups", done=done)
 

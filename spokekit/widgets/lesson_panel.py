@@ -78,6 +78,10 @@ class LessonPanel(Component):
         self._answer_place = row()
         self._sure = row()
         self._told = html("", "sk-note")
+        self._same = note("The same once more: the next hint may help.")
+        self._same.layout.display = "none"
+        # What was done in the components below, counted, since the attempt began.
+        self._steps = 0
         self._site = html("", "sk-note")
         self.happened = Fold("What happened on the site", self._site)
         self._tools = card()
@@ -88,6 +92,7 @@ class LessonPanel(Component):
             self._actions,
             self._sure,
             self.outcome,
+            self._same,
             self._told,
             self.happened,
             self._tools,
@@ -99,6 +104,11 @@ class LessonPanel(Component):
         self.on_click(self.over, self._ask_over)
         self.on_click(self.say_answer, self.send_answer)
         self.on_change(self.happened, lambda _: self._tell_site(), "shown")
+        self._verdict_of = self.belongs_to(
+            "check",
+            {"your answer": lambda: self.answer.value if self.answer else None, "what was done below": self._counted},
+            again="Press Check once more; another answer is noted with Answer first.",
+        )
         self.disable_while_busy(self.begin, self.check, self.hint, self.solution, self.over, self.say_answer)
         self._show()
         self.guarded(self._go_on)()
@@ -163,10 +173,24 @@ class LessonPanel(Component):
         self.attempt = attempt
         self.set_trait("outcome_word", "")
         self._told.value = ""
+        self._same.layout.display = "none"
+        self._verdict_of.forget()
         seen = attempt.seen()
         self._show(seen)
         self._offer_answers(seen)
-        self._tools.children = _components(self.lesson, attempt)
+        self._tools.children = tools = _components(self.lesson, attempt)
+        self._steps = 0
+        for tool in tools:
+            acts = [name for name in ("accepted", "applied", "saved", "rows") if tool.has_trait(name)]
+            tool.observe(self.guarded(lambda _: self._step()), acts)
+
+    def _counted(self) -> int:
+        return self._steps
+
+    def _step(self) -> None:
+        self._steps += 1
+        self._verdict_of.see()
+        self._tell_site()
 
     # --- showing ------------------------------------------------------------------------------------------------------
     def _show(self, seen: Seen | None = None) -> None:
@@ -193,6 +217,7 @@ class LessonPanel(Component):
             self.answer = select_many("Your answer", choices, rows=len(choices))
         else:
             self.answer = dropdown("Your answer", [("Choose an answer", ""), *((one, one) for one in choices)])
+        self.on_change(self.answer, lambda _: self._verdict_of.see())
         self._answer_place.children = (self.answer, self.say_answer)
 
     def _tell_site(self) -> None:
@@ -216,20 +241,20 @@ class LessonPanel(Component):
     def look(self) -> None:
         """Check, in the background; the outcome stands in the status line."""
         self._follow()
-        attempt = self.attempt
+        attempt, inputs = self.attempt, self._verdict_of.inputs()
 
         def work(_task: Task) -> Verdict:
             assert attempt is not None  # noqa: S101 - `_follow` raised otherwise
             return attempt.check()
 
-        self.run(work, words="Checking", done=self._judged)
+        self.run(work, words="Checking", done=lambda verdict: self._judged(verdict, inputs))
 
-    def _judged(self, verdict: Verdict) -> None:
+    def _judged(self, verdict: Verdict, inputs: dict[str, Any]) -> None:
         self.set_trait("outcome_word", verdict.outcome)
-        self.say(f"{_SAID[verdict.outcome]} {verdict.words}", _KINDS[verdict.outcome])
+        self._verdict_of.made(verdict, inputs, f"{_SAID[verdict.outcome]} {verdict.words}", _KINDS[verdict.outcome])
         self._tell_site()
-        if self.attempt is not None and verdict.turn and not verdict.right and self._twice(verdict.turn):
-            self._told.value = note("The same once more: the next hint may help.").value
+        twice = verdict.turn and not verdict.right and self._twice(verdict.turn)
+        self._same.layout.display = None if twice else "none"
 
     def _twice(self, turn: str) -> bool:
         checks = [noted.turn for noted in self.attempt.events if noted.event == "checked"] if self.attempt else []
@@ -241,6 +266,7 @@ class LessonPanel(Component):
         if self.attempt is None:
             return
         number, words = self.attempt.hint()
+        self._same.layout.display = "none"
         self.say(f"Hint {number} of {len(self.lesson.hints)}: {words}")
         self._show(self.attempt.seen())
 

@@ -67,7 +67,6 @@ class ReviewPanel(ReviewOpening):
         super().__init__(**options)
         self._workspace = workspace or of_this_process()
         self._name = connection
-        self._sheet: Worksheet | None = None
         self._resuming: Resumption | None = None
         self._evidence: Path | None = None
         self._preview_of = self.belongs_to(
@@ -79,12 +78,20 @@ class ReviewPanel(ReviewOpening):
         )
         head, *rest = self.preview_card.children
         self.preview_card.children = (head, self._preview_of.note, *rest)
+        self._sheet_of = self.belongs_to(
+            "worksheet",
+            {"review": self.chosen, "decisions": lambda: len(self.campaign.events) if self.campaign else 0},
+            self.sheet_line,
+            again="Take it back once more.",
+            changed=self._allow,
+        )
+        self.sheet_card.children = (self._sheet_of.note, *self.sheet_card.children)
         self._listen()
         self.remember(connection or "", name=self.name, scope=self.scope, due=self.due, by=self.by, role=self.role)
         self.guarded(self.look)()
 
     def _listen(self) -> None:
-        self.on_change(self.chosen, self._choose)
+        self.on_change(self.chosen, self._chosen_by_hand)
         self.on_change(self.filter, lambda _: self._show_rows())
         self.on_change(self.undecided, lambda _: self._show_rows())
         self.on_change(self.list, self._mark)
@@ -144,6 +151,12 @@ class ReviewPanel(ReviewOpening):
         self.new.shown = not names
         self._choose(self.chosen.value)
 
+    def _chosen_by_hand(self, name: str | None) -> None:
+        if not self._filling:
+            # What was said was said of the review before.
+            self.say("")
+            self._choose(name)
+
     def _choose(self, name: str | None) -> None:
         if self._filling:
             return
@@ -167,17 +180,19 @@ class ReviewPanel(ReviewOpening):
         show(self.verify_box, state in ("Applied", "Verified", "Closed"))
         show(self.verify_button, state in ("Applied", "Verified"))
         show(self.close_box, state in ("Verified", "Closed"))
-        show(self.sheet_card, self._sheet is not None)
         proof = campaign.verification() if campaign else None
         self.verified.value = "" if proof is None else _proof_markup(proof)
         self.close_button.description = "Close with evidence" if state != "Closed" else "Write the evidence once more"
         self._show_rows()
         self._preview_of.see()
+        self._sheet_of.see()
 
     def _allow(self) -> None:
         preview: Preview | None = self._preview_of.require() if self._preview_of.current else None
         self.preview = preview
         show(self.preview_card, self._preview_of.known)
+        show(self.sheet_card, self._sheet_of.known)
+        self.take_sheet.disabled = self.busy or not self._sheet_of.current
         typed = " ".join(self.confirm.value.split()).casefold()
         self.apply_button.disabled = self.busy or preview is None or typed != preview.confirmation
         self.evidence_out.disabled = self.busy or self._evidence is None
@@ -244,26 +259,23 @@ class ReviewPanel(ReviewOpening):
     def read_worksheet(self, content: bytes, name: str) -> None:
         """Read a worksheet that came back and say what it would change; nothing is decided yet."""
         self._no_sheet()
+        inputs = self._sheet_of.inputs()
         sheet = self._of_campaign().read_worksheet(content, name=name)
-        self._sheet = sheet
         said = [f"Row {row_id}: {words}" for row_id, words in sheet.refused[:_TOLD]]
         said += [f"Row {row_id}: {before} now, {after} in it." for row_id, before, after in sheet.changes[:_TOLD]]
         lines = "".join(f"<li>{markup(one)}</li>" for one in said)
         self.sheet_line.value = f"<p>{markup(f'{name}: {sheet.words}')}</p><ul class='sk-list'>{lines}</ul>"
-        show(self.sheet_card, True)
+        self._sheet_of.made(sheet, inputs)
 
     def take_worksheet(self) -> None:
         """Take the decisions of the worksheet that was read."""
-        if self._sheet is None:
-            raise InputError("No worksheet was read.", hint="Press Take a worksheet back.")
-        sheet = self._sheet
+        sheet: Worksheet = self._sheet_of.require()
         self._no_sheet()
         self._told(self._of_campaign().take(sheet.choices))
 
     def _no_sheet(self) -> None:
-        self._sheet = None
         self.sheet_line.value = ""
-        show(self.sheet_card, False)
+        self._sheet_of.forget()
 
     def sign(self) -> None:
         """Sign the decisions; every row has to be decided."""

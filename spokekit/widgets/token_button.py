@@ -97,6 +97,7 @@ class TokenButton(Component):
         self._receiver: Receiver | None = None
         self._site_chosen: threading.Event | None = None
         self._account_asked: _Question | None = None
+        self._sites_of = ""
         self._build()
         self.observe(self.guarded(lambda _: self._show_connection()), "connection")
         if not embedded:
@@ -171,6 +172,9 @@ class TokenButton(Component):
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
         self.reason.value = f"<p>{markup(self._choose(connection)[1])}</p>"
         if not self.busy:
+            if self._sites_of != connection.connection_id:
+                # The question was about another connection's consent.
+                self._site_box.layout.display = "none"
             status = self._workspace.tokens.status(connection)
             self.token_status = status
             self._offer_sites(status)
@@ -218,6 +222,7 @@ class TokenButton(Component):
         receiver, _reason = self._choose(connection)
         self._receiver = receiver
         self.token_status = None
+        self._sure.layout.display = "none"
 
         def show(address: str) -> None:
             self._address = Secret(address)
@@ -385,6 +390,7 @@ class TokenButton(Component):
         self.say("Choose the site." if sites else "The consent reaches no site with Confluence.", "plain")
 
     def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
+        self._sites_of = self.connection.connection_id
         self.sites.options = choices(options)
         self.sites.index = None
         self._site_box.layout.display = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets as tr
 
 from spokekit._foreign import markup
+from spokekit._frames import UNKNOWN
 from spokekit._words import moment
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
@@ -79,7 +80,7 @@ class WalkPanel(Component):
         self._report = html("")
         self._cost_of = self.belongs_to(
             "cost",
-            {"groups": self.scope, "spaces": self.spaces},
+            {"groups": self.scope, "spaces": self.spaces, "registered groups": self._registered},
             self._cost,
             again="Press What will it cost?",
             changed=self._cost_seen,
@@ -107,6 +108,15 @@ class WalkPanel(Component):
     def store(self) -> Store:
         """Where what is decided about the site's findings is kept."""
         return self._workspace.store
+
+    def _registered(self) -> tuple[str, ...]:
+        """Return which groups a walk of the registered ones would read; () where all are read."""
+        if self.scope.value != "registered":
+            return ()
+        try:
+            return tuple(sorted(self._workspace.registry(self._name).ids()))
+        except (NotConfigured, NotFound):
+            return ()
 
     def newest(self) -> Audit:
         """Return the audit of the newest snapshot. Raises NotFound, shown in one line, as long as there is none."""
@@ -267,19 +277,19 @@ class WalkPanel(Component):
 
     def _show(self, audit: Audit) -> None:
         report = audit.completeness
+
+        def told(*names: str) -> str:
+            # What an earlier version did not note is not nought.
+            found = [report.get(name) for name in names]
+            return " · ".join(UNKNOWN if n is None else f"{n if isinstance(n, int) else len(n):,}" for n in found)
+
         counts = [
             ("snapshot", f"{audit.moments()[-1].number:,}, taken {moment(audit.taken_at)}"),
-            (
-                "groups listed, chosen, walked",
-                " · ".join(f"{report.get(k, 0):,}" for k in ("listed", "chosen", "walked")),
-            ),
-            ("failed, partly read", f"{len(report.get('failed', ())):,} · {len(report.get('partial', ())):,}"),
-            ("memberships", f"{report.get('rows', 0):,}"),
-            (
-                "pages, retries, duplicates",
-                " · ".join(f"{report.get(k, 0):,}" for k in ("pages", "retries", "duplicates")),
-            ),
-            ("points spent", f"{report.get('points', 0):,}"),
+            ("groups listed, chosen, walked", told("listed", "chosen", "walked")),
+            ("failed, partly read", told("failed", "partial")),
+            ("memberships", told("rows")),
+            ("pages, retries, duplicates", told("pages", "retries", "duplicates")),
+            ("points spent", told("points")),
         ]
         notes = "".join(f"<li>{markup(one)}</li>" for one in report.get("notes", ()))
         self._report.value = (

@@ -47,7 +47,22 @@ def test_a_panel_goes_from_the_beginning_to_right() -> None:
     assert panel.begun == 1
     panel.look()
     panel.settled()
-    assert panel.outcome_word == "not attempted"
+    assert panel.outcome_word == "not attempted" and panel.status.startswith("Not attempted.")
+    # An outcome belongs to the answer on the screen, and to what was done until then.
+    first = panel.answer.value
+    panel.answer.value = panel.answer.options[1][1]
+    assert panel.status_kind == "warning" and "changed since: your answer" in panel.status
+    panel.answer.value = first
+    assert panel.status.startswith("Not attempted.")
+    (tool, *_) = panel._tools.children
+    tool.accepted += 1
+    assert "changed since: what was done below" in panel.status
+    for _ in range(2):
+        panel.answer.value = panel.answer.options[1][1]
+        panel.send_answer()
+        panel.look()
+        panel.settled()
+    assert panel._same.layout.display is None
     panel.help()
     assert panel.status.startswith("Hint 1 of 2") and panel.hint.description == "Hint 2 of 2"
     panel.show_solution()
@@ -56,4 +71,5 @@ def test_a_panel_goes_from_the_beginning_to_right() -> None:
     panel.show_solution()
     assert "stands below" in panel.status
     panel.rehearse()
+    assert panel._same.layout.display == "none", "what is right is not the same mistake once more"
     assert panel.outcome_word == "right" and panel.begun == 2

@@ -234,6 +234,11 @@ def test_progress_tells_the_time_left_once_it_can_be_guessed() -> None:
     until = datetime.now(UTC) + timedelta(seconds=30)
     demo.show_progress(Progress(80, 120, "groups", "waiting", paused_until=until))
     assert a_minute_later(81) == "81 of 120 groups"
+    # Words that tell the time themselves are not told another one.
+    assert demo._began is not None
+    demo._began = (*demo._began[:2], demo._began[2] - 60)
+    demo.show_progress(Progress(100, 120, "changes", "100 of 120 changes, 8 seconds left"))
+    assert demo.status == "100 of 120 changes, 8 seconds left"
 
 
 def test_a_word_that_is_under_way_never_covers_the_last_one() -> None:

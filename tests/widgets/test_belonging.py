@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spokekit._secret import Secret
 from spokekit.errors import InputError
 from spokekit.widgets import CheckPanel, ConnectionForm, GroupPicker, QuestionPanel, WalkPanel
 from spokekit.widgets.base import Component, html, text
@@ -80,6 +81,35 @@ def test_a_cost_of_another_scope_starts_no_walk(
     walked.look()
     walked.settled()
     assert not walked.start.disabled and not greyed(walked._cost)
+
+
+def test_a_cost_of_other_registered_groups_starts_no_walk(
+    walked: WalkPanel, connected: Workspace, site: PracticeSite
+) -> None:
+    walked.look()
+    walked.settled()
+    groups = site.world.frames(tables=("groups",))["groups"]
+    connected.registry().add(list(groups.loc[groups["name"] == "okta-engineering", "group_id"]), groups=groups)
+    walked.start.click()
+    assert "changed since: registered groups" in walked.status
+    assert walked.start.disabled and not [r for r in site.requests if "membersByGroupId" in r.path]
+
+
+def test_what_a_form_said_belongs_to_its_fields(workspace: Workspace, site: PracticeSite) -> None:
+    form = ConnectionForm(workspace=workspace)
+    form.fields["client_id"].value = site.client_id
+    form.only_save.click()
+    assert "1 field needs another look" in form.status
+    form.secret.put(Secret("a-secret-of-the-app"))
+    assert "changed since: OAuth client secret" in form.status
+    form.only_save.click()
+    form.settled()
+    saved = form.status
+    assert "is saved" in saved
+    form.fields["name"].value = "Another name"
+    assert "is saved" not in form.status and "(changed since: Name). Press Save." in form.status
+    form.fields["name"].value = form.connection.name
+    assert form.status == saved
 
 
 @pytest.fixture

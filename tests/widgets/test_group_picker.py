@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -143,6 +143,32 @@ def test_marking_empty_groups(picker: GroupPicker) -> None:
     assert picker.status == "1 of the 26 shown groups is empty."
     picker.filters["available"].value = "empty"
     assert [label for label, _ in picker.lists["available"].options] == ["project-phoenix · empty"]
+
+
+def test_a_group_that_could_not_be_counted_is_neither_empty_nor_passed_over(
+    picker: GroupPicker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spokekit.confluence.spoke import Spoke
+
+    read = Spoke.look_up_members_by_group_id
+
+    def in_part(self: Spoke, ids: Any, **options: Any) -> pd.DataFrame:
+        frame = read(self, ids, **options)
+        frame.attrs["completeness"]["failed"] = list(ids)[:2]
+        return frame
+
+    monkeypatch.setattr(Spoke, "look_up_members_by_group_id", in_part)
+    picker.count_empty.click()
+    picker.settled()
+    assert picker.status_kind == "warning"
+    assert "of the 3 groups that could be counted" in picker.status and "2 groups could not be read" in picker.status
+
+
+def test_ok_without_a_move_claims_nothing(picker: GroupPicker) -> None:
+    picker.ok.click()
+    picker.settled()
+    assert picker.status.startswith("Nothing was changed.") and picker.status_kind == "plain"
+    assert "Done." not in picker._status_html.value
 
 
 def test_html_in_names_stays_text(picker: GroupPicker, connected: Workspace) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.errors import NotConfigured, SpokekitError
+from spokekit.errors import ConsentCancelled, NotConfigured, SpokekitError
 from spokekit.widgets import (
     AppSheet,
     CheckPanel,
@@ -101,6 +101,17 @@ def test_add_connection_and_remove_it_after_a_question(connected: Workspace) -> 
     assert len(panel.rows) == 1
     assert "was removed" in panel.status
     assert connected.tokens.status(connected.connection()).state == "valid"
+
+
+def test_what_leaves_the_panel_takes_no_consent(connected: Workspace, site: PracticeSite, told: dict[str, Any]) -> None:
+    panel = ConnectionsPanel(workspace=connected)
+    connected.connections.edit(connected.connection().connection_id, redirect_uri=told["redirect_uris"][0])
+    token = panel.open_token(connected.connection())
+    token.get()
+    panel.open_check(connected.connection())
+    with pytest.raises(ConsentCancelled):
+        token.settled(10)
+    assert not token.waiting
 
 
 def test_the_check_says_what_is_missing(connected: Workspace, site: PracticeSite) -> None:

@@ -93,6 +93,15 @@ def test_what_is_put_on_a_list_is_read_again() -> None:
         assert wish.account == one.account_id, one
 
 
+def test_a_pasted_table_says_which_columns_it_does_not_use() -> None:
+    text = f"Bereich;account_id;Telefon\nconfluence-users;{IDS[0]};1\nconfluence-users;{IDS[1]};2"
+    listed = wishes_of(text, "g-1", known())
+    assert "Not used: the columns “Bereich”, “Telefon”." in listed.notes
+    # Whoever plans it refuses a list whose unused cells name groups.
+    assert listed.unused["Bereich"] == {"confluence-users"}
+    assert read_list(text, "g-1", known()).notes == listed.notes
+
+
 @given(st.text(alphabet="KimExapleAdLi ,;|<>@\n\t\"':-123" + IDS[0], max_size=60))
 def test_no_list_is_read_as_somebody_who_is_not_on_it(text: str) -> None:
     people = known()
@@ -194,6 +203,16 @@ def test_pasted_names_are_matched_and_shown(editor: MembershipEditor, site: Prac
     editor.make_preview()
     editor.settled()
     assert [row.account_id for row in editor.preview.plan.planned] == [account]
+    # Columns that are not used are said where the list stands, and none may hold the names of other groups.
+    editor.pasted.value = f"Bereich;account_id\nconfluence-users;{account}"
+    assert "Not used: the column “Bereich”." in editor.reading.children[0].value.replace("&quot;", '"')
+    editor.ask.click()
+    with pytest.raises(InputError, match="Bereich"):
+        editor.settled()
+    assert editor.preview is None or editor.apply_button.disabled
+    editor.pasted.value = name
+    editor.make_preview()
+    editor.settled()
     # What a name stands for is an input of the preview like any other.
     editor.pasted.value = f"{name}\nMara"
     assert editor.apply_button.disabled

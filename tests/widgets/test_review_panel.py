@@ -80,6 +80,14 @@ def test_a_quarter_from_the_walk_to_closed_evidence(walked: Workspace, site: Pra
     filled.loc[mine, ["decision", "reason", "reviewer"]] = ["keep", "needed", "Robin Other"]
     panel.read_worksheet(filled.to_csv(index=False).encode(), "sheet.csv")
     assert not hidden(panel.sheet_card) and panel.campaign.sums()["undecided"] == left
+    # What it says of the decisions is said of those that there were.
+    kept = next(row.row_id for row in panel.campaign.rows if panel.campaign.decision(row.row_id))
+    panel.campaign.decide(kept, "ask", reason="by somebody else")
+    panel.take_sheet.click()
+    assert panel.take_sheet.disabled and "changed since: decisions" in panel.status
+    assert panel.campaign.sums()["undecided"] > 0
+    panel.campaign.decide(kept, "remove")
+    panel.read_worksheet(filled.to_csv(index=False).encode(), "sheet.csv")
     panel.take_sheet.click()
     assert hidden(panel.sheet_card) and panel.campaign.sums()["undecided"] == 0, panel.status
 
@@ -119,7 +127,15 @@ def test_a_quarter_from_the_walk_to_closed_evidence(walked: Workspace, site: Pra
     panel.settled()
     assert "evidence-2026-Q4.zip" in panel.status
 
+    # Of another review nothing of that is said.
+    assert panel.status
+    panel.name.value = "2027-Q1"
+    panel.open_button.click()
+    panel.chosen.value = "2026-Q4"
+    assert panel.campaign.name == "2026-Q4" and panel.status == ""
+
     again = ReviewPanel(workspace=walked)
+    again.choose("2026-Q4")
     assert again.campaign.name == "2026-Q4" and not again.new.shown and hidden(again.apply_box)
 
 
