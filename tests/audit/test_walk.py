@@ -18,7 +18,7 @@ import pytest
 
 from spokekit._workspace import Workspace
 from spokekit.audit import Audit, Walk
-from spokekit.audit.walk.checkpoint import Checkpoint, unfinished
+from spokekit.audit.walk.checkpoint import WAITING_MOST, Checkpoint, unfinished
 from spokekit.audit.walk.members import GroupReader
 from spokekit.confluence.actions import AsyncSpoke
 from spokekit.errors import Cancelled, Conflict, InputError, NotPermitted, SpokekitError, StoreError, UnexpectedAnswer
@@ -204,6 +204,66 @@ with work.spoke(in_flight=4) as spoke:
 """
 
 
+ENDED_BETWEEN = """
+import os
+from datetime import UTC, datetime
+from spokekit.audit.walk.checkpoint import Checkpoint, Ended
+from spokekit.confluence.shapes import Member
+record = Checkpoint("between")
+record.put(started_at=datetime.now(UTC).isoformat(), scope_words="all groups", chosen=["a", "b", "c"])
+for group in "abc":
+    if group == "c":
+        record.flush()
+    record.page(group, [Member("p0"), Member(f"p-{group}", display_name=group, is_guest=True)])
+    record.end(group, Ended("walked", datetime.now(UTC), False, ""))
+os._exit(0)
+"""
+
+
+def test_what_was_read_is_written_together_and_a_kill_loses_the_rest(home: Path) -> None:
+    subprocess.run([sys.executable, "-c", ENDED_BETWEEN], check=True)
+    record = Checkpoint("between")
+    try:
+        assert set(record.ended()) == {"a", "b"} and record.sizes() == {"a": 2, "b": 2}
+        assert [account for account, _ in record.people()] == record.accounts() == ["p0", "p-a", "p-b"]
+        assert record.people()[2][1] == {
+            "display_name": "b",
+            "public_name": "",
+            "email": "",
+            "account_type": "",
+            "is_guest": True,
+            "licensed": False,
+        }
+        assert record.pages("b") == ["p0", "p-b"] and not record.page_count("c")
+    finally:
+        record.close()
+
+
+def test_a_disk_that_is_full_ends_the_walk_before_more_is_paid_for(connected: Workspace, site: PracticeSite) -> None:
+    """Writing happens beside the reading: that it fails has to reach the reading all the same."""
+    from spokekit.audit.walk import checkpoint
+
+    def full(record: Checkpoint) -> None:
+        record._file.execute("PRAGMA max_page_count = 1")
+
+    with pytest.MonkeyPatch.context() as patched, walking(connected, in_flight=1) as walk:
+        walk.prepare()
+        before = len(site.requests)
+        patched.setattr(checkpoint, "WAITING_MOST", 20)
+        opened = Checkpoint.__init__
+
+        def small(record: Checkpoint, *args: Any) -> None:
+            opened(record, *args)
+            full(record)
+
+        patched.setattr(Checkpoint, "__init__", small)
+        with pytest.raises(StoreError, match="full"):
+            walk.run()
+        assert len(site.requests) - before < 26
+    with walking(connected) as walk:
+        assert held(Audit.of_snapshot(walk.run())) == truth(site)
+
+
 def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace, home: Path) -> None:
     """The lists of this site are longer than a page, so that kills fall inside groups as well."""
     with PracticeSite(size="30x230", seed=2, strict=True, latency_ms=4) as site:
@@ -230,9 +290,10 @@ def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace,
         assert held(Audit.of_snapshot(snapshot)) == truth(site)
         assert snapshot.completeness["complete"]
         spent = sum(r.points for r in site.requests[before:])
-        # A killed process loses what was on its way: at most a page for each request in flight.
-        in_flight = killed * 4 * 401
-        assert spent <= straight + in_flight + 0.01 * straight
+        # A killed process loses what was on its way and what was not written yet: a page for each request in flight,
+        # once while the write is asked for and once while it is under way.
+        lost = killed * (2 * 4 * 401 + 2 * WAITING_MOST)
+        assert spent <= straight + lost + 0.01 * straight
         assert unfinished(cloud_id) is None
 
 

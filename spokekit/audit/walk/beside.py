@@ -23,7 +23,7 @@ _SPACES = 25
 async def read_accounts(run: UnderWay) -> None:
     """Status and type of all accounts, 250 a request."""
     record = run.record
-    accounts = [account for account, _ in await anyio.to_thread.run_sync(record.people)]
+    accounts = record.accounts()
     named = (row for part in record.kept("grants").values() for row in part["rows"])
     accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
     kept = record.kept_keys("accounts")

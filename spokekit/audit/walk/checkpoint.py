@@ -1,7 +1,9 @@
-"""What an unfinished walk has paid for: one SQLite file a site, written page by page.
+"""What an unfinished walk has paid for: one SQLite file a site, written several times a second.
 
-A killed walk finds here the list of groups, every page of members that it had read, and the accounts, spaces and grants
-that it had looked up. The file is held by one walk at a time and removed when its snapshot is on disk.
+A killed walk finds here the list of groups, every page of members that it had read up to the last write, and the
+accounts, spaces and grants that it had looked up. Pages and ends of groups are collected in memory and written in one
+transaction together, or a large site would spend more on writing than on reading. The file is held by one walk at a
+time and removed when its snapshot is on disk.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from spokekit._home import home, private_folder
 from spokekit.audit.frames import WALKED
 from spokekit.audit.history.snapshot import folder_name
 from spokekit.errors import Conflict, StoreError
 
+if TYPE_CHECKING:
+    from spokekit.confluence.shapes import Member
+
 FORMAT = 1
+WAITING_MOST = 1_000
+"""So many memberships (2 points each) that are not written yet are written at once, whatever the time."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS people (number INTEGER PRIMARY KEY, account_id TEXT NOT NULL UNIQUE, details TEXT NOT NULL);
@@ -31,6 +41,11 @@ CREATE TABLE IF NOT EXISTS ended (group_id TEXT PRIMARY KEY, state TEXT NOT NULL
                                   disturbed INTEGER NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lists (kind TEXT NOT NULL, key TEXT NOT NULL, rows TEXT NOT NULL, PRIMARY KEY (kind, key));
 """
+
+_PERSON = "INSERT INTO people VALUES (?, ?, ?)"
+_PAGE = "INSERT OR REPLACE INTO pages VALUES (?, ?, ?)"
+_ENCODER, _DETAILS = msgspec.json.Encoder(), msgspec.json.Decoder(dict[str, Any])
+_Statement = tuple[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class Ended:
 class Checkpoint:
     """The file of one site's unfinished walk. Calls may come from any thread.
 
+    `page`, `forget` and `end` only collect, and take no time; `flush` writes, and so does every other call.
+
     Raises
     ------
     Conflict
@@ -58,6 +75,10 @@ class Checkpoint:
         self.path = _path(cloud_id, folder)
         private_folder(self.path.parent)
         self._lock = threading.RLock()
+        self._collecting = threading.Lock()
+        self._waiting: list[_Statement] = []
+        self._members_waiting = 0
+        self._trouble: StoreError | None = None
         try:
             self._file = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
             # Exclusive until closed, or until the process dies: that is the lock between two walks.
@@ -77,6 +98,7 @@ class Checkpoint:
         self._people = {
             account: number for number, account in self._all("SELECT number, account_id FROM people ORDER BY number")
         }
+        self._pages: dict[str, int] = dict(self._all("SELECT group_id, COUNT(*) FROM pages GROUP BY group_id"))
 
     def _broken(self, error: sqlite3.Error) -> StoreError:
         return StoreError(
@@ -88,25 +110,51 @@ class Checkpoint:
     def _all(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
+                if self._waiting:
+                    self._write()
                 return self._file.execute(text, values).fetchall()
         except sqlite3.Error as error:
             raise self._broken(error) from None
 
-    def _write(self, *statements: tuple[str, Sequence[Any]]) -> None:
+    def _write(self, *statements: _Statement) -> None:
+        """Write what waits, and then `statements`, in one transaction."""
         try:
+            # Batches are written in the order in which they were collected: a later one may name a person of this one.
             with self._lock:
-                self._file.execute("BEGIN")
+                with self._collecting:
+                    waiting, self._waiting, self._members_waiting = self._waiting, [], 0
                 try:
-                    for text, values in statements:
+                    self._file.execute("BEGIN")
+                    for text, values in (*waiting, *statements):
                         self._file.execute(text, values)
                     self._file.execute("COMMIT")
                 except BaseException:
+                    with self._collecting:
+                        self._waiting[:0] = waiting
                     # When the disk is full, SQLite has done so itself, and would answer with an error of its own.
                     if self._file.in_transaction:
                         self._file.execute("ROLLBACK")
                     raise
+                self._trouble = None
         except sqlite3.Error as error:
-            raise self._broken(error) from None
+            self._trouble = self._broken(error)
+            raise self._trouble from None
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if self._waiting:
+            self._write()
+
+    @property
+    def full(self) -> bool:
+        """Tell whether so much was collected that it should be written."""
+        return self._members_waiting >= WAITING_MOST
+
+    def _collect(self, *statements: _Statement) -> None:
+        if self._trouble is not None:
+            # What cannot be written must not go on being paid for.
+            raise self._trouble
+        self._waiting += statements
 
     # -- about the walk --
 
@@ -128,49 +176,47 @@ class Checkpoint:
 
     # -- members --
 
-    def page(self, group_id: str, page: int, members: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Keep one page of a group's members as (account id, details)."""
-        with self._lock:
-            fresh = []
-            numbers = array("i")
-            for account, details in members:
-                number = self._people.get(account)
+    def page(self, group_id: str, members: Sequence[Member]) -> None:
+        """Keep the next page of a group's members."""
+        with self._collecting:
+            people, numbers, fresh = self._people, array("i"), []
+            for row in members:
+                number = people.get(row.account_id)
                 if number is None:
-                    number = self._people[account] = len(self._people)
-                    fresh.append((number, account, json.dumps(details, ensure_ascii=False)))
+                    number = people[row.account_id] = len(people)
+                    fresh.append((_PERSON, (number, row.account_id, _details(row))))
                 numbers.append(number)
-            # Under the same lock: a page on disk never names a person who is not.
-            self._write(
-                *(("INSERT INTO people VALUES (?, ?, ?)", row) for row in fresh),
-                ("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", (group_id, page, numbers.tobytes())),
-            )
+            page = self._pages.get(group_id, 0)
+            self._pages[group_id] = page + 1
+            self._members_waiting += len(numbers)
+            # In this order: a page on disk never names a person who is not.
+            self._collect(*fresh, (_PAGE, (group_id, page, numbers.tobytes())))
 
     def pages(self, group_id: str) -> list[str]:
         """Return the account ids of the pages of a group that were kept, in the order in which they came."""
+        if not self.page_count(group_id):
+            return []
         numbers = array("i")
         for (blob,) in self._all("SELECT members FROM pages WHERE group_id = ? ORDER BY page", [group_id]):
             numbers.frombytes(blob)
-        if not numbers:
-            return []
         accounts = list(self._people)
         return [accounts[number] for number in numbers]
 
     def page_count(self, group_id: str) -> int:
         """Return how many pages of a group were kept."""
-        return int(self._all("SELECT COUNT(*) FROM pages WHERE group_id = ?", [group_id])[0][0])
+        return self._pages.get(group_id, 0)
 
     def forget(self, group_id: str) -> None:
         """Drop the pages of a group, to read it again from its beginning."""
-        self._write(("DELETE FROM pages WHERE group_id = ?", [group_id]))
+        with self._collecting:
+            self._pages.pop(group_id, None)
+            self._collect(("DELETE FROM pages WHERE group_id = ?", (group_id,)))
 
     def end(self, group_id: str, ended: Ended) -> None:
         """Keep how the walk of a group ended."""
-        self._write(
-            (
-                "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?)",
-                (group_id, ended.state, ended.walked_at.isoformat(), ended.disturbed, ended.reason),
-            )
-        )
+        values = (group_id, ended.state, ended.walked_at.isoformat(), ended.disturbed, ended.reason)
+        with self._collecting:
+            self._collect(("INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?)", values))
 
     def ended(self) -> dict[str, Ended]:
         """Return all groups that ended."""
@@ -192,7 +238,13 @@ class Checkpoint:
 
     def people(self) -> list[tuple[str, dict[str, Any]]]:
         """Return (account id, details), by number."""
-        return [(a, json.loads(d)) for a, d in self._all("SELECT account_id, details FROM people ORDER BY number")]
+        found = self._all("SELECT account_id, details FROM people ORDER BY number")
+        return [(account, _DETAILS.decode(details)) for account, details in found]
+
+    def accounts(self) -> list[str]:
+        """Return the account ids of all people, by number."""
+        with self._collecting:
+            return list(self._people)
 
     # -- everything else comes as lists of rows --
 
@@ -227,14 +279,30 @@ class Checkpoint:
         )
 
     def close(self) -> None:
-        """Let go of the file; another walk may continue it."""
+        """Write what was collected and let go of the file; another walk may continue it."""
         with self._lock:
+            # Who collected it has been told, or will be when it is read again: here it would hide why the walk ended.
+            with suppress(StoreError, sqlite3.ProgrammingError):
+                self.flush()
             self._file.close()
 
     def remove(self) -> None:
         """Close and delete the file: the walk is over, or shall begin anew."""
         self.close()
         _delete(self.path)
+
+
+def _details(member: Member) -> str:
+    return _ENCODER.encode(
+        {
+            "display_name": member.display_name or "",
+            "public_name": member.public_name or "",
+            "email": member.email or "",
+            "account_type": member.account_type or "",
+            "is_guest": bool(member.is_guest),
+            "licensed": bool(member.operations),
+        }
+    ).decode()
 
 
 def begin_anew(cloud_id: str, folder: Path | None = None) -> Checkpoint:

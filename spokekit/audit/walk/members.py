@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
@@ -55,8 +55,9 @@ class GroupReader:
         Raises NotThere when the group does not exist (Confluence shows an unknown group as an empty one), ServiceError
         when its list kept moving.
         """
-        kept = await anyio.to_thread.run_sync(self.record.pages, group_id)
-        number = await anyio.to_thread.run_sync(self.record.page_count, group_id)
+        kept: list[str] = []
+        if self.record.page_count(group_id):
+            kept = await anyio.to_thread.run_sync(self.record.pages, group_id)
         for _ in range(_READS):
             pages = _Pages(
                 self.gateway,
@@ -78,10 +79,9 @@ class GroupReader:
                 came += len(rows)
                 self.members += len(rows)
                 if rows:
-                    await anyio.to_thread.run_sync(
-                        self.record.page, group_id, number, [(row.account_id, _details(row)) for row in rows]
-                    )
-                    number += 1
+                    self.record.page(group_id, rows)
+                    if self.record.full:
+                        await anyio.to_thread.run_sync(self.record.flush)
                 if self.cancel is not None and self.cancel.is_set() and not pages.ended:
                     raise stopped()
             if not pages.moved and pages.total in (None, came):
@@ -91,8 +91,8 @@ class GroupReader:
             self._disturbed.add(group_id)
             self.operation.tally.retries += 1
             self.members -= came - len(kept)
-            await anyio.to_thread.run_sync(self.record.forget, group_id)
-            kept, number = [], 0
+            self.record.forget(group_id)
+            kept = []
         raise ServiceError(
             f"The members of group {group_id} changed each of {_READS} times that they were read.",
             hint="Walk again when fewer changes are being made.",
@@ -103,14 +103,3 @@ class GroupReader:
 
 def _account(member: Member) -> str:
     return member.account_id
-
-
-def _details(member: Member) -> dict[str, Any]:
-    return {
-        "display_name": member.display_name or "",
-        "public_name": member.public_name or "",
-        "email": member.email or "",
-        "account_type": member.account_type or "",
-        "is_guest": bool(member.is_guest),
-        "licensed": bool(member.operations),
-    }

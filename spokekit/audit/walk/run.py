@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ import anyio.to_thread
 from spokekit.confluence import pull
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.report import Cancel, Progress, ProgressCallback
-from spokekit.errors import Cancelled
+from spokekit.errors import Cancelled, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway
 
 T = TypeVar("T")
+
+WRITE_EVERY = 0.2
+"""Seconds between two writes of what was read; with the write itself less than a quarter of a second."""
 
 
 def stopped() -> Cancelled:
@@ -66,8 +70,26 @@ class UnderWay:
     async def each(self, one: Callable[[T], Awaitable[None]], things: Iterable[T], operation: Operation) -> None:
         """Run ``one(thing)`` for all things; raises the first error, or Cancelled when the walk was stopped."""
         most = self.gateway.in_flight
-        if not await pull.run(one, things, most=most, operation=operation, cancel=self.cancel, grace=True):
+        ended, failed = False, None
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._keep_writing)
+            try:
+                ended = await pull.run(one, things, most=most, operation=operation, cancel=self.cancel, grace=True)
+            except Exception as error:  # noqa: BLE001 - carried out of the task group, which would wrap it
+                failed = error
+            beside.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        if not ended:
             raise stopped()
+
+    async def _keep_writing(self) -> None:
+        """Write what was collected so often that a kill loses little that was paid for."""
+        while True:
+            await anyio.sleep(WRITE_EVERY)
+            # The record raises what is wrong with the disk as soon as the next page comes, and at the end.
+            with suppress(StoreError):
+                await anyio.to_thread.run_sync(self.record.flush)
 
     async def count(self, operation: Operation) -> None:
         """Add what a part has cost to the record, also when the part was stopped."""

@@ -269,8 +269,7 @@ class Walk:
         except SpokekitError as error:
             if isinstance(error, STOPS):
                 raise
-            pages = await anyio.to_thread.run_sync(run.record.page_count, group_id)
-            state, reason = (PARTIAL if pages else FAILED), str(error)
+            state, reason = (PARTIAL if run.record.page_count(group_id) else FAILED), str(error)
             if isinstance(error, TransportError):
                 reader.in_a_row += 1
                 if reader.in_a_row >= 3 * self.gateway.in_flight:
@@ -278,7 +277,7 @@ class Walk:
             disturbed = disturbed or reader.was_disturbed(group_id)
         else:
             reader.in_a_row = 0
-        await anyio.to_thread.run_sync(run.record.end, group_id, Ended(state, began, disturbed, reason))
+        run.record.end(group_id, Ended(state, began, disturbed, reason))
 
     async def _list_again(self, run: UnderWay) -> bool:
         """Look at the list of groups again; True when there is more to walk: new groups, or failed ones."""
