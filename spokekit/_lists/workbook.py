@@ -1,7 +1,7 @@
 """The rows of a list in an Excel workbook.
 
-A workbook is a packed file, so a small one may hold more than memory does. Its parts are counted while they are
-unpacked piece by piece, before anything of them is held; what is within bounds is read by openpyxl.
+A workbook is a packed file, so a small one may hold more than memory does. Its parts are unpacked piece by piece and
+counted while they are read (`spokekit._lists.sheet`); openpyxl says which sheets there are, and which styles are dates.
 """
 
 from __future__ import annotations
@@ -10,104 +10,19 @@ import io
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from typing import Any
-from xml.parsers import expat
 
-from spokekit._lists.bounds import (
-    LOOKED_AT,
-    MAX_ROWS,
-    MOST_IN_ALL,
-    Kind,
-    Rows,
-    check_width,
-    too_many,
-    too_much,
-)
+from spokekit._lists.bounds import MOST_IN_ALL, Kind, Rows
+from spokekit._lists.sheet import Means, Sheet, Texts, read
 from spokekit.errors import InputError
 
-_PIECE = 1 << 18
 _MOST_UNPACKED = 250_000_000
 # Styles, names, relations: these are held whole, and none of a list is longer.
 _MOST_BESIDES = 20_000_000
 _MOST_SHEETS = 50
-# Excel's own.
-_LAST_ROW = 1_048_576
 # The parts that hold a row or a text for each line.
 _MANY = re.compile(r"worksheets/[^/]+\.xml$|sharedStrings[^/]*\.xml$")
-
-
-class _Sizes:
-    """What a part holds, counted from its tags alone."""
-
-    def __init__(self, called: str, kind: Kind) -> None:
-        self.called = called
-        self.kind = kind
-        self.texts = self.rows = self.cells = self.width = self.last = 0
-        self._row = self._column = self._in_row = 0
-        self._filled = False
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        name = name.rpartition(":")[2]
-        if name == "c":
-            self.cells += 1
-            self._in_row += 1
-            said = re.match(r"[A-Za-z]{1,3}", attributes.get("r", ""))
-            self._column = _number(said[0]) if said else self._column + 1
-            check_width(self._in_row, self._row, self.called, self.kind)
-        elif name in ("v", "is"):
-            self._value()
-        elif name == "row":
-            self._row = _whole(attributes.get("r", "")) or self._row + 1
-            self._column = self._in_row = 0
-            self._filled = False
-            if self._row > _LAST_ROW:
-                raise ValueError
-        elif name == "si":
-            self.texts += 1
-            if self.texts > MOST_IN_ALL:
-                raise too_much(self.called, self.rows, self.kind)
-
-    def _value(self) -> None:
-        self.rows += not self._filled
-        self._filled = True
-        self.last = self._row
-        self.width = max(self.width, self._column)
-        check_width(self._column, self._row, self.called, self.kind)
-
-    def check(self) -> None:
-        """Raise `InputError` when there is more than a list may hold."""
-        if self.rows > MAX_ROWS + LOOKED_AT:
-            raise too_many(self.called, self.rows, "file", self.kind)
-        if self.rows * self.width > MOST_IN_ALL or self.cells > 2 * MOST_IN_ALL:
-            raise too_much(self.called, self.rows, self.kind)
-
-
-def _number(letters: str) -> int:
-    found = 0
-    for letter in letters.upper():
-        found = found * 26 + ord(letter) - 64
-    return found
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 12 else 0
-
-
-def _count(parts: zipfile.ZipFile, name: str, called: str, kind: Kind) -> _Sizes:
-    sizes = _Sizes(called, kind)
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = sizes.start
-    parser.StartDoctypeDeclHandler = _refuse
-    with parts.open(name) as part:
-        while piece := part.read(_PIECE):
-            parser.Parse(piece, False)
-    parser.Parse(b"", True)
-    return sizes
-
-
-def _refuse(*_: Any) -> None:
-    # No workbook declares entities; a bomb does.
-    raise ValueError
 
 
 def rows_of_workbook(data: bytes, called: str, kind: Kind, notes: list[str]) -> Rows:
@@ -117,17 +32,11 @@ def rows_of_workbook(data: bytes, called: str, kind: Kind, notes: list[str]) -> 
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            counted = _counted(parts, called, kind)
-            import openpyxl
-
+            _check_sizes(parts, called, kind)
             with warnings.catch_warnings():
                 # About drop-down lists and the like, which a list does without.
                 warnings.simplefilter("ignore")
-                book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-                try:
-                    return _chosen(book, counted, kind, notes)
-                finally:
-                    book.close()
+                return _chosen(parts, data, called, kind, notes)
     except InputError:
         raise
     except Exception:  # noqa: BLE001 - a damaged workbook ends in whatever its parser meets
@@ -139,8 +48,7 @@ def rows_of_workbook(data: bytes, called: str, kind: Kind, notes: list[str]) -> 
         ) from None
 
 
-def _counted(parts: zipfile.ZipFile, called: str, kind: Kind) -> dict[str, _Sizes]:
-    """Return what each sheet holds, by its place in the file. Raises `InputError` when one holds too much."""
+def _check_sizes(parts: zipfile.ZipFile, called: str, kind: Kind) -> None:
     unpacked = sum(part.file_size for part in parts.infolist())
     besides = sum(
         part.file_size
@@ -154,56 +62,83 @@ def _counted(parts: zipfile.ZipFile, called: str, kind: Kind) -> dict[str, _Size
             likely=f"It holds far more than a list of {kind.holds}.",
             hint="Keep one sheet with the columns that are needed.",
         )
-    found = {name: _count(parts, name, called, kind) for name in parts.namelist() if _MANY.search(name)}
-    for sizes in found.values():
-        sizes.check()
-    return found
 
 
-def _chosen(book: Any, counted: dict[str, _Sizes], kind: Kind, notes: list[str]) -> Rows:
-    sheets = [sheet for sheet in book.worksheets if hasattr(sheet, "reset_dimensions")][:_MOST_SHEETS]
-    first: tuple[Any, _Sizes] | None = None
-    chosen: tuple[Any, _Sizes] | None = None
-    for sheet in sheets:
-        sizes = counted[sheet._worksheet_path]
-        if not sizes.rows:
+def _chosen(parts: zipfile.ZipFile, data: bytes, called: str, kind: Kind, notes: list[str]) -> Rows:
+    sheets, shared, means = _structure(data)
+    texts = _texts(parts, shared, called, kind) if shared else []
+    first: tuple[int, Sheet] | None = None
+    chosen: tuple[int, Sheet] | None = None
+    inside = set(parts.namelist())
+    for number, (_, path) in enumerate(sheets[:_MOST_SHEETS], start=1):
+        if path not in inside:
+            # A chart, or what a damaged workbook has lost.
             continue
-        # What a workbook says of its own size is not always true.
-        sheet.reset_dimensions()
-        first = first or (sheet, sizes)
-        if any(kind.known(cells) for _, cells in _rows(sheet, sizes, LOOKED_AT)):
-            chosen = sheet, sizes
-            break
+        sheet = Sheet(called, kind, texts, means)
+        with parts.open(path) as part:
+            read(part, sheet)
+        sheet.check()
+        if chosen is None and sheet.known:
+            chosen = number, sheet
+        first = first or ((number, sheet) if sheet.filled else None)
     chosen = chosen or first
     if chosen is None:
         return []
-    sheet, sizes = chosen
-    if len(book.sheetnames) > 1:
-        number = book.sheetnames.index(sheet.title) + 1
+    number, sheet = chosen
+    if len(sheets) > 1:
         which = "the first" if number == 1 else f"number {number}"
-        notes.append(f"The sheet “{sheet.title[:60]}” was read, {which} of {len(book.sheetnames)}.")
-    return _rows(sheet, sizes, MAX_ROWS + LOOKED_AT)
+        notes.append(f"The sheet “{sheets[number - 1][0][:60]}” was read, {which} of {len(sheets)}.")
+    return sheet.rows
 
 
-def _rows(sheet: Any, sizes: _Sizes, most: int) -> Rows:
-    """Return the filled rows, at most so many, and the empty ones between them as far as they are few."""
-    rows: Rows = []
-    filled = 0
-    for number, line in enumerate(sheet.iter_rows(max_row=sizes.last, max_col=sizes.width, values_only=True), start=1):
-        if line.count(None) == len(line):
-            if len(rows) < MAX_ROWS:
-                rows.append((number, []))
-            continue
-        rows.append((number, [_cell(cell) for cell in line]))
-        filled += 1
-        if filled >= most:
-            break
-    return rows
+def _texts(parts: zipfile.ZipFile, shared: str, called: str, kind: Kind) -> list[str]:
+    # So many that they would be too many are counted before one of them is held.
+    large = parts.getinfo(shared).file_size > MOST_IN_ALL * len("<si/>")
+    for hold in (False, True) if large else (True,):
+        texts = Texts(called, kind, hold=hold)
+        with parts.open(shared) as part:
+            read(part, texts)
+    return texts.texts
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+def _structure(data: bytes) -> tuple[list[tuple[str, str]], str, Means]:
+    """Return the title and part of each sheet, the part of the shared texts ("": none), and what numbers mean."""
+    from openpyxl.reader.excel import SHARED_STRINGS, ExcelReader
+    from openpyxl.styles.stylesheet import apply_stylesheet
+
+    # Its own way of reading a workbook reads every sheet once for its size alone.
+    reader = ExcelReader(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    try:
+        reader.read_manifest()
+        reader.read_workbook()
+        apply_stylesheet(reader.archive, reader.wb)
+        shared = reader.package.find(SHARED_STRINGS)
+        sheets = [
+            (str(sheet.name), "" if "chartsheet" in rel.Type else str(rel.target))
+            for sheet, rel in reader.parser.find_sheets()
+        ]
+    finally:
+        reader.archive.close()
+    return sheets, shared.PartName[1:] if shared is not None else "", _meaning(reader.wb)
+
+
+def _meaning(book: Any) -> Callable[[str, str], str]:
+    from openpyxl.utils.datetime import from_excel, from_ISO8601
+
+    dates = {str(style) for style in book._date_formats}
+    spans = {str(style) for style in book._timedelta_formats}
+
+    def means(text: str, style: str) -> str:
+        if style == "d":
+            return str(from_ISO8601(text))
+        number = float(text) if "." in text or "e" in text or "E" in text else int(text)
+        if (style or "0") in dates:
+            try:
+                return str(from_excel(number, book.epoch, timedelta=style in spans))
+            except (OverflowError, ValueError):
+                return "#VALUE!"
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+        return str(number)
+
+    return means

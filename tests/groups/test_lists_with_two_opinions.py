@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openpyxl.utils import get_column_letter
 
-from spokekit._lists.bounds import MAX_ROWS
+from spokekit._lists.bounds import MAX_ROWS, Kind
+from spokekit._lists.workbook import rows_of_workbook
 from spokekit._words import comparable, look_alike
 from spokekit.cli import main
 from spokekit.errors import InputError, NotFound
@@ -351,7 +354,11 @@ def _with(part: str, write: Callable[[io.BufferedIOBase], None]) -> bytes:
     book.save(kept)
     with zipfile.ZipFile(kept) as old, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new:
         for name in old.namelist():
-            if name != part:
+            if name == "[Content_Types].xml" and part not in old.namelist():
+                kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+                override = f'<Override PartName="/{part}" ContentType="{kind}" /></Types>'
+                new.writestr(name, old.read(name).replace(b"</Types>", override.encode()))
+            elif name != part:
                 new.writestr(name, old.read(name))
         with new.open(part, "w", force_zip64=True) as file:
             write(file)
@@ -416,6 +423,72 @@ def test_a_workbook_that_holds_more_than_a_list_is_refused_before_it_is_held(nam
     said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
     assert re.search(sentence, said), said
     assert int(said.split()[-1]) < 100_000, f"{said.split()[-1]} kB"
+
+
+def test_a_workbook_is_read_as_openpyxl_reads_it() -> None:
+    """Dates, numbers, shared and inline texts, gaps; openpyxl is the second opinion."""
+    cells = {
+        2: b'<c r="A2" t="s"><v>0</v></c><c r="B2" t="s"><v>1</v></c>',
+        3: b'<c t="s" r="A3"><v>2</v></c><c><v>1.50</v></c>',
+        5: b'<c r="B5"><v>3E2</v></c><c r="D5" t="b"><v>1</v></c>',
+        6: b'<c r="C6" t="str"><f>A1&amp;"x"</f><v>a x</v></c>',
+        7: b'<c r="A7"><f>1+1</f></c><c r="C7" t="e"><v>#N/A</v></c>',
+        8: b'<c r="B8" t="d"><v>2027-03-31</v></c><c r="C8"><v>12</v></c>',
+        9: b'<c r="A9" t="inlineStr"><is><r><t>in </t></r><r><t xml:space="preserve"> runs</t></r></is></c>',
+        11: b'<c r="A11" t="inlineStr"><is><t>said</t><rPh sb="0" eb="1"><t>spoken</t></rPh></is></c><c r="B11"/>',
+    }
+    lines = [(b'<row r="%d">%s</row>' % row, 1) for row in cells.items()]
+    shared = [
+        b"<si><t>plain &lt;b&gt;</t></si>",
+        b"<si><r><t>two</t></r><r><t> runs</t></r></si>",
+        b"<si><t> _x005F_ </t></si>",
+    ]
+
+    made = _sheet(*lines)
+    with zipfile.ZipFile(io.BytesIO(made)) as parts:
+        sheet = parts.read(SHEET)
+    texts = _with(
+        "xl/sharedStrings.xml", lambda file: _write(file, b"<sst " + _SPACE + b">" + b"".join(shared) + b"</sst>")
+    )
+    kept = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(texts)) as old, zipfile.ZipFile(kept, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, sheet if name == SHEET else old.read(name))
+    _as_openpyxl(kept.getvalue(), 6)
+
+    book = openpyxl.Workbook()
+    moment = datetime.fromisoformat("2027-03-31T12:30")
+    for row in (
+        ["email", "when"],
+        ["é\n ", moment],
+        [moment.date(), moment.time()],
+        [timedelta(hours=30), 0.1],
+        [-7, 1e21],
+    ):
+        book.active.append(row)
+    kept = io.BytesIO()
+    book.save(kept)
+    _as_openpyxl(kept.getvalue(), 5)
+
+
+def _as_openpyxl(data: bytes, least: int) -> None:
+    sheet = openpyxl.load_workbook(io.BytesIO(data), data_only=True).worksheets[0]
+    expected = {
+        cell.coordinate: str(
+            int(cell.value) if isinstance(cell.value, float) and cell.value.is_integer() else cell.value
+        )
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.value is not None
+    }
+    known = Kind(lambda cells: sum(cell == "email" for cell in cells), "people", "the addresses", None, "")
+    found = {
+        f"{get_column_letter(column)}{number}": cell
+        for number, cells in rows_of_workbook(data, "It", known, [])
+        for column, cell in enumerate(cells, start=1)
+        if cell
+    }
+    assert found == expected and len(found) > least
 
 
 def test_no_cell_of_a_wide_row_is_dropped_in_silence() -> None:
