@@ -28,7 +28,7 @@ def play_browser(
     """
     import httpx2
 
-    with httpx2.Client(follow_redirects=False, timeout=10, trust_env=False) as browser:
+    with httpx2.Client(follow_redirects=False, timeout=60, trust_env=False) as browser:
         page = browser.get(address.reveal())
         # The Jupyter server's start page leads to the consent page.
         while page.status_code in (302, 303, 307) and "code=" not in page.headers["location"]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spokekit.training.attempts import Attempt
     from spokekit.training.seen import Seen, SiteState
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 PACE = 50.0
 """Changes a second: nobody watches."""
 
