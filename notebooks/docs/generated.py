@@ -32,6 +32,7 @@ PUBLIC = (
     "spokekit.audit.plots",
     "spokekit.audit.warehouse",
     "spokekit.review",
+    "spokekit.handover",
     "spokekit.widgets",
     "spokekit.practice",
     "spokekit.training",

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "members": (True, "Plan, preview, apply and undo changes of membership in registered groups."),
     "audit": (True, "Pull groups and members once, completely; then ask by name."),
     "review": (True, "Review who may keep access: decide, sign, carry out, prove."),
+    "handover": (True, "Carry what is configured here to a ServiceNow instance."),
     "doctor": (False, "Check this installation and say what is wrong and how to mend it."),
 }
 

@@ -27,7 +27,17 @@ GROUND = {
     "_browse",
     "_lists",
 }
-SERVICES = GROUND | {"connections", "oauth", "confluence", "groups", "audit", "_workspace", "check", "review"}
+SERVICES = GROUND | {
+    "connections",
+    "oauth",
+    "confluence",
+    "groups",
+    "audit",
+    "_workspace",
+    "check",
+    "review",
+    "handover",
+}
 
 # What each room may import of ours, besides itself. `_workspace` ties the services together for those above it.
 MAY_IMPORT = {
@@ -52,6 +62,7 @@ MAY_IMPORT = {
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
     "review": GROUND | {"connections", "oauth", "confluence", "groups", "audit"},
+    "handover": GROUND | {"connections", "groups"},
     "check": GROUND | {"connections", "oauth", "confluence"},
     "_workspace": SERVICES,
     # Only its testing serves a practice site; lessons speak HTTP to theirs, as everybody does.

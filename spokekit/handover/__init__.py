@@ -1,0 +1,21 @@
+"""Hand-over to a ServiceNow instance: a plan of the records that it needs, and the folder that carries it.
+
+::
+
+    from spokekit import Workspace
+    from spokekit.handover import make_plan, write
+
+    plan = make_plan(Workspace().store, instance="acme")
+    write(plan, "hand-over")
+
+No credential is needed and no secret is read: what the folder holds may be sent to whoever runs the instance. On the
+command line it is ``spokekit handover plan``.
+"""
+
+from __future__ import annotations
+
+from spokekit.handover.folder import as_json, files, schema, write
+from spokekit.handover.plan import make_plan
+from spokekit.handover.records import Group, Part, Plan, Record
+
+__all__ = ["Group", "Part", "Plan", "Record", "as_json", "files", "make_plan", "schema", "write"]
