@@ -30,7 +30,8 @@ class RowStatus:
 
     ``state`` is ``not_configured``, ``no_token``, ``valid``, ``expired``, ``consent_needed`` or ``inactive``;
     ``words`` is the sentence for people; ``needs_consent`` tells whether **Get OAuth Token** is to be offered, and
-    ``needs_site`` that a token is there and one of its sites is to be chosen.
+    ``needs_site`` that a token is there and one of its sites is to be chosen; ``reason`` is why the
+    last renewal failed.
     """
 
     alias: Alias
@@ -39,6 +40,7 @@ class RowStatus:
     words: str
     expires_at: datetime | None = None
     needs_site: bool = False
+    reason: str = ""
 
     @property
     def needs_consent(self) -> bool:
@@ -170,7 +172,15 @@ class Workspace:
                 continue
             status = self.tokens.status(row.connection)
             found.append(
-                RowStatus(row.alias, row.connection, status.state, status.words, status.expires_at, status.needs_site)
+                RowStatus(
+                    row.alias,
+                    row.connection,
+                    status.state,
+                    status.words,
+                    status.expires_at,
+                    status.needs_site,
+                    status.reason,
+                )
             )
         return tuple(found)
 

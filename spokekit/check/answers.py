@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit.check.probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
+from spokekit.confluence.service_account import WHERE, to_get_scopes
 from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for, published_first
 from spokekit.errors import (
     AppNotInstalled,
@@ -23,6 +24,7 @@ from spokekit.errors import (
     TransportError,
     UnexpectedAnswer,
 )
+from spokekit.oauth.status import to_choose_a_site
 
 if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway
@@ -69,6 +71,17 @@ class Check:
         self.stopped = error
         self.rows = [row for row in self.rows if row.check != "Token"]
         self.rows.insert(0, Found("connection", "Token", "failed", error.message, next_of(error)))
+
+    @property
+    def service(self) -> bool:
+        """Whether a service account calls: nobody consents, and nothing is enabled on an app."""
+        return self.connection.is_service_account
+
+    def _enable(self, *names: str) -> str:
+        if self.service:
+            return to_get_scopes(names)
+        which = names[0] if len(names) == 1 else "it"
+        return f"Enable {which} on the app (Permissions), then {_CONSENT_AGAIN}."
 
     # -------------------------------------------------------------------------------------------- the calls
 
@@ -147,7 +160,9 @@ class Check:
             "Site",
             "failed",
             f"The token is not for {self.connection.site_name or 'the site of this connection'}; its sites: {others}.",
-            f"Choose the site on the consent page: {_CONSENT_AGAIN}.",
+            f"Give it access to the site in {WHERE}, or choose another: {to_choose_a_site(self.connection)}"
+            if self.service
+            else f"Choose the site on the consent page: {_CONSENT_AGAIN}.",
         )
 
     async def _person(self) -> None:
@@ -172,14 +187,16 @@ class Check:
                 "Person",
                 "unknown",
                 "Nobody says who is signed in.",
-                f"Add read:me to the scopes and to the app, then {_CONSENT_AGAIN}.",
+                to_get_scopes(["read:confluence-user"])
+                if self.service
+                else f"Add read:me to the scopes and to the app, then {_CONSENT_AGAIN}.",
             )
             return
         known = self.connection.account_id
         if known and known != self.me["account_id"]:
             words = f"{self.me['name']} is signed in now; the connection was set up by {self.connection.account_name}."
         else:
-            words = f"{self.me['name']} is signed in."
+            words = f"{self.me['name']} is {'the service account' if self.service else 'signed in'}."
         self.note("connection", "Person", "ok", words)
 
     async def _access(self) -> None:
@@ -198,7 +215,9 @@ class Check:
                 "Access to Confluence",
                 "failed",
                 f"{self.me.get('name', 'The person')} may not use Confluence on this site.",
-                "Ask a site administrator for access to Confluence, or sign in as somebody who has it.",
+                f"Give the service account access to Confluence in {WHERE}."
+                if self.service
+                else "Ask a site administrator for access to Confluence, or sign in as somebody who has it.",
             )
         except ScopeMissing:
             self.note("connection", "Access to Confluence", "unknown", "The token may not ask: see its scopes.")
@@ -228,6 +247,12 @@ class Check:
             self._as_told(name)
         else:
             probe = fitting[0]
+            if probe.write and self.connection.read_only:
+                words = (
+                    "The connection is read-only: nothing is sent that could change anything, so this is not tested."
+                )
+                self.note("scope", name, "off", words, "It can be left out of the connection's scopes.")
+                return
             verdict, said = await self._ask(probe)
             if probe.write:
                 self.write = said
@@ -262,7 +287,7 @@ class Check:
         said: SpokekitError | None = None,
         others: Sequence[str] = (),
     ) -> None:
-        again = f"Enable {name} on the app (Permissions), then {_CONSENT_AGAIN}."
+        again = self._enable(name)
         if verdict is None:
             words = f"It could not be tested: {said.message}" if said else "It could not be tested."
             self.note("scope", name, "unknown", words, "Check again later.")
@@ -304,7 +329,7 @@ class Check:
             self.note("scope", name, "ok", words)
         else:
             self.absent.add(name)
-            fix = f"Enable {name} on the app (Permissions), then {_CONSENT_AGAIN}."
+            fix = self._enable(name)
             if name == "offline_access":
                 fix = f"Keep offline_access in the connection's scopes and {_CONSENT_AGAIN}."
             self.note("scope", name, "missing", "The token does not list it.", fix)
@@ -313,10 +338,15 @@ class Check:
 
     async def _permission(self) -> None:
         """Whether the person is a site administrator, by reading: only they may change membership."""
-        if missing_for("remove_member_from_group_by_group_id", self.connection.scopes):
+        lacks = missing_for("remove_member_from_group_by_group_id", self.connection.scopes)
+        if lacks or self.connection.read_only:
             return
         person = self.me.get("name", "The person")
         fix = f"Sign in as a site administrator and {_CONSENT_AGAIN}, or ask one to make the changes."
+        if self.service:
+            fix = (
+                f"Make the service account a site administrator in {WHERE}, or let a person's connection make changes."
+            )
         try:
             admins = await self._ids(f"{V1}/group", (("accessType", "site-admin"),))
             account = self.me.get("account_id", "")
@@ -362,6 +392,15 @@ class Check:
         """Say for each step whether it will work, from what was found out."""
         asked = frozenset(self.connection.scopes)
         for step, actions in STEPS.items():
+            if self.service:
+                if step == "Stay connected":
+                    self.note("step", step, "ok", "A new token is asked for when it is needed.")
+                    continue
+                # Who it is, Confluence says; the identity API is for people.
+                actions = tuple(action for action in actions if action != "who_is_signed_in")
+            if step == "Change membership" and self.connection.read_only:
+                self.note("step", step, "off", "The connection is read-only: nothing is changed through it.", "")
+                continue
             ways = [needed_for(action) for action in actions]
             lacks = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, self.present)))
             wanted = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, asked)))
@@ -373,9 +412,11 @@ class Check:
             elif wanted:
                 words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
                 fix = f"If you want it: enable it on the app, add it to the connection's scopes and {_CONSENT_AGAIN}."
+                if self.service:
+                    fix = f"If you want it: {to_get_scopes(wanted)}"
                 self.note("step", step, "off", words, fix)
             elif lacks and needed & self.absent:
-                fix = f"Enable it on the app (Permissions), then {_CONSENT_AGAIN}."
+                fix = self._enable(*lacks)
                 self.note("step", step, "missing", f"The token lacks {' and '.join(lacks)}.", fix)
             elif lacks:
                 self.note("step", step, "unknown", f"{' and '.join(lacks)} could not be tested.", "Check again later.")

@@ -16,6 +16,7 @@ from spokekit import _portal
 from spokekit._frames import Columns, frame_of
 from spokekit.check.answers import Check, Found
 from spokekit.check.probes import NoRealGroup
+from spokekit.confluence.service_account import WHERE
 from spokekit.errors import Cancelled, SpokekitError
 from spokekit.oauth.status import NO_SITE, to_choose_a_site
 
@@ -126,7 +127,12 @@ def _careful(check: Check) -> Callable[[], Awaitable[None]]:
 def _before(connection: Connection, status: TokenStatus) -> list[Found]:
     """Say what stops the check before anything is sent."""
     if status.state in ("not_configured", "no_token", "consent_needed"):
-        fix = "Give the client id and secret of your app." if status.state == "not_configured" else ""
+        fix = (
+            f"Give the client id and secret of the service account's credential ({WHERE})."
+            if connection.is_service_account
+            else "Give the client id and secret of your app."
+        )
+        fix = fix if status.state == "not_configured" else ""
         fix = fix or "Press Save and Get OAuth Token, or run: spokekit token get."
         return [Found("connection", "Token", "failed", status.words, fix)]
     if not connection.cloud_id:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, help="List, show, add, edit, check and remove connections.", no_args_is_help=True
 )
+
+
+class GrantChoice(StrEnum):
+    """What can get a token."""
+
+    consent = "consent"
+    service_account = "service-account"
+
 
 _LIST = ("alias", "name", "state", "status", "site_name", "url", "alias_id", "connection_id")
 _TABLE = ("alias", "name", "status", "site_name", "url")
@@ -55,6 +64,16 @@ UnpublishedOption = Annotated[
 SiteOption = Annotated[
     str | None,
     typer.Option("--site", help="Address, name or cloud id of one of the sites that the saved token reaches."),
+]
+GrantOption = Annotated[
+    GrantChoice | None,
+    typer.Option("--grant", help="What gets the token: a person's consent (the default), or a service account."),
+]
+ReadOnlyOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-only/--may-write", help="Refuse every change through this connection, whatever is registered."
+    ),
 ]
 PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send a PKCE challenge; off for Atlassian.")]
 
@@ -94,14 +113,20 @@ def add(
             "the default alias if it is not configured yet, else a new child alias.",
         ),
     ] = None,
+    grant: GrantOption = None,
+    read_only: ReadOnlyOption = None,
     pkce: PkceOption = None,
     without_unpublished: UnpublishedOption = False,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
-    """Save a new connection. The token comes afterwards: spokekit token get."""
+    """Save a new connection. The token comes afterwards: spokekit token get.
+
+    With --grant service-account, client ID and secret are those of a service account's OAuth 2.0 credential
+    (admin.atlassian.com, Directory, Service accounts): nobody consents, and the token comes without a browser.
+    """
     from spokekit.connections.connection import ConnectionDraft
     from spokekit.connections.records import DEFAULT_REDIRECT_URI, DEFAULT_URL
-    from spokekit.connections.scopes import DEFAULT_SCOPES
+    from spokekit.connections.scopes import CONSENT, proposed_scopes
 
     work = _workspace()
     draft = ConnectionDraft(
@@ -110,7 +135,12 @@ def add(
         auth_url=auth_url or "",
         client_id=client_id,
         redirect_uri=DEFAULT_REDIRECT_URI if redirect_uri is None else redirect_uri,
-        scopes=_scopes(DEFAULT_SCOPES if scopes is None else scopes, without_unpublished),
+        scopes=_scopes(
+            proposed_scopes(grant or CONSENT, read_only=bool(read_only)) if scopes is None else scopes,
+            without_unpublished,
+        ),
+        grant=(grant or GrantChoice.consent).value,
+        read_only=bool(read_only),
         pkce=bool(pkce),
     )
     secret = _secret(client_secret_file)
@@ -132,6 +162,8 @@ def edit(
     client_secret_file: SecretOption = None,
     redirect_uri: RedirectOption = None,
     scopes: ScopesOption = None,
+    grant: GrantOption = None,
+    read_only: ReadOnlyOption = None,
     pkce: PkceOption = None,
     site: SiteOption = None,
     without_unpublished: UnpublishedOption = False,
@@ -150,6 +182,8 @@ def edit(
             "auth_url": auth_url,
             "client_id": client_id,
             "redirect_uri": redirect_uri,
+            "grant": grant and grant.value,
+            "read_only": read_only,
             "pkce": pkce,
         }.items()
         if value is not None
@@ -243,6 +277,8 @@ def _emit_one(work: Workspace, name: str | None, format: Format) -> None:  # noq
         "auth_url": saved.auth_url,
         "client_id": saved.client_id,
         "client_secret": "saved" if work.tokens.has_client_secret(saved) else "not saved",
+        "grant": saved.grant,
+        "read_only": saved.read_only,
         "redirect_uri": saved.redirect_uri,
         "scopes": list(saved.scopes),
         "cloud_id": saved.cloud_id,
@@ -277,7 +313,7 @@ def _scopes(scopes: Any, without: bool) -> Any:
 def _choose_site(work: Workspace, saved: Connection, site: str, changes: dict[str, Any]) -> None:
     from spokekit.oauth.grant import choose_site
 
-    if other := {"url", "auth_url", "client_id"} & changes.keys():
+    if other := {"url", "auth_url", "client_id", "grant"} & changes.keys():
         raise InputError(
             f"--site cannot be given together with --{min(other).replace('_', '-')}, which needs a new token.",
             field="site",

@@ -193,6 +193,9 @@ def _connections() -> Iterator[Finding]:
         name = row.connection.name if row.connection else row.alias.label
         state: State = "trouble" if row.state == "consent_needed" else "ok" if row.state == "valid" else "note"
         hint = ""
+        if row.reason and row.connection is not None and row.connection.is_service_account:
+            # Nothing keeps such a connection alive but its credential.
+            state = "trouble"
         if row.connection is None:
             hint = "Configure it in notebook 02, or run: spokekit connections add"
         elif row.needs_consent:

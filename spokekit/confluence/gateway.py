@@ -22,7 +22,7 @@ import msgspec
 
 from spokekit._http import retry_after
 from spokekit._secret import Secret
-from spokekit.confluence import refusals
+from spokekit.confluence import refusals, service_account
 from spokekit.confluence.backoff import Patience, RetryPolicy, Tries
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.report import Fence, Guard
@@ -433,7 +433,7 @@ class Gateway:
         asked = refusals.wait_asked(raw.headers, self._clock()) if raw.status == 429 else None
         if raw.status < 400:
             return UnexpectedAnswer(f"{endpoint} answered with {raw.status}.", status=raw.status, endpoint=endpoint)
-        return refusals.error_for(
+        error = refusals.error_for(
             raw.status,
             raw.body,
             endpoint=endpoint,
@@ -442,6 +442,7 @@ class Gateway:
             listed=self.connection.scopes,
             asked=asked,
         )
+        return service_account.in_its_words(error) if self.connection.is_service_account else error
 
 
 __all__ = ["Answer", "Gateway", "Purse", "RetryPolicy", "Timeouts"]

@@ -88,6 +88,16 @@ credentials = sa.Table(
     sa.CheckConstraint("state IN ('none', 'valid', 'consent_needed')", name="known_state"),
 )
 
+# What differs from a connection that a person consents to and that may write: a connection without a row is that. A
+# table of its own, so that a store that was made before there was a choice needs no change.
+connection_kinds = sa.Table(
+    "connection_kinds",
+    metadata,
+    sa.Column("connection_id", sa.ForeignKey("connections.connection_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("grant", sa.String(40), nullable=False),
+    sa.Column("read_only", sa.Boolean, nullable=False),
+)
+
 # Who spoke through a connection before the present account, until the same account consents again.
 account_changes = sa.Table(
     "account_changes",

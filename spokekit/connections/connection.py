@@ -21,6 +21,7 @@ from spokekit.connections._tables import (
     PARENT_ALIAS_ID,
     account_changes,
     aliases_table,
+    connection_kinds,
     connections_table,
     credentials,
     key,
@@ -28,6 +29,7 @@ from spokekit.connections._tables import (
 from spokekit.connections.aliases import Aliases, add_alias, alias_of
 from spokekit.connections.conflicts import check_free_name, conflicts
 from spokekit.connections.fields import check_client_secret, refuse, same_server
+from spokekit.connections.kinds import KIND, WITH_KIND, kind_in, put_kind
 from spokekit.connections.records import (
     DEFAULT_AUTH_URL,
     DEFAULT_NAME,
@@ -68,7 +70,7 @@ class Connections:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.aliases = Aliases(store)
-        store.ensure(aliases_table, connections_table, credentials, account_changes)
+        store.ensure(aliases_table, connections_table, connection_kinds, credentials, account_changes)
 
     def __repr__(self) -> str:
         return f"Connections({self.store.describe()})"
@@ -82,7 +84,7 @@ class Connections:
         """
         with self.store.read() as connection:
             known = connection.execute(sa.select(aliases_table)).mappings().all()
-            found = connection.execute(sa.select(connections_table)).mappings().all()
+            found = connection.execute(WITH_KIND).mappings().all()
         rows: list[ConnectionRow] = []
         aliases = sorted(map(alias_of, known), key=lambda alias: (not alias.is_default, key(alias.label)))
         for alias in aliases:
@@ -160,6 +162,8 @@ class Connections:
             client_id=saved.client_id,
             redirect_uri=saved.redirect_uri,
             pkce=saved.pkce,
+            grant=saved.grant,
+            read_only=saved.read_only,
             alias_id=saved.alias_id,
             connection_id=saved.connection_id,
         )
@@ -223,7 +227,8 @@ class Connections:
         Parameters
         ----------
         changes:
-            ``name``, ``url``, ``auth_url``, ``scopes``, ``client_id``, ``redirect_uri``, ``pkce`` and ``active``.
+            ``name``, ``url``, ``auth_url``, ``scopes``, ``client_id``, ``redirect_uri``, ``pkce``, ``grant``,
+            ``read_only`` and ``active``.
         """
         active = changes.pop("active", None)
         for name in changes:
@@ -251,7 +256,7 @@ class Connections:
         saved = self.get(connection_id)
         with self.store.write() as connection:
             own = connections_table.c.connection_id == saved.connection_id
-            for table in (credentials, account_changes):
+            for table in (credentials, account_changes, connection_kinds):
                 connection.execute(table.delete().where(table.c.connection_id == saved.connection_id))
             connection.execute(connections_table.delete().where(own))
             others = sa.select(connections_table.c.connection_id).where(connections_table.c.alias_id == saved.alias_id)
@@ -318,6 +323,7 @@ class Connections:
         )
         with conflicts(values["name"]):
             connection.execute(connections_table.insert().values(**_columns(asdict(saved))))
+            put_kind(connection, saved.connection_id, values)
             connection.execute(
                 credentials.insert().values(credential_id=str(uuid.uuid4()), connection_id=saved.connection_id)
             )
@@ -341,7 +347,9 @@ class Connections:
                 values |= {"cloud_id": named, "site_name": None, "site_url": None}
             elif other_gateway:
                 values |= {"cloud_id": None, "site_name": None, "site_url": None}
-            if other_app or other_gateway:
+            # A token that a person consented to is not renewed by a service account's credential, nor the reverse.
+            other_grant = values["grant"] != current.grant
+            if other_app or other_gateway or other_grant:
                 values |= {"account_id": None, "account_name": None}
                 forget_grant(connection, current.connection_id, secret_too=other_app)
             if active is not None:
@@ -356,6 +364,7 @@ class Connections:
     @staticmethod
     def _apply(connection: sa.Connection, connection_id: str, values: dict[str, Any]) -> Connection:
         with conflicts(str(values.get("name", ""))):
+            put_kind(connection, connection_id, values)
             connection.execute(
                 connections_table.update()
                 .where(connections_table.c.connection_id == connection_id)
@@ -396,7 +405,7 @@ def _active(connection: sa.Connection, alias_id: str) -> str | None:
 
 
 def _load(connection: sa.Connection, connection_id: str) -> Connection:
-    query = sa.select(connections_table).where(connections_table.c.connection_id == connection_id)
+    query = WITH_KIND.where(connections_table.c.connection_id == connection_id)
     row = connection.execute(query).mappings().first()
     if row is None:
         raise NotFound("The connection is gone.", likely="Somebody removed it a moment ago.", hint="Look again.")
@@ -423,6 +432,7 @@ def forget_grant(connection: sa.Connection, connection_id: str, *, secret_too: b
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in values.items() if name not in KIND}
     if "scopes" in values:
         values = values | {"scopes": " ".join(values["scopes"])}
     if "name" in values:
@@ -431,5 +441,8 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection_of(row: Any) -> Connection:
-    values = {field.name: row[connections_table.c[field.name]] for field in fields(Connection)}
-    return Connection(**(values | {"scopes": tuple(re.split(r"\s+", values["scopes"].strip()))}))
+    values = {
+        field.name: row[connections_table.c[field.name]] for field in fields(Connection) if field.name not in KIND
+    }
+    values["scopes"] = tuple(re.split(r"\s+", values["scopes"].strip()))
+    return Connection(**values, **kind_in(row))

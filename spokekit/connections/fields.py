@@ -26,6 +26,8 @@ LABELS = {
     "client_id": "OAuth client id",
     "client_secret": "OAuth client secret",
     "redirect_uri": "Redirect URI",
+    "grant": "Token",
+    "read_only": "Read-only",
     "pkce": "PKCE",
     "active": "Active",
 }

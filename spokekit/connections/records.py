@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from spokekit._surroundings import is_loopback
@@ -21,7 +22,15 @@ from spokekit.connections.fields import (
     host_of,
     refuse,
 )
-from spokekit.connections.scopes import DEFAULT_SCOPES, advice, parse_scopes
+from spokekit.connections.scopes import (
+    CONSENT,
+    GRANTS,
+    SERVICE_ACCOUNT,
+    GrantKind,
+    advice,
+    parse_scopes,
+    proposed_scopes,
+)
 from spokekit.errors import InputError, NotConfigured
 
 DEFAULT_NAME = "Confluence Cloud Spoke Connection"
@@ -29,7 +38,7 @@ DEFAULT_URL = "https://api.atlassian.com/"
 DEFAULT_AUTH_URL = "https://auth.atlassian.com/"
 DEFAULT_REDIRECT_URI = "http://localhost:8751/callback"
 
-FIELDS = ("name", "url", "scopes", "client_id", "redirect_uri", "auth_url", "pkce")
+FIELDS = ("name", "url", "grant", "read_only", "scopes", "client_id", "redirect_uri", "auth_url", "pkce")
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Connection:
     """One saved connection, without any secret.
 
     ``cloud_id``, ``site_name`` and ``site_url`` are None until a site is known, ``account_id`` and ``account_name``
-    until somebody signed in.
+    until somebody signed in. ``grant`` says what gets the token: ``consent`` (a person's) or ``service-account``.
+    With ``read_only`` nothing is changed through it, whatever the token and the registered groups permit.
     """
 
     connection_id: str
@@ -57,6 +67,13 @@ class Connection:
     pkce: bool
     created_at: datetime
     updated_at: datetime
+    grant: GrantKind = CONSENT
+    read_only: bool = False
+
+    @property
+    def is_service_account(self) -> bool:
+        """True when a service account's credential gets the token: nobody consents, and nothing is renewed."""
+        return self.grant == SERVICE_ACCOUNT
 
     @property
     def api_base(self) -> str:
@@ -67,7 +84,9 @@ class Connection:
         if not self.cloud_id:
             raise NotConfigured(
                 f"The connection “{self.name}” has no site yet.",
-                likely="Nobody has consented with it, or none of the sites that the consent reaches was chosen.",
+                likely="Its first token was not got yet, or none of the sites that it reaches was chosen."
+                if self.is_service_account
+                else "Nobody has consented with it, or none of the sites that the consent reaches was chosen.",
                 hint="Press Save and Get OAuth Token, or run: spokekit token get.",
                 next_step="consent",
             )
@@ -83,7 +102,8 @@ class Connection:
 class ConnectionDraft:
     """What stands in a connection form: as typed, right or wrong.
 
-    ``scopes`` may be a text or a sequence. An empty ``auth_url`` means: Atlassian's, or the practice site's own when
+    ``scopes`` may be a text or a sequence; without them, those that are proposed for the kind.
+    An empty ``auth_url`` means: Atlassian's, or the practice site's own when
     ``url`` is one. With a ``connection_id``, saving changes that connection; with an ``alias_id``, it configures
     that alias.
     """
@@ -91,12 +111,18 @@ class ConnectionDraft:
     name: str = DEFAULT_NAME
     url: str = DEFAULT_URL
     auth_url: str = DEFAULT_AUTH_URL
-    scopes: str | Iterable[str] = ", ".join(DEFAULT_SCOPES)
+    scopes: str | Iterable[str] | None = None
     client_id: str = ""
     redirect_uri: str = DEFAULT_REDIRECT_URI
     pkce: bool = False
+    grant: str = CONSENT
+    read_only: bool = False
     alias_id: str | None = None
     connection_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scopes is None:
+            self.scopes = ", ".join(proposed_scopes(self.grant, read_only=self.read_only is True))
 
     def validate(self) -> dict[str, InputError]:
         """Return what is wrong, by field; empty when the draft can be saved."""
@@ -109,7 +135,7 @@ class ConnectionDraft:
     def scope_notes(self) -> tuple[str, ...]:
         """Return what `notes` says of the scopes."""
         scopes = self._checked()[0].get("scopes")
-        return advice(scopes) if scopes else ()
+        return advice(scopes, self.grant, read_only=self.read_only is True) if scopes else ()
 
     def host_notes(self) -> dict[str, str]:
         """Return, by field, the warning about an address that leads neither to Atlassian nor to this computer."""
@@ -140,10 +166,12 @@ class ConnectionDraft:
             values["auth_url"] = values["url"] if is_loopback(host_of(values["url"])) else DEFAULT_AUTH_URL
         else:
             take("auth_url", check_auth_url)
+        take("grant", _check_grant)
+        take("read_only", partial(_check_switch, "read_only"))
         take("scopes", parse_scopes)
         take("client_id", check_client_id)
         take("redirect_uri", check_redirect_uri)
-        take("pkce", _check_pkce)
+        take("pkce", partial(_check_switch, "pkce"))
         if "url" in values and "auth_url" in values:
             try:
                 check_pair(values["url"], values["auth_url"])
@@ -152,10 +180,16 @@ class ConnectionDraft:
         return values, {field: wrong[field] for field in FIELDS if field in wrong}
 
 
-def _check_pkce(value: Any) -> bool:
+def _check_switch(field: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        refuse("pkce", "this is either on or off.", hint="Give True or False.")
+        refuse(field, "this is either on or off.", hint="Give True or False.")
     return value
+
+
+def _check_grant(value: Any) -> str:
+    if value not in GRANTS:
+        refuse("grant", "nothing gets one in this way.", hint=f"Choose {' or '.join(GRANTS)}.")
+    return str(value)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,15 @@ class Scope:
         return tuple(name for name, ways in ACTIONS.items() if any(self.id in way for way in ways))
 
 
+GrantKind = Literal["consent", "service-account"]
+CONSENT: GrantKind = "consent"
+SERVICE_ACCOUNT: GrantKind = "service-account"
+GRANTS: dict[GrantKind, str] = {CONSENT: "a person's consent", SERVICE_ACCOUNT: "service account"}
+"""What can get a token, and its words on screen."""
+
+READING_SCOPES: tuple[str, ...] = ("read:confluence-groups", "read:confluence-user")
+"""The smallest that read groups, who is in them, and names."""
+
 DEFAULT_SCOPES: tuple[str, ...] = (
     "ace:confluence",
     "read:page:confluence",
@@ -255,10 +264,31 @@ def published_first(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(scopes, key=lambda name: not scope(name).published))
 
 
-def advice(scopes: Iterable[str]) -> tuple[str, ...]:
+def proposed_scopes(grant: str = CONSENT, *, read_only: bool = False) -> tuple[str, ...]:
+    """Return what a new connection is proposed: ServiceNow's list, or for reading alone the smallest there is.
+
+    A service account has nothing of a consent: no scope to stay connected, none of the identity API, and none that
+    Atlassian does not publish.
+    """
+    if grant != SERVICE_ACCOUNT:
+        return (*READING_SCOPES, "read:me", "offline_access") if read_only else DEFAULT_SCOPES
+    return READING_SCOPES if read_only else (*READING_SCOPES, "write:confluence-groups")
+
+
+def advice(scopes: Iterable[str], grant: str = CONSENT, *, read_only: bool = False) -> tuple[str, ...]:
     """Say in sentences what is worth knowing about a choice of scopes; nothing of it forbids them."""
     chosen = tuple(scopes)
     notes: list[str] = []
+    service = grant == SERVICE_ACCOUNT
+    if service:
+        notes.append(
+            "List the scopes that the credential was made with in admin.atlassian.com: they are fixed there, cannot be "
+            "read back, and are never sent from here."
+        )
+        if "offline_access" in chosen:
+            notes.append("offline_access means nothing to a service account: a new token is asked for when needed.")
+    if read_only and (writes := [name for name in chosen if name.startswith(("write:", "delete:", "manage:"))]):
+        notes.append(f"The connection is read-only, so it never uses {' and '.join(writes)}: leave it out.")
     if "ace:confluence" in chosen:
         notes.append(
             "ace:confluence is in ServiceNow's default list, but Atlassian publishes no such scope. An app of your own "
@@ -267,7 +297,7 @@ def advice(scopes: Iterable[str]) -> tuple[str, ...]:
     for name in chosen:
         if name in APP_ONLY:
             notes.append(f"{name} is enabled on the app; no consent gives it to a token, so leave it out here.")
-    if "offline_access" not in chosen:
+    if "offline_access" not in chosen and not service:
         notes.append("Without offline_access there is no refresh token: you have to consent again every hour.")
     for name in chosen:
         if name in KNOWN:
@@ -275,6 +305,10 @@ def advice(scopes: Iterable[str]) -> tuple[str, ...]:
         near = difflib.get_close_matches(name, KNOWN, 1, 0.85)
         notes.append(f"{name} is not a scope that spokekit knows." + (f" Did you mean {near[0]}?" if near else ""))
     for step, lacks in missing_by_step(chosen).items():
+        if step == ("Change membership" if read_only else "Sign in" if service else ""):
+            continue
+        if service:
+            lacks = tuple(name for name in lacks if name not in _IDENTITY)
         if lacks and step in ("Sign in", "Pick groups", "Look at members", "Change membership"):
             notes.append(f"“{step}” needs {' and '.join(lacks)} besides.")
     if len(chosen) > ADVISED_AT_MOST:

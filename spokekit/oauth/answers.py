@@ -29,7 +29,7 @@ from spokekit.errors import (
     UnexpectedAnswer,
 )
 
-Purpose = Literal["code", "refresh"]
+Purpose = Literal["code", "refresh", "service"]
 
 TOKEN_ENDPOINT = "POST /oauth/token"  # noqa: S105 - the name of an endpoint
 # The lifetime that Atlassian's live service uses; taken when an answer does not say.
@@ -99,6 +99,8 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
             status=refusal.status,
             endpoint=TOKEN_ENDPOINT,
         )
+    if purpose == "service" and (mine := _service_account(refusal, error)) is not None:
+        return mine
     if error == "invalid_client" or (error == "access_denied" and refusal.status in (400, 401, 403)):
         return ClientSecretRefused(
             "Atlassian does not accept the client id and client secret.",
@@ -133,6 +135,36 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
         status=refusal.status,
         endpoint=TOKEN_ENDPOINT,
     )
+
+
+def _service_account(refusal: Refusal, error: str) -> SpokekitError | None:
+    """Return the error for a service account that gets no token; None where the answer says nothing of that."""
+    if error == "invalid_scope":
+        return UnexpectedAnswer(
+            "Atlassian refuses the request of the service account because of a scope.",
+            likely="Something between this computer and Atlassian added one: spokekit sends none, since the scopes of "
+            "a service account are fixed when its credential is made.",
+            hint="Look at the connection's Authorization URL and at proxies on the way, then try again.",
+            status=refusal.status,
+            endpoint=TOKEN_ENDPOINT,
+        )
+    if error in ("unauthorized_client", "unsupported_grant_type", "invalid_grant"):
+        return ClientSecretRefused(
+            "Atlassian gives this client id no token as a service account.",
+            likely="It is the client id of an app that people consent to, and not of a service account's OAuth 2.0 "
+            "credential; or the organization has no centralized user management.",
+            hint="Make the credential in admin.atlassian.com (Directory, Service accounts, the account, Create "
+            "credentials, OAuth 2.0), then enter its client id and secret. For an app of people, choose “a person's "
+            "consent”.",
+        )
+    if error in ("invalid_client", "access_denied") and refusal.status in (400, 401, 403):
+        return ClientSecretRefused(
+            "Atlassian does not accept the client id and client secret of the service account.",
+            likely="The secret was mistyped, or the credential was revoked or replaced in admin.atlassian.com.",
+            hint="In admin.atlassian.com (Directory, Service accounts) see whether the credential is there; make a new "
+            "one if not, and save its client id and secret in the connection.",
+        )
+    return None
 
 
 def _grant_is_gone(refusal: Refusal, error: str, description: str) -> bool:

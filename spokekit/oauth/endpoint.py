@@ -120,6 +120,10 @@ class Endpoint:
         # Atlassian accepts the same refresh token again for ten minutes.
         return self._token("refresh", fields, secret)
 
+    def service_token(self, secret: Secret) -> TokenAnswer:
+        """Ask for a token as a service account. No ``scope`` is sent: any value of it is refused."""
+        return self._token("service", {"grant_type": "client_credentials"}, secret)
+
     def _token(self, purpose: Purpose, fields: Mapping[str, str | Secret], secret: Secret) -> TokenAnswer:
         fields = {**fields, "client_id": self._client_id, "client_secret": secret}
         with self._client() as http:

@@ -154,6 +154,8 @@ def get_token(
         Client id or secret are missing, a sealed secret does not open, Atlassian gives no usable answer.
     """
     say = tell or (lambda words: None)
+    if connection.is_service_account:
+        return _as_service_account(workspace, connection, partial(pick_site, choose=choose_site, site=site), say)
     if site is not None:
         # Before the consent, as far as that goes: the sites are known only after it.
         check_wanted(site)
@@ -181,6 +183,21 @@ def get_token(
         receiver.close()
     pick = partial(pick_site, choose=choose_site, site=site)
     return _settle(workspace, connection, granted, pick, confirm_account, say)
+
+
+def _as_service_account(
+    workspace: Place,
+    connection: Connection,
+    pick: Callable[[Connection, Sequence[Site]], Site],
+    say: Callable[[str], object],
+) -> TokenStatus:
+    """Get a token as a service account: nobody consents, no browser opens, and nothing comes back to wait for."""
+    say("Asking for a token as a service account.")
+    tokens = workspace.tokens
+    # Anew even where one is there: whoever asks wants to know whether the credential still works.
+    tokens.access_token(connection, rejected=tokens.stored(connection))
+    found = reachable_sites(workspace, connection)
+    return _at_a_site(workspace, connection, found, pick, say)
 
 
 def _await(
@@ -341,15 +358,17 @@ def _at_a_site(
     status = workspace.tokens.status(connection)
     if status.account_before:
         now = f"{status.account} consented" if status.account else "Who consented is not known"
+        if connection.is_service_account:
+            now = f"The token speaks for {status.account or 'an account that is not known'}"
         say(f"{now} (before: {status.account_before}). The connection may do what this account may.")
-    elif not status.account:
+    elif not status.account and not connection.is_service_account:
         say("Who consented is not known: add the scope read:me to the app and the connection.")
     site = pick(connection, sites)
     try:
         workspace.connections.set_site(connection.connection_id, site.cloud_id, site.name, site.url)
     except StoreError:
         if kept := workspace.tokens.pending.words(connection):
-            hint = f"The consent is not lost. {to_choose_a_site(connection)}"
+            hint = f"The {_noun(connection)} is not lost. {to_choose_a_site(connection)}"
             raise StoreError(kept, hint=hint, next_step="choose_site") from None
         raise
     say(f"Connected to {site.name}{f' as {status.account}' if status.account else ''}.")
@@ -359,6 +378,10 @@ def _at_a_site(
 def _note_account(workspace: Place, connection: Connection, account: Account | None) -> None:
     known = (None, None) if account is None else (account.account_id, account.name)
     workspace.connections.set_account(connection.connection_id, *known)
+
+
+def _noun(connection: Connection) -> str:
+    return "token" if connection.is_service_account else "consent"
 
 
 def pick_site(
@@ -375,6 +398,13 @@ def pick_site(
     SiteChoiceNeeded
         It reaches several, or another one than the connection was for, and nobody chose.
     """
+    if not sites and connection.is_service_account:
+        raise NoSite(
+            "The service account's token reaches no site with Confluence.",
+            likely="The service account has no access to Confluence on any site.",
+            hint="In admin.atlassian.com (Directory, Service accounts) give it access to Confluence on the site, then "
+            "get the token again.",
+        )
     if not sites:
         raise NoSite(
             "The consent was given, but it reaches no site with Confluence.",
@@ -393,9 +423,10 @@ def pick_site(
         return find_site(chosen.cloud_id if isinstance(chosen, Site) else chosen, sites, connection)
     names = listed(sites)
     if connection.cloud_id:
-        what = f"The connection was for {connection.site_name or connection.cloud_id}; this consent reaches: {names}."
+        was = connection.site_name or connection.cloud_id
+        what = f"The connection was for {was}; this {_noun(connection)} reaches: {names}."
     else:
-        what = f"The consent reaches several sites: {names}."
+        what = f"The {_noun(connection)} reaches several sites: {names}."
     raise SiteChoiceNeeded(
         what,
         hint=f"The token is saved. {to_choose_a_site(connection)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from shlex import quote
@@ -95,7 +96,7 @@ class TokenStatus:
     ----------
     state:
         ``not_configured`` (client id or secret missing), ``no_token``, ``valid``, ``expired`` (renewed by itself at
-        the next use), ``consent_needed``.
+        the next use, or for a service account asked for then), ``consent_needed`` (never for a service account).
     words:
         The same as a sentence or two.
     expires_at:
@@ -138,9 +139,10 @@ NO_SITE = "The token is there, but no site is chosen yet."
 
 def to_choose_a_site(connection: Connection) -> str:
     """Return how a site is chosen for a connection that has a token."""
+    more = "" if connection.is_service_account else " (no new consent is needed)"
     return (
         "Choose it under Get OAuth Token, or run: "
-        f"spokekit token get --connection {quote(connection.name)} --site SITE (no new consent is needed)."
+        f"spokekit token get --connection {quote(connection.name)} --site SITE{more}."
     )
 
 
@@ -194,9 +196,13 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
 
 def _describe(connection: Connection, record: Record, vault: Vault, now: datetime, reach: Reach) -> TokenStatus:
     scopes = tuple(record.scopes.split())
-    if not connection.client_id or (record.client_secret is None and record.sealed_grant is None):
+    # Without its secret a service account has no next token, whatever lies there.
+    lacks_secret = record.client_secret is None and (record.sealed_grant is None or connection.is_service_account)
+    if not connection.client_id or lacks_secret:
         missing = "client secret" if connection.client_id else "OAuth client id"
         return TokenStatus("not_configured", f"Not configured: the connection has no {missing} yet.")
+    if connection.is_service_account:
+        return _describe_service_account(connection, record, vault, now, reach)
     if record.sealed_grant is None:
         return TokenStatus("no_token", "Configured, without a token. Get the OAuth token to go on.")
     try:
@@ -248,12 +254,54 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
     return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason, attention=attention)
 
 
+def _describe_service_account(
+    connection: Connection, record: Record, vault: Vault, now: datetime, reach: Reach
+) -> TokenStatus:
+    """Return how the token of a service account stands: one that is missing or old is no trouble, a refusal is."""
+    scopes, expires_at = tuple(record.scopes.split()), record.expires_at
+    there = False
+    if record.sealed_grant is not None:
+        with suppress(VaultError):
+            there = open_grant(record.sealed_grant, vault, connection).fits(connection)
+    failed = [f"The last token could not be got: {record.reason}"] if record.reason else []
+    if not there and not reach.site:
+        words = ["Configured as a service account, without a token. Get the OAuth token: that chooses the site too."]
+        return TokenStatus("no_token", " ".join([*words, *failed]), reason=record.reason, attention=bool(failed))
+    valid = there and expires_at is not None and now < expires_at
+    parts = [
+        f"Service account. Token valid until {clock(expires_at)}; then a new one is asked for when needed."
+        if valid and expires_at is not None
+        else "Service account. A new token is asked for when needed."
+    ]
+    parts += [reach.words] if reach.site else []
+    well = len(parts)
+    if not reach.site:
+        parts.append(f"{NO_SITE} {to_choose_a_site(connection)}")
+    parts += failed
+    if lacks := _not_covered(connection, scopes):
+        parts.append(
+            f"The credential does not cover {lacks}: its scopes were fixed when it was made. Make a new one in "
+            "admin.atlassian.com, or take the scopes out of the connection."
+        )
+    return TokenStatus(
+        "valid" if valid else "expired",
+        " ".join(parts),
+        expires_at if there else None,
+        None,
+        scopes,
+        record.reason,
+        attention=len(parts) > well,
+    )
+
+
 def _not_covered(connection: Connection, granted: tuple[str, ...]) -> str:
     """Name scopes that the connection lists and the token lacks: added since, or taken away by a later consent.
 
     Those that a token of this kind never shows, and the one for renewals, which has words of its own, do not count.
     """
     known = {*granted, *APP_ONLY, "offline_access"}
+    if connection.is_service_account:
+        known |= {"read:me", "read:account"}
     lacks = [name for name in without_unpublished(connection.scopes) if name not in known] if granted else []
     more = f" and {len(lacks) - _NAMED:,} more of its scopes" if len(lacks) > _NAMED else ""
     return ", ".join(lacks[:_NAMED]) + more

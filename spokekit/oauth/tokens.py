@@ -236,7 +236,7 @@ class Tokens:
     # -------------------------------------------------------------- the access token
 
     def access_token(self, connection: Connection, *, rejected: Secret | None = None) -> Secret:
-        """Return a valid access token, after a refresh when needed.
+        """Return a valid access token, after a refresh when needed; for a service account, a new one when needed.
 
         Parameters
         ----------
@@ -266,7 +266,11 @@ class Tokens:
     def _join(self, connection: Connection, rejected: Secret | None) -> Future[Secret]:
         """Return the refresh that runs in this process, or start one."""
         work = partial(self._refresh, connection, rejected)
-        again = partial(_try_again, weakref.ref(self), connection, rejected)
+        again = (
+            (lambda: None)
+            if connection.is_service_account
+            else partial(_try_again, weakref.ref(self), connection, rejected)
+        )
         return flights(self.store).join(connection.connection_id, work, again)
 
     def _usable(self, connection: Connection, rejected: Secret | None) -> Secret | None:
@@ -276,6 +280,8 @@ class Tokens:
     def _judge(
         self, record: Record, connection: Connection, rejected: Secret | None
     ) -> tuple[Secret | None, Grant | None]:
+        if connection.is_service_account:
+            return self._judge_service_account(record, connection, rejected)
         if record.sealed_grant is None:
             raise ConsentNeeded(
                 f"The connection “{connection.name}” has no token yet.",
@@ -293,6 +299,19 @@ class Tokens:
         if not self._expired(record, grant) and (rejected is None or grant.access_token != rejected):
             return grant.access_token, grant
         return None, grant
+
+    def _judge_service_account(
+        self, record: Record, connection: Connection, rejected: Secret | None
+    ) -> tuple[Secret | None, Grant | None]:
+        # Whatever is wrong with the token that is here, the next one does not come from it.
+        grant = None
+        if record.sealed_grant is not None:
+            with suppress(SpokekitError):
+                grant = open_grant(record.sealed_grant, self.vault, connection)
+        if grant is None or not grant.fits(connection):
+            return None, None
+        usable = not self._expired(record, grant) and (rejected is None or grant.access_token != rejected)
+        return (grant.access_token if usable else None), grant
 
     def _expired(self, record: Record, grant: Grant) -> bool:
         now, lifetime = self._now(), timedelta(seconds=grant.lifetime)
@@ -321,11 +340,10 @@ class Tokens:
                 token, grant = self._judge(record, connection, rejected)
                 if token is not None:
                     return token
-                assert grant is not None and grant.refresh_token is not None  # noqa: S101 - _mark saw to it
                 # Everything that can fail here without the server is done before the server rotates the token.
                 secret, sealer, account_id = self._secret_of(record, connection), self.vault.sealer(), held.account()
                 try:
-                    answer = self.endpoint(connection).refresh(grant.refresh_token, secret)
+                    answer = self._ask(connection, grant, secret)
                 except SpokekitError as error:
                     failure = error.with_traceback(None)
                     held.save(record, **after_failure(error, record, self._now()))
@@ -344,6 +362,13 @@ class Tokens:
             raise failure
         return kept.grant.access_token
 
+    def _ask(self, connection: Connection, grant: Grant | None, secret: Secret) -> TokenAnswer:
+        endpoint = self.endpoint(connection)
+        if connection.is_service_account:
+            return endpoint.service_token(secret)
+        assert grant is not None and grant.refresh_token is not None  # noqa: S101 - _mark saw to it
+        return endpoint.refresh(grant.refresh_token, secret)
+
     def _mark(self, connection: Connection, rejected: Secret | None) -> Secret | None:
         """Commit that a refresh begins, before anything is sent; returns a token when none is needed any more."""
         with self.store.write() as db:
@@ -351,6 +376,9 @@ class Tokens:
             token, grant = self._judge(record, connection, rejected)
             if token is not None:
                 return token
+            if connection.is_service_account:
+                # Nothing is used up by asking, so there is nothing to know of a request whose answer was lost.
+                return None
             if grant is None or grant.refresh_token is None:
                 raise ConsentNeeded(
                     f"The token of “{connection.name}” has expired and cannot be renewed.",

@@ -66,17 +66,20 @@ class Kept:
         cls,
         connection: Connection,
         answer: TokenAnswer,
-        grant: Grant,
+        grant: Grant | None,
         record: Record,
         account_id: str | None,
         now: datetime,
     ) -> Kept:
-        """Return what renewing `grant`, the one in `record`, gave for the account that the connection speaks for."""
+        """Return what renewing `grant`, the one in `record`, gave for the account that the connection speaks for.
+
+        A service account's is asked for anew, whether there was one before or not.
+        """
         return cls(
-            Grant.of(connection, answer, grant),
+            Grant.of(connection, answer, None if connection.is_service_account else grant),
             record.scopes if answer.scopes is None else " ".join(answer.scopes),
             record.generation,
-            _fingerprint(grant),
+            "" if grant is None else _fingerprint(grant),
             account_id,
             None,
             record.granted_at,

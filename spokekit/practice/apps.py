@@ -101,6 +101,12 @@ class App:
     """Who may consent: its owner alone, or everybody."""
     owner: str = ""
     """Account id of whoever made it."""
+    service_account: str = ""
+    """Of a service account's credential: the account id that it speaks for, without anybody's consent."""
+    service_sites: list[str] = field(default_factory=list)
+    """Cloud ids of the sites that a service account reaches."""
+    revoked: bool = False
+    """Whether the credential was taken back."""
 
 
 @dataclass(eq=False)

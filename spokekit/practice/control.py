@@ -50,6 +50,9 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     ``app``             ``client_id``, and what is to change of ``scopes``, ``redirect_uris``, ``distribution``;
                         ``"new-secret": true`` makes the secret anew.
     ``create-app``      ``name``, and optionally ``scopes``, ``redirect_uris``. Result: ``{"client_id"}``.
+    ``create-service-account``  ``name``, and optionally ``scopes``, ``account``, ``sites`` (cloud ids). Result:
+                        ``{"client_id", "client_secret", "account_id"}``.
+    ``revoke-service-account``  ``client_id``: its credential and its tokens end.
     ``authorise``       ``client_id``, and ``"allowed": false`` to take it back: the admin's authorisation for all.
     ``add``             ``group`` (name or id) and ``account`` (account id or display name): a colleague puts somebody
                         into a group, past the API; ``remove`` takes somebody out. Result: whether it changed anything.
@@ -92,6 +95,7 @@ from spokekit.errors import Conflict, InputError, NotFound, SpokekitError
 from spokekit.practice.exchange import Answer, json_answer
 from spokekit.practice.faults import FAULTS
 from spokekit.practice.kept import kept_of, restore
+from spokekit.practice.service_accounts import READING_SCOPES, make_service_account, revoke
 from spokekit.practice.start import OPERATIONS, as_start, build
 from spokekit.practice.state import state_of
 from spokekit.practice.triggers import Trigger
@@ -312,6 +316,24 @@ def _create_app(site: PracticeSite, order: Order) -> Any:
     return {"client_id": app.client_id}
 
 
+def _create_service_account(site: PracticeSite, order: Order) -> Any:
+    app = make_service_account(
+        site,
+        _text(order, "name"),
+        scopes=_texts(order, "scopes") if "scopes" in order else READING_SCOPES,
+        account=_account(site, order) if "account" in order else None,
+        sites=_texts(order, "sites") if "sites" in order else None,
+    )
+    return {"client_id": app.client_id, "client_secret": app.client_secret, "account_id": app.service_account}
+
+
+def _revoke_service_account(site: PracticeSite, order: Order) -> None:
+    app = _app(site, order)
+    if not app.service_account:
+        raise InputError("This is the app of people, not a service account's credential.", field="client_id")
+    revoke(site.auth, app)
+
+
 def _authorise(site: PracticeSite, order: Order) -> None:
     pair = (_app(site, order).client_id, _world(site, order).cloud_id)
     (site.auth.authorised.discard if order.get("allowed") is False else site.auth.authorised.add)(pair)
@@ -370,6 +392,8 @@ _VERBS: dict[str, Callable[[PracticeSite, Order], Any]] = {
     "kill-access": _kill_access,
     "app": _change_app,
     "create-app": _create_app,
+    "create-service-account": _create_service_account,
+    "revoke-service-account": _revoke_service_account,
     "authorise": _authorise,
     "add": _add,
     "remove": _remove,

@@ -141,7 +141,11 @@ class Kind:
         return confluence is (self.of not in ("token", "redeems")) and operation in _CALLS.get(self.of, (operation,))
 
 
-_CALLS = {"writes": ("add", "remove"), "token": ("exchange", "refresh", "token"), "redeems": ("exchange", "refresh")}
+_CALLS = {
+    "writes": ("add", "remove"),
+    "token": ("exchange", "refresh", "service-token", "token"),
+    "redeems": ("exchange", "refresh"),
+}
 _ELSEWHERE = "http://127.0.0.2:9"
 _UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
 # ``N`` counts the requests that the fault concerns: every N-th is hit. Faults of paging strike in `api.paging`.

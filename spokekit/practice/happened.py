@@ -23,6 +23,7 @@ _WORDS = {
     "consent": "answered the consent page",
     "exchange": "exchanged a code for a token",
     "refresh": "renewed a token",
+    "service-token": "asked for a token as a service account",
     "token": "asked the token endpoint for something else",
     "accessible-resources": "asked which sites the token reaches",
     "me": "asked who the token belongs to",

@@ -14,6 +14,7 @@ from spokekit.errors import InputError
 from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
 from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error
 from spokekit.practice.issued import Access, Code, Family, Pending, RefreshToken, digest_of, made_token
+from spokekit.practice.service_accounts import token_for
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
 
@@ -60,7 +61,7 @@ class AuthServer:
     def ask(self, query: dict[str, str], account_id: str, *, strict: bool) -> tuple[str, Pending]:
         """Check an authorise request; return the number of the pending request and the request. Raises `Refusal`."""
         app = self.app(query.get("client_id", ""))
-        if app is None:
+        if app is None or app.service_account:
             raise Refusal("unauthorized_client", "No app has this client id.")
         if app.distribution == "private" and app.owner not in ("", account_id):
             words = "You don't have access to this app: it is private, and only its owner can use it."
@@ -173,9 +174,10 @@ class AuthServer:
     # -- token ----------------------------------------------------------------------------------------------
 
     def token_operation(self, body: bytes, content_type: str) -> str:
-        """Return what a call of the token endpoint wants: exchange, refresh, or token for anything else."""
+        """Return what a token request wants: exchange, refresh, service-token, or token for anything else."""
         kind = (_fields(body, content_type) or {}).get("grant_type", "")
-        return {"authorization_code": "exchange", "refresh_token": "refresh"}.get(kind, "token")
+        names = {"authorization_code": "exchange", "refresh_token": "refresh", "client_credentials": "service-token"}
+        return names.get(kind, "token")
 
     def token(self, body: bytes, content_type: str) -> Answer:
         """Answer the token endpoint."""
@@ -184,12 +186,14 @@ class AuthServer:
             return oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
         kind = fields.get("grant_type", "")
         app = self.app(fields.get("client_id", ""))
-        if app is None or not _same(app.client_secret, fields.get("client_secret", "")):
+        if app is None or app.revoked or not _same(app.client_secret, fields.get("client_secret", "")):
             return oauth_error(401, "access_denied", "Unauthorized")
         if kind == "authorization_code":
             return self._exchange(app, fields)
         if kind == "refresh_token":
             return self._renew(app, fields.get("refresh_token", ""))
+        if kind == "client_credentials":
+            return token_for(self, app, fields)
         return oauth_error(403, "unsupported_grant_type", "Unsupported grant type")
 
     def _exchange(self, app: App, fields: dict[str, str]) -> Answer:
@@ -208,9 +212,10 @@ class AuthServer:
 
     def issue(self, grant: Grant, scopes: tuple[str, ...]) -> dict[str, Any]:
         """Start a token family for a grant and return the token endpoint's answer."""
-        return self._pair(Family(grant, scopes, self.clock.now()))
+        return self.tokens_of(Family(grant, scopes, self.clock.now()))
 
-    def _pair(self, family: Family) -> dict[str, Any]:
+    def tokens_of(self, family: Family) -> dict[str, Any]:
+        """Return the token endpoint's answer with new tokens of a family."""
         now = self.clock.now()
         access = made_token("ACCESS", 280)
         ends = now + self.switches.access_lifetime
@@ -248,7 +253,7 @@ class AuthServer:
                 self.access_tokens.pop(key, None)
         if self.switches.earlier_consent == "replaced":
             family.scopes = family.grant.scopes
-        return json_answer(200, self._pair(family))
+        return json_answer(200, self.tokens_of(family))
 
     def _lives(self, token: RefreshToken) -> bool:
         now, absolute = self.clock.now(), self.switches.refresh_absolute

@@ -56,6 +56,19 @@ class Switches:
     or those of the later one. Documented: there is one grant, and a new consent's scopes override it; what becomes of
     refresh tokens given before is unknown."""
 
+    client_credentials: Literal["granted", "refused"] = "granted"
+    """Whether the credential of a service account gets a token. Documented: only where the organisation has centralized
+    user management; how it is refused elsewhere is unknown."""
+
+    service_account_scope: Literal["refused", "ignored"] = "refused"
+    """What a ``scope`` in the request of a service account does. Reported: any value is answered ``invalid_scope``."""
+
+    service_account_told_scopes: bool = True
+    """Whether the token endpoint's answer to a service account names its scopes. Unknown."""
+
+    service_account_writes: bool = False
+    """Whether a service account may change who is in a group, as a site administrator may. Unknown."""
+
     refusal: Literal["redirect", "page"] = "page"
     """How a scope that the app lacks, or an admin's block, is told: on a page, or by ``error=`` on the callback.
     Reported: the consent page says "Something went wrong" and the app hears nothing (atlassian-mcp-server 199)."""

@@ -15,7 +15,15 @@ from spokekit._secret import Secret
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft, check_client_secret
-from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope, without_unpublished
+from spokekit.connections.scopes import (
+    GRANTS,
+    SERVICE_ACCOUNT,
+    parse_scopes,
+    proposed_scopes,
+    published_first,
+    scope,
+    without_unpublished,
+)
 from spokekit.errors import InputError, SpokekitError
 from spokekit.widgets.base import (
     Component,
@@ -26,6 +34,7 @@ from spokekit.widgets.base import (
     area,
     button,
     check,
+    dropdown,
     html,
     row,
     text,
@@ -108,6 +117,7 @@ class ConnectionForm(Component):
             },
             again="Press Save.",
         )
+        self._show_grant()
         self._show_scopes()
         for name in ("url", "auth_url"):
             # No error yet in a form that was only opened, but a warning about the host at once.
@@ -116,11 +126,13 @@ class ConnectionForm(Component):
     # --- building ------------------------------------------------------------------------------------------------
     def _build(self) -> None:
         draft = self._draft
-        scopes = draft.scopes if isinstance(draft.scopes, str) else ", ".join(draft.scopes)
+        scopes = draft.scopes if isinstance(draft.scopes, str) else ", ".join(draft.scopes or ())
         self.fields = {
             "name": text("Name", draft.name),
             "url": text("Connection URL", draft.url),
             "scopes": area("Scopes", scopes, rows=4),
+            "grant": dropdown("Token by", [(words, kind) for kind, words in GRANTS.items()], value=draft.grant),
+            "read_only": check("Read-only: refuse every change through this connection", draft.read_only),
             "client_id": text("OAuth client ID", draft.client_id, placeholder="from the app's Settings page"),
             "redirect_uri": text("OAuth redirect URL", draft.redirect_uri),
             "auth_url": text("Authorization URL", draft.auth_url),
@@ -148,16 +160,22 @@ class ConnectionForm(Component):
             self.field_errors[name] = html("", "sk-field-error")
             self.field_errors[name].add_class("sk-under-field")
             self.field_errors[name].layout.display = "none"
-        self.fields["pkce"].add_class("sk-under-field")
+        for name in ("pkce", "read_only"):
+            self.fields[name].add_class("sk-under-field")
+        self.grant_note = html("", "sk-under-field")
         self.advanced = Fold(
             "Advanced", self._with_error("auth_url"), self._with_error("pkce"), self.token.way, self.token.reason
         )
         self.site = html(self._site_words(), "sk-under-field")
-        redirect = row(self.copy)
-        redirect.add_class("sk-under-field")
+        copy = row(self.copy)
+        copy.add_class("sk-under-field")
+        self.redirect = ipw.VBox([self._with_error("redirect_uri"), copy])
         self.body = [
             self._with_error("name"),
             self._with_error("url"),
+            self._with_error("grant"),
+            self.grant_note,
+            self._with_error("read_only"),
             self._with_error("scopes"),
             self.restore_note,
             self.scope_notes,
@@ -165,8 +183,7 @@ class ConnectionForm(Component):
             self._with_error("client_id"),
             self.secret,
             self.field_errors["client_secret"],
-            self._with_error("redirect_uri"),
-            redirect,
+            self.redirect,
             self.site,
             self.advanced,
             row(self.save_and_get, self.only_save, css="sk-actions"),
@@ -189,6 +206,31 @@ class ConnectionForm(Component):
             return ""
         name = saved.site_name or "the site named in the URL"
         return f"<p>Site: <strong>{markup(name)}</strong> <code>{markup(saved.cloud_id)}</code></p>"
+
+    # --- what gets the token, and what it may do -----------------------------------------------------------------
+    def _show_grant(self) -> None:
+        service = self.fields["grant"].value == SERVICE_ACCOUNT
+        self.grant_note.value = (
+            "<p>Client ID and secret are those of a service account's OAuth 2.0 credential, which an organization "
+            "admin makes: admin.atlassian.com, Directory, Service accounts. Nobody consents, and no page opens.</p>"
+            if service
+            else ""
+        )
+        self.fields["client_id"].placeholder = (
+            "from the service account's credential" if service else "from the app's Settings page"
+        )
+        # Nothing comes back to a callback, and there is no code that a challenge could prove.
+        for one in (self.redirect, self.fields["pkce"], self.token.way, self.token.reason):
+            one.layout.display = "none" if service else ""
+        self.grant_note.layout.display = "" if service else "none"
+
+    def _kind_chosen(self) -> None:
+        """Propose the scopes of this kind, unless somebody has written others."""
+        self._show_grant()
+        proposals = {", ".join(proposed_scopes(kind, read_only=mark)) for kind in GRANTS for mark in (False, True)}
+        if self.fields["scopes"].value in proposals:
+            kind, mark = self.fields["grant"].value, self.fields["read_only"].value
+            self.fields["scopes"].value = ", ".join(proposed_scopes(kind, read_only=mark))
 
     # --- scopes --------------------------------------------------------------------------------------------------
     def _show_scopes(self) -> None:
@@ -242,7 +284,9 @@ class ConnectionForm(Component):
             # No such value has a blank at its ends; what is saved stands in the field, and is what the button copies.
             self.fields[name].value = value.strip(BLANK)
             return
-        if name == "scopes":
+        if name in ("grant", "read_only"):
+            self._kind_chosen()
+        if name in ("scopes", "grant", "read_only"):
             self._show_scopes()
         if name == "redirect_uri":
             self.copy.text = self.fields[name].value
@@ -266,7 +310,11 @@ class ConnectionForm(Component):
             if self.secret.is_set:
                 return None
             return InputError(
-                "The client secret is missing.", field="client_secret", hint="Copy it from the app's Settings page."
+                "The client secret is missing.",
+                field="client_secret",
+                hint="Copy it from where the credential was made: it is shown once."
+                if self.fields["grant"].value == SERVICE_ACCOUNT
+                else "Copy it from the app's Settings page.",
             )
         try:
             check_client_secret(entered.reveal())
@@ -316,7 +364,7 @@ class ConnectionForm(Component):
                 raise InputError(
                     "Saved, but the client secret was forgotten: it belonged to the former client ID.",
                     field="client_secret",
-                    hint="Enter the secret of this app.",
+                    hint="Enter the secret that belongs to this client ID.",
                 )
             return saved
 
@@ -407,7 +455,8 @@ def _start(
             continue
         if saved is not None:
             found, scopes = connections.edit_draft(saved.connection_id)
-            return found, scopes if scopes != DEFAULT_SCOPES else (), saved
+            proposed = proposed_scopes(saved.grant, read_only=saved.read_only)
+            return found, scopes if scopes != proposed else (), saved
         return replace(draft or ConnectionDraft(), alias_id=line.alias.alias_id), (), None
     # An unknown name is an error that lists the known ones.
     connections.get(name or alias)

@@ -135,7 +135,7 @@ class TokenButton(Component):
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
         self._waiting_box.add_class("sk-waiting")
         self._site_box = ipw.VBox(
-            [note("Your consent reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
+            [note("The token reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
         )
         self.account_question = html("", "sk-note")
         self.take_account = button("Take the new token")
@@ -168,7 +168,10 @@ class TokenButton(Component):
             return
         uri = connection.redirect_uri
         self.copy.text = uri
-        self._redirect_row.layout.display = ""
+        # Nothing comes back for a service account.
+        way = "none" if connection.is_service_account else ""
+        for one in (self._redirect_row, self.way, self.reason):
+            one.layout.display = way
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
         self.reason.value = f"<p>{markup(self._choose(connection)[1])}</p>"
         if not self.busy:
@@ -246,7 +249,12 @@ class TokenButton(Component):
                 tell=task.progress,
             )
 
-        self.run(work, words="Asking for consent", done=self._done, failed=self._failed)
+        self.run(
+            work,
+            words="Asking for a token" if connection.is_service_account else "Asking for consent",
+            done=self._done,
+            failed=self._failed,
+        )
 
     def _waiting_words(self, timeout: float) -> str:
         ends = clock(datetime.now().astimezone() + timedelta(seconds=timeout))
@@ -301,6 +309,11 @@ class TokenButton(Component):
             f"Forget the token of “{connection.name}”? Its actions stop until somebody consents again. The client "
             "secret is kept. The consent itself ends in your Atlassian account, under Connected apps."
         )
+        if connection.is_service_account:
+            words = (
+                f"Forget the token of “{connection.name}”? A new one is asked for at the next use: to end that, forget "
+                "the client secret too (remove the connection), or revoke the credential in admin.atlassian.com."
+            )
         self.ask_first(self._sure, words, "Yes, forget it", partial(self.forget_token, connection))
 
     def forget_token(self, connection: Connection | None = None) -> None:
@@ -381,13 +394,13 @@ class TokenButton(Component):
         connection = self._workspace.connection(self.connection.connection_id)
         self.run(
             lambda task: reachable_sites(self._workspace, connection),
-            words="Looking up the sites of the consent",
+            words="Looking up the sites of the token",
             done=self._offer_found,
         )
 
     def _offer_found(self, sites: Sequence[Site]) -> None:
         self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
-        self.say("Choose the site." if sites else "The consent reaches no site with Confluence.", "plain")
+        self.say("Choose the site." if sites else "The token reaches no site with Confluence.", "plain")
 
     def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
         self._sites_of = self.connection.connection_id
@@ -399,7 +412,8 @@ class TokenButton(Component):
         chosen = self._site_chosen = threading.Event()
         self._waiting_box.layout.display = "none"
         self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
-        self.say("The consent is given. Choose the site.", "busy")
+        given = "The token is there" if self.connection.is_service_account else "The consent is given"
+        self.say(f"{given}. Choose the site.", "busy")
         try:
             while not chosen.wait(0.2):
                 if task.cancelled.is_set():
