@@ -25,6 +25,7 @@ from spokekit._secret import Secret
 from spokekit.confluence import refusals, service_account
 from spokekit.confluence.backoff import Patience, RetryPolicy, Tries
 from spokekit.confluence.operation import Operation
+from spokekit.confluence.read_only import refuse_change
 from spokekit.confluence.report import Fence, Guard
 from spokekit.confluence.wire import HEAVY, NeverSent, Raw, Timeouts, Wire, changed, decode, nobody_there, too_heavy
 from spokekit.errors import (
@@ -248,6 +249,7 @@ class Gateway:
 
     async def _allowed(self, group_id: str) -> None:
         """Raise `GuardRefused` unless the guard lets the group be changed through this connection."""
+        await anyio.to_thread.run_sync(refuse_change, self.connection, self._tokens)
         guard = self.guard
         if guard is None:
             raise GuardRefused(

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from spokekit.connections._tables import connection_kinds, connections_table
 from spokekit.connections.scopes import CONSENT
 
+__all__ = ["KIND", "WITH_KIND", "connection_kinds", "is_read_only", "kind_in", "put_kind"]
+
 KIND = ("grant", "read_only")
 WITH_KIND = sa.select(connections_table, *(connection_kinds.c[name] for name in KIND)).join_from(
     connections_table, connection_kinds, isouter=True

@@ -123,6 +123,8 @@ class Membership(Planner):
             groups, their names and access, names of people, dangers; ``differences`` lists how.
         InputError
             The typed words are not those asked for.
+        GuardRefused
+            The connection is read-only.
         """
         if not isinstance(preview, Preview):
             raise PlanError(
@@ -131,6 +133,7 @@ class Membership(Planner):
                 next_step="preview_again",
             )
         plan = preview.plan
+        self.site.check_writable()
         self._check_place(plan)
         if preview.foreign:
             raise PlanError(
@@ -215,7 +218,10 @@ class Membership(Planner):
             The typed words are not those asked for.
         Conflict
             An apply is running on this site in another kernel.
+        GuardRefused
+            The connection is read-only.
         """
+        self.site.check_writable()
         self.site.check_connection()
         shown = what if isinstance(what, Resumption) else None
         with self._lease(progress, cancel) as lease:

@@ -15,6 +15,7 @@ from spokekit._words import comparable
 from spokekit.confluence import pull
 from spokekit.confluence.groups import ACCESS, confirm, named
 from spokekit.confluence.operation import Operation
+from spokekit.confluence.read_only import read_only
 from spokekit.confluence.report import Cancel, Fence, ProgressCallback
 from spokekit.connections.connection import Connections
 from spokekit.errors import IncompleteResult, NotThere, PlanError, ScopeMissing, ServiceError, TransportError
@@ -80,6 +81,12 @@ class LiveSite:
             f"The connection {ours.name} was changed meanwhile: it {what}.",
             hint="Open it again (in a notebook, run the cell that opens it), and make the plan again.",
         )
+
+    def check_writable(self) -> None:
+        """Raise `GuardRefused` when the connection is read-only: before anything is read or written down."""
+        ours = self.spoke.connection
+        if ours.read_only or Connections(self.registry.store).get(ours.connection_id).read_only:
+            raise read_only(ours)
 
     def present(
         self,

@@ -186,6 +186,7 @@ def describe(connection: Connection, record: Record, vault: Vault, now: datetime
     usable = status.state in ("valid", "expired")
     return replace(
         status,
+        words=f"Read-only. {status.words}" if connection.read_only else status.words,
         site=reach.site,
         account=reach.account,
         account_before=reach.before if usable else "",

@@ -26,6 +26,7 @@ import anyio.to_thread
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection, account_changes, credentials, forget_grant
+from spokekit.connections.kinds import connection_kinds, is_read_only
 from spokekit.connections.store import Store
 from spokekit.errors import (
     ConsentNeeded,
@@ -79,6 +80,11 @@ class _Source:
             return self._tokens.status(self._connection).scopes or ()
         except SpokekitError:
             return ()
+
+    def read_only(self) -> bool:
+        """Tell whether the connection is marked read-only by now."""
+        with self._tokens.store.read() as db:
+            return is_read_only(db, self._connection.connection_id)
 
     def without_site(self) -> SpokekitError | None:
         """Return why there is no site although a token is there; None when that is not so."""
@@ -395,7 +401,7 @@ class Tokens:
         return self.pending.record(connection)
 
     def _ready(self) -> None:
-        self.store.ensure(credentials, account_changes)
+        self.store.ensure(credentials, account_changes, connection_kinds)
 
 
 def _try_again(tokens: weakref.ref[Tokens], connection: Connection, rejected: Secret | None) -> None:

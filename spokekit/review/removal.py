@@ -52,6 +52,7 @@ def apply(
 ) -> Result:
     """Apply a preview of `plan`, and note what came of it."""
     _check(campaign)
+    members.site.check_writable()
     wanted = {row.pair for row in campaign.removals}
     if preview is None and not wanted:
         campaign.add(rec.WAS_APPLIED, {"applies": [], "rows": []}, only=_MAY, words="applied")

@@ -40,6 +40,7 @@ class MembershipWishes(MembershipList):
         super().__init__(**options)
         self._workspace = workspace or of_this_process()
         self._name = connection
+        self.mark_kind(self._workspace, connection)
         self._file: tuple[bytes, str] | None = None
         self._people = People()
         self._walked: tuple[Any, pd.DataFrame] | None = None

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as ipw
 import traitlets as tr
@@ -37,6 +37,7 @@ from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
 from spokekit._words import span
 from spokekit.confluence.report import Progress
+from spokekit.errors import SpokekitError
 from spokekit.widgets._belonging import Belonging, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain
@@ -60,6 +61,9 @@ from spokekit.widgets.controls import (
     text,
 )
 from spokekit.widgets.tasks import Task, TaskRunner, Throttle
+
+if TYPE_CHECKING:
+    from spokekit._workspace import Workspace
 
 # From here on nobody wants to sit and look.
 LONG_PAUSE = timedelta(minutes=2)
@@ -123,8 +127,10 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self._on_enter: dict[str, tuple[ipw.Widget, Callable[[], Any]]] = {}
         self._entered: tuple[ipw.Widget, str] | None = None
         self._head: list[ipw.Widget] = []
+        self._title = ""
         if title:
             # Under the first heading of a page, and beside those of its sections: no level is left out.
+            self._title = title
             self._head.append(html(f"<h2>{markup(title)}</h2>", "sk-heading"))
         if lead:
             self._head.append(note(lead, css="sk-lead"))
@@ -178,6 +184,17 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def foot(self, widgets: Iterable[ipw.Widget]) -> None:
         self._foot = tuple(widgets)
         self._arrange()
+
+    def mark_kind(self, workspace: Workspace, name: str | None) -> None:
+        """Say in the heading that the connection that is worked with is read-only, where it is."""
+        try:
+            read_only = workspace.connection(name).read_only
+        except SpokekitError:
+            # What is wrong with it, the component's own work will say.
+            return
+        mark = " <small>· read-only connection</small>" if read_only else ""
+        if self._head and self._title:
+            self._head[0].value = f"<h2>{markup(self._title)}{mark}</h2>"
 
     def _arrange(self) -> None:
         last = () if self.outcome in self._body else (self.outcome,)

@@ -57,6 +57,7 @@ class CheckPanel(Component):
         super().__init__("Check the connection", **options)
         self._workspace = workspace or of_this_process()
         self._name = connection if isinstance(connection, str) or connection is None else connection.connection_id
+        self.mark_kind(self._workspace, self._name)
         self.start = button("Check the connection", kind="primary")
         self._place = html("")
         self._behind = html("")

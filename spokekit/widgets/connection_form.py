@@ -102,6 +102,8 @@ class ConnectionForm(Component):
         self.connection = found
         self.fields: dict[str, ipw.Widget] = {}
         self.field_errors: dict[str, ipw.HTML] = {}
+        if found is not None:
+            self.mark_kind(workspace, found.connection_id)
         self._build()
         key = self._draft.connection_id or self._draft.alias_id or self._mode
         self.remember(key, **self.fields)
@@ -216,9 +218,8 @@ class ConnectionForm(Component):
             if service
             else ""
         )
-        self.fields["client_id"].placeholder = (
-            "from the service account's credential" if service else "from the app's Settings page"
-        )
+        where = "from the service account's credential" if service else "from the app's Settings page"
+        self.fields["client_id"].placeholder = where
         # Nothing comes back to a callback, and there is no code that a challenge could prove.
         for one in (self.redirect, self.fields["pkce"], self.token.way, self.token.reason):
             one.layout.display = "none" if service else ""
@@ -390,8 +391,8 @@ class ConnectionForm(Component):
     def _saved(self, saved: Connection) -> None:
         self._draft = replace(self.draft(), connection_id=saved.connection_id, alias_id=saved.alias_id)
         self._previous = saved.scopes
-        self.connection = saved
-        self.token.connection = saved
+        self.connection = self.token.connection = saved
+        self.mark_kind(self._workspace, saved.connection_id)
         self.secret.set_words = "kept sealed, not shown"
         self.forget()
         self._show_scopes()

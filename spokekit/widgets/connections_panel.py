@@ -12,7 +12,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
-from spokekit.connections.scopes import published_first
+from spokekit.connections.scopes import GRANTS, published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
 from spokekit.widgets.token_button import TokenButton
@@ -89,7 +89,8 @@ class ConnectionsPanel(Component):
         if saved is not None:
             where = markup(saved.api_base if saved.cloud_id else saved.url)
             under[0] += f"</p><p><code>{where}</code>"
-            under.append("OAuth 2.0 credential")
+            under.append("service account" if saved.is_service_account else "OAuth 2.0 credential")
+            under += ["read-only"] if saved.read_only else []
         head = html(
             f"<p><strong>{markup(name)}</strong></p><p>{sign} {markup(_capital(line.words))}</p>"
             f"<p>{' · '.join(under)}</p>"
@@ -132,6 +133,8 @@ class ConnectionsPanel(Component):
                 ("Authorization URL", saved.auth_url),
                 ("OAuth client ID", saved.client_id),
                 ("OAuth redirect URL", saved.redirect_uri),
+                ("Token by", GRANTS[saved.grant]),
+                ("Read-only", "yes" if saved.read_only else "no"),
                 ("Scopes", ", ".join(published_first(saved.scopes))),
                 ("Site", f"{saved.site_name or ''} {saved.site_url or ''}".strip() or "not known yet"),
                 ("Cloud ID", saved.cloud_id or "not known yet"),

@@ -74,6 +74,7 @@ class GroupPicker(Component):
         self.add_class("sk-picker")
         self._workspace = workspace
         self._name = connection
+        self.mark_kind(self._workspace, connection)
         self._by = by
         self._groups = groups
         self._model: PickerModel | None = None

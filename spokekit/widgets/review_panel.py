@@ -67,6 +67,7 @@ class ReviewPanel(ReviewOpening):
         super().__init__(**options)
         self._workspace = workspace or of_this_process()
         self._name = connection
+        self.mark_kind(self._workspace, connection)
         self._resuming: Resumption | None = None
         self._evidence: Path | None = None
         self._preview_of = self.belongs_to(

@@ -174,6 +174,7 @@ class TokenButton(Component):
             one.layout.display = way
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
         self.reason.value = f"<p>{markup(self._choose(connection)[1])}</p>"
+        self.mark_kind(self._workspace, connection.connection_id)
         if not self.busy:
             if self._sites_of != connection.connection_id:
                 # The question was about another connection's consent.

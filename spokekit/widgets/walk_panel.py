@@ -65,6 +65,7 @@ class WalkPanel(Component):
         super().__init__("Walk the site", **options)
         self._workspace = workspace or of_this_process()
         self._name = connection
+        self.mark_kind(self._workspace, self._name)
         self.scope = dropdown(
             "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"
         )
