@@ -44,7 +44,7 @@ def home() -> Path:
 
 # What spokekit makes in its home, and what file systems and file managers leave in every folder.
 _OURS = re.compile(
-    r"\.?(spokekit\.sqlite|vault|token-|spokekit-apply-)[\w.-]*|snapshots|walks|practice|lessons|attempt\.json|answer\.json|jupyterlab|lost\+found"
+    r"\.?(spokekit\.sqlite|vault|token-|spokekit-apply-)[\w.-]*|snapshots|walks|nights|practice|lessons|attempt\.json|answer\.json|jupyterlab|lost\+found"
     r"|\.DS_Store|desktop\.ini"
 )
 _OF_THE_SYSTEM = (
@@ -268,11 +268,11 @@ _LOCK_WAIT = 60.0
 
 
 @contextmanager
-def lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path, *, wait: float = _LOCK_WAIT) -> Iterator[None]:
     """Hold the right to change `path` against other processes that ask for it; a file beside it stands for the right.
 
     Where there is no such lock (a folder that cannot be written, a file system without) the change goes ahead. Raises
-    `StoreError` when another process holds it for a minute.
+    `StoreError` when another process holds it for longer than `wait` seconds, a minute by default.
     """
     try:
         handle = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -280,7 +280,7 @@ def lock_file(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        until = time.monotonic() + _LOCK_WAIT
+        until = time.monotonic() + wait
         while not _locked(handle):
             if time.monotonic() > until:
                 raise StoreError(

@@ -11,6 +11,7 @@ import typer
 
 from spokekit import _words
 from spokekit._workspace import workspace
+from spokekit.cli._night import night
 from spokekit.cli._output import (
     FAILED,
     ConnectionOption,
@@ -101,6 +102,9 @@ def walk(
     if not report["complete"]:
         say(report["words"])
         raise typer.Exit(3)
+
+
+app.command()(guarded()(night))
 
 
 @app.command()

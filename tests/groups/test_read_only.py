@@ -10,7 +10,6 @@ import pytest
 
 import spokekit
 from spokekit._workspace import Workspace
-from spokekit.audit import Audit
 from spokekit.check import check_connection
 from spokekit.cli import main
 from spokekit.connections.scopes import proposed_scopes
@@ -97,7 +96,8 @@ def test_the_editor_says_so_in_its_heading_and_sends_nothing(registered: Workspa
     editor.ask.click()
     editor.settled()
     editor.apply_button.click()
-    editor.settled()
+    with pytest.raises(GuardRefused):
+        editor.settled()
     assert editor.status_kind == "error" and READ_ONLY in editor.status
     assert sent(site) == 0
     panel = ConnectionsPanel(workspace=registered)
@@ -117,16 +117,17 @@ def test_a_review_removes_nobody(
     registered: Workspace,
     site: PracticeSite,
     campaign: Any,  # noqa: F811
-    look: Callable[..., Audit],  # noqa: F811
+    open_members: Open,
 ) -> None:
 
     decide_all(campaign)
     campaign.sign("Kim", "Head of IT")
     mark(registered)
-    with Membership.of(registered, pace=1000) as members:
-        preview = campaign.plan(members)
-        with pytest.raises(GuardRefused, match=READ_ONLY):
-            campaign.apply(members, preview, confirm=preview.confirmation)
+    members = open_members()
+    preview = campaign.plan(members)
+    assert preview is not None and preview.plan.planned
+    with pytest.raises(GuardRefused, match=READ_ONLY):
+        campaign.apply(members, preview, confirm=preview.confirmation)
     assert sent(site) == 0
 
 
