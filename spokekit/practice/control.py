@@ -50,9 +50,9 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     ``app``             ``client_id``, and what is to change of ``scopes``, ``redirect_uris``, ``distribution``;
                         ``"new-secret": true`` makes the secret anew.
     ``create-app``      ``name``, and optionally ``scopes``, ``redirect_uris``. Result: ``{"client_id"}``.
-    ``create-service-account``  ``name``, and optionally ``scopes``, ``account``, ``sites`` (cloud ids). Result:
-                        ``{"client_id", "client_secret", "account_id"}``.
-    ``revoke-service-account``  ``client_id``: its credential and its tokens end.
+    ``create-account``  ``name``, and optionally ``scopes``, ``account``, ``sites`` (cloud ids): a service account's
+                        credential. Result: ``{"client_id", "client_secret", "account_id"}``.
+    ``revoke-account``  ``client_id``: a service account's credential and its tokens end.
     ``authorise``       ``client_id``, and ``"allowed": false`` to take it back: the admin's authorisation for all.
     ``add``             ``group`` (name or id) and ``account`` (account id or display name): a colleague puts somebody
                         into a group, past the API; ``remove`` takes somebody out. Result: whether it changed anything.
@@ -392,8 +392,8 @@ _VERBS: dict[str, Callable[[PracticeSite, Order], Any]] = {
     "kill-access": _kill_access,
     "app": _change_app,
     "create-app": _create_app,
-    "create-service-account": _create_service_account,
-    "revoke-service-account": _revoke_service_account,
+    "create-account": _create_service_account,
+    "revoke-account": _revoke_service_account,
     "authorise": _authorise,
     "add": _add,
     "remove": _remove,

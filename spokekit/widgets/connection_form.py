@@ -20,11 +20,11 @@ from spokekit.connections.scopes import (
     SERVICE_ACCOUNT,
     parse_scopes,
     proposed_scopes,
-    published_first,
     scope,
     without_unpublished,
 )
 from spokekit.errors import InputError, SpokekitError
+from spokekit.widgets._form_words import SERVICE_ACCOUNT_NOTE, how_scopes_differ, what_scopes_permit
 from spokekit.widgets.base import (
     Component,
     CopyButton,
@@ -212,12 +212,7 @@ class ConnectionForm(Component):
     # --- what gets the token, and what it may do -----------------------------------------------------------------
     def _show_grant(self) -> None:
         service = self.fields["grant"].value == SERVICE_ACCOUNT
-        self.grant_note.value = (
-            "<p>Client ID and secret are those of a service account's OAuth 2.0 credential, which an organization "
-            "admin makes: admin.atlassian.com, Directory, Service accounts. Nobody consents, and no page opens.</p>"
-            if service
-            else ""
-        )
+        self.grant_note.value = SERVICE_ACCOUNT_NOTE if service else ""
         where = "from the service account's credential" if service else "from the app's Settings page"
         self.fields["client_id"].placeholder = where
         # Nothing comes back to a callback, and there is no code that a challenge could prove.
@@ -241,29 +236,14 @@ class ConnectionForm(Component):
             known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
         except InputError:
             known = []
-        lines = "".join(
-            f"<li><code>{markup(s.id)}</code> {markup(s.permits)}{'' if s.published else ' (not published)'}</li>"
-            for s in map(scope, published_first(s.id for s in known))
+        self.scope_notes.value = (f"<ul class='sk-list'>{notes}</ul>" if notes else "") + (
+            what_scopes_permit(known) if known else ""
         )
-        permits = f"<details><summary>What these {len(known)} scopes permit</summary>"
-        permits += f"<ul class='sk-list'>{lines}</ul></details>"
-        self.scope_notes.value = (f"<ul class='sk-list'>{notes}</ul>" if notes else "") + (permits if known else "")
         here = {s.id for s in known}
         self.leave_out.layout.display = "" if "ace:confluence" in here else "none"
         differs = bool(self._previous) and tuple(s.id for s in known) != self._previous
         self.restore.layout.display = "" if differs else "none"
-        lost = [name for name in self._previous if name not in here]
-        extra = [s.id for s in known if s.id not in self._previous]
-        words = ""
-        if differs:
-            words = "<p>The scopes above are the defaults again, as in ServiceNow's form. "
-            words += f"The saved connection has {len(self._previous)} scopes"
-            if lost:
-                words += f"; missing above: {', '.join(f'<code>{markup(name)}</code>' for name in lost)}"
-            if extra:
-                words += f"; only above: {', '.join(f'<code>{markup(name)}</code>' for name in extra)}"
-            words += ".</p>"
-        self.restore_note.value = words
+        self.restore_note.value = how_scopes_differ(self._previous, known) if differs else ""
         for shown in (self.restore_note, self.scope_notes):
             shown.layout.display = "" if shown.value else "none"
         buttons = (self.leave_out, self.restore)

@@ -17,6 +17,7 @@ from spokekit._words import clock
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.widgets._browser import ConsentLink
+from spokekit.widgets._form_words import before_forgetting
 from spokekit.widgets.base import (
     Component,
     CopyButton,
@@ -306,16 +307,9 @@ class TokenButton(Component):
     # --- forgetting it -------------------------------------------------------------------------------------------
     def _ask_forget(self) -> None:
         connection: Connection = self.connection
-        words = (
-            f"Forget the token of “{connection.name}”? Its actions stop until somebody consents again. The client "
-            "secret is kept. The consent itself ends in your Atlassian account, under Connected apps."
+        self.ask_first(
+            self._sure, before_forgetting(connection), "Yes, forget it", partial(self.forget_token, connection)
         )
-        if connection.is_service_account:
-            words = (
-                f"Forget the token of “{connection.name}”? A new one is asked for at the next use: to end that, forget "
-                "the client secret too (remove the connection), or revoke the credential in admin.atlassian.com."
-            )
-        self.ask_first(self._sure, words, "Yes, forget it", partial(self.forget_token, connection))
 
     def forget_token(self, connection: Connection | None = None) -> None:
         """Forget the token here, as ``spokekit token forget`` does; the question was asked before."""

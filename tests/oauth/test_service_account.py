@@ -97,10 +97,10 @@ def test_orders_make_and_revoke_one(site: PracticeSite) -> None:
         headers = {"X-Practice-Key": site.keys.key}
         return httpx2.post(f"{site.url}practice/orders", json={"orders": [told]}, headers=headers, timeout=5)
 
-    made = order(do="create-service-account", name="Nightly").json()["results"][0]
+    made = order(do="create-account", name="Nightly").json()["results"][0]
     assert set(made) == {"client_id", "client_secret", "account_id"}
-    assert order(do="revoke-service-account", client_id=site.client_id).status_code == 400
-    assert order(do="revoke-service-account", client_id=made["client_id"]).status_code == 200
+    assert order(do="revoke-account", client_id=site.client_id).status_code == 400
+    assert order(do="revoke-account", client_id=made["client_id"]).status_code == 200
     assert ask(site, site.apps[-1]).status_code == 401
 
 
