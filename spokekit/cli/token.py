@@ -66,6 +66,7 @@ def get(
     With --site, a token that is saved already is used: the site is chosen without another consent.
     Without --paste a listener waits on the port of the connection's redirect URI; where it cannot, the address of the
     page after the consent is asked for.
+    For a service account nobody consents and no browser opens: the token is asked for with its client secret.
     When another account consents than before, you are asked before its token takes the place of the one there is.
     """
     from spokekit._browse import PrivateBrowser

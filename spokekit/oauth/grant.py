@@ -155,14 +155,12 @@ def get_token(
     """
     say = tell or (lambda words: None)
     if connection.is_service_account:
-        return _as_service_account(workspace, connection, partial(pick_site, choose=choose_site, site=site), say)
+        return _as_service_account(workspace, connection, choose_site, site, say)
     if site is not None:
         # Before the consent, as far as that goes: the sites are known only after it.
         check_wanted(site)
-    reason = ""
-    if receiver is None:
-        receiver, reason = choose_receiver(connection.redirect_uri)
-    elif not isinstance(receiver, Receiver):
+    receiver, reason = (receiver, "") if receiver else choose_receiver(connection.redirect_uri)
+    if not isinstance(receiver, Receiver):
         receiver = make_receiver(receiver, connection.redirect_uri)
     try:
         attempt = Attempt.start(connection, workspace.tokens, receiver)
@@ -188,7 +186,8 @@ def get_token(
 def _as_service_account(
     workspace: Place,
     connection: Connection,
-    pick: Callable[[Connection, Sequence[Site]], Site],
+    choose: ChooseSite | None,
+    site: str | None,
     say: Callable[[str], object],
 ) -> TokenStatus:
     """Get a token as a service account: nobody consents, no browser opens, and nothing comes back to wait for."""
@@ -197,7 +196,7 @@ def _as_service_account(
     # Anew even where one is there: whoever asks wants to know whether the credential still works.
     tokens.access_token(connection, rejected=tokens.stored(connection))
     found = reachable_sites(workspace, connection)
-    return _at_a_site(workspace, connection, found, pick, say)
+    return _at_a_site(workspace, connection, found, partial(pick_site, choose=choose, site=site), say)
 
 
 def _await(

@@ -32,7 +32,12 @@ def forget_unknown(
     """
     found = []
     for connection in connections.list() if only is None else [only]:
-        if not connection.is_practice or (site is not None and connection.url != site["url"]):
+        # A service account asks for a new one by itself.
+        if (
+            not connection.is_practice
+            or connection.is_service_account
+            or (site is not None and connection.url != site["url"])
+        ):
             continue
         token = tokens.stored(connection)
         if token is None or _gave(str(connection.url), token) is not False:

@@ -95,14 +95,14 @@ class Person:
         if hasattr(auth, "given_here"):
             return
         # The site keeps digests only, so what it gives is noted here.
-        auth.given_here, pair = [], auth._pair
+        auth.given_here, pair = [], auth.tokens_of
 
         def noted(*family: Any) -> dict[str, Any]:
             answer: dict[str, Any] = pair(*family)
             auth.given_here += [answer[name] for name in ("access_token", "refresh_token") if name in answer]
             return answer
 
-        auth._pair = noted
+        auth.tokens_of = noted
 
     @classmethod
     def connected(cls, disk: Disk, site: PracticeSite, home: Path) -> Person:
