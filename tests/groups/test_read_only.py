@@ -55,6 +55,7 @@ def test_every_way_to_a_change_sends_nothing(
         main(["members", "plan", "--mode", "add", "--file", str(people), "--out", str(plan)])
     spoke = registered.spoke()
     mark(registered)
+    anew = spokekit.connect()
     before, members = sent(site), open_members()
     undo = members.preview(members.plan_undo(done.apply_id))
     ways: list[Callable[[], Any]] = [
@@ -66,7 +67,7 @@ def test_every_way_to_a_change_sends_nothing(
         lambda: members.resume(rest.apply_id),
         lambda: spoke.add_member_to_group_by_group_id(group, account),
         lambda: spoke.remove_member_from_group_by_group_id(group, site.account_id),
-        lambda: spokekit.connect().add_member_to_group_by_group_id(group, account),
+        lambda: anew.add_member_to_group_by_group_id(group, account),
     ]
     for way in ways:
         with pytest.raises(GuardRefused, match=READ_ONLY):
@@ -84,6 +85,7 @@ def test_every_way_to_a_change_sends_nothing(
     again = open_members()
     assert again.resume(rest.apply_id).counts() == {"done": 4}
     spoke.close()
+    anew.close()
 
 
 def test_the_editor_says_so_in_its_heading_and_sends_nothing(registered: Workspace, site: PracticeSite) -> None:

@@ -81,8 +81,8 @@ def test_whether_a_service_account_may_write_is_a_switch(
     workspace: Workspace, site: PracticeSite, writes: bool
 ) -> None:
     site.switches.update(service_account_writes=writes)
-    app = make_service_account(site, scopes=(*READING_SCOPES, "write:confluence-groups"))
-    unattended(workspace, site, app)
+    scopes = (*READING_SCOPES, "write:confluence-groups")
+    unattended(workspace, site, make_service_account(site, scopes=scopes), scopes=scopes)
     get_token(workspace, workspace.connection())
     found = workspace.check().set_index("check")
     # By reading it cannot be told: the account is in no group of administrators, and the write of a group that is not
@@ -186,8 +186,8 @@ def test_several_sites_are_chosen_and_never_guessed(home: Path) -> None:
         with pytest.raises(SiteChoiceNeeded) as refused:
             get_token(work, connection)
         assert len(refused.value.sites) == 3 and work.connection().cloud_id is None
-        with pytest.raises(NotConfigured):
-            work.spoke().look_up_groups()
+        with work.spoke() as spoke, pytest.raises(NotConfigured):
+            spoke.look_up_groups()
         status = get_token(work, connection, site=site.sites[2].url)
         assert work.connection().cloud_id == site.sites[2].cloud_id and not status.needs_site
         # The chosen one stays, whatever order they come in.
@@ -266,8 +266,8 @@ def test_a_missing_scope_is_mended_by_another_credential(workspace: Workspace, s
     unattended(workspace, site, app, scopes="read:confluence-groups read:confluence-user")
     get_token(workspace, workspace.connection())
     assert "does not cover read:confluence-user" in workspace.status()[0].words
-    with pytest.raises(ScopeMissing, match="new OAuth"):
-        workspace.spoke().look_up_users([site.account_id])
+    with workspace.spoke() as spoke, pytest.raises(ScopeMissing, match="new OAuth"):
+        spoke.look_up_users([site.account_id])
     found = check_connection(workspace.connection(), workspace.tokens)
     lacking = found[found["check"] == "read:confluence-user"].iloc[0]
     assert lacking["state"] == "missing" and "new OAuth 2.0 credential" in lacking["fix"]
