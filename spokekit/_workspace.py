@@ -157,7 +157,13 @@ class Workspace:
         )
 
     def status(self, name: str | None = None) -> tuple[RowStatus, ...]:
-        """Return the status of every row of the list of connections, or of the one connection `name`."""
+        """Return the status of every row of the list of connections, or of the one connection `name`.
+
+        Tokens of a practice site that does not know them (`forget_unknown`) are forgotten first.
+        """
+        from spokekit.oauth.practice import forget_unknown
+
+        forget_unknown(self.connections, self.tokens)
         rows = self.connections.rows()
         if name is not None:
             wanted = self.connection(name).connection_id

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from spokekit._home import home, nothing_kept, private_folder, write_private
-from spokekit._secret import Secret
 from spokekit._workspace import workspace
 from spokekit.cli._output import say
 from spokekit.cli._practice_child import practice_child
 from spokekit.errors import Conflict, SpokekitError
-from spokekit.oauth.practice import forget_unknown
+from spokekit.oauth.practice import put_right
 
 PRACTICE_PORT = 8750
 PRACTICE_VARIABLE = "SPOKEKIT_PRACTICE"
@@ -62,13 +61,14 @@ def practice_surroundings(*, more_homes: bool = False, **options: Any) -> Iterat
         given |= {"salt": practice_salt(folder), "kept": str(folder / f"site-{world}.json")}
         given |= {"quota_window": QUOTA_WINDOW, **options}
         with _started(given, options.get("port") or before.get("port", PRACTICE_PORT), lock) as site:
-            known = {"port": _port(site), "url": site["url"], "client_id": site["client_id"]}
-            write_private(folder / "site.json", json.dumps(known).encode())
             os.environ[PRACTICE_VARIABLE] = json.dumps(site)
             if site.get("words"):
                 say(site["words"])
             if before:
-                _put_right(before, site)
+                _put_right(folder, before, site)
+            # Last: whoever is killed before knows tomorrow where the connections still lead.
+            known = {"port": _port(site), "url": site["url"], "client_id": site["client_id"]}
+            write_private(folder / "site.json", json.dumps(known).encode())
             yield site
 
 
@@ -121,20 +121,18 @@ def _remembered(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _put_right(before: dict[str, Any], site: dict[str, Any]) -> None:
-    """Make the connections of an earlier day fit today's site."""
+def _put_right(folder: Path, before: dict[str, Any], site: dict[str, Any]) -> None:
+    """Make the connections of an earlier day fit today's site, those of the lessons too."""
     work = workspace()
-    for connection in work.connections.list():
-        if connection.client_id != site["client_id"] or connection.url not in (before.get("url"), site["url"]):
-            continue
-        if connection.url != site["url"]:
-            changed = {"url": site["url"], "auth_url": site["auth_url"]}
-            connection = work.connections.edit(connection.connection_id, **changed)
-        work.tokens.set_client_secret(connection, Secret(site["client_secret"]))
-    unknown = forget_unknown(work.connections, work.tokens, site)
+    unknown = put_right(work.connections, work.tokens, site, before.get("url"))
     if unknown:
         names = ", ".join(f"“{name}”" for name in unknown)
         say(f"The practice site does not know yesterday's token: get a token again (notebook 03) for {names}.")
+    if (folder / "lessons").is_dir():
+        from spokekit.training.attempts import put_attempts_right
+
+        for sentence in put_attempts_right(folder, site, before.get("url")):
+            say(sentence)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spokekit._http import client
 from spokekit._secret import Secret
 
 if TYPE_CHECKING:
@@ -12,6 +13,26 @@ if TYPE_CHECKING:
     from spokekit.oauth.tokens import Tokens
 
 _SECONDS = 2.0
+
+
+def put_right(connections: Connections, tokens: Tokens, site: Mapping[str, Any], before: str | None) -> tuple[str, ...]:
+    """Make the connections of an earlier day fit today's practice site, and return whose token it does not know.
+
+    Parameters
+    ----------
+    site:
+        What the practice site says of itself. With a ``client_secret``, the connections of its first app get it anew.
+    before:
+        Where the site was on the day before; a connection to anywhere else is left alone.
+    """
+    for connection in connections.list():
+        if not connection.is_practice or connection.url not in (before, site["url"]):
+            continue
+        if connection.url != site["url"]:
+            connection = connections.edit(connection.connection_id, url=site["url"], auth_url=site["auth_url"])
+        if connection.client_id == site["client_id"] and site.get("client_secret"):
+            tokens.set_client_secret(connection, Secret(str(site["client_secret"])))
+    return forget_unknown(connections, tokens, site)
 
 
 def forget_unknown(
@@ -54,9 +75,9 @@ def _gave(url: str, token: Secret) -> bool | None:
     import httpx2
 
     try:
-        with httpx2.Client(timeout=_SECONDS, trust_env=False, follow_redirects=False) as client:
+        with client(url, timeout=_SECONDS, follow_redirects=False) as asking:
             headers = {"Authorization": f"Bearer {token.reveal()}"}
-            answer = client.get(f"{url.rstrip('/')}/practice/known", headers=headers)
+            answer = asking.get(f"{url.rstrip('/')}/practice/known", headers=headers)
             told = answer.json().get("given") if answer.status_code == 200 else None
     except (httpx2.HTTPError, ValueError, AttributeError):
         return None

@@ -9,6 +9,7 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
     What the site is like now, `spokekit.practice.state.state_of`::
 
         {"layout": 1, "at": POSIX seconds by the site's clock, "quiet": true,
+         "begun": a word that is another one after each reset,
          "start": {"size", "seed", "sites", "signed_in", "faults", "switches"},
          "signed_in": {"role": "admin", "account_id", "name"},
          "sites": [{"cloud_id", "name", "whole": true, "licensed": 93,
@@ -70,7 +71,8 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
 
 ``GET /practice/kept``
     All of the site that a restart would keep (`spokekit.practice.kept.kept_of`), for ``restore``: worlds, apps,
-    consents, tokens as digests, clock, switches; no faults and no request log.
+    consents, tokens as digests, clock, switches, triggers, and of the faults those that end by themselves
+    (``xTIMES``); no request log.
 
 ``GET /practice/happened``
     What happened, in words, oldest first, 200 lines at most (`spokekit.practice.happened`)::

@@ -9,25 +9,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit.errors import InputError
 from spokekit.practice.apps import App, Grant
 from spokekit.practice.changes import apply_changes, changes
+from spokekit.practice.faults import Fault
 from spokekit.practice.issued import Access, Family, RefreshToken
 from spokekit.practice.start import Start, build
 from spokekit.practice.switches import Switches
+from spokekit.practice.triggers import Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spokekit.practice.server import PracticeSite
 
 LAYOUT = 1
 
 
 def kept_of(site: PracticeSite) -> dict[str, Any]:
-    """Return, as JSON takes it, all of a site that a restart must not lose: no faults, no request log."""
+    """Return, as JSON takes it, all of a site that a restart must not lose: no request log.
+
+    Of the faults, those that strike a number of times: one without an end would be forgotten overnight, and taken for a
+    defect.
+    """
     auth, start, now = site.auth, site.start_point, site.clock.now()
     grants = list(auth.grants.values())
     access = {key: one for key, one in auth.access_tokens.items() if one.expires_at > now}
@@ -40,6 +48,7 @@ def kept_of(site: PracticeSite) -> dict[str, Any]:
     return {
         "layout": LAYOUT,
         "start": {"size": start.size, "seed": start.seed, "sites": start.sites},
+        "begun": site.begun,
         "signed_in": site.signed_in,
         "switches": {
             f.name: getattr(site.switches, f.name)
@@ -64,6 +73,8 @@ def kept_of(site: PracticeSite) -> dict[str, Any]:
         "given": list(auth.given),
         "redirects": list(site.app_make.redirect_uris),
         "spent": site.limits.kept(),
+        "faults": [asdict(f) for f in site.faults.active if f.times is not None and f.struck < f.times],
+        "triggers": [asdict(t) for t in site.triggers.all if not t.done],
     }
 
 
@@ -105,6 +116,9 @@ def _restore(site: PracticeSite, kept: dict[str, Any]) -> None:
         auth.access_tokens[str(key)] = Access(grants[i], tuple(scopes), float(expires_at), of)
     auth.given.update((str(key), None) for key in kept["given"])
     site.limits.put_back(kept["spent"])
+    site.begun = str(kept.get("begun") or site.begun)
+    site.faults.add(*(Fault(**told) for told in kept.get("faults", ())))
+    site.triggers.add(*(Trigger(**{**told, "orders": tuple(told["orders"])}) for told in kept.get("triggers", ())))
     # What the site is told today and was not told then: the address of a hub that has moved.
     for uri in site.app_make.redirect_uris:
         if uri not in kept["redirects"]:
@@ -148,8 +162,18 @@ class Keeper:
         self.words = ""
         self._written = ""
 
-    def load(self, site: PracticeSite) -> None:
-        """Put the site to where the file says; a file that cannot be read is laid aside, and the site is new."""
+    def load(self, site: PracticeSite, today: Mapping[str, Any]) -> None:
+        """Put the site to where the file says; a file that cannot be read is laid aside, and the site is new.
+
+        The faults that the site has, and the switches `today`, count for more than what was so yesterday.
+        """
+        ordered = site.faults.active
+        self._load(site)
+        kept = [] if site.faults.active is ordered else [one for one in site.faults.active if one not in ordered]
+        site.faults.active = kept + ordered
+        site.switches.update(**today)
+
+    def _load(self, site: PracticeSite) -> None:
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -97,6 +97,8 @@ class PracticeSite:
 
     Attributes
     ----------
+    begun:
+        A word that is another one after each reset, and the same after a restart that goes on.
     keys:
         The `Keys`: ``site.keys.key``, and ``site.page("console")`` for a link that lets a browser in.
     url, auth_url:
@@ -128,6 +130,7 @@ class PracticeSite:
     observe_all: ClassVar[list[Observer]] = []
 
     start_point: Start
+    begun: str
     worlds: dict[str, World]
     world: World
     signed_in: str
@@ -171,9 +174,7 @@ class PracticeSite:
         build(self, self._first)
         self.keeper = Keeper(Path(kept)) if kept else None
         if self.keeper is not None:
-            self.keeper.load(self)
-            # What the person says today counts for more than what was so yesterday.
-            self.switches.update(**switches)
+            self.keeper.load(self, switches)
         self.observers: list[Observer] = []
         self.defects: list[Exception] = []
         self.in_flight = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -124,6 +125,7 @@ def build(site: PracticeSite, start: Start) -> None:
     worlds[0].account(start.signed_in)
     faults = Faults(start.faults, OPERATIONS)
     site.start_point = start
+    site.begun = secrets.token_hex(8)
     site.switches = switches
     site.clock = Clock()
     site.worlds = {world.cloud_id: world for world in worlds}

@@ -25,6 +25,7 @@ def state_of(site: PracticeSite) -> dict[str, Any]:
     return {
         "layout": LAYOUT,
         "at": site.clock.now(),
+        "begun": site.begun,
         "start": asdict(site.start_point) | {"switches": dict(site.start_point.switches)},
         "quiet": site.quiet,
         "signed_in": {"role": site.signed_in, **_person(site.world, site.account_id)},

@@ -5,15 +5,17 @@ Under the practice home::
     lessons/<name>/<n>/     a home: store, key, snapshots, and attempt.json with how it began
     lessons/current.json    which attempt the practice site is set for
 
-To begin, and to start over, opens a new home; none is ever changed or removed afterwards. The learner's other records
-are elsewhere and stay as they are.
+To begin, and to start over, opens a new home; none is ever removed afterwards. Where the practice site comes back at
+another address, their connections follow it (`put_attempts_right`). The learner's other records are elsewhere and stay
+as they are.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -55,6 +57,79 @@ def events_here(root: Path | None = None) -> Events:
     return Events(Store(sa.URL.create("sqlite", database=str(path))))
 
 
+def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) -> list[str]:
+    """Make the connections of all attempts of a practice home fit today's practice site; see `practice.put_right`.
+
+    Returns what the person has to know: the attempt in which they are has lost its token, or one cannot be read.
+    """
+    import sqlalchemy as sa
+
+    from spokekit._workspace import Workspace
+    from spokekit.connections.store import Store
+    from spokekit.oauth.practice import put_right
+
+    # What a learner has typed as the client secret is theirs, right or wrong.
+    about = {name: value for name, value in site.items() if name != "client_secret"}
+    now = current_in(root)
+    told = []
+    for record in sorted(root.glob(f"{FOLDER}/*/*/{RECORD}")):
+        path, name = record.parent / "spokekit.sqlite", record.parent.parent.name
+        if not path.is_file():
+            continue
+        with _entered(record.parent):
+            work = Workspace(Store(sa.URL.create("sqlite", database=str(path))))
+            try:
+                lost = put_right(work.connections, work.tokens, about, before)
+            except SpokekitError as error:
+                told.append(f"The records of an attempt at the lesson {name} cannot be read: {clean(error.message)}")
+            else:
+                if lost and now == (name, int(record.parent.name)):
+                    told.append(f"The practice site does not know the token of the lesson {name}. {_again(name)}")
+            finally:
+                work.close()
+    return told
+
+
+def _again(name: str) -> str:
+    return NOT_SET.format(name=name)
+
+
+@contextmanager
+def _entered(folder: Path) -> Iterator[None]:
+    """Let this process work in an attempt's home for a moment."""
+    kept = {name: os.environ.get(name) for name in ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", *_NOT_OURS)}
+    _enter(folder)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+_NOT_OURS = ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT_FILE")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"SPOKEKIT_HOME": str(folder), "SPOKEKIT_VAULT": "file"}
+
+
+def _enter(folder: Path) -> None:
+    os.environ.update(_environment(folder))
+    for name in _NOT_OURS:
+        os.environ.pop(name, None)
+
+
+def current_in(root: Path) -> tuple[str, int] | None:
+    """Return the lesson and the number of the attempt that the site of a practice home is set for."""
+    try:
+        found = json.loads((root / FOLDER / CURRENT).read_text(encoding="utf-8"))
+        return str(found["lesson"]), int(found["attempt"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @dataclass(frozen=True)
 class Solution:
     """The steps of a solution, or why they are not shown yet."""
@@ -90,13 +165,11 @@ class Attempt:
     @property
     def environment(self) -> dict[str, str]:
         """What a command needs to work in this attempt: the home, and its key in a file, not in a keyring."""
-        return {"SPOKEKIT_HOME": str(self.home), "SPOKEKIT_VAULT": "file"}
+        return _environment(self.home)
 
     def enter(self) -> None:
         """Let everything in this process that opens a home open this one."""
-        os.environ.update(self.environment)
-        for name in ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT_FILE"):
-            os.environ.pop(name, None)
+        _enter(self.home)
 
     @property
     def workspace(self) -> Workspace:
@@ -111,6 +184,11 @@ class Attempt:
         """True while the practice site is set for this attempt."""
         return self._attempts.is_current(self)
 
+    def fits(self, now: SiteState) -> bool:
+        """Tell whether the practice site is still the one that was set for this attempt, and not begun anew since."""
+        begun = str(self._record["before"].get("begun", ""))
+        return begun in ("", now.begun)
+
     # -- looking -------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -121,7 +199,7 @@ class Attempt:
         except (OSError, ValueError) as error:
             raise SpokekitError(
                 f"The record of this attempt cannot be read: {clean(error)}.",
-                hint=NOT_SET.format(name=self.lesson.name),
+                hint=_again(self.lesson.name),
             ) from None
 
     def seen(self, *, now: SiteState | None = None) -> Seen:
@@ -154,12 +232,14 @@ class Attempt:
 
     def _judged(self) -> Verdict:
         if not self.current:
-            words = (
-                f"The practice site is set for another lesson or attempt now. {NOT_SET.format(name=self.lesson.name)}"
-            )
+            words = f"The practice site is set for another lesson or attempt now. {_again(self.lesson.name)}"
             return Verdict("cannot check", "", words)
         try:
-            return self.lesson.check(self.seen())
+            now = self.desk.state()
+            if not self.fits(now):
+                words = f"The practice site was begun anew since this attempt began. {_again(self.lesson.name)}"
+                return Verdict("cannot check", "", words)
+            return self.lesson.check(self.seen(now=now))
         except SpokekitError as error:
             words = " ".join(filter(None, (error.message, error.likely, error.hint)))
             return Verdict("cannot check", "", clean(words, 600))
@@ -337,11 +417,7 @@ class Attempts:
 
     def current_name(self) -> tuple[str, int] | None:
         """Return the lesson and the number of the attempt that the practice site is set for."""
-        try:
-            found = json.loads((self.root / FOLDER / CURRENT).read_text(encoding="utf-8"))
-            return str(found["lesson"]), int(found["attempt"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return current_in(self.root)
 
     def _set_current(self, attempt: Attempt | None) -> None:
         what = {"lesson": attempt.lesson.name, "attempt": attempt.number} if attempt else {}

@@ -8,6 +8,7 @@ from html import unescape
 from typing import Literal
 from urllib.parse import urlsplit
 
+from spokekit._http import client
 from spokekit._secret import Secret
 from spokekit.errors import ConsentError
 
@@ -26,9 +27,7 @@ def play_browser(
 
     Raises `ConsentError` when the page shows an error and sends nobody back.
     """
-    import httpx2
-
-    with httpx2.Client(follow_redirects=False, timeout=60, trust_env=False) as browser:
+    with client(address.reveal(), follow_redirects=False, timeout=60) as browser:
         page = browser.get(address.reveal())
         # The Jupyter server's start page leads to the consent page.
         while page.status_code in (302, 303, 307) and "code=" not in page.headers["location"]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
-from spokekit._http import clean, json_of
+from spokekit._http import clean, client, json_of
 from spokekit._secret import Secret
 from spokekit._surroundings import is_loopback
 from spokekit.connections.fields import host_of
@@ -107,10 +107,7 @@ class Desk:
 
     @cached_property
     def _client(self) -> httpx2.Client:
-        import httpx2
-
-        # Made once: loading the certificates of a client costs more than the request.
-        made = httpx2.Client(timeout=_SECONDS, trust_env=False)
+        made = client(str(self.about["url"]), timeout=_SECONDS)
         weakref.finalize(self, made.close)
         return made
 
@@ -179,4 +176,5 @@ def _read(found: Mapping[str, Any]) -> SiteState:
         counts=found["requests"],
         refused=found["refused"],
         licensed=first["licensed"],
+        begun=found["begun"],
     )

@@ -75,6 +75,8 @@ class SiteState:
     """How many of them were refused."""
     licensed: int = 0
     """How many people hold a seat."""
+    begun: str = ""
+    """A word that is another one after each time the site was put back or begun anew."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON knows it."""

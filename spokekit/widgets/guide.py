@@ -99,10 +99,6 @@ class Guide(Component):
 
     def _begin(self) -> None:
         self.site = rehearsal.practice()
-        if self.site is not None:
-            from spokekit.oauth.practice import forget_unknown
-
-            self._unknown = forget_unknown(self.workspace.connections, self.workspace.tokens, self.site)
         if self.unattended and self.site is not None:
             rehearsal.catch_up(self.workspace, self.site, before=self.step.number, name=self._name)
         self.refresh()
@@ -120,6 +116,12 @@ class Guide(Component):
 
     def refresh(self) -> None:
         """Read the state of the steps again and show it."""
+        if self.site is not None:
+            from spokekit.oauth.practice import forget_unknown
+
+            # Another notebook may have begun a lesson, which puts the practice site back.
+            gone = forget_unknown(self.workspace.connections, self.workspace.tokens, self.site)
+            self._unknown = gone or self._unknown
         state = steps_done(self.workspace, self._name)
         self._line.value = f"{self._place()}<ol>{''.join(self._item(s, s.number in state) for s in STEPS)}</ol>"
         if after := self._next(state):
@@ -157,20 +159,15 @@ class Guide(Component):
         """Say on which site, and lead to the practice site's console as long as something is to be copied from it."""
         if self.site is None:
             return "<span class='sk-place'>Your own site</span>"
-        from spokekit.oauth.environment import browser_is_elsewhere
-        from spokekit.oauth.passage import for_the_browser
-
         place = "<span class='sk-place'>Practice site</span>"
         if self.step.number > 3:
             return place
-        console = f"{self.site['url']}console"
-        seen = for_the_browser(console, key=str(self.site.get("key", "")))
-        if seen.startswith(console) and browser_is_elsewhere():
+        title = "Practice developer console: the app with its client ID and its secret"
+        link, reached = rehearsal.page_link(self.site, "console", "Console", title)
+        if not reached:
             place += (
                 "<span class='sk-unreached'>Its own pages open only in a browser on the machine where this runs.</span>"
             )
-        title = "Practice developer console: the app with its client ID and its secret"
-        link = f"<a href='{markup(seen)}' title='{title}' target='_blank' rel='noopener'>Console</a>"
         return f"{place}{link}"
 
     def _item(self, step: Step, done: bool) -> str:

@@ -136,8 +136,12 @@ class LessonPanel(Component):
             return
         attempts = Attempts(Desk(site))
         if (now := attempts.current_name()) is not None and now[0] == self.lesson.name:
-            self._open(attempts.newest(self.lesson))
-            self.say(f"You are in attempt {now[1]} of this lesson. Go on, or start over.")
+            attempt = attempts.newest(self.lesson)
+            self._open(attempt)
+            if attempt.fits(attempt.desk.state()):
+                self.say(f"You are in attempt {now[1]} of this lesson. Go on, or start over.")
+            else:
+                self.say("The practice site was begun anew since this attempt began. Start over.", "warning")
 
     def _follow(self) -> None:
         """Take over what another tab or the command line has begun meanwhile."""
@@ -232,9 +236,12 @@ class LessonPanel(Component):
         ]
         refused = sum(state.refused.values()) - sum(before.refused.values())
         lines = "".join(f"<li>{markup(line)}</li>" for line in asked) or "<li>nothing yet</li>"
+        title = "Who asked what, what was refused, and what it cost, in a page of the practice site"
+        link, reached = rehearsal.page_link(self.attempt.desk.about, "happened", "Open the whole list in words", title)
+        elsewhere = "" if reached else " It opens only in a browser on the machine where this runs."
         self._site.value = (
             f"<p>Requests that the site has answered since this attempt began, {refused} of them with a refusal:</p>"
-            f"<ul class='sk-list'>{lines}</ul>"
+            f"<ul class='sk-list'>{lines}</ul><p>{link}.{elsewhere}</p>"
         )
 
     # --- what a learner presses ---------------------------------------------------------------------------------------

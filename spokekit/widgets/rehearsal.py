@@ -66,6 +66,18 @@ def practice() -> dict[str, Any] | None:
     return dict(_embedded[0].describe())
 
 
+def page_link(site: dict[str, Any], page: str, words: str, title: str) -> tuple[str, bool]:
+    """Return a link to a page of the practice site, as markup, and whether the person's browser can come there."""
+    from spokekit._foreign import markup
+    from spokekit.oauth.environment import browser_is_elsewhere
+    from spokekit.oauth.passage import for_the_browser
+
+    address = f"{site['url']}{page}"
+    seen = for_the_browser(address, key=str(site.get("key", "")))
+    link = f"<a href='{markup(seen)}' title='{markup(title)}' target='_blank' rel='noopener'>{markup(words)}</a>"
+    return link, not (seen.startswith(address) and browser_is_elsewhere())
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

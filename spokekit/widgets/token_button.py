@@ -16,6 +16,7 @@ from spokekit._secret import Secret
 from spokekit._words import clock
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import ConsentError, SiteChoiceNeeded
+from spokekit.oauth.practice import forget_unknown
 from spokekit.widgets._browser import ConsentLink
 from spokekit.widgets._form_words import before_forgetting
 from spokekit.widgets.base import (
@@ -180,6 +181,7 @@ class TokenButton(Component):
             if self._sites_of != connection.connection_id:
                 # The question was about another connection's consent.
                 self._site_box.layout.display = "none"
+            forget_unknown(self._workspace.connections, self._workspace.tokens, only=connection)
             status = self._workspace.tokens.status(connection)
             self.token_status = status
             self._offer_sites(status)
