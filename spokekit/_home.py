@@ -281,7 +281,7 @@ def lock_file(path: Path, *, wait: float = _LOCK_WAIT) -> Iterator[None]:
         return
     try:
         until = time.monotonic() + wait
-        while not _locked(handle):
+        while not locked(handle):
             if time.monotonic() > until:
                 raise StoreError(
                     f"The file {path} is held by another program.",
@@ -294,7 +294,11 @@ def lock_file(path: Path, *, wait: float = _LOCK_WAIT) -> Iterator[None]:
         os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+def locked(handle: int) -> bool:
+    """Take the lock of an open file until it is closed, and tell whether nobody else holds it; waits for nobody.
+
+    True also where the file system has no locks.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from spokekit._home import home, nothing_kept, private_folder, write_private
+from spokekit._home import home, locked, nothing_kept, private_folder, write_private
 from spokekit._workspace import workspace
 from spokekit.cli._output import say
 from spokekit.cli._practice_child import practice_child
@@ -142,7 +142,7 @@ def _own_folder(more_homes: bool) -> Iterator[tuple[Path, IO[str] | None]]:
     for number in range(1, _MOST_HOMES):
         folder = private_folder(base / ("practice" if number == 1 else f"practice-{number}"))
         with (folder / "lab.lock").open("w") as lock:
-            if _locked(lock):
+            if locked(lock.fileno()):
                 if number > 1:
                     say(f"Another practice site runs on this home, so this one has records of its own: {folder}")
                 yield folder, lock
@@ -153,15 +153,3 @@ def _own_folder(more_homes: bool) -> Iterator[tuple[Path, IO[str] | None]]:
         "Another `spokekit lab` with a practice site is running on this home.",
         hint="Use that one, stop it first, or choose another home with SPOKEKIT_HOME.",
     )
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there a second site on one home is merely confusing
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -98,7 +98,7 @@ def _begun(attempt: Attempt) -> None:
     say(f"{lesson.title} ({lesson.minutes} minutes), attempt {attempt.number}")
     say(lesson.text(lesson.story, seen))
     say(f"Goal: {lesson.text(lesson.goal, seen)}")
-    if choices := lesson.choices(seen):
+    if choices := attempt.choices(seen):
         say("Answer with `spokekit lessons answer`: " + "; ".join(choices))
     say(f"Next: {lesson.text(lesson.first, seen)} Then: spokekit lessons check {lesson.name}")
     for variable, value in attempt.environment.items():
@@ -110,9 +110,17 @@ def _begun(attempt: Attempt) -> None:
 def check(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Check a lesson and print the outcome as JSON: lesson, outcome, turn, words.
 
-    The exit code is 0 when it is right, 1 when it is not yet.
+    The exit code is 0 when it is right, and 1 when it is not yet, was not begun, or cannot be checked.
     """
-    verdict = _newest(name, lessons).check()
+    from spokekit.errors import NotFound, SpokekitError
+    from spokekit.training.lesson import Verdict
+
+    lesson = _lesson(name, lessons)
+    try:
+        verdict = _attempts().newest(lesson).check()
+    except SpokekitError as error:
+        words = " ".join(filter(None, (error.message, error.likely, error.hint)))
+        verdict = Verdict("not attempted" if isinstance(error, NotFound) else "cannot check", "", words)
     found = {"lesson": name, "outcome": verdict.outcome, "turn": verdict.turn, "words": verdict.words}
     out(json.dumps(found, ensure_ascii=False))
     if not verdict.right:
@@ -151,6 +159,7 @@ def solution(
 ) -> None:
     """Show the steps, once all hints were seen or twice the minutes are over."""
     from spokekit.training.doer import Doer
+    from spokekit.training.lesson import own_code
 
     attempt = _newest(name, lessons)
     found = attempt.solution()
@@ -161,7 +170,8 @@ def solution(
         out(f"{number}. {step}")
     if play:
         fresh = _attempts().begin(attempt.lesson, again=True)
-        fresh.lesson.solve(Doer(fresh))
+        with own_code(fresh.lesson):
+            fresh.lesson.solve(Doer(fresh))
         for variable, value in fresh.environment.items():
             out(f"{variable}={shlex.quote(value)}")
         say("Done on a fresh attempt, whose home is this one.")
@@ -224,9 +234,12 @@ def test(
     from spokekit.training.testing import run_all
 
     found = of_folder(folder) if folder is not None else tuple(one for c in chapters() for one in c.lessons)
+    known = [one.name for one in found]
+    if strange := [name for name in only or () if name not in known]:
+        raise typer.BadParameter(
+            f"There is no lesson {strange[0]!r} here. There are: {', '.join(known)}.", param_hint="--only"
+        )
     chosen = [one for one in found if not only or one.name in only]
-    if not chosen:
-        raise typer.BadParameter("No lesson has that name.", param_hint="--only")
     rows, failed = [], False
     for name, failures in run_all(chosen, folder):
         failed = failed or bool(failures)

@@ -28,7 +28,7 @@ from spokekit._words import comparable
 from spokekit.errors import Conflict, NotFound, SpokekitError
 from spokekit.training.doer import Doer
 from spokekit.training.events import Events, Noted
-from spokekit.training.lesson import Lesson, Verdict
+from spokekit.training.lesson import Lesson, Verdict, own_code
 from spokekit.training.seen import Marks, Seen, SiteState
 
 if TYPE_CHECKING:
@@ -249,9 +249,14 @@ class Attempt:
             )
             return Verdict("cannot check", "", words)
 
+    def choices(self, seen: Seen) -> tuple[str, ...]:
+        """Return what may be answered; empty where no answer is asked for."""
+        with own_code(self.lesson):
+            return tuple(self.lesson.choices(seen))
+
     def answer(self, *chosen: str) -> None:
         """Keep the answer to the lesson's question; raises `SpokekitError` for one that is not offered."""
-        offered = {comparable(choice): choice for choice in self.lesson.choices(self.seen())}
+        offered = {comparable(choice): choice for choice in self.choices(self.seen())}
         picked = [offered.get(comparable(one.strip())) for one in chosen if one.strip()]
         if not offered:
             raise SpokekitError("This lesson asks for no answer.", hint="Its goal is a state of the practice site.")
@@ -341,9 +346,18 @@ class Attempts:
         private_folder(attempt.home)
         # Named before the site is set: whoever is killed in between finds an attempt that says it is not set.
         self._set_current(None)
+        with own_code(lesson):
+            self._prepare(attempt, do := Doer(attempt))
+        self._write(attempt, self._marks(attempt, do.notes))
+        attempt.__dict__.pop("_record", None)
+        self._set_current(attempt)
+        self.events.note(lesson.name, number, "reset" if again else "begun")
+        return attempt
+
+    def _prepare(self, attempt: Attempt, do: Doer) -> None:
+        lesson = attempt.lesson
         self.desk.reset(lesson.start)
         write_private(attempt.home / RECORD, b"{}")
-        do = Doer(attempt)
         self._catch_up(do, lesson.start.step)
         fresh = Seen(self.desk.state(), attempt.workspace)
         if more := lesson.orders(fresh):
@@ -351,11 +365,6 @@ class Attempts:
         # What `prepare` does is judged against nothing yet.
         self._write(attempt, Marks())
         lesson.prepare(do)
-        self._write(attempt, self._marks(attempt, do.notes))
-        attempt.__dict__.pop("_record", None)
-        self._set_current(attempt)
-        self.events.note(lesson.name, number, "reset" if again else "begun")
-        return attempt
 
     def _catch_up(self, do: Doer, step: int) -> None:
         if step >= 2:

@@ -30,6 +30,7 @@ VARIABLE = "SPOKEKIT_PRACTICE"
 HEADER = "X-Practice-Key"
 START = "Start `spokekit lab`, or a command beside a site: spokekit practice COMMAND (bash, for example)."
 _SECONDS = 30.0
+_TOLD = {"url": str, "auth_url": str, "client_id": str, "key": str, "redirect_uris": list}
 
 
 class Desk:
@@ -56,7 +57,12 @@ class Desk:
 
     def state(self) -> SiteState:
         """Return the site's state; raises `SpokekitError` when it does not answer."""
-        return _read(self._ask("GET", "practice/state"))
+        try:
+            return _read(self._ask("GET", "practice/state"))
+        except (LookupError, TypeError, AttributeError):
+            raise SpokekitError(
+                "What answers at the practice site's address is no practice site of this version.", hint=START
+            ) from None
 
     def order(self, *orders: Mapping[str, Any]) -> None:
         """Carry orders out, one after the other; raises `SpokekitError` at the first one that cannot be."""
@@ -125,7 +131,8 @@ class Desk:
         try:
             content = None if body is None else json.dumps(body).encode()
             return self._client.request(method, f"{self.about['url']}{path}", headers=headers, content=content)
-        except httpx2.HTTPError as error:
+        # An address that is none, and a key that no header takes, are found out only here.
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             raise SpokekitError(
                 f"The practice site does not answer ({type(error).__name__}).",
                 likely="It was stopped: it ends with what started it.",
@@ -139,7 +146,7 @@ def desk_here() -> Desk:
     if not said:
         raise SpokekitError("There is no practice site here, and lessons begin on one only.", hint=START)
     found = json_of(said.encode())
-    if not isinstance(found, dict) or "url" not in found or "client_id" not in found:
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), kind) for name, kind in _TOLD.items()):
         raise SpokekitError(f"{VARIABLE} does not hold what `spokekit practice` prints.", hint=START)
     return Desk(found)
 
@@ -176,5 +183,5 @@ def _read(found: Mapping[str, Any]) -> SiteState:
         counts=found["requests"],
         refused=found["refused"],
         licensed=first["licensed"],
-        begun=found["begun"],
+        begun=found.get("begun", ""),
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from spokekit._http import clean
 from spokekit.errors import SpokekitError
 
 if TYPE_CHECKING:
@@ -188,7 +190,8 @@ class Lesson:
 
     def text(self, which: str, seen: Seen) -> str:
         """Return `goal`, `first`, `story`, `shown`, `at_work`, a hint or a step with this learner's facts in it."""
-        return filled(which, self.facts(seen))
+        with own_code(self):
+            return filled(which, self.facts(seen))
 
     def check(self, seen: Seen) -> Verdict:
         """Judge the state. Raises what reading the state raises; `Attempt.check` turns that into a verdict."""
@@ -206,9 +209,28 @@ class Lesson:
         return Verdict("not yet", "", self.missing(seen))
 
 
+@contextmanager
+def own_code(lesson: Lesson) -> Iterator[None]:
+    """Tell what goes wrong in a lesson's own code as a fault of the lesson; raises `SpokekitError`."""
+    try:
+        yield
+    except SpokekitError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - whatever a lesson raises
+        raise SpokekitError(
+            f"The lesson {lesson.name} has a fault: {type(fault).__name__}: {clean(fault)}.",
+            hint="Whoever wrote it finds it with: spokekit lessons test FOLDER.",
+        ) from None
+
+
 def fields_of(text: str) -> frozenset[str]:
     """Return the names of the ``{fields}`` of a text."""
-    return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name)
+    try:
+        return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name)
+    except ValueError as fault:
+        raise SpokekitError(
+            f"The lesson's text “{clean(text, 60)}” cannot be read: {fault}.", hint="Write {{ and }} for braces."
+        ) from None
 
 
 def filled(text: str, names: Mapping[str, Named]) -> str:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from spokekit._home import locked
 from spokekit._http import clean
 from spokekit.training.attempts import Attempt, Attempts
 from spokekit.training.doer import Doer
-from spokekit.training.lesson import Lesson, Turn, Verdict, fields_of, parts
+from spokekit.training.lesson import Lesson, Tool, Turn, Verdict, fields_of, parts
 
 if TYPE_CHECKING:
     from spokekit.training.desk import Desk
@@ -52,7 +55,10 @@ def three_states(lesson: Lesson, *, seeds: Iterable[int] = (1, 2)) -> list[Failu
             assert three_states(MyLesson()) == []
     """
     first, *others = seeds
-    found = list(_hygiene(lesson))
+    try:
+        found = list(_hygiene(lesson))
+    except Exception as fault:  # noqa: BLE001 - whatever a lesson has in place of what it should have
+        return [Failure(lesson.name, "as written", f"{type(fault).__name__}: {clean(fault, 400)}")]
     for state in _states(lesson):
         found += _run(lesson, state, first)
     for seed in others:
@@ -67,10 +73,29 @@ def run_all(lessons: Sequence[Lesson], folder: Path | None = None) -> Iterator[t
             yield lesson.name, three_states(lesson)
         return
     # A home is chosen by the environment of a process, so two runs at a time are two processes.
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
-        runs = [pool.submit(_by_name, lesson.name, folder) for lesson in lessons]
-        for lesson, run in zip(lessons, runs, strict=True):
-            yield lesson.name, run.result()
+    processes = min(2, os.cpu_count() or 1)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        # The longest first, so that none of them is left to run alone at the end.
+        longest = sorted(lessons, key=lambda lesson: -len(_states(lesson)))
+        runs = {lesson.name: pool.submit(_by_name, lesson.name, folder) for lesson in longest}
+        for lesson in lessons:
+            try:
+                yield lesson.name, runs[lesson.name].result()
+            except BrokenExecutor:
+                words = "The process in which the lessons ran ended; this lesson or one beside it ended it."
+                yield lesson.name, [Failure(lesson.name, "as a whole", words)]
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it does, also when that one is killed."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _by_name(name: str, folder: Path | None) -> list[Failure]:
@@ -91,7 +116,10 @@ def _run(lesson: Lesson, state: str, seed: int) -> Iterator[Failure]:
         with own_site(seed) as (desk, root):
             for words in _judged(lesson, state, Attempts(desk, root), twice=seed == 1):
                 yield Failure(lesson.name, where, words)
-    except Exception as fault:  # noqa: BLE001 - whatever a lesson raises is told with its name
+    except KeyboardInterrupt:
+        raise
+    # It may leave as well: sys.exit() is no reason to end in silence.
+    except BaseException as fault:  # noqa: BLE001 - whatever a lesson raises is told with its name
         yield Failure(lesson.name, where, f"{type(fault).__name__}: {clean(fault, 400)}")
     if (took := time.process_time() - began) > SECONDS:
         yield Failure(lesson.name, where, f"It took {took:.0f} seconds; {SECONDS:.0f} is the most.")
@@ -214,6 +242,8 @@ def _hygiene(lesson: Lesson) -> Iterator[Failure]:
         yield wrong("It has fewer than two wrong turns.")
     if not lesson.steps or not 1 <= lesson.minutes <= 30:
         yield wrong("It needs the steps of its solution, and takes 1 to 30 minutes.")
+    for tool in set(lesson.tools) - set(get_args(Tool)):
+        yield wrong(f"It names the tool {tool!r}; there are {', '.join(get_args(Tool))}.")
     told: dict[frozenset[str], str] = {}
     for turn in lesson.turns:
         fields = fields_of(turn.says)
@@ -233,15 +263,15 @@ def own_site(seed: int = 1) -> Iterator[tuple[Desk, Path]]:
     from spokekit.training.desk import Desk
 
     kept = {name: os.environ.get(name) for name in _SET}
-    with tempfile.TemporaryDirectory(prefix="spokekit-lesson-", dir=_quick_folder()) as folder:
-        site = PracticeSite(seed=seed, redirect_uris=[f"http://localhost:{_free_ports()}/callback"]).start()
+    with _quick_folder() as folder:
+        site = PracticeSite(seed=seed, redirect_uris=[f"http://localhost:{free_ports()}/callback"]).start()
         desk = Desk(site.describe())
         try:
-            yield desk, Path(folder)
+            yield desk, folder
         finally:
             desk.close()
             site.stop()
-            _close_stores(Path(folder))
+            _close_stores(folder)
             for name, value in kept.items():
                 if value is None:
                     os.environ.pop(name, None)
@@ -249,10 +279,37 @@ def own_site(seed: int = 1) -> Iterator[tuple[Desk, Path]]:
                     os.environ[name] = value
 
 
-def _quick_folder() -> str | None:
-    """Return a folder in memory where the system has one: a run commits hundreds of times, and is thrown away."""
+@contextmanager
+def _quick_folder() -> Iterator[Path]:
+    """Make a folder for one run, and take away those of runs that were killed.
+
+    It is in memory where the system has that: a run commits hundreds of times, and is thrown away.
+    """
     memory = "/dev/shm"  # noqa: S108 - the folder made in it has a random name and is this user's alone
-    return memory if os.access(memory, os.W_OK) else None
+    within = memory if os.access(memory, os.W_OK) else None
+    _sweep(Path(within or tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=within) as folder, (Path(folder) / _LOCK).open("w") as lock:
+        locked(lock.fileno())
+        (Path(folder) / "home").mkdir(mode=0o700)
+        yield Path(folder) / "home"
+
+
+_PREFIX = "spokekit-lesson-"
+_LOCK = "lock"
+_SETTLED = 60.0
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*/{_LOCK}"):
+        # Somebody else's, or just gone.
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime < _SETTLED:
+                continue
+            with path.open("r+") as lock:
+                # A run holds it as long as it lives.
+                dead = locked(lock.fileno())
+            if dead:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 _SET = ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", "SPOKEKIT_VAULT_FILE", "SPOKEKIT_STORE_URL")
@@ -269,7 +326,7 @@ def _tree(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.name.endswith(("-wal", "-shm"))}
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """Return a port that is free together with the next one: a lesson registers a callback URL one beside."""
     while True:
         with socket.socket() as one, socket.socket() as next_:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
 from spokekit._foreign import markup
+from spokekit._home import on_binder
 from spokekit.errors import NotFound, SpokekitError
 from spokekit.training.attempts import Attempt, Attempts
 from spokekit.training.course import lesson as lesson_called
@@ -42,7 +44,8 @@ class LessonPanel(Component):
     """Begin a lesson, do it in the components below, and have it checked.
 
     Nothing is set before **Begin** is pressed. The attempt then has a home of its own, and the components below work in
-    it. The path without a widget: ``spokekit lessons begin NAME``, ``check``, ``hint``, ``reset``.
+    it. An unattended run begins the lesson, does it and checks it, and fails where it is not right then. The path
+    without a widget: ``spokekit lessons begin NAME``, ``check``, ``hint``, ``reset``.
 
     Parameters
     ----------
@@ -112,6 +115,9 @@ class LessonPanel(Component):
         self.disable_while_busy(self.begin, self.check, self.hint, self.solution, self.over, self.say_answer)
         self._show()
         self.guarded(self._go_on)()
+        # On Binder cells play the person for visitors; a lesson is there for them to do.
+        if rehearsal.unattended() and not on_binder(os.environ):
+            self.rehearse()
 
     # --- which attempt ----------------------------------------------------------------------------------------------
     def _attempts(self) -> Attempts:
@@ -203,6 +209,9 @@ class LessonPanel(Component):
         head = f"<p>{markup(story)}</p>" if story else ""
         goal = goal or "It is told when you begin, since it names people and groups of your own practice site."
         self._goal.value = f"{head}<p><strong>Goal:</strong> {markup(goal)} <em>{lesson.minutes} minutes.</em></p>"
+        if self.attempt is not None and "connection" in lesson.tools:
+            title = "Practice developer console: the apps with their client IDs and secrets"
+            self._goal.value += self._page("console", "Open the practice site's console", title)
         there = self.attempt is not None
         for control in (self.check, self.hint, self.solution, self.over, self.happened):
             control.layout.display = None if there else "none"
@@ -213,7 +222,7 @@ class LessonPanel(Component):
             self.hint.description = f"Hint {number} of {len(lesson.hints)}"
 
     def _offer_answers(self, seen: Seen) -> None:
-        choices = list(self.lesson.choices(seen))
+        choices = list(self.attempt.choices(seen)) if self.attempt is not None else []
         if not choices:
             self._answer_place.children = ()
             return
@@ -229,20 +238,28 @@ class LessonPanel(Component):
             return
         state = self.attempt.desk.state()
         before = self.attempt.seen(now=state).before
+        # A site that was started again since counts anew.
+        went_on = all(state.counts.get(name, 0) >= count for name, count in before.counts.items())
+        counts, since = (before.counts, "this attempt began") if went_on else ({}, "it was started")
         asked = [
-            f"{name}: {count - before.counts.get(name, 0)}"
+            f"{name}: {count - counts.get(name, 0)}"
             for name, count in sorted(state.counts.items())
-            if count > before.counts.get(name, 0)
+            if count > counts.get(name, 0)
         ]
-        refused = sum(state.refused.values()) - sum(before.refused.values())
+        refused = sum(state.refused.values()) - (sum(before.refused.values()) if went_on else 0)
         lines = "".join(f"<li>{markup(line)}</li>" for line in asked) or "<li>nothing yet</li>"
         title = "Who asked what, what was refused, and what it cost, in a page of the practice site"
-        link, reached = rehearsal.page_link(self.attempt.desk.about, "happened", "Open the whole list in words", title)
-        elsewhere = "" if reached else " It opens only in a browser on the machine where this runs."
         self._site.value = (
-            f"<p>Requests that the site has answered since this attempt began, {refused} of them with a refusal:</p>"
-            f"<ul class='sk-list'>{lines}</ul><p>{link}.{elsewhere}</p>"
+            f"<p>Requests that the site has answered since {since}, {refused} of them with a refusal:</p>"
+            f"<ul class='sk-list'>{lines}</ul>{self._page('happened', 'Open the whole list in words', title)}"
         )
+
+    def _page(self, page: str, words: str, title: str) -> str:
+        """Return a line that leads to a page of the practice site."""
+        assert self.attempt is not None  # noqa: S101 - before one nothing is shown that leads there
+        link, reached = rehearsal.page_link(self.attempt.desk.about, page, words, title)
+        elsewhere = "" if reached else " It opens only in a browser on the machine where this runs."
+        return f"<p>{link}.{elsewhere}</p>"
 
     # --- what a learner presses ---------------------------------------------------------------------------------------
     def look(self) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
-from spokekit.training.course import Chapter, chapters
+from spokekit.errors import SpokekitError
+from spokekit.training.attempts import events_here
+from spokekit.training.course import Chapter, chapters, lessons
+from spokekit.training.progress import by_lesson
 
 if TYPE_CHECKING:
     from spokekit.practice import PracticeSite
@@ -26,17 +33,50 @@ def _on_a_practice_site(site: PracticeSite, monkeypatch: pytest.MonkeyPatch) -> 
     os.environ.pop("SPOKEKIT_VAULT", None)
 
 
-@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.letter)
-def test_every_lesson_of_a_chapter_has_its_panel(chapter: Chapter) -> None:
+def cells_of(chapter: Chapter) -> list[dict[str, Any]]:
     book = json.loads((FOLDER / chapter.notebook).read_text(encoding="utf-8"))
-    cells = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    return [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.letter)
+def test_every_lesson_of_a_chapter_has_its_cell(chapter: Chapter) -> None:
+    cells = cells_of(chapter)
     assert [cell["outputs"] for cell in cells] == [[]] * len(chapter.lessons)
-    for cell, lesson in zip(cells, chapter.lessons, strict=True):
-        *before, last = "".join(cell["source"]).splitlines()
-        names: dict[str, object] = {}
-        exec("\n".join(before), names)
-        panel = eval(last, names)
-        assert panel.lesson.name == lesson.name and panel.attempt is None and panel.status_kind != "error"
+    last = ["".join(cell["source"]).splitlines()[-1] for cell in cells]
+    assert last == [f'LessonPanel("{lesson.name}")' for lesson in chapter.lessons]
+
+
+def test_the_chapters_pass_under_nbval_and_every_lesson_is_right(home: Path, tmp_path: Path) -> None:
+    folder, report = tmp_path / "training", tmp_path / "report.xml"
+    shutil.copytree(FOLDER, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    jupyter = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env = {**os.environ, **jupyter, "SPOKEKIT_UNATTENDED": "1", "IPYTHONDIR": str(tmp_path / "ipython")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env"]
+    names = [chapter.notebook for chapter in chapters()]
+    run = subprocess.run(
+        [*command, "--nbval-cell-timeout", "180", f"--junitxml={report}", *names],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert len(list(ElementTree.parse(report).iter("testcase"))) == sum(len(cells_of(c)) for c in chapters())
+    # In an unattended run each cell begins its lesson, does it and checks it.
+    rows = by_lesson(events_here(home), lessons().values())
+    assert {row["lesson"]: row["outcome"] for row in rows} == dict.fromkeys(lessons(), "right")
+
+
+def test_a_cell_whose_lesson_is_not_done_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spokekit.training.lessons.b_groups import SyncedGroup
+    from spokekit.widgets import LessonPanel
+
+    monkeypatch.setenv("SPOKEKIT_UNATTENDED", "1")
+    monkeypatch.setattr(SyncedGroup, "solve", lambda *_: None)
+    with pytest.raises(SpokekitError, match="Not attempted"):
+        LessonPanel("synced-group")
 
 
 def test_a_panel_goes_from_the_beginning_to_right() -> None:

@@ -36,7 +36,11 @@ def test_begin_check_hint_reset_progress(
     monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
     assert run("check", "no-such-lesson") == 2
     assert run("check", "synced-group") == 1
-    assert "was not begun" in capsys.readouterr().err
+    found = json.loads(capsys.readouterr().out)
+    assert found["outcome"] == "not attempted" and "was not begun" in found["words"]
+    for command in (("hint",), ("solution",), ("answer", "x")):
+        assert run(command[0], "synced-group", *command[1:]) == 1
+        assert "was not begun" in capsys.readouterr().err
     assert run("begin", "synced-group") == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == f"SPOKEKIT_HOME={home / 'lessons' / 'synced-group' / '1'}"
@@ -80,6 +84,100 @@ def test_a_lesson_of_ones_own_is_written_tested_and_found(
     path.write_text(path.read_text().replace('return seen.registered == {"legal-counsel"}', "return True"))
     assert run("test", str(folder), "--format", "json") == 1
     assert {row["lesson"] for row in json.loads(capsys.readouterr().out)} == {"legal-only"}
-    path.write_text("raise ValueError('broken')")
-    assert run("test", str(folder)) == 1
-    assert "cannot be loaded" in capsys.readouterr().err
+
+
+def test_wrong_input_is_told_in_a_sentence(
+    site: PracticeSite, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(code: int, words: str, *arguments: str) -> None:
+        assert run(*arguments) == code
+        printed = capsys.readouterr()
+        assert words in " ".join((printed.out + printed.err).replace("│", " ").split()), printed
+
+    told = site.describe()
+    monkeypatch.delenv("SPOKEKIT_PRACTICE", raising=False)
+    for command in ("begin", "reset", "hint", "solution"):
+        refused(1, "no practice site here", command, "synced-group")
+    refused(1, '"outcome": "cannot check"', "check", "synced-group")
+    strange = ({**told, "url": "https://api.atlassian.com/"}, {**told, "url": "http://127.0.0.1:99999/"}, {"url": 1})
+    for said in (*strange, {**told, "key": "kéy"}, {**told, "key": "another"}, {**told, "url": "http://127.0.0.1:9/"}):
+        monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(said))
+        assert run("begin", "synced-group") == 1
+        printed = capsys.readouterr()
+        assert printed.err.count("Next: ") == 1 and not printed.out, printed
+    assert not list(home.glob("lessons/*/*/attempt.json"))
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(told))
+    for command in ("begin", "check", "hint", "solution", "reset", "answer"):
+        more = ("x",) if command == "answer" else ()
+        refused(2, "Did you mean synced-group?", command, "synced-gruop", *more)
+        refused(2, "spokekit lessons list shows them all", command, "../..", *more)
+    refused(2, "There is no lesson 'nope' here", "test", "--only", "synced-group", "--only", "nope")
+    refused(1, "No lesson was right here yet", "certificate")
+    assert run("begin", "synced-group") == 0 and run("begin", "synced-group") == 0
+    assert "/synced-group/2" in capsys.readouterr().out, "begun twice: the first attempt stays"
+    assert (home / "lessons" / "synced-group" / "1" / "attempt.json").exists()
+    refused(1, "comes after 2 more hints", "solution", "synced-group")
+    refused(1, "The answer is one of", "answer", "synced-group", "nobody")
+    for number in (1, 2, 2):
+        refused(0, f"Hint {number} of 2", "hint", "synced-group")
+    refused(0, "1. ", "solution", "synced-group")
+
+
+LESSON = """
+from spokekit.training import Lesson, Start, Turn
+
+class Own(Lesson):
+    name = "own"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("class Own(", "SyntaxError, line 1"),
+        ("raise ValueError('broken')", "ValueError: broken"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("import nowhere_to_be_found", "No module named"),
+        ("x = 1", "holds no lesson"),
+        ("LESSONS = ['own']", "'own' as a lesson, which is none"),
+        ("LESSONS = 1", "not iterable"),
+        ("LESSONS = (dict,)", "which is none"),
+        (LESSON.replace('"own"', '"../own"'), "has the name '../own'"),
+        (LESSON.replace('name = "own"', "name = None"), "has the name"),
+        (LESSON + '    hints = ("one")', "wrong kind of hints"),
+        (LESSON + '    minutes = "5"', "wrong kind of minutes"),
+        (LESSON + "    turns = (1,)", "tuple of Turn"),
+        (LESSON + "class Other(Own):\n    pass", "two lessons called own"),
+        (LESSON.replace('"own"', '"synced-group"'), "two lessons called synced-group"),
+    ],
+)
+def test_a_folder_that_is_broken_is_told_with_its_file(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert run("list", "--lessons", str(tmp_path)) == 1
+    told = capsys.readouterr().err
+    assert words in told and str(tmp_path) in told
+    if "synced-group" not in text:
+        assert run("test", str(tmp_path)) == 1
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LESSON, "It has no goal."),
+        (LESSON + '    hints = ("{", "b")', "Write {{ and }} for braces|cannot be read"),
+        (LESSON + "    start = Start(switches={'no': 1})", "refused"),
+        (LESSON + "    def prepare(self, do):\n        1 / 0", "ZeroDivisionError"),
+        (LESSON + "    def attempted(self, seen):\n        raise SystemExit(0)", "SystemExit"),
+    ],
+)
+def test_a_lesson_that_is_broken_fails_by_name(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert run("test", str(tmp_path), "--format", "json") == 1
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["lesson"] for row in rows} == {"own"}
+    assert any(part in row["words"] for row in rows for part in words.split("|")), rows

@@ -18,6 +18,7 @@ from spokekit.training.attempts import Attempts, put_attempts_right
 from spokekit.training.course import lesson
 from spokekit.training.desk import Desk
 from spokekit.training.doer import Doer
+from spokekit.training.testing import free_ports
 from tests.training.test_attempts import _home_is_put_back  # noqa: F401 - a fixture
 
 LESSON = "leavers-with-access"
@@ -55,6 +56,7 @@ from spokekit.training.attempts import Attempts
 from spokekit.training.course import lesson
 from spokekit.training.desk import desk_here
 from spokekit.training.doer import Doer
+from spokekit.training.testing import free_ports
 from spokekit.widgets import rehearsal
 
 rehearsal.catch_up(workspace(), rehearsal.practice(), before=4)
@@ -81,8 +83,9 @@ told["panel"] = LessonPanel("leavers-with-access").status
 """
 
 
-def day(home: Path, port: int, script: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "spokekit", "practice", "--port", str(port), sys.executable, "-c"]
+def day(home: Path, port: int, script: str, redirect: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "spokekit", "practice", "--port", str(port), "--redirect-uri", redirect]
+    command += [sys.executable, "-c"]
     env = {**os.environ, "SPOKEKIT_HOME": str(home)}
     ended = subprocess.run([*command, _BEGINNING + script + _END], env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
@@ -96,16 +99,16 @@ def day(home: Path, port: int, script: str) -> dict[str, Any]:
 
 
 def test_a_lesson_goes_on_the_next_day_on_its_port_and_on_another(tmp_path: Path) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
-    first = day(tmp_path, port, _FIRST)
+    port = free_ports()
+    redirect = f"http://localhost:{port + 1}/callback"
+    first = day(tmp_path, port, _FIRST, redirect)
     assert first["before"][0]["state"] == "valid"
     assert first["own"][0]["state"] == "no_token", "the lesson has put the site back, which knows that token no more"
     assert first["check"]["outcome"] == "right"
-    same = day(tmp_path, port, _NEXT)
+    same = day(tmp_path, port, _NEXT, redirect)
     assert same["site"]["url"] == first["site"]["url"]
     with closing(socket.create_server(("127.0.0.1", port))):
-        other = day(tmp_path, port, _NEXT)
+        other = day(tmp_path, port, _NEXT, redirect)
     assert other["site"]["url"] != first["site"]["url"] and f"Port {port} is taken" in other["said"]
     for found in (same, other):
         assert found["own"][0]["state"] == "no_token"
@@ -118,8 +121,8 @@ def test_a_lesson_goes_on_the_next_day_on_its_port_and_on_another(tmp_path: Path
 
 
 def test_a_lesson_on_a_site_that_began_anew_is_told_as_such(home: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "site.json"
-    with PracticeSite(kept=kept, salt="one") as site:
+    kept, redirects = tmp_path / "site.json", [f"http://localhost:{free_ports()}/callback"]
+    with PracticeSite(kept=kept, salt="one", redirect_uris=redirects) as site:
         attempt = Attempts(Desk(site.describe()), home).begin(lesson("licence-is-full"))
         attempt.desk.close()
         before, port = site.url, site.port
@@ -142,8 +145,8 @@ def test_a_lesson_on_a_site_that_began_anew_is_told_as_such(home: Path, tmp_path
 
 @pytest.mark.parametrize("name", ["incomplete-audit"])
 def test_what_a_lesson_has_in_store_is_there_the_next_day(name: str, home: Path, tmp_path: Path) -> None:
-    kept = tmp_path / "site.json"
-    with PracticeSite(kept=kept, salt="one") as site:
+    kept, redirects = tmp_path / "site.json", [f"http://localhost:{free_ports()}/callback"]
+    with PracticeSite(kept=kept, salt="one", redirect_uris=redirects) as site:
         desk = Desk(site.describe())
         Attempts(desk, home).begin(lesson(name))
         desk.close()
