@@ -155,7 +155,8 @@ def of_module(module: ModuleType, where: str = "") -> tuple[Lesson, ...]:
     where = where or module.__name__
     given = getattr(module, "LESSONS", None)
     if given is None:
-        kinds = [k for k in vars(module).values() if isinstance(k, type) and issubclass(k, Lesson)]
+        # A class may have two names in its module.
+        kinds = dict.fromkeys(k for k in vars(module).values() if isinstance(k, type) and issubclass(k, Lesson))
         given = [kind for kind in kinds if kind.__module__ == module.__name__]
     return _all(given, where)
 

@@ -288,7 +288,8 @@ def _quick_folder() -> Iterator[Path]:
     memory = "/dev/shm"  # noqa: S108 - the folder made in it has a random name and is this user's alone
     within = memory if os.access(memory, os.W_OK) else None
     _sweep(Path(within or tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=within) as folder, (Path(folder) / _LOCK).open("w") as lock:
+    mine = f"{_PREFIX}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=mine, dir=within) as folder, (Path(folder) / _LOCK).open("w") as lock:
         locked(lock.fileno())
         (Path(folder) / "home").mkdir(mode=0o700)
         yield Path(folder) / "home"
