@@ -98,6 +98,12 @@ def _begun(attempt: Attempt) -> None:
     say(f"{lesson.title} ({lesson.minutes} minutes), attempt {attempt.number}")
     say(lesson.text(lesson.story, seen))
     say(f"Goal: {lesson.text(lesson.goal, seen)}")
+    if "connection" in lesson.tools:
+        from spokekit.oauth.passage import for_the_browser
+
+        about = attempt.desk.about
+        console = for_the_browser(f"{about['url']}console", key=str(about["key"]))
+        say(f"The practice site's console, by a link that works once: {console}")
     if choices := attempt.choices(seen):
         say("Answer with `spokekit lessons answer`: " + "; ".join(choices))
     say(f"Next: {lesson.text(lesson.first, seen)} Then: spokekit lessons check {lesson.name}")

@@ -111,6 +111,8 @@ def test_wrong_input_is_told_in_a_sentence(
         more = ("x",) if command == "answer" else ()
         refused(2, "Did you mean synced-group?", command, "synced-gruop", *more)
         refused(2, "spokekit lessons list shows them all", command, "../..", *more)
+    assert run("begin", "first-connection") == 0
+    assert f"{site.url}console?open=" in capsys.readouterr().err
     refused(2, "There is no lesson 'nope' here", "test", "--only", "synced-group", "--only", "nope")
     refused(1, "No lesson was right here yet", "certificate")
     assert run("begin", "synced-group") == 0 and run("begin", "synced-group") == 0
