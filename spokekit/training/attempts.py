@@ -339,6 +339,8 @@ class Attempts:
                 "Lessons begin on a practice site only, and this address leads to another computer.",
                 hint="Start `spokekit lab`, or a command beside a site: spokekit practice COMMAND.",
             )
+        # A site that does not answer, or refuses, leaves no trace of an attempt.
+        self.desk.state()
         number = max(self._numbers(lesson.name), default=0) + 1
         attempt = Attempt(self, lesson, number, datetime.now(UTC))
         private_folder(self.root / FOLDER)
