@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 from xml.parsers import expat
 
-from spokekit._lists.bounds import LOOKED_AT, MAX_ROWS, MOST_IN_ALL, Kind, Rows, check_width, too_many, too_much
+from spokekit._lists.bounds import (
+    LOOKED_AT,
+    MAX_ROWS,
+    MOST_CELLS,
+    MOST_IN_ALL,
+    Kind,
+    Rows,
+    check_width,
+    too_many,
+    too_much,
+)
 
 _PIECE = 1 << 18
 # Excel's own.
@@ -41,79 +51,59 @@ def _refuse(*_: Any) -> None:
     raise ValueError
 
 
-class _Text:
-    """What stands in ``si`` and ``is``: plain, or in runs of several formats; how it is pronounced is left out."""
+class Texts:
+    """The texts that the sheets of a workbook share, in their order; only counted, unless they are to be held.
 
-    def __init__(self) -> None:
+    A text is plain, or in runs of several formats; how it is pronounced is left out.
+    """
+
+    def __init__(self, called: str, kind: Kind, *, hold: bool) -> None:
+        self.texts: list[str] = []
+        self._called = called
+        self._kind = kind
+        self._hold = hold
+        self._count = 0
         self._pieces: list[str] = []
-        self._taking = False
-        self._spoken = False
+        self._taking = self._spoken = False
 
     def start(self, name: str, _attributes: dict[str, str]) -> None:
         """See an element begin."""
-        if name == "t":
-            self._taking = not self._spoken
+        name = name.rpartition(":")[2]
+        if name == "si":
+            self._count += 1
+            if self._count > MOST_IN_ALL:
+                raise too_much(self._called, self._count, self._kind)
+        elif name == "t":
+            self._taking = self._hold and not self._spoken
         elif name == "rPh":
             self._spoken = True
 
     def end(self, name: str) -> None:
         """See an element end."""
+        name = name.rpartition(":")[2]
         if name == "t":
             self._taking = False
         elif name == "rPh":
             self._spoken = False
+        elif name == "si" and self._hold:
+            # Excel's own escape of what looks like an escape.
+            self.texts.append("".join(self._pieces).replace("x005F_", ""))
+            self._pieces.clear()
 
     def data(self, text: str) -> None:
         """See text."""
         if self._taking:
             self._pieces.append(text)
 
-    def taken(self) -> str:
-        """Return what was read since, and begin anew."""
-        text = "".join(self._pieces)
-        self._pieces = []
-        return text
 
-
-class Texts(_Text):
-    """The texts that the sheets of a workbook share, in their order; only counted, unless they are to be held."""
-
-    def __init__(self, called: str, kind: Kind, *, hold: bool) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._called = called
-        self._kind = kind
-        self._hold = hold
-        self._count = 0
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        """See an element begin."""
-        name = _local(name)
-        if name == "si":
-            self._count += 1
-            if self._count > MOST_IN_ALL:
-                raise too_much(self._called, self._count, self._kind)
-        elif self._hold:
-            super().start(name, attributes)
-
-    def end(self, name: str) -> None:
-        """See an element end."""
-        name = _local(name)
-        if name == "si" and self._hold:
-            # Excel's own escape of what looks like an escape.
-            self.texts.append(self.taken().replace("x005F_", ""))
-        else:
-            super().end(name)
-
-
-class Sheet(_Text):
+class Sheet:
     """The filled rows of a sheet in ``rows``, and the empty ones between them as far as they are few.
 
-    ``known`` says whether one of the first filled rows is a header.
+    ``known`` says whether one of the first filled rows is a header. `start`, `end` and `data` are called for each cell
+    several times: what they do stands in them, since a further call would cost as much as the work.
     """
 
     def __init__(self, called: str, kind: Kind, texts: Sequence[str], means: Means) -> None:
-        super().__init__()
         self.rows: Rows = []
         self.known = False
         self.filled = self._width = 0
@@ -124,60 +114,73 @@ class Sheet(_Text):
         self._columns: dict[str, int] = {}
         self._row = self._column = self._in_row = self._cells = 0
         self._type = self._style = ""
-        self._inline = False
-        self._value: list[str] | None = None
+        self._inline = self._spoken = self._taking = self._has = False
+        self._pieces: list[str] = []
         self._read: str | None = None
         self._line: list[str] = []
-        self._has = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """See an element begin."""
-        name = _local(name)
+        if ":" in name:
+            name = name.rpartition(":")[2]
         if name == "c":
-            self._cell(attributes)
-        elif name == "v":
-            self._filled()
-            self._value = []
+            self._in_row += 1
+            if self._in_row > MOST_CELLS:
+                check_width(self._in_row, self._row, self._called, self._kind)
+            self._type = attributes.get("t", "n")
+            self._style = attributes.get("s", "")
+            letters = attributes.get("r", "").rstrip("0123456789")
+            self._column = self._columns.get(letters) or self._number(letters)
+        elif name == "t":
+            self._taking = self._inline and not self._spoken
+        elif name in ("v", "is"):
+            if not self._has:
+                self._has = True
+                self.filled += 1
+            if self._column > self._width:
+                check_width(self._column, self._row, self._called, self._kind)
+                self._width = self._column
+            self._inline = name == "is"
+            self._taking = not self._inline
         elif name == "row":
             self._row = _whole(attributes.get("r", "")) or self._row + 1
             self._column = self._in_row = 0
             self._line, self._has = [], False
             if self._row > _LAST_ROW:
                 raise ValueError
-        elif name == "is":
-            self._filled()
-            self._inline = True
-        elif self._inline:
-            super().start(name, attributes)
+        elif name == "rPh":
+            self._spoken = True
 
     def end(self, name: str) -> None:
         """See an element end."""
-        name = _local(name)
-        if name == "c":
-            if self._read is not None:
-                self._place(self._read)
+        if ":" in name:
+            name = name.rpartition(":")[2]
+        if name == "t":
+            self._taking = False
+        elif name == "c":
+            if (text := self._read) is not None:
                 self._read = None
-        elif name == "v":
-            text = "".join(self._value or ())
-            self._value = None
-            if text and self._type != "inlineStr":
-                self._read = self._said(text)
+                line, column = self._line, self._column
+                if column == len(line) + 1:
+                    line.append(text)
+                else:
+                    line += [""] * (column - len(line))
+                    line[column - 1] = text
+        elif name in ("v", "is"):
+            text = "".join(self._pieces)
+            self._pieces.clear()
+            self._taking = self._inline = False
+            if (self._type == "inlineStr") == (name == "is") and (text or name == "is"):
+                self._read = text if name == "is" else self._said(text)
         elif name == "row":
             self._end_row()
-        elif name == "is":
-            self._inline = False
-            text = self.taken()
-            if self._type == "inlineStr":
-                self._read = text
-        elif self._inline:
-            super().end(name)
+        elif name == "rPh":
+            self._spoken = False
 
     def data(self, text: str) -> None:
         """See text."""
-        if self._value is not None:
-            self._value.append(text)
-        elif self._inline:
-            super().data(text)
+        if self._taking:
+            self._pieces.append(text)
 
     def check(self) -> None:
         """Make all rows as long as the longest; raises `InputError` when there is more than a list may hold."""
@@ -191,31 +194,16 @@ class Sheet(_Text):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _cell(self, attributes: dict[str, str]) -> None:
-        self._cells += 1
-        self._in_row += 1
-        self._type = attributes.get("t", "n")
-        self._style = attributes.get("s", "")
-        letters = attributes.get("r", "").rstrip("0123456789")
-        self._column = (self._columns.get(letters) or self._number(letters)) if letters else self._column + 1
-        check_width(self._in_row, self._row, self._called, self._kind)
-
     def _number(self, letters: str) -> int:
         said = _LETTERS.match(letters)
         if not said:
+            # A cell that does not say where it is stands beside the last one.
             return self._column + 1
         found = 0
         for letter in said[0].upper():
             found = found * 26 + ord(letter) - 64
         self._columns[letters] = found
         return found
-
-    def _filled(self) -> None:
-        self.filled += not self._has
-        self._has = True
-        if self._column > self._width:
-            check_width(self._column, self._row, self._called, self._kind)
-            self._width = self._column
 
     def _too_much(self) -> bool:
         return self.filled * self._width > MOST_IN_ALL or self._cells > 2 * MOST_IN_ALL
@@ -230,13 +218,8 @@ class Sheet(_Text):
             return str(bool(int(text)))
         return text
 
-    def _place(self, text: str) -> None:
-        line, column = self._line, self._column
-        if column > len(line):
-            line += [""] * (column - len(line))
-        line[column - 1] = text
-
     def _end_row(self) -> None:
+        self._cells += self._in_row
         if not self._line:
             return
         if self.filled > MAX_ROWS + LOOKED_AT or self._too_much():
@@ -250,10 +233,6 @@ class Sheet(_Text):
         self.rows.append((self._row, self._line))
         if not self.known and self.filled <= LOOKED_AT:
             self.known = bool(self._kind.known(self._line))
-
-
-def _local(name: str) -> str:
-    return name.rpartition(":")[2] if ":" in name else name
 
 
 def _whole(text: str) -> int:
