@@ -42,6 +42,10 @@ ROOT = Path(__file__).resolve().parents[2]
             [r"apply without a pace \| \d+ changes/s", r"apply at the default pace \| (\d|10)\.\d changes/s"],
         ),
         (
+            "-m tests.bench.review --rows 400",
+            [r"^400 rows", r"\| the panel opens \| [\d.]+ \|", r"\| worksheet back, every row decided \(.xlsx\) \| "],
+        ),
+        (
             "tests/bench/audit.py --sizes S --repeat 1",
             [r"diff S stored \| [\d.]+ s .* 50 rows", r"one person's spaces"],
         ),
