@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit.errors import InputError
-from spokekit.widgets.controls import note
+from spokekit.errors import InputError, NotFound
+from spokekit.widgets.controls import inputs_in, note
 
 if TYPE_CHECKING:
     from spokekit.widgets.base import Component, Kind
@@ -127,3 +127,24 @@ class Belonging:
         if not others:
             return ""
         return f"This {self._what} was made for other inputs (changed since: {', '.join(others)}). {self._again}"
+
+
+class Complaint:
+    """What was wrong with an input: said until an input is another one, and not of that one."""
+
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        self._words = ""
+        self._fields: dict[ipw.Widget, Any] = {}
+
+    def made(self, error: BaseException, words: str, body: Iterable[ipw.Widget]) -> None:
+        """Remember `words` of `error` with what stands in the inputs of `body`, if it is one about them."""
+        self._words = words if isinstance(error, InputError | NotFound) else ""
+        self._fields = {field: field.value for field in inputs_in(body)} if self._words else {}
+        for field in self._fields:
+            field.observe(self._changed, "value")
+
+    def _changed(self, _change: Any) -> None:
+        said = bool(self._words) and self._component.status == self._words
+        if said and any(field.value != value for field, value in self._fields.items()):
+            self._component.say("")

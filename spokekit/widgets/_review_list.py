@@ -103,7 +103,7 @@ class ReviewList(ReviewForm):
             self.about.value = ""
             return
         row = self.campaign.row(self.value[0])
-        gives = f"gives {row.access}" if row.access else "gives no access to Confluence"
+        gives = f"gives access to Confluence ({row.access})" if row.access else "gives no access to Confluence"
         facts = [f"{row.group_name} {gives}", f"account {row.account_status}", "guest" if row.is_guest else ""]
         facts += [f"member {row.member_since}" if row.member_since else "", row.recommendation]
         decision = self.campaign.decision(row.row_id)

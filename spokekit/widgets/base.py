@@ -38,7 +38,7 @@ from spokekit._secret import Secret, scrub
 from spokekit._words import span
 from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
-from spokekit.widgets._belonging import Belonging, Source
+from spokekit.widgets._belonging import Belonging, Complaint, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain
 from spokekit.widgets._reopened import show_component
@@ -124,6 +124,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         # Inside another component it has no name of its own, and needs none.
         self._guard = KeyboardGuard(title)
         self._guard.on_msg(self._enter_pressed)
+        self._complaint = Complaint(self)
         self._on_enter: dict[str, tuple[ipw.Widget, Callable[[], Any]]] = {}
         self._entered: tuple[ipw.Widget, str] | None = None
         self._head: list[ipw.Widget] = []
@@ -218,6 +219,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.set_trait("status", text)
         self._status_html.layout.display = ""
         self._status_html.value = status_line(happened, "error", likely=likely, hint=hint)
+        self._complaint.made(error, text, self._body)
 
     # --- work ----------------------------------------------------------------------------------------------------
     def run(

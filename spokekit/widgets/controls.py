@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import ipywidgets as ipw
@@ -91,6 +91,18 @@ def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> i
     return ipw.SelectMultiple(
         options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="auto")
     )
+
+
+_INPUTS = (ipw.Text, ipw.Textarea, ipw.Combobox, ipw.Dropdown, ipw.Checkbox, ipw.SelectMultiple, ipw.BoundedIntText)
+
+
+def inputs_in(widgets: Iterable[ipw.Widget]) -> Iterator[ipw.Widget]:
+    """Yield what a person types and chooses in, also in boxes; a component (a box with a status) has its own."""
+    for widget in widgets:
+        if isinstance(widget, _INPUTS):
+            yield widget
+        elif not widget.has_trait("status"):
+            yield from inputs_in(getattr(widget, "children", ()))
 
 
 def html(markup: str, css: str = "") -> ipw.HTML:

@@ -21,7 +21,7 @@ from spokekit.widgets._membership_form import show
 from spokekit.widgets._membership_views import line, preview_markup
 from spokekit.widgets._review_list import SHOWN
 from spokekit.widgets._review_opening import ReviewOpening
-from spokekit.widgets.base import Task, html_table
+from spokekit.widgets.base import Kind, Task, html_table
 from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class ReviewPanel(ReviewOpening):
         if not made.refused:
             self.reason.value = ""
         self._show_all()
-        self.say(f"{made.words} {refused}{more}".strip(), "warning" if made.refused else "ok")
+        kind: Kind = "warning" if made.refused else "ok" if made.taken else "plain"
+        self.say(f"{made.words} {refused}{more}".strip(), kind)
 
     def _give_sheet(self) -> None:
         campaign = self._of_campaign()
@@ -280,7 +281,14 @@ class ReviewPanel(ReviewOpening):
 
     def sign(self) -> None:
         """Sign the decisions; every row has to be decided."""
-        self._of_campaign().sign(self.by.value, self.role.value)
+        campaign = self._of_campaign()
+        for field in (self.by, self.role):
+            if not field.value.strip():
+                raise InputError(f"The field “{field.description}” is empty.", hint="Fill it in, then sign.")
+        if left := campaign.sums()["undecided"]:
+            words = f"{counted(left, 'row')} {'is' if left == 1 else 'are'} not decided yet."
+            raise InputError(words, hint="Tick “Undecided rows only” to see which.")
+        campaign.sign(self.by.value, self.role.value)
         self._show_all()
         self.say("The decisions are signed. Preview the removals next.", "ok")
 

@@ -112,6 +112,26 @@ def test_what_a_callback_raises_is_shown_in_the_component() -> None:
     assert demo.status == "The press went wrong."
 
 
+def test_what_was_wrong_with_an_input_is_not_said_of_the_next_one() -> None:
+    demo = Demo()
+    other = text("Other")
+    demo.body = [demo.name, base.row(base.Fold("More", other)), demo.go]
+
+    def refuse(error: Exception) -> None:
+        raise error
+
+    for field in (demo.name, other):
+        for error, stays in ((InputError("Nobody is named."), ""), (SpokekitError("The site is away."), "away")):
+            demo.guarded(refuse)(error)
+            assert demo.status_kind == "error"
+            field.value += "x"
+            assert stays in demo.status and bool(demo.status) == bool(stays)
+    # An error that the change itself brings stays.
+    demo.on_change(demo.name, lambda value: refuse(InputError(f"{value} is no name.")))
+    demo.name.value = "y"
+    assert demo.status.startswith("y is no name.")
+
+
 def test_work_runs_elsewhere_and_its_result_arrives() -> None:
     demo = Demo()
     seen: list[bool] = []

@@ -50,6 +50,7 @@ def test_a_quarter_from_the_walk_to_closed_evidence(walked: Workspace, site: Pra
     panel.decide_buttons["remove"].click()
     assert "No row is marked" in panel.status
     mark(panel, "leaver")
+    assert panel.status == "", "rows are marked now"
     leavers = len(panel.value)
     assert 0 < leavers < rows
     panel.decide_buttons["keep"].click()
@@ -58,9 +59,11 @@ def test_a_quarter_from_the_walk_to_closed_evidence(walked: Workspace, site: Pra
     assert panel.status_kind == "ok" and panel.campaign.sums()["remove"] == leavers
     assert not panel.list.options, "the filter lets undecided leavers through, and there are none"
 
+    panel.keep_all.click()
+    assert panel.status == "0 decisions recorded." and panel.status_kind == "plain", "nothing was done"
     panel.filter.value = ""
     panel.sign_button.click()
-    assert panel.status_kind == "error"
+    assert "The field “Your name” is empty." in panel.status and "spokekit" not in panel.status
     panel.reason.value = "known"
     panel.keep_all.click()
     left = panel.campaign.sums()["undecided"]
