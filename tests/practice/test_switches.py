@@ -28,6 +28,12 @@ ELSEWHERE = {
         "quota_window",
     },
     "test_faults.py": {"cursor_marks"},
+    "../oauth/test_service_account.py": {
+        "client_credentials",
+        "service_account_scope",
+        "service_account_told_scopes",
+        "service_account_writes",
+    },
     "test_confluence.py": {
         "group_limit_over_cap",
         "space_role_mode",
