@@ -51,6 +51,15 @@ def practice(
     switch: Annotated[
         list[str] | None, typer.Option("--switch", help="NAME=VALUE for an unknown behaviour; may be repeated.")
     ] = None,
+    instance: Annotated[
+        bool,
+        typer.Option(
+            "--instance", help="Serve a practice instance of ServiceNow instead, which takes --port and --fault."
+        ),
+    ] = False,
+    load: Annotated[
+        str, typer.Option("--import", metavar="FOLDER", help="With --instance: XML files to import at the start.")
+    ] = "",
 ) -> None:
     """Serve a practice site that behaves like Atlassian, until interrupted.
 
@@ -58,7 +67,12 @@ def practice(
     console opens by the link that is said beside it. With a command (a person's Jupyter server on a hub), the site is
     there for it alone and stops with it, the exit code is the command's, and what is done on the site is kept in a
     home of its own until the next day, as with `spokekit lab`.
+
+    With --instance it is an instance that answers like ServiceNow's Table API, for what a hand-over writes.
     """
+    if instance or load:
+        _instance(port, fault or [], load, others=bool(command or switch))
+        return
     from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
     from spokekit.practice import FAULTS, PracticeSite
 
@@ -90,6 +104,33 @@ def practice(
         out(json.dumps(site.describe()))
         say(f"Practice site on {site.url}. Stop it with Ctrl-C. Its developer console, by a link that works once:")
         say(site.page())
+        stopped.wait()
+
+
+def _instance(port: int, faults: list[str], load: str, *, others: bool) -> None:
+    from spokekit.practice import PracticeInstance
+    from spokekit.practice.instance import FAULTS
+
+    if "list" in faults:
+        for name, words in FAULTS.items():
+            out(f"{name:20} {words}")
+        return
+    if others:
+        raise InputError(
+            "A practice instance takes no command beside it and no switch.",
+            field="instance",
+            hint="Start it alone with --instance; in a test, PracticeInstance has switches.",
+        )
+    made = PracticeInstance(port=port, faults=faults)
+    if load:
+        made.import_folder(load)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with made:
+        out(json.dumps(made.describe()))
+        say(f"Practice instance on {made.url}. Stop it with Ctrl-C. Its records, by a link that works once:")
+        say(made.page())
         stopped.wait()
 
 

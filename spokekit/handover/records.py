@@ -81,10 +81,10 @@ class Group:
 class Part:
     """What one connection needs.
 
-    ``connection``, ``alias_id`` and ``label`` are the names here; ``child`` tells whether the alias is one that was added
-    to the spoke's own. ``site`` is the address of the Confluence site, or "" when none was chosen yet; ``scopes`` are
-    those of the connection, in its order. ``by_hand`` has (table, column) of what cannot be known here and is left out
-    of the files, and ``notes`` what is worth knowing, in sentences.
+    ``connection``, ``alias_id`` and ``label`` are the names here; ``child`` tells whether the alias is one that was
+    added to the spoke's own. ``site`` is the address of the Confluence site, or "" when none was chosen yet;
+    ``scopes`` are those of the connection, in its order. ``by_hand`` has (table, column) of what cannot be known here
+    and is left out of the files, and ``notes`` what is worth knowing, in sentences.
     """
 
     connection: str

@@ -20,13 +20,14 @@ In a test of your own::
 `PracticeSite` is the server, `World` what it holds, `FAULTS` what can go wrong, `Switches` what is not known of the
 real site and can be set either way; `roster` writes the list of people that HR would have of a world. On the command
 line it is ``spokekit practice``; its developer console is at ``/console``, and faults can be ordered at run time with
-``POST /practice/faults``.
+``POST /practice/faults``. `PracticeInstance` answers like a ServiceNow instance, for a hand-over.
 """
 
 from __future__ import annotations
 
 from spokekit.practice.exchange import Exchange, RequestRecord
 from spokekit.practice.faults import FAULTS, Fault, Faults
+from spokekit.practice.instance import InstanceSwitches, PracticeInstance
 from spokekit.practice.server import PracticeSite, SiteInfo
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import SIZES, World
@@ -38,6 +39,8 @@ __all__ = [
     "Exchange",
     "Fault",
     "Faults",
+    "InstanceSwitches",
+    "PracticeInstance",
     "PracticeRoster",
     "PracticeSite",
     "RequestRecord",

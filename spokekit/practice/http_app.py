@@ -90,10 +90,10 @@ class Front:
     async def _exchange(self, request: Request, answer: Callable[[Request, bytes], Named]) -> Response:
         site = self.site
         try:
-            body = await _body(request)
+            body = await body_of(request)
         except ClientDisconnect:
             return Response(status_code=400)
-        strange = _from_elsewhere(request)
+        strange = from_elsewhere(request)
         if strange:
             return Delivery(gateway_error(403, strange), None)
         path = request.scope["path"]
@@ -370,7 +370,7 @@ class Front:
         return "", "", json_answer(200, {"known": known, "given": given}, points=0)
 
 
-def _from_elsewhere(request: Request) -> str:
+def from_elsewhere(request: Request) -> str:
     """Say what is wrong with a request that a web page from elsewhere makes a browser send; empty when nothing is.
 
     Such a page can let a name of its own point to this computer (the Host header tells), and can send forms here (the
@@ -399,7 +399,7 @@ def _query(request: Request) -> str:
     return str(request.scope["query_string"], "latin-1")
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ import uvicorn
 
 from spokekit.errors import (
     ConsentError,
-    InputError,
     RedirectMismatch,
     ScopeNotEnabled,
     SiteAdminMustAuthorize,
@@ -29,7 +26,7 @@ from spokekit.practice.exchange import Exchange, RequestRecord, WriteRecord
 from spokekit.practice.http_app import Front
 from spokekit.practice.kept import Keeper
 from spokekit.practice.keys import TICKET, Keys
-from spokekit.practice.serving import Server
+from spokekit.practice.serving import Server, listen
 from spokekit.practice.start import DEFAULT_REDIRECT_URI, OPERATIONS, AppMake, Start, build, check_start
 
 if TYPE_CHECKING:
@@ -187,21 +184,7 @@ class PracticeSite:
 
     def start(self) -> PracticeSite:
         """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
-        # The protocol number is what makes asyncio switch Nagle's algorithm off for every accepted connection.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        if os.name != "nt":  # on Windows the option would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            listener.bind(("127.0.0.1", self._wanted_port))
-        except OSError as problem:
-            listener.close()
-            raise InputError(
-                f"The practice site cannot use port {self._wanted_port}.",
-                field="port",
-                likely=problem.strerror or None,
-                hint="Give another port, or 0 for a free one.",
-            ) from None
+        listener = listen(self._wanted_port, "site")
         self.port: int = listener.getsockname()[1]
         front = Front(self)
         config = uvicorn.Config(

@@ -12,9 +12,30 @@ from typing import Any
 import uvicorn
 from starlette.responses import Response
 
+from spokekit.errors import InputError
 from spokekit.practice.exchange import Answer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+def listen(port: int, what: str) -> socket.socket:
+    """Return a socket that listens on `port` of 127.0.0.1, 0 for a free one; raises `InputError` when it is taken."""
+    # The protocol number is what makes asyncio switch Nagle's algorithm off for every accepted connection.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if os.name != "nt":  # on Windows the option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as problem:
+        listener.close()
+        raise InputError(
+            f"The practice {what} cannot use port {port}.",
+            field="port",
+            likely=problem.strerror or None,
+            hint="Give another port, or 0 for a free one.",
+        ) from None
+    return listener
 
 
 class Delivery(Response):

@@ -84,9 +84,10 @@ FOLDERS = {
         "show": {"history", "questions", "frames", "audit", "compare"},
     },
     "practice": {
-        "": {"world", "api", "pages"},
+        "": {"world", "api", "pages", "instance"},
         "world": set(),
         "api": {"world", "apps", "exchange", "faults", "issued", "limits", "oauth", "switches"},
+        "instance": {"exchange", "http_app", "keys", "pages", "serving"},
         "pages": {"apps", "exchange", "issued", "oauth", "start", "switches", "world"},
     },
 }

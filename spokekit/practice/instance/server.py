@@ -1,0 +1,232 @@
+"""The practice instance itself: a small HTTP server in a thread, beside the practice site."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spokekit.errors import InputError, SpokekitError
+from spokekit.practice.exchange import Answer, RequestRecord
+from spokekit.practice.http_app import body_of, from_elsewhere
+from spokekit.practice.instance import pages
+from spokekit.practice.instance.api import TableApi
+from spokekit.practice.instance.switches import InstanceSwitches, check_fault
+from spokekit.practice.instance.tables import Database, known_id
+from spokekit.practice.instance.unload import import_xml
+from spokekit.practice.keys import TICKET, Keys
+from spokekit.practice.pages.consent import MARK, closed_page
+from spokekit.practice.serving import Delivery, Server, listen
+
+
+class PracticeInstance:
+    """An instance that answers like ServiceNow's Table API, for the tables of a hand-over, on one loopback port.
+
+    ::
+
+        with PracticeInstance() as instance:
+            instance.import_folder("hand-over/unload")
+            ...  # instance.url, instance.client_id, instance.client_secret, instance.api_key
+
+    By the Table API the platform's rules run (a registry gets a default profile, a child alias copies five fields, one
+    active connection an alias); by an XML import none of them. Queries ignore what they do not understand.
+
+    Parameters
+    ----------
+    port:
+        Port on 127.0.0.1; 0 for a free one.
+    faults:
+        Faults to start with, by name: ``asleep``, ``basic``, ``busy``, ``down``, ``denied:TABLE``, ``hidden:TABLE``.
+    client_id, client_secret, api_key, session, password:
+        What somebody signs in with; practice secrets, so plain texts. New ones when left out. ``session`` is the value
+        of the cookie JSESSIONID, ``password`` that of the account ``admin``.
+    certificate:
+        Paths of a certificate and its key, to serve https.
+    **switches:
+        Anything in `InstanceSwitches`.
+
+    Attributes
+    ----------
+    data:
+        The `Database`: records by table and sys_id. May be changed at any time, as somebody on the instance would.
+    faults, switches:
+        What goes wrong, and what is not known; may be set at any time.
+    parent_sys_id:
+        The sys_id of the alias that the spoke ships.
+    requests:
+        A `RequestRecord` for each request answered. No secret or token is in it.
+    """
+
+    data: Database
+    faults: set[str]
+    switches: InstanceSwitches
+    parent_sys_id: str
+    requests: list[RequestRecord]
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        faults: Iterable[str] = (),
+        client_id: str = "",
+        client_secret: str = "",
+        api_key: str = "",
+        session: str = "",
+        password: str = "",
+        certificate: tuple[str | Path, str | Path] | None = None,
+        **switches: Any,
+    ) -> None:
+        try:
+            self.switches = InstanceSwitches(**switches)
+        except TypeError:
+            names = ", ".join(InstanceSwitches.__dataclass_fields__)
+            raise InputError(
+                "The practice instance has no such switch.", field="switch", hint=f"Switches: {names}."
+            ) from None
+        self.faults = {check_fault(one) for one in faults}
+        self.data = Database()
+        self.parent_sys_id = known_id("alias")
+        self.client_id = client_id or secrets.token_hex(16)
+        self.client_secret = client_secret or secrets.token_urlsafe(24)
+        self.api_key = api_key or secrets.token_urlsafe(24)
+        self.session = session or secrets.token_hex(16)
+        self.password = password or secrets.token_urlsafe(12)
+        self.keys = Keys()
+        self.api = TableApi(self)
+        self.requests = []
+        self.defects: list[Exception] = []
+        self.certificate = certificate
+        self._wanted_port = port
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> PracticeInstance:
+        """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
+        listener = listen(self._wanted_port, "instance")
+        self.port: int = listener.getsockname()[1]
+        tls: dict[str, Any] = {}
+        if self.certificate is not None:
+            tls = {"ssl_certfile": str(self.certificate[0]), "ssl_keyfile": str(self.certificate[1])}
+        config = uvicorn.Config(
+            Starlette(
+                routes=[Route("/{path:path}", self._exchange, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
+            ),
+            http="h11",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            **tls,
+        )
+        ready = threading.Event()
+        self._server = Server(config, ready.set)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="practice-instance", daemon=True
+        )
+        self._thread.start()
+        if not ready.wait(10):
+            raise SpokekitError("The practice instance did not start within ten seconds.", hint="Try it once more.")
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and release the port."""
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(10)
+            self._server = None
+
+    def __enter__(self) -> PracticeInstance:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop()
+        if self.defects and kind is None:
+            raise self.defects[0]
+
+    # -- addresses and what tests do -----------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Address of the server; stands for https://NAME.service-now.com/."""
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}/"
+
+    def page(self) -> str:
+        """Return a link that opens the page with the records in a browser, once."""
+        return f"{self.url}records?{TICKET}={self.keys.ticket()}"
+
+    def describe(self) -> dict[str, str]:
+        """Return what a person needs to sign in, as `spokekit practice --instance` prints it."""
+        return {
+            "url": self.url,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "api_key": self.api_key,
+            "session": self.session,
+            "parent_sys_id": self.parent_sys_id,
+        }
+
+    def import_xml(self, text: str | bytes) -> list[tuple[str, str]]:
+        """Import an unload file as **Import XML** does, and return (table, sys_id) of what was written."""
+        return import_xml(self.data, self.switches, text)
+
+    def import_folder(self, folder: str | Path) -> list[tuple[str, str]]:
+        """Import all XML files of a folder by their names, as their numbers say."""
+        files = sorted(Path(folder).expanduser().glob("*.xml"))
+        if not files:
+            raise InputError(f"There is no XML file in {folder}.", field="folder")
+        return [written for path in files for written in self.import_xml(path.read_bytes())]
+
+    # -- around every request ------------------------------------------------------------------------------------------
+
+    async def _exchange(self, request: Request) -> Response:
+        try:
+            body = await body_of(request)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        path, query = request.scope["path"], str(request.scope["query_string"], "latin-1")
+        try:
+            answer = self._answer(request, path, query, body)
+        except Exception as problem:  # noqa: BLE001 - a defect of ours must show in the test that met it
+            self.defects.append(problem)
+            answer = Answer(500, b"The practice instance has a defect.", "text/plain")
+        shown = "" if TICKET in query else query
+        self.requests.append(RequestRecord(request.method, path, shown, answer.status, 0))
+        return Delivery(answer, None)
+
+    def _answer(self, request: Request, path: str, query: str, body: bytes) -> Answer:
+        if strange := from_elsewhere(request):
+            return Answer(403, strange.encode(), "text/plain")
+        if path in ("/", "/records"):
+            return self._page(request, query, body)
+        return self.api.answer(request.method, path, query, request.headers, body)
+
+    def _page(self, request: Request, query: str, body: bytes) -> Answer:
+        ticket = dict(parse_qsl(query)).get(TICKET)
+        if ticket is not None and request.method == "GET":
+            cookie = self.keys.open(ticket, self.port)
+            if not cookie:
+                return closed_page(used=True)
+            return Answer(302, b"", "text/plain", [("location", "/records"), ("set-cookie", cookie), MARK])
+        if not self.keys.admits(request.headers, self.port):
+            return closed_page()
+        if request.method != "POST":
+            return pages.records(self.data)
+        text = dict(parse_qsl(body.decode("utf-8", "replace"))).get("xml", "")
+        try:
+            written = self.import_xml(text)
+        except InputError as error:
+            return pages.records(self.data, problem=error.message)
+        return pages.records(self.data, told=f"Records imported: {len(written)}.")
