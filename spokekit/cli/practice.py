@@ -52,10 +52,7 @@ def practice(
         list[str] | None, typer.Option("--switch", help="NAME=VALUE for an unknown behaviour; may be repeated.")
     ] = None,
     instance: Annotated[
-        bool,
-        typer.Option(
-            "--instance", help="Serve a practice instance of ServiceNow instead, which takes --port and --fault."
-        ),
+        bool, typer.Option("--instance", help="A practice instance of ServiceNow instead, with --port and --fault.")
     ] = False,
     load: Annotated[
         str, typer.Option("--import", metavar="FOLDER", help="With --instance: XML files to import at the start.")

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from spokekit._secret import Secret
 from spokekit.errors import CallbackRefused
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver
-from spokekit.practice import PracticeSite
+from spokekit.practice import PracticeInstance, PracticeSite
 from tests.browser.axe import findings_of_page
 
 if TYPE_CHECKING:
@@ -74,6 +74,20 @@ def test_axe_finds_what_is_wrong(window: Page) -> None:
     found = "\n".join(findings_of_page(window))
     for rule in ("html-has-lang", "color-contrast", "label", "document-title"):
         assert f"{rule}: " in found
+
+
+def test_the_practice_instance(window: Page, look: Look) -> None:
+    with PracticeInstance() as instance:
+        for name in ("Berlin", "<b>Rome</b> " + "x" * 90):
+            instance.data.put("http_connection", {"name": name, "credential": "f" * 32}, f"{len(name):032x}")
+        window.goto(instance.page())
+        window.locator("summary", has_text="Rome").click()
+        expect(window.locator("details[open]")).to_contain_text("there is no such record")
+        look("instance")
+        window.get_by_label("Content of a file").fill("no XML")
+        window.get_by_role("button", name="Import").click()
+        expect(window.get_by_role("status")).to_contain_text("This is not XML")
+        look("instance-refused")
 
 
 def test_the_practice_site(window: Page, look: Look) -> None:
