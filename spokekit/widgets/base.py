@@ -99,7 +99,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     status:
         The status line, as plain words. Observable.
     status_kind:
-        ``plain``, ``good`` (all is well), ``ok`` (something was done), ``warning``, ``error`` or ``busy``.
+        ``plain``, ``good`` (all is well), ``ok`` (something was done), ``warning``, ``error``, ``busy`` or ``asking``.
     busy:
         True while work runs; controls that start work are disabled meanwhile.
     runner:
@@ -294,7 +294,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
     def task_ended(self) -> None:
         """Called by the runner."""
         self._progress.layout.display = "none"
-        if self.status_kind == "busy":
+        if self.status_kind in ("busy", "asking"):
             self.say("")
         for control, was in self._was_disabled:
             control.disabled = was

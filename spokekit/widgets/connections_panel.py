@@ -128,6 +128,8 @@ class ConnectionsPanel(Component):
         saved, alias = line.connection, line.alias
         facts = [("Alias", alias.label), ("Alias ID", alias.alias_id), ("Parent", alias.parent_id or "none")]
         if saved is not None:
+            # A token may be there without leave to ask whose it is.
+            nobody = "not known" if line.state in ("valid", "expired") else "nobody yet"
             facts += [
                 ("Connection URL", saved.url),
                 ("Authorization URL", saved.auth_url),
@@ -138,7 +140,7 @@ class ConnectionsPanel(Component):
                 ("Scopes", ", ".join(published_first(saved.scopes))),
                 ("Site", f"{saved.site_name or ''} {saved.site_url or ''}".strip() or "not known yet"),
                 ("Cloud ID", saved.cloud_id or "not known yet"),
-                ("Signed in as", saved.account_name or "nobody yet"),
+                ("Signed in as", saved.account_name or nobody),
             ]
         facts.append(("Status", _capital(line.words)))
         inside = "".join(f"<dt>{markup(k)}</dt><dd>{markup(v)}</dd>" for k, v in facts)

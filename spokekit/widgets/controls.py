@@ -12,7 +12,7 @@ import traitlets as tr
 from spokekit._foreign import NAME, markup, shown
 from spokekit._frames import UNKNOWN, cell, is_id
 
-Kind = Literal["plain", "good", "ok", "warning", "error", "busy"]
+Kind = Literal["plain", "good", "ok", "warning", "error", "busy", "asking"]
 ButtonKind = Literal["plain", "primary", "danger", "quiet", "fold"]
 
 LABEL_WIDTH = "150px"
@@ -26,6 +26,8 @@ _SIGNS: dict[Kind, str] = {
     "warning": "! Note.",
     "error": "✕ Not done.",
     "busy": "… Working.",
+    # The work waits for an answer.
+    "asking": "? Your turn.",
 }
 
 

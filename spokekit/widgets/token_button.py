@@ -339,7 +339,7 @@ class TokenButton(Component):
         asked = self._account_asked = _Question()
         self._waiting_box.layout.display = "none"
         self._show_account(question)
-        self.say("The consent is given, by another account than before. Is that one meant?", "busy")
+        self.say("The consent is given, by another account than before. Is that one meant?", "asking")
         try:
             while not asked.answered.wait(0.2):
                 if task.cancelled.is_set():
@@ -410,7 +410,7 @@ class TokenButton(Component):
         self._waiting_box.layout.display = "none"
         self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
         given = "The token is there" if self.connection.is_service_account else "The consent is given"
-        self.say(f"{given}. Choose the site.", "busy")
+        self.say(f"{given}. Choose the site.", "asking")
         try:
             while not chosen.wait(0.2):
                 if task.cancelled.is_set():
@@ -427,7 +427,7 @@ class TokenButton(Component):
 
     def _use_site(self) -> None:
         if self.sites.value is None:
-            self.say("Choose one of the sites in the list first.", "busy" if self.busy else "plain")
+            self.say("Choose one of the sites in the list first.", "asking" if self.busy else "plain")
             return
         if self._site_chosen is not None:
             self._site_chosen.set()

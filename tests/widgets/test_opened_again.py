@@ -10,7 +10,7 @@ import pytest
 from IPython.core import display_functions
 
 from spokekit.widgets import GroupTable
-from spokekit.widgets._reopened import RESTARTED
+from spokekit.widgets._reopened import LOOKED_FOR, RESTARTED
 
 STATIC = Path(__file__).parents[2] / "spokekit" / "widgets" / "static"
 
@@ -27,7 +27,8 @@ def test_a_component_leaves_its_own_words(monkeypatch: pytest.MonkeyPatch) -> No
     # Beside a view that cannot be drawn: nothing but style, which takes no place.
     assert set(words) == {"text/html", "text/plain"} and words["text/plain"] == ""
     assert words["text/html"].startswith("<style class='spokekit-says'>") and words["text/html"].endswith("</style>")
-    assert f"::after{{content:'{RESTARTED}'" in words["text/html"]
+    for sentence in (RESTARTED, LOOKED_FOR):
+        assert f"::after{{content:'{sentence}'" in words["text/html"]
     assert ".jp-OutputArea-child:has(.spokekit-says){display:none}" in words["text/html"]
 
 

@@ -81,6 +81,14 @@ def test_a_row_without_a_token_offers_it(workspace: Workspace, site: PracticeSit
     assert panel.opened.connection == workspace.connection()
 
 
+def test_a_token_of_nobody_who_is_known_is_not_said_to_be_of_nobody(connected: Workspace) -> None:
+    panel = ConnectionsPanel(workspace=connected)
+    assert "<dt>Signed in as</dt><dd>not known</dd>" in panel._details(panel.rows[0])
+    connected.tokens.forget(connected.connection())
+    panel.refresh()
+    assert "<dt>Signed in as</dt><dd>nobody yet</dd>" in panel._details(panel.rows[0])
+
+
 def test_add_connection_and_remove_it_after_a_question(connected: Workspace) -> None:
     panel = ConnectionsPanel(workspace=connected)
     panel.add.click()

@@ -279,6 +279,8 @@ def as_two_people(workspace: Workspace, site: PracticeSite) -> tuple[TokenButton
     play_browser(begin(again))
     until(lambda: again._account_asked)
     assert again._account_box.layout.display == "" and before in again.account_question.value
+    until(lambda: again.status_kind == "asking")
+    assert "Your turn." in again._status_html.value and "Working" not in again._status_html.value
     assert workspace.tokens.access_token(workspace.connection()) == old, "the old token is used until the answer"
     return again, old, before
 
