@@ -12,11 +12,12 @@ from spokekit._foreign import markup
 from spokekit._words import comparable, counted, moment
 from spokekit.widgets._membership_views import line
 from spokekit.widgets._review_form import ReviewForm
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import choices, html_table
 
 if TYPE_CHECKING:
     from spokekit.review import Campaign
     from spokekit.review.records import Row
+    from spokekit.review.verification import Verification
 
 SHOWN = 500
 
@@ -112,3 +113,20 @@ class ReviewList(ReviewForm):
             said = f": {decision.reason}" if decision.reason else ""
             facts.append(f"{decision.decision}{until} by {self.campaign.who(decision)}{said}")
         self.about.value = f"<p>{markup('; '.join(fact for fact in facts if fact))}.</p>"
+
+
+def proof_markup(proof: Verification) -> str:
+    """Return what a second walk showed: first what somebody has to look at, and no row that is as decided."""
+    from spokekit.review import verification as v
+
+    order = (v.UNEXPLAINED, v.CAME_BACK, v.NOT_DONE, v.REFUSED, v.NOT_READ, v.DONE, v.STILL_THERE)
+    frame = proof.frame
+    told = frame[frame["outcome"].isin(order)]
+    told = told.sort_values("outcome", key=lambda column: column.map(order.index), kind="stable")
+    heads = ["group", "person", "outcome", "outcome_detail", "account_id"]
+    rows = told[heads].head(SHOWN).itertuples(index=False, name=None)
+    caption = f"{len(told):,} of {counted(len(frame), 'row')}; the others are as decided"
+    if len(told) > SHOWN:
+        caption += f"; the first {SHOWN} are shown, review rows --wide lists all"
+    words = [name.replace("outcome_", "").replace("_", " ") for name in heads]
+    return f"<p>{markup(proof.words)}</p>" + html_table(words, rows, caption=caption)

@@ -67,6 +67,8 @@ class ReviewOpening(ReviewList):
         self.look()
         self.choose(made.name)
         self.new.shown = False
+        # The button that was pressed is folded away, and the keyboard would be nowhere.
+        self.filter.focus()
         told = f" {people.words}" if people is not None else ""
         self.say(f"The review {made.name} is open: {counted(len(made.rows), 'row')}.{told}", "ok")
 

@@ -19,9 +19,9 @@ from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound
 from spokekit.widgets._membership_form import show
 from spokekit.widgets._membership_views import line, preview_markup
-from spokekit.widgets._review_list import SHOWN
+from spokekit.widgets._review_list import SHOWN, proof_markup
 from spokekit.widgets._review_opening import ReviewOpening
-from spokekit.widgets.base import Kind, Task, html_table
+from spokekit.widgets.base import Kind, Task
 from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class ReviewPanel(ReviewOpening):
         self.mark_kind(self._workspace, connection)
         self._resuming: Resumption | None = None
         self._evidence: Path | None = None
+        self._carried_out = False
         self._preview_of = self.belongs_to(
             "preview",
             {"review": self.chosen, "state": lambda: self.campaign.state if self.campaign else ""},
@@ -176,13 +177,14 @@ class ReviewPanel(ReviewOpening):
         state = campaign.state if campaign else ""
         self.head.value = "" if campaign is None else self._head_of(campaign)
         show(self.rows_box, campaign is not None)
+        show(self.undecided, state == "Open")
         show(self.sign_box, state == "Open")
         show(self.apply_box, state == "Decided")
         show(self.verify_box, state in ("Applied", "Verified", "Closed"))
         show(self.verify_button, state in ("Applied", "Verified"))
         show(self.close_box, state in ("Verified", "Closed"))
         proof = campaign.verification() if campaign else None
-        self.verified.value = "" if proof is None else _proof_markup(proof)
+        self.verified.value = "" if proof is None else proof_markup(proof)
         self.close_button.description = "Close with evidence" if state != "Closed" else "Write the evidence once more"
         self._show_rows()
         self._preview_of.see()
@@ -205,6 +207,10 @@ class ReviewPanel(ReviewOpening):
         """Called by the runner; the controls come back, Apply only when it may be pressed."""
         super().task_ended()
         self._allow()
+        if self._carried_out:
+            # The button that was pressed is gone, and the keyboard would be nowhere.
+            self._carried_out = False
+            self.verify_button.focus()
 
     # --- deciding ------------------------------------------------------------------------------------------------
     def _of_campaign(self) -> Campaign:
@@ -227,7 +233,9 @@ class ReviewPanel(ReviewOpening):
         self._told(self._of_campaign().keep_shown(shown, reason=self.reason.value))
 
     def _told(self, made: Decided) -> None:
-        refused = " ".join(f"Row {row_id}: {words}" for row_id, words in made.refused[:_TOLD])
+        rows = [(self._of_campaign().row(row_id), words) for row_id, words in made.refused[:_TOLD]]
+        # As the list names them.
+        refused = " ".join(f"{r.group_name} · {self.campaign.called(r.account_id)}: {words}" for r, words in rows)
         more = f" … and {len(made.refused) - _TOLD:,} more." if len(made.refused) > _TOLD else ""
         # A reason is for the rows it was typed for.
         if not made.refused:
@@ -274,6 +282,7 @@ class ReviewPanel(ReviewOpening):
         sheet: Worksheet = self._sheet_of.require()
         self._no_sheet()
         self._told(self._of_campaign().take(sheet.choices))
+        (self.filter if self._of_campaign().sums()["undecided"] else self.by).focus()
 
     def _no_sheet(self) -> None:
         self.sheet_line.value = ""
@@ -290,6 +299,7 @@ class ReviewPanel(ReviewOpening):
             raise InputError(words, hint="Tick “Undecided rows only” to see which.")
         campaign.sign(self.by.value, self.role.value)
         self._show_all()
+        self.ask.focus()
         self.say("The decisions are signed. Preview the removals next.", "ok")
 
     # --- carrying out, proving, closing --------------------------------------------------------------------------
@@ -314,6 +324,7 @@ class ReviewPanel(ReviewOpening):
             self._resuming = rest
             if preview is None:
                 self._show_all()
+                self._carried_out = True
                 words = "No row is to be removed" if nothing else "The removals were carried out before"
                 self.say(f"{words}; that is noted. Verify it next.", "ok")
                 return
@@ -344,6 +355,7 @@ class ReviewPanel(ReviewOpening):
             self._resuming = None
             self._preview_of.forget()
             self._show_all()
+            self._carried_out = campaign.state == "Applied"
             good = result.finished and not result.stopped and "failed" not in result.counts()
             undo = f" To undo it: spokekit members undo {result.apply_id[:8]}" if result.apply_id else ""
             self.say(result.words + undo, "ok" if good else "warning")
@@ -435,12 +447,3 @@ class ReviewPanel(ReviewOpening):
 
 def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "review"
-
-
-def _proof_markup(proof: Any) -> str:
-    frame = proof.frame
-    shown = frame[frame["outcome"] != ""] if "outcome" in frame else frame
-    heads = [name for name in ("group", "person", "outcome", "outcome_detail", "detail", "account_id") if name in shown]
-    rows = shown[heads].itertuples(index=False, name=None)
-    words = [name.replace("outcome_", "").replace("_", " ") for name in heads]
-    return f"<p>{markup(proof.words)}</p>" + html_table(words, rows, caption="Row by row")

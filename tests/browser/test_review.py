@@ -116,6 +116,7 @@ def test_a_quarter_by_keyboard_alone_and_the_next_one_chained_to_it(
     a.go(a.field("Due"))
     a.write("2099-12-31")
     a.press("Open the review", "The review 2026-Q4 is open: ")
+    expect(a.field("Filter rows")).to_be_focused()
     campaign = Reviews.of(connected).get("2026-Q4")
     total, undecided = len(campaign.rows), campaign.sums()["undecided"]
     open_rows = [row for row in campaign.rows if not row.routed_out]
@@ -166,11 +167,12 @@ def test_a_quarter_by_keyboard_alone_and_the_next_one_chained_to_it(
     a.press("Take its decisions", f"{len(own)} decisions recorded")
 
     # Sign, preview, type the words, apply.
-    a.go(a.field("Your name"))
+    expect(a.field("Your name")).to_be_focused()
     a.write("Kim Muster")
     a.go(a.field("Your role"))
     a.write("Head of IT")
     a.press("Sign the decisions", "The decisions are signed.")
+    expect(a.button("Preview the removals")).to_be_focused()
     a.press("Preview the removals", "Nothing is changed yet", wait=SLOW)
     assert not site.writes
     changes = len(leavers) + len(support)
@@ -182,6 +184,7 @@ def test_a_quarter_by_keyboard_alone_and_the_next_one_chained_to_it(
     a.go(apply)
     a.keyboard.press("Enter")
     expect(a.status).to_contain_text(f"{changes} done.", timeout=SLOW)
+    expect(a.button("Walk again and verify")).to_be_focused()
     assert not site.world.member_ids("support-tier-1")
 
     # Somebody else's change meanwhile is told, and who was removed is gone.
@@ -218,9 +221,6 @@ def test_a_quarter_by_keyboard_alone_and_the_next_one_chained_to_it(
     assert set(check_evidence(tmp_path / "evidence", reviews)["state"]) == {"whole"}
     manifest = json.loads((tmp_path / "evidence" / "2027-Q1" / "manifest.json").read_text())
     assert manifest["previous"]["campaign"] == "2026-Q4"
-    a.back(a.button("Read again"))
-    a.keyboard.press("Enter")
-    expect(a.field("Review").locator("option")).to_have_count(2)
 
 
 def decided_by_another(path: Path, rows: set[str]) -> None:
