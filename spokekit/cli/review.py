@@ -188,6 +188,12 @@ def decide(
     if not chosen and (undecided or group or person or recommended):
         frame = steps.filtered(campaign, undecided=undecided, group=group, person=person, recommended=recommended)
         chosen = frame.loc[frame["decision"] != "routed out", "row_id"].to_list()
+        if not chosen:
+            raise InputError(
+                "No row that can be decided here fits what is asked for.",
+                field="row",
+                hint=f"spokekit review rows {campaign.name} lists all, with groups, people and recommendations.",
+            )
     if not chosen:
         raise InputError(
             "No row is named.", field="row", hint="Give --row ID, --group, --person, --recommended or --undecided."

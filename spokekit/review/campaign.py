@@ -227,7 +227,7 @@ class Campaign:
         Raises
         ------
         InputError
-            There is no such decision, or `until` is no day or is over.
+            There is no such decision, or `until` is no day, is over, or goes with another than an exception.
         Conflict
             It is not open (any more).
         NotFound
@@ -240,6 +240,12 @@ class Campaign:
         if word not in DECISIONS:
             raise InputError(f"There is no decision {decision}.", field="decision", hint=f"Use {listed(DECISIONS)}.")
         last = day(until)
+        if last and word != EXCEPTION:
+            raise InputError(
+                f"Only an exception has a last day; “{word}” has none.",
+                field="until",
+                hint="Leave the day out, or decide exception.",
+            )
         if last and last < today_here().isoformat():
             raise InputError(f"The day {last} is over.", field="until", hint="Name a day to come, like 2027-03-31.")
         return self.take([Choice(row_id, word, reason, last) for row_id in dict.fromkeys(ids)])

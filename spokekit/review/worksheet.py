@@ -209,8 +209,11 @@ def _choices(campaign: Campaign, by_row: Mapping[int, Mapping[str, str]]) -> Wor
         if word not in DECISIONS:
             refused.append((row_id, f"“{word[:40]}” is no decision; {', '.join(DECISIONS)} are known."))
             continue
+        if until_cell and word != EXCEPTION:
+            refused.append((row_id, f"It is “{word}” and has a last day, which only an exception has."))
+            continue
         try:
-            until = day(until_cell) if word == EXCEPTION else ""
+            until = day(until_cell)
         except InputError as error:
             refused.append((row_id, error.message))
             continue

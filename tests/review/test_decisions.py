@@ -45,6 +45,8 @@ def test_reasons_days_and_states(campaign: Campaign) -> None:
             campaign.decide(advised.row_id, "exception", reason="x", until=day)
     with pytest.raises(InputError, match="no decision"):
         campaign.decide(advised.row_id, "approve")
+    with pytest.raises(InputError, match="Only an exception has a last day"):
+        campaign.decide(advised.row_id, "remove", until="2099-01-01")
     assert campaign.decide(advised.row_id, "exception", reason="until the audit", until="2099-01-01").taken == 1
     assert campaign.decide(advised.row_id, "remove").changed == (
         (advised.row_id, "exception until 2099-01-01", "remove"),
@@ -138,17 +140,21 @@ def test_a_worksheet_goes_out_and_comes_back(campaign: Campaign, tmp_path: Path,
     lines[2][at["reviewer"]] = ""
     lines[3][at["decision"]] = ""
     lines[3][at["reason"]] = ""
+    lines[5][at["until"]] = "2099-01-01"
     own = [n for n, line in enumerate(lines) if line[at["account_id"]] == campaign.actor.account_id]
     assert own
     sheet = campaign.read_worksheet(as_csv(lines))
     assert sheet.refused[0][1].startswith("“perhaps”") and sheet.empty == 1
-    assert len(sheet.refused) == 2 and len(sheet.choices) == len(lines) - 4
+    assert len(sheet.refused) == 3 and len(sheet.choices) == len(lines) - 5
+    assert "only an exception has" in sheet.refused[2][1]
     made = campaign.take(sheet.choices)
     assert made.taken == len(sheet.choices) and not made.refused
     frame = campaign.frame()
     assert "Robin Other (as stated in the worksheet" in frame["decided_by"].max()
 
     # A second upload says what it changes, and what is so already is left out.
+    lines[5][at["decision"]] = ""
+    lines[5][at["until"]] = lines[5][at["reason"]] = ""
     lines[4][at["decision"]] = "ask"
     sheet = campaign.read_worksheet(as_csv(lines))
     assert sheet.changes == ((int(lines[4][at["row_id"]]), "keep", "ask"),) and len(sheet.choices) == 1

@@ -59,6 +59,8 @@ def test_a_quarter_on_the_command_line_alone(run: Run, site: PracticeSite, tmp_p
 
     code, _, err = run("review", "decide", "2026-Q4", "--row", leavers[0]["row_id"], "--decision", "keep")
     assert code == 3 and "needs a reason" in err
+    code, _, err = run("review", "decide", "2026-Q4", "--group", "no such group", "--decision", "keep")
+    assert code == 1 and "fits what is asked for" in err
     code, _, err = run("review", "decide", "2026-Q4", "--recommended", "leaver", "--decision", "remove")
     assert code == 0, err
     code, _, err = run("review", "sign", "2026-Q4", "--by", "Kim", "--role", "Head of IT")
