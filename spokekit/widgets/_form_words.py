@@ -27,12 +27,14 @@ def what_scopes_permit(known: Sequence[Scope]) -> str:
     return f"{permits}<ul class='sk-list'>{lines}</ul></details>"
 
 
-def how_scopes_differ(saved: Sequence[str], known: Sequence[Scope]) -> str:
-    """Return how the scopes in the form differ from those of the saved connection."""
+def how_scopes_differ(saved: Sequence[str], known: Sequence[Scope], *, usual: bool = True) -> str:
+    """Return how the scopes in the form differ from the saved ones; `usual`: a person consents, and it may write."""
     here = {s.id for s in known}
     lost = [name for name in saved if name not in here]
     extra = [s.id for s in known if s.id not in saved]
     words = "<p>The scopes above are the defaults again, as in ServiceNow's form. "
+    if not usual:
+        words = "<p>The scopes above are those that are proposed for such a connection, or what was written there. "
     words += f"The saved connection has {len(saved)} scopes"
     if lost:
         words += f"; missing above: {', '.join(f'<code>{markup(name)}</code>' for name in lost)}"

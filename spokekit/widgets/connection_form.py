@@ -243,7 +243,8 @@ class ConnectionForm(Component):
         self.leave_out.layout.display = "" if "ace:confluence" in here else "none"
         differs = bool(self._previous) and tuple(s.id for s in known) != self._previous
         self.restore.layout.display = "" if differs else "none"
-        self.restore_note.value = how_scopes_differ(self._previous, known) if differs else ""
+        usual = draft.grant != SERVICE_ACCOUNT and not draft.read_only
+        self.restore_note.value = how_scopes_differ(self._previous, known, usual=usual) if differs else ""
         for shown in (self.restore_note, self.scope_notes):
             shown.layout.display = "" if shown.value else "none"
         buttons = (self.leave_out, self.restore)
