@@ -61,7 +61,9 @@ def check_evidence(folder: Path | str, reviews: Reviews | None = None, *, campai
     base = Path(folder).expanduser().absolute()
     if not base.is_dir():
         raise NotFound(f"There is no folder {base}.", hint="Name the folder that `review close --out` has written.")
-    several = [] if (base / MANIFEST).exists() else sorted(p.parent for p in base.glob(f"*/{MANIFEST}"))
+    # What a close that was killed has left beside begins with a dot, and is evidence of nothing.
+    beside = (p.parent for p in base.glob(f"*/{MANIFEST}") if not p.parent.name.startswith("."))
+    several = [] if (base / MANIFEST).exists() else sorted(beside)
     if not several and not (base / MANIFEST).exists() and not any((base / name).exists() for name in _TELLING):
         raise NotFound(
             f"{base} holds no evidence of a review.", hint="Name the folder that `review close --out` has written."

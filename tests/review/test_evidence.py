@@ -66,6 +66,10 @@ def test_every_change_is_found_and_named(two: tuple[Path, Path], reviews: Review
     (fourth / "more.txt").unlink()
     (fourth / "in").rmdir()
 
+    # What a close leaves that is killed before its folder has its name.
+    shutil.copytree(fourth, fourth.with_name(".2026-Q4-0badcafe"))
+    assert not wrong(fourth.parent, reviews)
+
     # Swapped, or an older one put in its place: with the store and without.
     third.rename(tmp_path / "aside")
     fourth.rename(third)
