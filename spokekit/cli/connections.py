@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from spokekit._workspace import workspace
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._secrets import read_secret
 from spokekit.cli.token import tell_unknown
 from spokekit.errors import InputError, NotFound
 
@@ -335,27 +335,7 @@ def _secret(source: str | None) -> Secret | None:
         return None
     from spokekit.connections.fields import check_client_secret
 
-    if source == "-" and sys.stdin.isatty():
-        from getpass import getpass
-
-        return check_client_secret(getpass("Client secret (not shown): "))
-    try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).expanduser().read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"The file {source} cannot be read: {error.strerror or error}.", field="client_secret"
-        ) from None
-    if source != "-" and Path(source).expanduser().stat().st_mode & 0o077 and sys.platform != "win32":
-        say(f"Others can read {source}: remove it, or run chmod 600 on it.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(
-            "The file with the client secret is not text in UTF-8.",
-            field="client_secret",
-            hint="Save it as UTF-8 with nothing but the secret in it.",
-        ) from None
-    return check_client_secret(text)
+    return check_client_secret(read_secret(source, "client secret").reveal())
 
 
 def _finish(

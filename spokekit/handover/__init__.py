@@ -8,14 +8,23 @@
     plan = make_plan(Workspace().store, instance="acme")
     write(plan, "hand-over")
 
-No credential is needed and no secret is read: what the folder holds may be sent to whoever runs the instance. On the
-command line it is ``spokekit handover plan``.
+No credential is needed and no secret is read: what the folder holds may be sent to whoever runs the instance.
+Afterwards `compare` reads the instance, writes nothing, and gives the drift as a frame::
+
+    from spokekit import Secret
+    from spokekit.handover import SignIn, compare
+
+    drift = compare(plan, "https://acme.service-now.com/", SignIn("api-key", Secret(key)))
+
+On the command line it is ``spokekit handover plan`` and ``spokekit handover compare``.
 """
 
 from __future__ import annotations
 
+from spokekit.handover.client import SignIn
+from spokekit.handover.compare import compare
 from spokekit.handover.folder import as_json, files, schema, write
 from spokekit.handover.plan import make_plan
 from spokekit.handover.records import Group, Part, Plan, Record
 
-__all__ = ["Group", "Part", "Plan", "Record", "as_json", "files", "make_plan", "schema", "write"]
+__all__ = ["Group", "Part", "Plan", "Record", "SignIn", "as_json", "compare", "files", "make_plan", "schema", "write"]

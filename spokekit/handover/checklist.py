@@ -71,6 +71,7 @@ def text(plan: rec.Plan) -> str:
         )
     for number, part in enumerate(plan.parts, 1):
         lines += ["", *_part(plan, part, number)]
+    lines += ["", "## Afterwards", "", "- [ ] `spokekit handover compare --instance URL` names nothing."]
     return "\n".join(lines) + "\n"
 
 

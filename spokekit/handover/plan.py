@@ -170,6 +170,7 @@ def _part(
         groups=groups,
         by_hand=by_hand,
         notes=tuple(notes),
+        cloud_id="" if connection.is_practice else connection.cloud_id or "",
     )
 
 

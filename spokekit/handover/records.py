@@ -84,7 +84,7 @@ class Part:
     ``connection``, ``alias_id`` and ``label`` are the names here; ``child`` tells whether the alias is one that was
     added to the spoke's own. ``site`` is the address of the Confluence site, or "" when none was chosen yet;
     ``scopes`` are those of the connection, in its order. ``by_hand`` has (table, column) of what cannot be known here
-    and is left out of the files, and ``notes`` what is worth knowing, in sentences.
+    and is left out of the files, ``notes`` what is worth knowing, in sentences, and ``cloud_id`` the site's id.
     """
 
     connection: str
@@ -98,6 +98,7 @@ class Part:
     groups: tuple[Group, ...] = ()
     by_hand: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    cloud_id: str = ""
 
     def record(self, table: str) -> Record | None:
         """Return the first record of a table, or None."""

@@ -218,7 +218,7 @@ def test_a_hostile_name_is_text_everywhere(name: str) -> None:
         )
         assert json.loads(said.stdout) == name
     text = made["checklist.md"].decode()
-    assert len([line for line in text.splitlines() if line.startswith("#")]) == 5
+    assert len([line for line in text.splitlines() if line.startswith("#")]) == 6
     from markdown_it import MarkdownIt
 
     html = MarkdownIt("commonmark").render(text)
