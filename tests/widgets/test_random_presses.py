@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
+import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from spokekit._secret import Secret
 from spokekit.audit import Findings
+from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
-from spokekit.widgets import ConnectionForm, FindingsPanel, GroupPicker, MembershipEditor, SecretField, WalkPanel
+from spokekit.review import Reviews
+from spokekit.review.decisions import Choice
+from spokekit.widgets import (
+    ConnectionForm,
+    ConnectionsPanel,
+    FindingsPanel,
+    GroupPicker,
+    LessonPanel,
+    MembershipEditor,
+    ReviewPanel,
+    SecretField,
+    WalkPanel,
+)
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
+    from spokekit.review import Campaign
+    from spokekit.review.records import Row
     from spokekit.widgets import Component
 
-SEEN = dict.fromkeys(("members", "groups", "connections", "findings"), 0)
+SEEN = dict.fromkeys(("members", "groups", "connections", "removed", "findings", "decided", "applied", "lesson"), 0)
 EXAMPLES = int(os.environ.get("SPOKEKIT_EXAMPLES", "5"))
 PRESSES = 24
-DOING = ("Preview", "Apply", "OK", "Save", "Accept", "Add", "← Remove")
+DOING = ("Preview", "Apply", "OK", "Save", "Accept", "Add", "← Remove", "Remove", "Yes", "Begin", "Answer")
+DOING += ("Start over", "Keep", "Ask", "Exception", "Sign", "Take")
 drawn = settings(
     max_examples=EXAMPLES,
     derandomize="SPOKEKIT_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
+    # A number is a throw of dice: a smaller one is no simpler case, and looking for it takes minutes.
+    phases=(Phase.explicit, Phase.generate),
 )
 
 
@@ -239,7 +262,11 @@ def test_a_connection(registered: Workspace, site: PracticeSite, throws: list[in
             assert pressed.startswith("Save"), f"{pressed or 'no button'} saved the connection"
             assert after.name == screen.fields["Name"].strip()
             assert after.client_id == screen.fields["OAuth client ID"].strip()
-            assert after.redirect_uri == screen.fields["OAuth redirect URL"].strip()
+            if "OAuth redirect URL" in screen.fields:
+                assert after.redirect_uri == screen.fields["OAuth redirect URL"].strip()
+            else:
+                # A service account's token comes without a consent, and without an address to come back to.
+                assert after.is_service_account
             assert after.url.rstrip("/") == screen.fields["Connection URL"].strip().rstrip("/")
         now[0] = after
 
@@ -304,6 +331,168 @@ def test_findings(walked: WalkPanel, registered: Workspace, throws: list[int]) -
         "Until": ["", "", "2099-01-01", "yesterday"],
     }
     Person(panel, texts).goes_on(throws, check)
+
+
+# What opens a browser, writes a folder or takes long stays unpressed; what it does has tests of its own.
+UNPRESSED = ("Get OAuth Token", "Save and Get OAuth Token", "Close with evidence", "Walk again", "Open the review")
+
+
+def presses_but(component: Component, texts: Any, *unpressed: str, files: list[bytes] | None = None) -> Person:
+    person = Person(component, texts, files)
+    person.controls = lambda: [  # type: ignore[method-assign]
+        one
+        for one in Person.controls(person)
+        if not isinstance(one, ipw.Button) or not one.description.startswith(unpressed)
+    ]
+    return person
+
+
+@given(throws=st.lists(st.integers(0, 2**20), min_size=PRESSES, max_size=PRESSES))
+@settings(drawn, max_examples=max(2, EXAMPLES // 2))
+def test_the_list_of_connections(registered: Workspace, site: PracticeSite, throws: list[int]) -> None:
+    connections = registered.connections
+    for number in range(3):
+        name = f"Spare {number}"
+        if name not in {one.name for one in connections.list()}:
+            saved = connections.add_child(ConnectionDraft(name=name, client_id=site.client_id))
+            registered.tokens.set_client_secret(saved, Secret("a-secret-of-the-app"))
+            registered.tokens.save_grant(saved, site.issue_token())
+    panel = ConnectionsPanel(workspace=registered)
+
+    def state() -> dict[str, tuple[str, bool]]:
+        tokens = registered.tokens
+        return {
+            one.connection_id: (one.name, tokens.status(one).state in ("valid", "expired"))
+            for one in connections.list()
+        }
+
+    now = [state()]
+
+    def check(pressed: str, screen: Screen) -> None:
+        after = state()
+        for one in {*now[0], *after}:
+            (name, token), (new_name, new_token) = now[0].get(one, ("", False)), after.get(one, ("", False))
+            if one not in after:
+                SEEN["removed"] += 1
+                assert pressed == "Yes, remove it", f"{pressed or 'no button'} removed a connection"
+                assert f"Remove “{name}” with its secret and token" in screen.words
+            elif name != new_name:
+                assert pressed == "Save" and new_name == screen.fields["Name"].strip()
+            elif token and not new_token:
+                forgets = pressed == "Yes, forget it" and f"Forget the token of “{name}”?" in screen.words
+                # A secret belongs to its app: another client ID in the form forgets both.
+                assert forgets or (pressed == "Save" and screen.fields["Name"].strip() == new_name)
+        now[0] = after
+
+    texts = {
+        "Name": ["One name", "Another name", ""],
+        "OAuth client ID": [site.client_id],
+        "OAuth redirect URL": [site.redirect_uris[0], "x"],
+    }
+    presses_but(panel, texts, *UNPRESSED).goes_on(throws, check)
+
+
+@pytest.mark.parametrize("state", ["Open", "Decided"])
+@given(throws=st.lists(st.integers(0, 2**20), min_size=PRESSES, max_size=PRESSES))
+@settings(drawn, max_examples=max(1, EXAMPLES // 4))
+def test_a_review(walked: WalkPanel, registered: Workspace, site: PracticeSite, state: str, throws: list[int]) -> None:
+    reviews = Reviews.of(registered)
+    campaign = reviews.open(f"r{len(reviews.names())}")
+    rows = [row for row in campaign.rows if not row.routed_out and row.group_name == "marketing"]
+    said = [Choice(row.row_id, "keep", "needed", "", "Robin Other") for row in campaign.rows if not row.routed_out]
+    campaign.take([one for one in said if one.row_id not in {row.row_id for row in rows[:3]}])
+    sheet = worksheet_with(campaign, rows[2:4])
+    if state == "Decided":
+        campaign.take([Choice(row.row_id, "remove", "left", "", "Robin Other") for row in rows[:3]])
+        campaign.sign("Kim Muster", "Head of IT")
+    names = dict(zip(*(site.world.frames(tables=("groups",))["groups"][c] for c in ("group_id", "name")), strict=True))
+    panel = ReviewPanel(workspace=registered)
+    panel.filter.value = "marketing"
+    panel.list.value = tuple(row_id for _, row_id in panel.list.options)[:2]
+    panel.by.value, panel.role.value = "Kim Muster", "Head of IT"
+    now = [len(campaign.events), state_of(site, names)]
+
+    def check(pressed: str, screen: Screen) -> None:
+        told = reviews.get(campaign.name)
+        new, after = told.events[now[0] :], state_of(site, names)
+        for event in new:
+            if event.event == "decided" and pressed.startswith("Take its decisions"):
+                assert re.search(r"[1-9]\d* decisions? in the worksheet", screen.words)
+            elif event.event == "decided":
+                SEEN["decided"] += 1
+                row = told.row(event.row_id)
+                assert pressed.lower().startswith(event.decision), f"{pressed or 'no button'} decided {event.decision}"
+                assert event.reason == screen.fields["Reason"].strip()
+                label = " · ".join((row.group_name, told.called(row.account_id)))
+                assert any(label in line for line in screen.options["Rows"]), f"{label} was not on the screen"
+            elif event.event == "signed":
+                assert pressed == "Sign the decisions"
+                assert (event.detail["name"], event.detail["role"]) == (
+                    screen.fields["Your name"].strip(),
+                    screen.fields["Your role"].strip(),
+                )
+            else:
+                assert pressed.startswith(("Preview", "Apply", "Resume")), f"{pressed or 'no button'}: {event.event}"
+        for group, account in now[1] ^ after:
+            SEEN["applied"] += 1
+            assert pressed.startswith(("Apply", "Resume")), f"{pressed or 'no button'} applied something"
+            seen = told.called(account) in screen.words and names[group] in screen.words
+            assert seen, "what was applied was not on the screen"
+        now[:] = len(told.events), after
+
+    texts = {
+        "Filter rows": ["marketing", "legal", "marketing", "zzz"],
+        "Reason": ["", "known to the team", "<b>so</b>"],
+        "Exception until": ["", "2099-01-01", "yesterday"],
+        "Your name": ["Kim Muster", ""],
+        "Your role": ["Head of IT"],
+    }
+    panel.chosen.disabled = True
+    presses_but(panel, texts, *UNPRESSED, "▸ Open a new", files=[sheet, b"x\ny\n"]).goes_on(throws, check)
+
+
+def worksheet_with(campaign: Campaign, rows: list[Row]) -> bytes:
+    """Return the worksheet of `campaign` in which somebody removes `rows`."""
+    with tempfile.TemporaryDirectory() as folder:
+        filled = pd.read_csv(campaign.worksheet(Path(folder) / "sheet.csv"), dtype=str, keep_default_na=False)
+    chosen = filled["row_id"].isin([str(row.row_id) for row in rows])
+    filled.loc[chosen, ["decision", "reason", "reviewer"]] = ["remove", "left", "Robin Other"]
+    return filled.to_csv(index=False).encode()
+
+
+@given(throws=st.lists(st.integers(0, 2**20), min_size=PRESSES, max_size=PRESSES))
+@settings(drawn, max_examples=2)
+def test_a_lesson(site: PracticeSite, home: Path, throws: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+        patch.setenv("SPOKEKIT_VAULT", "file")
+        panel = LessonPanel("synced-group")
+        # The second panel goes on with what the first one left.
+        begun = panel.attempt
+        now: list[Any] = [begun.number if begun else 0, len(begun.events) if begun else 0, None]
+        if begun is not None and (begun.home / "answer.json").exists():
+            now[2] = json.loads((begun.home / "answer.json").read_text())
+
+        def check(pressed: str, screen: Screen) -> None:
+            attempt = panel.attempt
+            number = attempt.number if attempt is not None else 0
+            noted = [one.event for one in attempt.events] if attempt is not None else []
+            answer = attempt.home / "answer.json" if attempt is not None else None
+            said = json.loads(answer.read_text()) if answer is not None and answer.exists() else None
+            if number != now[0]:
+                SEEN["lesson"] += 1
+                again = "The practice site goes back to the start of this lesson." in screen.words
+                assert pressed == "Begin" or (pressed == "Yes, start over" and again)
+                now[:] = number, 0, None
+            elif said != now[2]:
+                assert pressed == "Answer" and said == [screen.fields["Your answer"]]
+            for event in noted[now[1] :]:
+                presses = {"answered": "Answer", "checked": "Check", "hint": "Hint", "solution": "Solution"}
+                if event in presses:
+                    assert pressed.startswith(presses[event]), f"{pressed or 'no button'} noted {event}"
+            now[:] = number, len(noted), said
+
+        presses_but(panel, {}, *UNPRESSED).goes_on(throws, check)
 
 
 def test_something_was_done() -> None:
