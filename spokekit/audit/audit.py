@@ -13,7 +13,7 @@ import pandas as pd
 from spokekit import _words
 from spokekit._words import counted
 from spokekit.audit import questions as _questions
-from spokekit.audit.frames import COLUMNS, FAILED, IDS, PARTIAL, Frames, Site
+from spokekit.audit.frames import COLUMNS, CONFIRMED, FAILED, IDS, PARTIAL, Frames, Site
 from spokekit.audit.history.snapshot import Moment, Snapshot
 from spokekit.audit.history.snapshots import Snapshots
 from spokekit.audit.history.tables import NAMES, Session
@@ -106,7 +106,8 @@ class Audit(Asking):
         return (Moment(1, self.taken_at, bool(self.completeness.get("complete", True)), str(self.scope.get("groups"))),)
 
     def not_walked(self) -> pd.DataFrame:
-        """List the groups whose members are not of this walk: group_id, name, state, walked_at (empty: never)."""
+        """List the groups whose members are not of this walk: group_id, name, state, walked_at (when they were last
+        read whole; empty: never). The state ``size confirmed`` says that there are still as many as then."""
         made = self.session.frame(
             "SELECT g.group_id, g.name, c.state, c.walked_at FROM coverage c JOIN groups g USING (group_no) "
             "WHERE c.state <> 'walked' ORDER BY c.state, g.name, g.group_id"
@@ -132,6 +133,7 @@ class Audit(Asking):
             if counts.get(state)
         ]
         parts += [f"{counted(disturbed, 'group')} changed while read"] if disturbed else []
+        parts += self._by_size_alone()
         unknown = self.completeness.get("unknown_accounts", 0)
         parts += [f"the status of {counted(unknown, 'account')} unknown"] if unknown else []
         failed_spaces = len(self.completeness.get("failed_spaces", ()))
@@ -142,6 +144,25 @@ class Audit(Asking):
             parts.append("an earlier spokekit wrote files of this snapshot without checksums, and damage may not show")
         older = self.source.older_words if isinstance(self.source, Snapshot) else ""
         return " ".join(part for part in (older, f"Mind: {', '.join(parts)}." if parts else "") if part)
+
+    def _by_size_alone(self) -> list[str]:
+        """Say of how many groups this state knows only the size, and of when their members and accounts are."""
+        number, first, last = self.session.rows(
+            "SELECT COUNT(*), MIN(walked_at), MAX(walked_at) FROM coverage WHERE state = $state", {"state": CONFIRMED}
+        )[0]
+        told = []
+        if number:
+            read = f"{_words.moment(first)} to {_words.moment(last)}"
+            told.append(
+                f"of {counted(number, 'group')} only the size was confirmed (members as read from {read}; one who came "
+                "while one left would not show)"
+            )
+        looked_up = self.completeness.get("accounts_at")
+        if looked_up and min(looked_up) < max(looked_up):
+            told.append(
+                f"the status of accounts was looked up from {_words.moment(datetime.fromisoformat(min(looked_up)))} on"
+            )
+        return told
 
     def run_frame(self, text: str, bound: Mapping[str, Any]) -> pd.DataFrame:
         """See `Asking.run_frame`."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spokekit._frames import as_kind
+from spokekit._words import counted
 from spokekit.audit.audit import Audit
-from spokekit.audit.frames import IDS
+from spokekit.audit.frames import CONFIRMED, IDS, WALKED
 from spokekit.audit.history.snapshot import Snapshot
 from spokekit.audit.questions.runner import contract
 from spokekit.errors import InputError
@@ -33,8 +37,11 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
     Returns
     -------
     change (``added`` or ``removed``), group_name, group_id, access, person, account_id (all text), by group, change
-    and person. ``attrs``: before, after (times), not_compared (ids of groups that one of the two did not walk), caution
-    (that a newer snapshot cannot be used, or "").
+    and person. Where one of the two confirmed only the size of some groups, two columns more: `read_before` and
+    `read_after` (time: when the group was last read whole for the one state and for the other; the change lies between
+    them). ``attrs``: before, after (times), not_compared (ids of groups that one of the two did not walk), size_only
+    (ids of groups of which the newer state knows only the size to be the same, so that one who came while one left
+    would not show), caution (that, and that a newer snapshot cannot be used, or "").
 
     Raises InputError when the states are of two sites, or in the wrong order.
     """
@@ -48,23 +55,51 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
     else:
         made, left_out = _by_ids(before, after)
     answer = contract(made, COLUMNS)
+    confirmed = [_confirmed(audit) for audit in (before, after)]
+    size_only = sorted(confirmed[1])
+    if any(confirmed):
+        for column, audit in (("read_before", before), ("read_after", after)):
+            read = _read_at(audit)
+            answer[column] = as_kind(answer["group_id"].map(read).astype(object), "time", len(answer))
+    cautions = [s.older_words for s in (other, one) if isinstance(s, Snapshot) and s.older_words][:1]
+    if size_only:
+        cautions.append(
+            f"Of {counted(len(size_only), 'group')} only the size is compared: one who came while one left would not "
+            "show."
+        )
     answer.attrs.update(
         site=after.site.name or after.site.cloud_id,
         before=before.taken_at.isoformat(timespec="seconds"),
         after=after.taken_at.isoformat(timespec="seconds"),
         not_compared=left_out,
-        caution=next((s.older_words for s in (other, one) if isinstance(s, Snapshot) and s.older_words), ""),
+        size_only=size_only,
+        caution=" ".join(cautions),
     )
     return answer
 
 
 def _not_walked(audit: Audit) -> list[str]:
-    return audit.not_walked()["group_id"].to_list()
+    found = audit.not_walked()
+    return found[found["state"] != CONFIRMED]["group_id"].to_list()
+
+
+def _confirmed(audit: Audit) -> list[str]:
+    """Return the groups of which the state knows only the size to be the same."""
+    rows = audit.session.rows(
+        "SELECT g.group_id FROM coverage c JOIN groups g USING (group_no) WHERE c.state = $state", {"state": CONFIRMED}
+    )
+    return [str(row[0]) for row in rows]
+
+
+def _read_at(audit: Audit) -> dict[str, datetime | None]:
+    """Return when each group was last read whole."""
+    rows = audit.session.rows("SELECT g.group_id, c.walked_at FROM coverage c JOIN groups g USING (group_no)")
+    return dict(rows)
 
 
 def _by_history(before: Audit, then: Snapshot, after: Audit) -> tuple[pd.DataFrame, list[str]]:
     # In one history a group has one number.
-    unread = "SELECT group_no FROM coverage WHERE state <> 'walked'"
+    unread = f"SELECT group_no FROM coverage WHERE state NOT IN ('{WALKED}', '{CONFIRMED}')"
     unseen = sorted({int(row[0]) for audit in (before, after) for row in audit.session.rows(unread)})
     left_out = (
         after.session.rows(

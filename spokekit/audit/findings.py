@@ -24,6 +24,7 @@ from spokekit import _words
 from spokekit._frames import as_kind, cell, frame_of
 from spokekit.audit.frames import Site
 from spokekit.audit.history.snapshots import Snapshots
+from spokekit.audit.questions.runner import READINGS
 from spokekit.connections._tables import append_only
 from spokekit.connections.store import Store, UtcDateTime, default_store, metadata
 from spokekit.errors import InputError, NotFound, StoreError
@@ -328,7 +329,8 @@ def _finding_id(question: str, asked: str, row: list[str]) -> str:
 
 def _about(answer: pd.DataFrame) -> list[str]:
     """Say in a line each what the rows are about, as a person reads it."""
-    named = [c for c in answer.columns if not c.endswith("_id") and answer[c].dtype != bool][:4] or list(answer.columns)
+    about = [c for c in answer.columns if c not in READINGS]
+    named = [c for c in about if not c.endswith("_id") and answer[c].dtype != bool][:4] or about
     cells = [[cell(name, value) for value in answer[name]] for name in named]
     return [" · ".join(word for word in row if word) for row in zip(*cells, strict=True)]
 

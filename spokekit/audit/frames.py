@@ -42,7 +42,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "target": "text",
         "role": "text",
     },
-    "coverage": {"group_id": "text", "state": "text", "walked_at": "time", "disturbed": "bool"},
+    "coverage": {
+        "group_id": "text",
+        "state": "text",
+        "walked_at": "time",
+        "disturbed": "bool",
+        "confirmed_at": "time",
+    },
 }
 _KEYS = {"groups": "group_id", "users": "account_id", "spaces": "space_id"}
 _ALSO_CALLED = {"key": "space_key", "space_name": "name", "space_type": "type"}
@@ -71,7 +77,7 @@ TABLES: dict[str, dict[str, str]] = {
         "sees": "bool",
         "manages": "bool",
     },
-    "coverage": {"group_no": "int", "state": "text", "walked_at": "time", "disturbed": "bool"},
+    "coverage": {"group_no": "int", **{c: k for c, k in COLUMNS["coverage"].items() if c != "group_id"}},
 }
 # Texts about a group that came after the first snapshots: a file without one is old, without another it is damaged.
 ADDED = tuple(c for c in GROUP_COLUMNS if c not in ("group_id", "name", "access", "managed_by", "usage_type"))
@@ -83,6 +89,8 @@ IDS = {
 }
 
 WALKED, PARTIAL, FAILED, NOT_WALKED = "walked", "partial", "failed", "not walked"
+# A group that still has as many members as when it was last read whole: one who came while one left would not show.
+CONFIRMED = "size confirmed"
 
 
 @dataclass(frozen=True)
@@ -103,8 +111,10 @@ class Frames:
     groups, users, memberships, spaces, grants:
         Frames with the columns of `COLUMNS`; the ids in them are text.
     coverage:
-        One row a group: `state` (``walked``, ``partial``, ``failed``, ``not walked``), `walked_at` (UTC) and
-        `disturbed` (its members moved while its pages were read). Without it, every group counts as walked now.
+        One row a group: `state` (``walked``: read whole, ``size confirmed``, ``partial``, ``failed``,
+        ``not walked``), `walked_at` (UTC; when it was last read whole), `disturbed` (its members moved while its pages
+        were read) and `confirmed_at` (UTC; when, since then, only its size was seen to be the same). Without it, every
+        group counts as walked now.
     site, taken_at:
         Where and when.
     completeness:
@@ -197,7 +207,8 @@ def arrow_schema(name: str, extra: tuple[str, ...] = ()) -> pa.Schema:
 
 def by_name(name: str, rows: pa.Table) -> pa.Table:
     """Return the rows of a file of the table `name` with the columns of today; null stands where the file lacks one."""
-    lacking = [entry for entry in arrow_schema(name) if entry.name not in rows.column_names and entry.name in ADDED]
+    later = (*ADDED, "confirmed_at")
+    lacking = [entry for entry in arrow_schema(name) if entry.name not in rows.column_names and entry.name in later]
     for entry in lacking:
         rows = rows.append_column(entry, pa.nulls(rows.num_rows, entry.type))
     more = [column for column in ("first_walk", "since", "until") if column in rows.column_names]

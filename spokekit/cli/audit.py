@@ -51,6 +51,16 @@ def walk(
     all_: Annotated[bool, typer.Option("--all", help="All groups of the site, not only the registered ones.")] = False,
     match: Annotated[str | None, typer.Option("--match", help="Groups whose name fits, such as 'okta-*'.")] = None,
     with_spaces: Annotated[bool, typer.Option("--with-spaces", help="Read spaces and their grants too.")] = False,
+    changed: Annotated[
+        bool,
+        typer.Option(
+            "--changed", help="Ask each group for its size, and read whole only those that are new or have another one."
+        ),
+    ] = False,
+    at_most: Annotated[
+        int | None,
+        typer.Option("--at-most", min=1, max=3650, help="With --changed: days until a group is read whole again (7)."),
+    ] = None,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, max=16, help="Requests at a time.")] = 8,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of continuing an unfinished walk.")
@@ -60,13 +70,17 @@ def walk(
 ) -> None:
     """Read groups and members and write a snapshot; an unfinished walk is continued.
 
-    What it will cost is said before it starts. The exit code is 3 when something could not be read; the snapshot then
-    says what.
+    What it will cost is said before it starts. With --changed the members of a group whose size is the same stand as
+    they were last read, and each answer says so: one who came while one left does not show until the group is read
+    whole again. The exit code is 3 when something could not be read; the snapshot then says what.
     """
+    from spokekit.audit.walk.changed import AT_MOST
     from spokekit.audit.walk.walk import Walk
 
     if all_ and match:
         raise typer.BadParameter("--all and --match exclude each other.")
+    if at_most is not None and not changed:
+        raise typer.BadParameter("--at-most belongs to --changed.")
     work = workspace()
     with work.spoke(connection, in_flight=in_flight) as spoke, interruptible() as cancel:
         this = Walk(
@@ -75,6 +89,8 @@ def walk(
             registry=work.registry(connection),
             with_spaces=with_spaces,
             fresh=fresh,
+            changed=changed,
+            at_most=at_most or AT_MOST,
         )
         plan = this.prepare(progress=listener(), cancel=cancel)
         say(plan.words)
@@ -93,6 +109,7 @@ def walk(
         "taken_at": snapshot.taken_at,
         "complete": report["complete"],
         "groups_walked": report["walked"],
+        "groups_confirmed": report["confirmed"],
         "groups_chosen": report["chosen"],
         "memberships": report["rows"],
         "points": report["points"],

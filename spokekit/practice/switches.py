@@ -112,6 +112,10 @@ class Switches:
     list_total_size: bool = False
     """Whether GET /group fills ``totalSize``. Reported: it does not."""
 
+    members_total_size: Literal["filled", "missing", "page"] = "filled"
+    """What membersByGroupId says where ``shouldReturnTotalSize`` asks for the total: the members of the group, nothing
+    (reported for GET /group), or the rows of the page (reported for the search of users). Documented: the total."""
+
     unknown_group_members_status: int = 200
     """Status for the members of an unknown group: 200 with an empty page (measured), or 404."""
 

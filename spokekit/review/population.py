@@ -144,6 +144,8 @@ def _found(text: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _not_read(audit: Audit, chosen: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """Say what of the population is missing or may be: a walk that is incomplete, groups that it did not read."""
+    from spokekit.audit.frames import CONFIRMED, NOT_WALKED, WALKED
+
     states = {
         group_id: (state, disturbed)
         for group_id, state, disturbed in audit.session.rows(
@@ -153,7 +155,16 @@ def _not_read(audit: Audit, chosen: Mapping[str, Mapping[str, Any]]) -> tuple[st
     found = []
     if audit.completeness.get("complete") is False:
         found.append(str(audit.completeness.get("words") or "the walk was incomplete").rstrip("."))
-    unread = [group["name"] for gid, group in chosen.items() if states.get(gid, ("not walked",))[0] != "walked"]
+    by_size = [group["name"] for gid, group in chosen.items() if states.get(gid, ("",))[0] == CONFIRMED]
+    if by_size:
+        more = f" and {len(by_size) - _NAMED:,} more" if len(by_size) > _NAMED else ""
+        found.append(
+            f"of {', '.join(by_size[:_NAMED])}{more} only the size was confirmed: one who came while one left would "
+            "not show"
+        )
+    unread = [
+        group["name"] for gid, group in chosen.items() if states.get(gid, (NOT_WALKED,))[0] not in (WALKED, CONFIRMED)
+    ]
     if unread:
         more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
         found.append(f"the members of {', '.join(unread[:_NAMED])}{more} were not read")

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from spokekit.connections.store import Store
 
 
+WHAT_CHANGED = "Only what changed since the last walk"
+
+
 class WalkPanel(Component):
     """Say what a walk costs, walk, and show how complete it is.
 
@@ -70,7 +73,8 @@ class WalkPanel(Component):
             "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"
         )
         self.spaces = check("Spaces and their grants too")
-        self.remember(scope=self.scope, spaces=self.spaces)
+        self.changed = check(WHAT_CHANGED)
+        self.remember(scope=self.scope, spaces=self.spaces, changed=self.changed)
         self.estimate = button("What will it cost?", kind="primary")
         self.start = button("Start the walk", disabled=True)
         self.afresh = button("Start over", kind="quiet", tooltip="Forget the unfinished walk and pay for it again")
@@ -81,7 +85,12 @@ class WalkPanel(Component):
         self._report = html("")
         self._cost_of = self.belongs_to(
             "cost",
-            {"groups": self.scope, "spaces": self.spaces, "registered groups": self._registered},
+            {
+                "groups": self.scope,
+                "spaces": self.spaces,
+                "only what changed": self.changed,
+                "registered groups": self._registered,
+            },
             self._cost,
             again="Press What will it cost?",
             changed=self._cost_seen,
@@ -90,6 +99,7 @@ class WalkPanel(Component):
             note("Reads groups and their members once, completely, and keeps a snapshot. Confluence is not changed."),
             self.scope,
             self.spaces,
+            self.changed,
             row(self.estimate, self.start, self.afresh, css="sk-actions"),
             self.long,
             self.outcome,
@@ -101,7 +111,7 @@ class WalkPanel(Component):
         self.on_click(self.start, self.walk)
         self.on_click(self.afresh, self._start_over)
         self.on_change(self.long, lambda _: self._allow())
-        self.disable_while_busy(self.scope, self.spaces, self.estimate, self.afresh, self.long)
+        self.disable_while_busy(self.scope, self.spaces, self.changed, self.estimate, self.afresh, self.long)
         self.on_change(self, lambda _: self._allow(), "busy")
         self.guarded(self._open_latest)()
 
@@ -145,27 +155,32 @@ class WalkPanel(Component):
 
     def _look(self, *, fresh: bool) -> None:
         inputs = self._cost_of.inputs()
-        groups, spaces = inputs["groups"], inputs["spaces"]
+        groups, spaces, changed = inputs["groups"], inputs["spaces"], inputs["only what changed"]
 
         def work(task: Task) -> WalkPlan:
             with self._workspace.spoke(self._name) as spoke:
-                return self._walk(spoke, groups, spaces, fresh).prepare(progress=task.progress, cancel=task.cancelled)
+                this = self._walk(spoke, groups, spaces, changed, fresh)
+                return this.prepare(progress=task.progress, cancel=task.cancelled)
 
         self.run(work, words="Looking at the groups", done=lambda plan: self._planned(plan, inputs))
 
     def _start_over(self) -> None:
         self._look(fresh=True)
 
-    def _walk(self, spoke: Any, groups: str, spaces: bool, fresh: bool = False) -> Walk:
+    def _walk(self, spoke: Any, groups: str, spaces: bool, changed: bool, fresh: bool = False) -> Walk:
         from spokekit.audit.walk.walk import Walk
 
         registry = self._workspace.registry(self._name)
-        return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, fresh=fresh)
+        return Walk(spoke, groups=groups, registry=registry, with_spaces=spaces, changed=changed, fresh=fresh)
 
     def _planned(self, plan: WalkPlan, inputs: dict[str, Any]) -> None:
         from spokekit.audit.walk.estimate import figures
 
         rows = [("This walk", plan.chosen_groups, plan.chosen)]
+        if plan.changed is not None and plan.whole is not None:
+            # The price of the other choice.
+            other = plan.whole if self.changed.value else plan.changed
+            rows.append(("Every group read whole" if self.changed.value else WHAT_CHANGED, plan.chosen_groups, other))
         if plan.registered is not None:
             rows.append(("Registered groups only", plan.registered_groups, plan.registered))
         rows.append(("All groups of the site", plan.listed, plan.everything))
@@ -215,7 +230,7 @@ class WalkPanel(Component):
         """Walk in the background; Cancel keeps what was read, and the next walk goes on from there."""
         if not self._cost_of.known:
             raise InputError("Look at what it will cost first.", hint="Press What will it cost?")
-        groups, spaces = self.scope.value, self.spaces.value
+        groups, spaces, changed = self.scope.value, self.spaces.value, self.changed.value
         plan = self._cost_of.require()
         if _hours(plan.chosen) and not self.long.value:
             raise InputError("This walk takes several hours.", hint="Tick that you know, then press Start the walk.")
@@ -228,7 +243,7 @@ class WalkPanel(Component):
                 task.progress(replace(now, words=f"{now.words}{left}"))
 
             with self._workspace.spoke(self._name) as spoke:
-                snapshot = self._walk(spoke, groups, spaces).run(progress=progress, cancel=task.cancelled)
+                snapshot = self._walk(spoke, groups, spaces, changed).run(progress=progress, cancel=task.cancelled)
             return Audit.of_snapshot(snapshot)
 
         # From here on the status line tells how long it takes; two times at once would contradict each other.
@@ -287,6 +302,7 @@ class WalkPanel(Component):
         counts = [
             ("snapshot", f"{audit.moments()[-1].number:,}, taken {moment(audit.taken_at)}"),
             ("groups listed, chosen, walked", told("listed", "chosen", "walked")),
+            *([("only their size confirmed", told("confirmed"))] if report.get("confirmed") else []),
             ("failed, partly read", told("failed", "partial")),
             ("memberships", told("rows")),
             ("pages, retries, duplicates", told("pages", "retries", "duplicates")),
@@ -299,9 +315,9 @@ class WalkPanel(Component):
             + (f"<ul class='sk-list'>{notes}</ul>" if notes else "")
         )
 
-    def rehearse(self, *, groups: str = "all", spaces: bool = False) -> None:
+    def rehearse(self, *, groups: str = "all", spaces: bool = False, changed: bool = False) -> None:
         """Do what a person does: look at the cost, then walk."""
-        self.scope.value, self.spaces.value = groups, spaces
+        self.scope.value, self.spaces.value, self.changed.value = groups, spaces, changed
         self.look()
         self.settled()
         self.long.value = True

@@ -183,7 +183,8 @@ def _sorted(table: pa.Table, column: str) -> pa.Table:
 
 def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tuple[pa.Table, pa.Table]:
     """Return the coverage of the new state, and the rows of the old one that this ends, as for the other tables; only
-    the time of a walk changes without ending a row. A group that was not walked now keeps the time of its last walk.
+    times of a walk change without ending a row. A group that was not walked now keeps the time of its last walk, also
+    where its size was confirmed: that is no reading.
 
     Its column `first_walk` has the number of the snapshot that saw the group's members for the first time, so that an
     earlier moment does not take a group that nobody had looked at for an empty one.
@@ -200,6 +201,10 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tup
     first = pc.if_else(pc.and_(pc.is_valid(last), pc.is_valid(number)), number, first)
     if not pc.all(walked, min_count=0).as_py():
         now = now.set_column(2, "walked_at", pc.if_else(walked, now.column("walked_at"), last))
+        confirmed = pc.coalesce(now.column("confirmed_at"), before.column("confirmed_at").take(place))
+        nothing = pa.scalar(None, confirmed.type)
+        place_of = now.schema.get_field_index("confirmed_at")
+        now = now.set_column(place_of, "confirmed_at", pc.if_else(walked, nothing, confirmed))
     same = pc.and_(
         pc.equal(now.column("state"), before.column("state").take(place)),
         pc.equal(now.column("disturbed"), before.column("disturbed").take(place)),
@@ -210,7 +215,8 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tup
     goes_on[pc.filter(place, same).to_numpy()] = True
     ended = before.filter(pa.array(~goes_on))
     until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
-    ended = ended.append_column("until", until).cast(arrow_schema("coverage", ("first_walk", "since", "until")))
+    schema = arrow_schema("coverage", ("first_walk", "since", "until"))
+    ended = ended.append_column("until", until).select(schema.names).cast(schema)
     return _covered(now, first, since), ended
 
 
@@ -220,11 +226,14 @@ def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
 
 def with_first_walk(coverage: pa.Table) -> pa.Table:
     """Return coverage with the columns that older snapshots lack: there, what was ever walked counts as walked from the
-    beginning, and every state as old as the history."""
+    beginning, every state as old as the history, and no size as confirmed."""
     one = pa.scalar(1, pa.int32())
     if "first_walk" not in coverage.column_names:
         known = pc.if_else(pc.is_valid(coverage.column("walked_at")), one, pa.scalar(None, pa.int32()))
         coverage = coverage.append_column("first_walk", known)
     if "since" not in coverage.column_names:
         coverage = coverage.append_column("since", pa.array(np.ones(coverage.num_rows, dtype=np.int32)))
+    if "confirmed_at" not in coverage.column_names:
+        none = arrow_schema("coverage").field("confirmed_at").type
+        coverage = coverage.append_column("confirmed_at", pa.nulls(coverage.num_rows, none))
     return coverage

@@ -61,7 +61,7 @@ def number(frames: Frames, known: Mapping[str, pa.Array] | None = None) -> Numbe
 
     if coverage is None:
         coverage = frames.groups[["group_id"]].assign(
-            state=WALKED, walked_at=pd.Timestamp(frames.taken_at), disturbed=False
+            state=WALKED, walked_at=pd.Timestamp(frames.taken_at), disturbed=False, confirmed_at=None
         )
     made = {
         "groups": {

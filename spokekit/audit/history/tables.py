@@ -8,8 +8,9 @@ memberships         group_no, user_no
 spaces              space_no, space_id, space_key, name, type, status
 grants              space_no, principal_type, principal_id, group_no, user_no (-1 where it is none), operation, target,
                     role, sees (lets the principal see the space), manages
-coverage            group_no, state (walked, partial, failed, not walked), walked_at, disturbed, first_walk
-                    (number of the moment that saw the members first; empty: none did)
+coverage            group_no, state (walked, size confirmed, partial, failed, not walked), walked_at (when it was last
+                    read whole), disturbed, confirmed_at (when, since then, its size was last confirmed; empty: never),
+                    first_walk (number of the moment that saw the members first; empty: none did)
 coverage_history    the columns of coverage, since, until; walked_at is that of the last walk before `until`
 moments             number, taken_at, complete: the snapshots
 membership_history  group_no, user_no, since, until (number of the snapshot; until = 2147483647: still so)
@@ -218,11 +219,11 @@ class Session:
 
         now = {name: files(name) for name in TABLES}
         [path] = snapshot.paths("coverage")
-        if "since" not in pq.read_schema(path).names:
+        if not {"since", "confirmed_at"} <= set(pq.read_schema(path).names):
             self._keep("coverage_now", with_first_walk(load([path])))
             now["coverage"] = "coverage_now"
         ended = {name: files(f"{name}-ended") for name in (*_HISTORY_OF, "spaces")}
-        ended["coverage"] = files("coverage-ended") if snapshot.paths("coverage-ended") else ""
+        ended["coverage"] = _ended_coverage(snapshot.paths("coverage-ended"))
         newest = snapshot.at == snapshot.manifest["number"]
         self._views(
             now,
@@ -290,7 +291,17 @@ class Session:
             run(f"DELETE FROM moments WHERE number > {at}")
 
 
-_COVERAGE = "group_no, state, walked_at, disturbed, first_walk"
+_COVERAGE = "group_no, state, walked_at, disturbed, confirmed_at, first_walk"
+
+
+def _ended_coverage(paths: list[str]) -> str:
+    """Return what to read the files from; one that is older lacks the time at which a size was confirmed."""
+    if not paths:
+        return ""
+    listed = f"read_parquet([{', '.join(_quoted(path) for path in reversed(paths))}], union_by_name = true)"
+    if any("confirmed_at" in pq.read_schema(path).names for path in paths):
+        return listed
+    return f"(SELECT *, CAST(NULL AS TIMESTAMPTZ) AS confirmed_at FROM {listed})"
 
 
 def _coverage_history(rows: str, past: str, at: int | None) -> str:
@@ -303,6 +314,7 @@ def _coverage_history(rows: str, past: str, at: int | None) -> str:
     return (
         f"SELECT group_no, CASE WHEN state = 'walked' AND first_walk > {at} THEN 'not walked' ELSE state END AS state, "
         f"CASE WHEN first_walk <= {at} THEN LEAST(walked_at, {then}) END AS walked_at, disturbed, "
+        f"CASE WHEN confirmed_at IS NOT NULL THEN LEAST(confirmed_at, {then}) END AS confirmed_at, "
         f"CASE WHEN first_walk <= {at} THEN first_walk END AS first_walk, since, "
         f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until FROM ({whole}) WHERE since <= {at}"
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from spokekit._frames import as_kind, show_in_notebooks
 from spokekit._ids import account_id, group_id
 from spokekit._words import comparable, look_alike
-from spokekit.audit.frames import Site
+from spokekit.audit.frames import CONFIRMED, Site
 from spokekit.audit.questions.registry import Param, Question, QuestionList, nothing
 from spokekit.errors import InputError, NotFound
 
@@ -25,6 +25,7 @@ _LOOK_UP = {
 }
 
 
+READINGS = ("read_at", "confirmed_at")
 # So many names are compared in Python at most, where SQL finds none.
 _MOST_COMPARED = 1_000_000
 # What every engine takes for a number.
@@ -68,7 +69,10 @@ class Asking:
 
         Returns
         -------
-        A frame with the columns of the question's contract, in its order. ``attrs``: question, title, params, site,
+        A frame with the columns of the question's contract, in its order. Where a walk of what changed confirmed only
+        the size of some groups, rows that name a group have two columns more: `read_at` (time: when its members were
+        last read whole; what the row says is of then) and `confirmed_at` (time: when, later than that, only its size
+        was seen to be the same; empty where it was read whole last). ``attrs``: question, title, params, site,
         taken_at, cannot_know, caution (what is missing from this state), completeness.
 
         Raises
@@ -94,6 +98,7 @@ class Asking:
                     field="function",
                 )
             answer = contract(self.run_frame(text, used(text, known)), asked.columns)
+        answer = self._with_readings(asked, answer)
         show_in_notebooks()
         answer.attrs.update(
             question=asked.name,
@@ -105,6 +110,22 @@ class Asking:
             caution=self.caution(),
             completeness=self.completeness,
         )
+        return answer
+
+    def _with_readings(self, asked: Question, answer: pd.DataFrame) -> pd.DataFrame:
+        """Add to each row when its group was read whole, where only the size of some groups was confirmed."""
+        about_members = {"memberships", "history"} & set(asked.needs)
+        if "group_id" not in answer or not about_members or set(READINGS) & set(answer):
+            return answer
+        if not self.run_rows(f"SELECT group_no FROM coverage WHERE state = '{CONFIRMED}' LIMIT 1", {}):
+            return answer
+        rows = self.run_rows(
+            "SELECT g.group_id, c.walked_at, c.confirmed_at FROM coverage c JOIN groups g ON g.group_no = c.group_no",
+            {},
+        )
+        for place, column in enumerate(READINGS, 1):
+            at = {row[0]: row[place] for row in rows}
+            answer[column] = as_kind(answer["group_id"].map(at).astype(object), "time", len(answer))
         return answer
 
     def resolve(self, param: Param, value: Any) -> Any:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from spokekit._words import counted, moment
-from spokekit.audit.frames import COLUMNS, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site
+from spokekit.audit.frames import COLUMNS, CONFIRMED, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site
+from spokekit.audit.walk.changed import unread
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
+
+if TYPE_CHECKING:
+    from spokekit.audit.walk.changed import Base
 
 # A walk in one go may take days of quota, but whoever continues one from last week should know.
 _ONE_STATE = timedelta(days=1)
 _FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "account_status")
 
 
-def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
-    """Return the frames of the walk in `record`."""
+def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = None) -> Frames:
+    """Return the frames of the walk in `record`, which went on from `base` where it is given.
+
+    They hold what was read; what only a size confirmed is the history's to carry on."""
     groups = record.get("groups")
     ended = record.ended()
     chosen = record.get("chosen")
@@ -46,19 +53,25 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
     # Somebody who was only in a group that is gone, or that was read again without them, is not part of the state.
     in_use = np.zeros(len(people), dtype=bool)
     in_use[users] = True
+    before = base.people if base is not None else {}
     rows = [
-        _person(account, details, looked_up.get(account))
+        _person(account, details, looked_up.get(account), before.get(account))
         for (account, details), used in zip(people, in_use, strict=True)
         if used
     ]
-    listed_people = set(accounts)
-    # People whom only a grant names; whether they have a licence the members' lists alone would tell.
-    nobody = {"is_guest": False, "licensed": False}
-    rows += [_person(account, nobody, found) for account, found in looked_up.items() if account not in listed_people]
     grants = record.kept("grants").values()
-    report = _report(
-        record, groups, chosen, ended, len(users), len(rows) - sum(r["account_id"] in looked_up for r in rows)
-    )
+    rows += _people_beside(record, base, {row["account_id"] for row in rows}, set(accounts), looked_up)
+    if base is None:
+        unknown = len(rows) - sum(r["account_id"] in looked_up for r in rows)
+    else:
+        unknown = len(set(record.get("accounts_asked") or ()) - set(looked_up))
+    confirmed = [i for i in chosen if i in ended and ended[i].state == CONFIRMED]
+    carried = sum(base.sizes[i] for i in confirmed) if base is not None else 0
+    report = _report(record, groups, chosen, ended, len(users) + carried, unknown)
+    if base is not None:
+        _tell_sizes(report, record, base, confirmed)
+    elif record.get("base") is not None:
+        report["notes"].append("There was no earlier snapshot to go on from: all groups were read whole.")
     return Frames.of(
         {
             "groups": pd.DataFrame(groups, columns=list(COLUMNS["groups"])),
@@ -84,8 +97,60 @@ def assemble(record: Checkpoint, site: Site, scope: str) -> Frames:
     )
 
 
-def _person(account: str, details: dict[str, Any], looked_up: dict[str, Any] | None) -> dict[str, Any]:
+def _people_beside(
+    record: Checkpoint, base: Base | None, used: set[str], listed: set[str], looked_up: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows of people who are in no group that was read: those whom a grant names, or a group that was only
+    confirmed holds, as far as they were looked up."""
+    # Whether whom only a grant names has a licence the members' lists alone would tell.
+    nobody = {"is_guest": False, "licensed": False}
+    if base is None:
+        return [_person(account, nobody, found) for account, found in looked_up.items() if account not in listed]
+    still = base.carried(unread(record))
+    named = {
+        row["principal_id"]
+        for part in record.kept("grants").values()
+        for row in part["rows"]
+        if row["principal_type"] == "user"
+    }
+    wanted = (still & set(looked_up)) | (named & (set(looked_up) | set(base.people)))
+    return [
+        _person(account, dict(base.people.get(account, nobody)), looked_up.get(account))
+        for account in sorted(wanted - used)
+    ]
+
+
+def _tell_sizes(report: dict[str, Any], record: Checkpoint, base: Base, confirmed: list[str]) -> None:
+    """Put into the report which part of the state was read, and of which only the size was confirmed."""
+    about = record.get("base")
+    at = base.looked_up_at()
+    if "accounts" not in (record.get("notes") or {}):
+        for part in about["parts"]:
+            at[part] = datetime.fromisoformat(about["at"])
+    report["went_on_from"] = base.number
+    report["accounts_at"] = [one.isoformat(timespec="seconds") for one in at]
+    if confirmed:
+        read = [base.read_at[i] for i in confirmed]
+        report["notes"].append(
+            f"Of {counted(len(confirmed), 'group')} only the size was confirmed: their members are as read from "
+            f"{moment(min(read))} to {moment(max(read))}, and one who came while one left would not show."
+        )
+    if about["unfilled"]:
+        said = "how many members a group has: all groups" if not confirmed else "it of every group: the others"
+        report["notes"].append(f"The site does not say {said} were read whole.")
+
+
+def _person(
+    account: str,
+    details: dict[str, Any],
+    looked_up: dict[str, Any] | None,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     row = {"account_id": account, **dict.fromkeys(_FROM_ACCOUNTS, ""), **details}
+    if looked_up is None and before is not None:
+        # Its turn to be looked up is another time: until then what was learnt then stands.
+        row |= {name: before[name] for name in _FROM_ACCOUNTS if not row[name]}
+        row["is_guest"] = bool(row["is_guest"] or before["is_guest"])
     for name in _FROM_ACCOUNTS:
         # What the bulk look-up hides (an e-mail address, for one) the members' list may still have shown.
         if looked_up and looked_up.get(name):
@@ -97,14 +162,15 @@ def _person(account: str, details: dict[str, Any], looked_up: dict[str, Any] | N
 
 def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]) -> Any:
     wanted = set(chosen)
-    rows: list[tuple[str, str, datetime | None, bool]] = []
+    rows: list[tuple[str, str, datetime | None, bool, datetime | None]] = []
     for group_id in listed:
         how = ended.get(group_id) if group_id in wanted else None
         if how is None:
-            rows.append((group_id, NOT_WALKED, None, False))
+            rows.append((group_id, NOT_WALKED, None, False, None))
         else:
             # Only a walk to the end dates the members of a group.
-            rows.append((group_id, how.state, how.walked_at if how.state == WALKED else None, how.disturbed))
+            at = {how.state: how.walked_at}
+            rows.append((group_id, how.state, at.get(WALKED), how.disturbed, at.get(CONFIRMED)))
     return pd.DataFrame(rows, columns=list(COLUMNS["coverage"]))
 
 
@@ -136,6 +202,7 @@ def _report(
     failed = [i for i in chosen if i not in ended or ended[i].state == FAILED]
     partial = [i for i in chosen if i in ended and ended[i].state == PARTIAL]
     walked = [i for i in chosen if i in ended and ended[i].state == WALKED]
+    confirmed = sum(i in ended and ended[i].state == CONFIRMED for i in chosen)
     disturbed = [i for i in chosen if i in ended and ended[i].disturbed]
     changed = record.get("changed") or {"appeared": [], "gone": [], "renamed": []}
     failed_spaces = _unread_spaces(record)
@@ -162,6 +229,7 @@ def _report(
     counts = record.get("counts") or {}
     complete = not (failed or partial or failed_spaces or trouble or unknown)
     words = f"{memberships:,} memberships, {len(walked):,} of {len(chosen):,} groups"
+    words += f" read whole, the size of {confirmed:,} confirmed" if confirmed else ""
     missing = [f"{counted(len(failed), 'group')} failed"] if failed else []
     missing += [f"{counted(len(partial), 'group')} partly read"] if partial else []
     missing += [f"the grants of {counted(len(failed_spaces), 'space')} missing"] if failed_spaces else []
@@ -171,6 +239,7 @@ def _report(
         "listed": len(groups),
         "chosen": len(chosen),
         "walked": len(walked),
+        "confirmed": confirmed,
         "failed": failed,
         "partial": partial,
         "disturbed": disturbed,

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio.to_thread
 
+from spokekit.audit.walk.changed import Base, unread
 from spokekit.audit.walk.run import UnderWay, plain_rows
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.pull import STOPS
@@ -20,12 +21,16 @@ _ACCOUNTS = 250
 _SPACES = 25
 
 
-async def read_accounts(run: UnderWay) -> None:
-    """Status and type of all accounts, 250 a request."""
+async def read_accounts(run: UnderWay, base: Base | None = None) -> None:
+    """Status and type of all accounts, 250 a request; after `base` only of those that are new or have their turn."""
     record = run.record
     accounts = record.accounts()
     named = (row for part in record.kept("grants").values() for row in part["rows"])
     accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
+    if base is not None:
+        still = await anyio.to_thread.run_sync(base.carried, unread(record))
+        accounts = base.to_look_up(dict.fromkeys([*accounts, *sorted(still)]), set(record.get("base")["parts"]))
+        record.put(accounts_asked=accounts)
     kept = record.kept_keys("accounts")
     left = [part for part in _parts(accounts, _ACCOUNTS) if _part_key(part) not in kept]
     operation = run.operation("look_up_users", "accounts")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from spokekit._home import home, private_folder
-from spokekit.audit.frames import WALKED
+from spokekit.audit.frames import CONFIRMED, WALKED
 from spokekit.audit.history.snapshot import folder_name
 from spokekit.errors import Conflict, StoreError
 
@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS lists (kind TEXT NOT NULL, key TEXT NOT NULL, rows TE
 
 _PERSON = "INSERT INTO people VALUES (?, ?, ?)"
 _PAGE = "INSERT OR REPLACE INTO pages VALUES (?, ?, ?)"
+_PART = "INSERT OR REPLACE INTO lists VALUES (?, ?, ?)"
 _ENCODER, _DETAILS = msgspec.json.Encoder(), msgspec.json.Decoder(dict[str, Any])
 _Statement = tuple[str, Sequence[Any]]
 
@@ -218,6 +219,15 @@ class Checkpoint:
         with self._collecting:
             self._collect(("INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?)", values))
 
+    def collect_part(self, kind: str, key: str, rows: Any) -> None:
+        """Do as `keep`, with the next write."""
+        with self._collecting:
+            self._collect((_PART, (kind, key, _json(rows))))
+
+    def forget_confirmed(self) -> None:
+        """Drop what is known of sizes, confirmed ones and others, to ask for them again."""
+        self._write(("DELETE FROM ended WHERE state = ?", (CONFIRMED,)), ("DELETE FROM lists WHERE kind = 'sizes'", ()))
+
     def ended(self) -> dict[str, Ended]:
         """Return all groups that ended."""
         rows = self._all("SELECT group_id, state, walked_at, disturbed, reason FROM ended")
@@ -250,12 +260,7 @@ class Checkpoint:
 
     def keep(self, kind: str, key: str, rows: Any) -> None:
         """Keep a finished part, such as one request's worth of accounts."""
-        self._write(
-            (
-                "INSERT OR REPLACE INTO lists VALUES (?, ?, ?)",
-                (kind, key, json.dumps(rows, ensure_ascii=False, separators=(",", ":"))),
-            )
-        )
+        self._write((_PART, (kind, key, _json(rows))))
 
     def kept(self, kind: str) -> dict[str, Any]:
         """Return all finished parts of a kind."""
@@ -292,8 +297,12 @@ class Checkpoint:
         _delete(self.path)
 
 
+def _json(rows: Any) -> str:
+    return _ENCODER.encode(rows).decode()
+
+
 def _details(member: Member) -> str:
-    return _ENCODER.encode(
+    return _json(
         {
             "display_name": member.display_name or "",
             "public_name": member.public_name or "",
@@ -302,7 +311,7 @@ def _details(member: Member) -> str:
             "is_guest": bool(member.is_guest),
             "licensed": bool(member.operations),
         }
-    ).decode()
+    )
 
 
 def begin_anew(cloud_id: str, folder: Path | None = None) -> Checkpoint:

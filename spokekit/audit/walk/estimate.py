@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit._words import counted
+from spokekit.audit.walk.changed import AT_MOST, Base
 
 if TYPE_CHECKING:
     from spokekit.audit.history.snapshots import Snapshots
@@ -28,7 +30,9 @@ class WalkPlan:
     ``chosen`` is the walk asked for; ``registered`` (None without registered groups) and ``everything`` stand beside
     it, so that nobody starts the large one by accident. ``listed`` counts the groups of the site.
     ``warnings`` say why the walk would end incomplete, ``notes`` what the figures rest on. As long as sizes are not
-    known, an estimate has a ``least``: the figures are a range then.
+    known, an estimate has a ``least``: the figures are a range then. ``whole`` and ``changed`` are what the walk asked
+    for costs when it reads every group, and when it reads only what changed since the last snapshot (None: there is
+    nothing to go on from).
     """
 
     listed: int
@@ -40,6 +44,8 @@ class WalkPlan:
     unfinished: Unfinished | None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    whole: Estimate | None = None
+    changed: Estimate | None = None
 
     @property
     def words(self) -> str:
@@ -48,6 +54,8 @@ class WalkPlan:
         if self.registered is not None:
             lines.append(f"Registered groups only ({self.registered_groups:,}): {_short(self.registered)}.")
         lines.append(f"All groups ({self.listed:,}): {_short(self.everything)}.")
+        if self.changed is not None and self.whole is not None:
+            lines.append(f"Every group read whole: {_short(self.whole)}; only what changed: {_short(self.changed)}.")
         lines += [
             *(f"Note: {one}" for one in self.warnings),
             *self.notes,
@@ -82,6 +90,15 @@ def _between(least: Estimate, guess: Estimate, average: float) -> Estimate:
     return replace(guess, words=words, least=least)
 
 
+def _if_some_differ(least: Estimate, guess: Estimate, whole: int) -> Estimate:
+    asked, cost = counted(least.requests, "request"), counted(least.points, "point")
+    words = (
+        f"At least {asked} and {cost}: {counted(whole, 'group')} read whole, the others asked for their size. If one "
+        f"size in twenty differs: {guess.words[0].lower()}{guess.words[1:]}"
+    )
+    return replace(guess, words=words, least=least)
+
+
 def plan(
     gateway: Gateway,
     record: Checkpoint,
@@ -91,6 +108,9 @@ def plan(
     before: Unfinished | None,
     with_spaces: bool,
     recheck: bool,
+    base: Base | None = None,
+    at_most: float = AT_MOST,
+    scope: str = "",
 ) -> WalkPlan:
     """Return what the walk in `record` will cost, with what the last snapshot knew about sizes."""
     from spokekit.connections.store import Store
@@ -108,6 +128,8 @@ def plan(
 
         ledger = Ledger(Store("sqlite://"), "estimate")
     done = record.ended()
+    begun = base is not None
+    base = base or Base.of(snapshots)
 
     def cost(left: list[str], guess: float) -> Estimate:
         memberships = round(sum(sizes.get(i, guess) for i in left))
@@ -144,16 +166,43 @@ def plan(
             f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
             "the scopes to the app and the connection and get a new token first, or walk without spaces."
         )
+    whole = estimate(chosen)
+    changed = None
+    if base is not None:
+        due = (record.get("base") or {}).get("whole") if begun else None
+        if due is None:
+            due = base.due(chosen, at_most, datetime.now(UTC))
+        same_people = base.snapshot.scope.get("groups") == scope
+        accounts = users * (base.elapsed(datetime.now(UTC), at_most) if same_people else 1)
+        read_whole = {i for i in chosen if i in set(due) or i not in base.sizes}
+
+        def price(differ: int) -> Estimate:
+            left = [i for i in read_whole if i not in done]
+            asked = sum(i not in done and i not in read_whole for i in chosen)
+            made: Estimate = ledger.estimate(
+                groups=len(left) + asked + differ,
+                # A size is asked for with one row.
+                memberships=round(sum(sizes.get(i, average) for i in left) + asked + differ * average),
+                users=round(accounts),
+                spaces=spaces if with_spaces else 0,
+                permissions=permissions if with_spaces else 0,
+                in_flight=gateway.in_flight,
+            )
+            return made
+
+        changed = _if_some_differ(price(0), price((len(chosen) - len(read_whole)) // 20), len(read_whole))
     return WalkPlan(
         len(groups),
         len(chosen),
         len(registered),
-        estimate(chosen),
+        changed if begun and changed is not None else whole,
         estimate(registered) if registered else None,
         estimate([row["group_id"] for row in groups]),
         before,
         tuple(notes),
         tuple(warnings),
+        whole,
+        changed,
     )
 
 

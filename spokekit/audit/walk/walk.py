@@ -12,18 +12,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial as bind
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
 from spokekit import _portal
 from spokekit._words import comparable
-from spokekit.audit.frames import FAILED, PARTIAL, WALKED, Site
+from spokekit.audit.frames import CONFIRMED, FAILED, PARTIAL, WALKED, Frames, Site
 from spokekit.audit.history.snapshot import Snapshot
 from spokekit.audit.history.snapshots import Snapshots
 from spokekit.audit.walk.assemble import assemble
 from spokekit.audit.walk.beside import read_accounts, read_spaces
+from spokekit.audit.walk.changed import AT_MOST, BUCKETS, Base, confirm_sizes
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended, Unfinished, begin_anew, unfinished
 from spokekit.audit.walk.estimate import WalkPlan, plan
 from spokekit.audit.walk.members import GroupReader
@@ -31,7 +32,7 @@ from spokekit.audit.walk.run import UnderWay, plain_rows
 from spokekit.confluence.actions import AsyncSpoke
 from spokekit.confluence.pull import STOPS
 from spokekit.confluence.report import Cancel, ProgressCallback
-from spokekit.errors import Conflict, InputError, SpokekitError, TransportError
+from spokekit.errors import Conflict, InputError, SpokekitError, StoreError, TransportError
 
 if TYPE_CHECKING:
     from spokekit.confluence.spoke import Spoke
@@ -58,6 +59,12 @@ class Walk:
         List the groups once more at the end, to see what changed; it costs 2 points a group.
     fresh:
         Forget an unfinished walk instead of continuing it.
+    changed:
+        Read whole only the groups that are new, whose size differs from the last snapshot, or whose turn it is after
+        `at_most` days; of the others only the size is confirmed, for 3 points a group. What a size cannot show, one who
+        came while one left, stays unseen until the group's turn. Without an earlier snapshot all groups are read.
+    at_most:
+        Days after which a group is read whole again all the same, the oldest first, some of them with each walk.
     folder:
         Where ``walks`` and ``snapshots`` are; the home by default.
 
@@ -73,8 +80,14 @@ class Walk:
         with_spaces: bool = False,
         recheck: bool = True,
         fresh: bool = False,
+        changed: bool = False,
+        at_most: float = AT_MOST,
         folder: Path | None = None,
     ) -> None:
+        if not 0 < at_most <= 3650:
+            raise InputError(
+                f"{at_most} days are not possible.", field="at_most", hint="Choose 1 day or more, such as 7 or 30."
+            )
         self.spoke: AsyncSpoke = spoke if isinstance(spoke, AsyncSpoke) else spoke.aio
         self.gateway = self.spoke.gateway
         connection = self.spoke.connection
@@ -85,6 +98,8 @@ class Walk:
         self.groups: str | tuple[str, ...] = groups if isinstance(groups, str) else tuple(groups)
         self.with_spaces = with_spaces
         self.recheck = recheck
+        self.changed, self.at_most = changed, at_most
+        self._base: Base | None = None
         self._fresh = fresh
         self._walks = folder / "walks" if folder else None
         self.snapshots = Snapshots(self.site, folder / "snapshots" if folder else None)
@@ -140,21 +155,26 @@ class Walk:
                     before=before,
                     with_spaces=self.with_spaces,
                     recheck=self.recheck,
+                    base=self._base,
+                    at_most=self.at_most,
+                    scope=self.scope,
                 )
             )
 
     async def _run(self, progress: ProgressCallback | None, cancel: Cancel | None) -> Snapshot:
         async with self._under_way(progress, cancel) as run:
             await self._list(run)
+            if self._base is not None:
+                await confirm_sizes(run, self._base)
             for _ in range(_ROUNDS):
                 await self._walk_groups(run)
                 if not await self._list_again(run):
                     break
             if self.with_spaces:
                 await read_spaces(run)
-            await read_accounts(run)
-            frames = await anyio.to_thread.run_sync(assemble, run.record, self.site, self.scope)
-            snapshot = await anyio.to_thread.run_sync(self.snapshots.write, frames)
+            await read_accounts(run, self._base)
+            frames = await anyio.to_thread.run_sync(assemble, run.record, self.site, self.scope, self._base)
+            snapshot = await anyio.to_thread.run_sync(self._write, frames)
             await anyio.to_thread.run_sync(run.record.remove)
             return snapshot
 
@@ -177,22 +197,25 @@ class Walk:
                 record.remove()
                 record = Checkpoint(self.site.cloud_id, self._walks)
         kept = record.get("scope")
-        asked = {"groups": list(self.groups) if isinstance(self.groups, tuple) else self.groups}
+        asked: dict[str, Any] = {"groups": list(self.groups) if isinstance(self.groups, tuple) else self.groups}
+        words = f"what changed in {self.scope}" if self.changed else self.scope
+        if self.changed:
+            asked["at_most"] = self.at_most
         if kept is not None and (kept != asked or bool(record.get("with_spaces")) != self.with_spaces):
-            started, words = record.get("started_at"), record.get("scope_words")
+            started, theirs = record.get("started_at"), record.get("scope_words")
             walked = bool(record.ended())
             if walked:
                 record.close()
                 raise Conflict(
-                    f"A walk of {words} from {started[:16].replace('T', ' ')} UTC is not finished.",
+                    f"A walk of {theirs} from {started[:16].replace('T', ' ')} UTC is not finished.",
                     hint="Continue it as it was, or start fresh.",
                 )
             # Only the list of groups was paid for, and it serves any scope.
-            record.put(scope=asked, scope_words=self.scope, with_spaces=self.with_spaces, chosen=None)
+            record.put(scope=asked, scope_words=words, with_spaces=self.with_spaces, chosen=None, base=None)
         elif kept is None:
             record.put(
                 scope=asked,
-                scope_words=self.scope,
+                scope_words=words,
                 with_spaces=self.with_spaces,
                 started_at=datetime.now(UTC).isoformat(),
             )
@@ -205,7 +228,39 @@ class Walk:
             return False
         return bool(self.snapshots.latest().completeness.get("started_at") == started)
 
+    def _write(self, frames: Frames) -> Snapshot:
+        if self._base is not None and self.snapshots.latest().at != self._base.number:
+            raise StoreError(
+                f"The snapshot {self._base.number}, which this walk goes on from, is no longer the newest one that can "
+                "be used.",
+                likely="Another program wrote a snapshot meanwhile, or files of it were damaged.",
+                hint="Walk again: what is read anew will be little.",
+            )
+        return self.snapshots.write(frames)
+
     # -- groups --
+
+    async def _go_on_from(self, record: Checkpoint) -> None:
+        """Choose, for a walk of what changed, the snapshot that it goes on from, and which groups have their turn."""
+        if not self.changed:
+            return
+        self._base = await anyio.to_thread.run_sync(Base.of, self.snapshots)
+        about = record.get("base")
+        number = self._base.number if self._base is not None else 0
+        if about is None or about["snapshot"] != number or about["whole"] is None:
+            now = datetime.now(UTC)
+            whole, parts = [], []
+            if self._base is not None:
+                whole = self._base.due(record.get("chosen"), self.at_most, now)
+                # Statuses of a walk of other groups may be older than it says.
+                if self._base.snapshot.scope.get("groups") == self.scope:
+                    parts = sorted(self._base.due_accounts(self.at_most, now))
+                else:
+                    parts = list(range(BUCKETS))
+            record.put(base={"snapshot": number, "whole": whole, "parts": parts, "at": now.isoformat(), "unfilled": ""})
+            if about is not None:
+                # Sizes that were confirmed are those of another snapshot.
+                record.forget_confirmed()
 
     async def _list(self, run: UnderWay) -> None:
         record = run.record
@@ -217,6 +272,7 @@ class Walk:
             groups = {row["group_id"]: row["name"] for row in record.get("groups")}
             chosen = await anyio.to_thread.run_sync(self._choose, groups)
             record.put(chosen=[i for i in chosen if i in groups], unknown=[i for i in chosen if i not in groups])
+        await self._go_on_from(record)
 
     def _choose(self, groups: dict[str, str]) -> list[str]:
         if isinstance(self.groups, tuple):
@@ -282,7 +338,10 @@ class Walk:
     async def _list_again(self, run: UnderWay) -> bool:
         """Look at the list of groups again; True when there is more to walk: new groups, or failed ones."""
         record = run.record
-        if not self.recheck:
+        ended = await anyio.to_thread.run_sync(record.ended)
+        # After minutes the list is as it was, unless something could not be read.
+        quick = self._base is not None and all(how.state in (WALKED, CONFIRMED) for how in ended.values())
+        if not self.recheck or quick:
             return await self._failed_once(run, {row["group_id"] for row in record.get("groups")})
         first = {row["group_id"]: row for row in record.get("groups")}
         frame = await self.spoke.look_up_groups(with_access=False, cancel=run.cancel)

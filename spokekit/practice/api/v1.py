@@ -96,7 +96,8 @@ def group_members(call: Call) -> Answer:
     if wanted:
         more["shouldReturnTotalSize"] = "true"
     links = v1_links(call, path, start, ahead, count, total, **more)
-    return v1_page(texts, start, count, links, total if wanted else 0, 1 + 2 * len(texts))
+    said = {"filled": total, "missing": 0, "page": len(texts)}[call.switches.members_total_size]
+    return v1_page(texts, start, count, links, said if wanted else 0, 1 + 2 * len(texts))
 
 
 def _write_target(call: Call, account_id: str | None) -> tuple[str, int] | Answer:
