@@ -181,6 +181,16 @@ def list_total_size(serve: Callable[..., Api]) -> None:
 
 
 @check
+def members_total_size(serve: Callable[..., Api]) -> None:
+    for says, total in (("filled", None), ("missing", 0), ("page", 1)):
+        api = serve(members_total_size=says)
+        group = api.site.world.find_group("procurement").group_id
+        everybody = len(api.site.world.member_ids(group))
+        asked = api.v1(f"/group/{group}/membersByGroupId", limit=1, shouldReturnTotalSize="true").json()
+        assert everybody > 1 and asked["totalSize"] == (everybody if total is None else total)
+
+
+@check
 def unknown_group_members_status(serve: Callable[..., Api]) -> None:
     assert serve(unknown_group_members_status=404).v1("/group/none/membersByGroupId").status_code == 404
 
