@@ -20,6 +20,7 @@ from spokekit.audit.audit import Audit
 from spokekit.audit.compare import diff
 from spokekit.audit.findings import Findings
 from spokekit.audit.questions.registry import REGISTRY
+from spokekit.audit.walk.changed import AT_MOST
 from spokekit.audit.walk.walk import Walk
 from spokekit.errors import Cancelled, Conflict, InputError, SpokekitError, StoreError
 
@@ -145,6 +146,8 @@ def night(
     ask: Sequence[str] = (),
     groups: str = "all",
     with_spaces: bool = False,
+    changed: bool = False,
+    at_most: float = AT_MOST,
     progress: ProgressCallback | None = None,
     cancel: Cancel | None = None,
     folder: Path | None = None,
@@ -160,7 +163,7 @@ def night(
         Names as `Workspace.connection` takes them. One site is walked once, whoever leads there.
     ask:
         Questions by name, without parameters; `DEFAULT_ASK` when none is given.
-    groups, with_spaces:
+    groups, with_spaces, changed, at_most:
         As in `Walk`.
     folder:
         Where ``walks``, ``snapshots`` and ``nights`` are; the home by default.
@@ -194,6 +197,8 @@ def night(
                     groups=groups,
                     registry=place.registry(name) if groups == "registered" else None,
                     with_spaces=with_spaces,
+                    changed=changed,
+                    at_most=at_most,
                     folder=folder,
                 )
                 one.snapshot = walk.run(progress=progress, cancel=cancel)

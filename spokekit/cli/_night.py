@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spokekit._workspace import workspace
-from spokekit.cli._output import Format, FormatOption, emit, listener, out, say
+from spokekit.cli._output import AtMostOption, ChangedOption, Format, FormatOption, emit, listener, out, say
 from spokekit.cli._signals import interruptible
 from spokekit.errors import InputError
 
@@ -43,6 +43,8 @@ def night(
     ] = False,
     match: Annotated[str | None, typer.Option("--match", help="Groups whose name fits, such as 'okta-*'.")] = None,
     with_spaces: Annotated[bool, typer.Option("--with-spaces", help="Read spaces and their grants too.")] = False,
+    changed: ChangedOption = False,
+    at_most: AtMostOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Walk, ask, and say what is new since the night before: for cron, a timer, a CI job.
@@ -55,9 +57,12 @@ def night(
     """
     from spokekit.audit import night as service
     from spokekit.audit.show import night_files
+    from spokekit.audit.walk.changed import AT_MOST
 
     if registered and match:
         raise typer.BadParameter("--registered and --match exclude each other.")
+    if at_most is not None and not changed:
+        raise typer.BadParameter("--at-most belongs to --changed.")
     if all_connections and connection:
         raise typer.BadParameter("--connection and --all-connections exclude each other.")
     work = workspace()
@@ -73,6 +78,8 @@ def night(
             ask=ask or (),
             groups="registered" if registered else match or "all",
             with_spaces=with_spaces,
+            changed=changed,
+            at_most=at_most or AT_MOST,
             progress=listener() if sys.stderr.isatty() else None,
             cancel=cancel,
         )

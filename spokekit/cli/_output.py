@@ -45,6 +45,16 @@ class Format(enum.StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the list: table, csv or json.")]
+ChangedOption = Annotated[
+    bool,
+    typer.Option(
+        "--changed", help="Ask each group for its size, and read whole only those that are new or have another one."
+    ),
+]
+AtMostOption = Annotated[
+    int | None,
+    typer.Option("--at-most", min=1, max=3650, help="With --changed: days until a group is read whole again (7)."),
+]
 ConnectionOption = Annotated[
     str | None,
     typer.Option("--connection", help="Name or id of the connection, or its alias; without it, the default alias."),

@@ -14,6 +14,8 @@ from spokekit._workspace import workspace
 from spokekit.cli._night import night
 from spokekit.cli._output import (
     FAILED,
+    AtMostOption,
+    ChangedOption,
     ConnectionOption,
     Format,
     FormatOption,
@@ -51,16 +53,8 @@ def walk(
     all_: Annotated[bool, typer.Option("--all", help="All groups of the site, not only the registered ones.")] = False,
     match: Annotated[str | None, typer.Option("--match", help="Groups whose name fits, such as 'okta-*'.")] = None,
     with_spaces: Annotated[bool, typer.Option("--with-spaces", help="Read spaces and their grants too.")] = False,
-    changed: Annotated[
-        bool,
-        typer.Option(
-            "--changed", help="Ask each group for its size, and read whole only those that are new or have another one."
-        ),
-    ] = False,
-    at_most: Annotated[
-        int | None,
-        typer.Option("--at-most", min=1, max=3650, help="With --changed: days until a group is read whole again (7)."),
-    ] = None,
+    changed: ChangedOption = False,
+    at_most: AtMostOption = None,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, max=16, help="Requests at a time.")] = 8,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over instead of continuing an unfinished walk.")
