@@ -113,8 +113,6 @@ def plan(
     scope: str = "",
 ) -> WalkPlan:
     """Return what the walk in `record` will cost, with what the last snapshot knew about sizes."""
-    from spokekit.connections.store import Store
-
     groups, chosen = record.get("groups"), record.get("chosen")
     registered = registry.ids() & {row["group_id"] for row in groups} if registry is not None else frozenset()
     sizes, users, spaces, permissions = _earlier(snapshots)
@@ -122,28 +120,25 @@ def plan(
     # What this walk has read already tells more of the rest than a guess.
     sizes |= read
     average = sum(sizes.values()) / len(sizes) if sizes else _GUESS
-    ledger: Any = gateway.ledger
-    if not hasattr(ledger, "estimate"):
-        from spokekit.confluence.quota import Ledger
-
-        ledger = Ledger(Store("sqlite://"), "estimate")
+    ledger = _ledger(gateway)
     done = record.ended()
-    begun = base is not None
-    base = base or Base.of(snapshots)
 
-    def cost(left: list[str], guess: float) -> Estimate:
-        memberships = round(sum(sizes.get(i, guess) for i in left))
-        accounts = min(memberships, users) if users else memberships // 2
+    def price(groups_read: int, memberships: float, accounts: float) -> Estimate:
         made: Estimate = ledger.estimate(
-            groups=len(left),
-            memberships=memberships,
-            # The second look at the list costs what as many accounts cost.
-            users=accounts + (len(groups) if recheck else 0),
+            groups=groups_read,
+            memberships=round(memberships),
+            users=round(accounts),
             spaces=spaces if with_spaces else 0,
             permissions=permissions if with_spaces else 0,
             in_flight=gateway.in_flight,
         )
         return made
+
+    def cost(left: list[str], guess: float) -> Estimate:
+        memberships = round(sum(sizes.get(i, guess) for i in left))
+        accounts = min(memberships, users) if users else memberships // 2
+        # The second look at the list costs what as many accounts cost.
+        return price(len(left), memberships, accounts + (len(groups) if recheck else 0))
 
     def estimate(ids: Iterable[str]) -> Estimate:
         left = [i for i in ids if i not in done]
@@ -151,58 +146,72 @@ def plan(
         vague = len(read) < _ENOUGH and least.points < 0.8 * made.points
         return _between(least, made, average) if vague else made
 
-    notes = []
-    if unknown := [i for i in chosen if i not in sizes]:
-        which = "the groups" if len(unknown) == len(chosen) else counted(len(unknown), "group")
-        like = "as in those read so far" if sizes else "as a guess; larger ones cost more"
-        notes.append(f"The sizes of {which} are not known yet: {average:.0f} members each are assumed, {like}.")
-    notes += [older] if (older := snapshots.older_words()) else []
-    if with_spaces and not spaces:
-        notes.append("How many spaces there are is not known yet: they come on top.")
-    lacks = _lacks_for_spaces(gateway.connection.scopes) if with_spaces else ()
-    warnings = []
-    if lacks:
-        warnings.append(
-            f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
-            "the scopes to the app and the connection and get a new token first, or walk without spaces."
+    whole, changed = estimate(chosen), None
+    if (known := base or Base.of(snapshots)) is not None:
+        now = datetime.now(UTC)
+        due = (record.get("base") or {}).get("whole") if base is not None else None
+        turn = set(known.due(chosen, at_most, now) if due is None else due)
+        read_whole = [i for i in chosen if i in turn or i not in known.sizes]
+        asked = len(chosen) - len(read_whole)
+        left = [i for i in read_whole if i not in done]
+        sized = asked - sum(i in done for i in chosen if i not in turn and i in known.sizes)
+        members = sum(sizes.get(i, average) for i in left)
+        accounts = users * (known.elapsed(now, at_most) if known.snapshot.scope.get("groups") == scope else 1)
+        # A size is asked for with one row; of how many groups it will be another one nobody knows.
+        few, differ = (len(left) + sized, members + sized), asked // 20
+        changed = _if_some_differ(
+            price(*few, accounts), price(few[0] + differ, few[1] + differ * average, accounts), len(read_whole)
         )
-    whole = estimate(chosen)
-    changed = None
-    if base is not None:
-        due = (record.get("base") or {}).get("whole") if begun else None
-        if due is None:
-            due = base.due(chosen, at_most, datetime.now(UTC))
-        same_people = base.snapshot.scope.get("groups") == scope
-        accounts = users * (base.elapsed(datetime.now(UTC), at_most) if same_people else 1)
-        read_whole = {i for i in chosen if i in set(due) or i not in base.sizes}
-
-        def price(differ: int) -> Estimate:
-            left = [i for i in read_whole if i not in done]
-            asked = sum(i not in done and i not in read_whole for i in chosen)
-            made: Estimate = ledger.estimate(
-                groups=len(left) + asked + differ,
-                # A size is asked for with one row.
-                memberships=round(sum(sizes.get(i, average) for i in left) + asked + differ * average),
-                users=round(accounts),
-                spaces=spaces if with_spaces else 0,
-                permissions=permissions if with_spaces else 0,
-                in_flight=gateway.in_flight,
-            )
-            return made
-
-        changed = _if_some_differ(price(0), price((len(chosen) - len(read_whole)) // 20), len(read_whole))
     return WalkPlan(
         len(groups),
         len(chosen),
         len(registered),
-        changed if begun and changed is not None else whole,
+        changed if base is not None and changed is not None else whole,
         estimate(registered) if registered else None,
         estimate([row["group_id"] for row in groups]),
         before,
-        tuple(notes),
-        tuple(warnings),
+        _notes(
+            [i for i in chosen if i not in sizes], len(chosen), sizes, average, snapshots, with_spaces and not spaces
+        ),
+        _warnings(gateway) if with_spaces else (),
         whole,
         changed,
+    )
+
+
+def _ledger(gateway: Gateway) -> Any:
+    """Return what prices are asked of: the ledger of the points, or one of the usual limits."""
+    if hasattr(gateway.ledger, "estimate"):
+        return gateway.ledger
+    from spokekit.confluence.quota import Ledger
+    from spokekit.connections.store import Store
+
+    return Ledger(Store("sqlite://"), "estimate")
+
+
+def _notes(
+    unknown: list[str], chosen: int, sizes: dict[str, int], average: float, snapshots: Snapshots, no_spaces: bool
+) -> tuple[str, ...]:
+    """Say what the figures rest on."""
+    notes = []
+    if unknown:
+        which = "the groups" if len(unknown) == chosen else counted(len(unknown), "group")
+        like = "as in those read so far" if sizes else "as a guess; larger ones cost more"
+        notes.append(f"The sizes of {which} are not known yet: {average:.0f} members each are assumed, {like}.")
+    notes += [older] if (older := snapshots.older_words()) else []
+    if no_spaces:
+        notes.append("How many spaces there are is not known yet: they come on top.")
+    return tuple(notes)
+
+
+def _warnings(gateway: Gateway) -> tuple[str, ...]:
+    """Say why a walk with spaces would end incomplete."""
+    lacks = _lacks_for_spaces(gateway.connection.scopes)
+    if not lacks:
+        return ()
+    return (
+        f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
+        "the scopes to the app and the connection and get a new token first, or walk without spaces.",
     )
 
 
