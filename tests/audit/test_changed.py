@@ -134,13 +134,16 @@ def test_every_claim_is_true_of_the_moment_that_it_names(
 def change(site: PracticeSite, what: str, number: int) -> None:
     world = site.world
     groups = sorted(world.frames(tables=("groups",))["groups"]["group_id"])
-    people = sorted(world.frames(tables=("users",))["users"]["account_id"])
+    # Whoever signed in has to stay able to read the site.
+    me = site.account_id
+    people = sorted({*world.frames(tables=("users",))["users"]["account_id"]} - {me})
     group, person = groups[number % len(groups)], people[number // 7 % len(people)]
-    members = sorted(account for of, account in truth(site) if of == group)
+    everybody = {account for of, account in truth(site) if of == group}
+    members = sorted(everybody - {me})
     if what == "group":
         made = world.create_group(f"made-{number}-{len(groups)}")
         world.add_member(made, person)
-    elif what == "gone" and len(groups) > 8:
+    elif what == "gone" and len(groups) > 8 and me not in everybody:
         world.delete_group(group)
     elif what == "status":
         world.set_status(person, ["active", "inactive"][number % 2])
