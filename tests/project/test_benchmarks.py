@@ -18,8 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
         (
             "-m tests.bench.walk --size 20x30 --latency-ms 2",
             [
-                r"\| \*\*spokekit\*\*, 8 in flight \| 20 \| 600 of 600 \|",
-                r"\| \*\*spokekit\*\*, 16 in flight \| 20 \| 600 of 600 \|",
+                r"\| \*\*spokekit audit walk\*\*, 8 in flight \| 20 \| 600 of 600 \|",
+                r"\| spokekit's read alone, 8 in flight \| 20 \| 600 of 600 \|",
+                r"\| \*\*spokekit audit walk\*\*, 16 in flight \| 20 \| 600 of 600 \|",
+                r"\| spokekit's read alone, 16 in flight \| 20 \| 600 of 600 \|",
                 r"its helpers \| 20 \| 600 of 600 \|",
                 r"paged by hand \| 20 \| 600 of 600 \|",
                 r"spent 1,26[12] .* and asked for 0 pages twice",
@@ -32,6 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
         (
             "-m tests.bench.audit_resume --size class --kills 1",
             [r"26 groups, at one go \| 968 \| 34 \|", r"and continued \| [\d,]+ \| \d+ \|"],
+        ),
+        (
+            "-m tests.bench.audit_changed --size 20x10 --nights 2 --at-most 7",
+            [r"night 2: [\d,]+ points, Complete: ", r"\| 20x10, each group whole again after 7 days \|.* 0 of 20 \|"],
         ),
         (
             "-m tests.bench.crashes --tries 1 --examples 1",
