@@ -88,7 +88,7 @@ OPEN = {
     ("04-add-confluence-groups", "f468346d"): FRAMES,
     **{
         ("05-audit-group-access", f"e5a100{number}"): ASKING
-        for number in ("09", "11", "12", "14", "15", "16", "27", "31")
+        for number in ("09", "11", "12", "14", "15", "16", "27", "31", "38")
     },
     ("05-audit-group-access", "e5a10029"): "a question of one's own begins as a copy of it",
     ("06-manage-members", "f6a10009"): "the same without a component, to be copied into a script",
