@@ -31,6 +31,8 @@ PUBLIC = (
     "spokekit.audit.export",
     "spokekit.audit.plots",
     "spokekit.audit.warehouse",
+    "spokekit.audit.night",
+    "spokekit.audit.show.night_files",
     "spokekit.review",
     "spokekit.handover",
     "spokekit.widgets",
