@@ -25,8 +25,6 @@ ACCOUNT = (
     *("memberobjectidorupn", "utilisateur", "usuario", "utente", "login", "username", "benutzername"),
 )
 PERSON = ("display_name", "displayname", "user_name", "full_name", "fullname", "anzeigename")
-NAME = (*PERSON, "name", "employee_name", "employee", "person", "mitarbeiter", "nom", "nombre", "nome")
-"""Columns of people's names; a plain "name" may be a group's as well."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""

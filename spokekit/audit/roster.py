@@ -20,7 +20,7 @@ from spokekit._lists.columns import (
     ACCOUNT_ID,
     FORMULA,
     MAIL,
-    NAME,
+    PERSON,
     bare_column,
     first_line,
     is_mail,
@@ -37,6 +37,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Last seen of somebody who never was."""
 
 _MORE_MAILS = ("alias", "aliases", "secondary_email", "personal_email", "other_mails", "proxyaddresses", "login_email")
+_NAME = (*PERSON, "name", "employee_name", "person", "mitarbeiter", "nom", "nombre", "nome")
 _FIRST = ("first_name", "firstname", "given_name", "givenname", "vorname", "prénom")
 _LAST = ("last_name", "lastname", "surname", "family_name", "nachname", "nom_de_famille")
 _NUMBER = (
@@ -61,7 +62,7 @@ _END = (
     *("austrittsdatum", "austritt", "date_de_départ", "date_de_fin", "fecha_de_baja", "contract_end_date"),
 )
 _SEEN = re.compile(r"last_seen_in_confluence(_.*)?|last_active(_date)?|last_seen")
-_KNOWN = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT, *_MORE_MAILS, *NAME, *_FIRST, *_LAST, *_NUMBER, *_STATUS, *_END))
+_KNOWN = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT, *_MORE_MAILS, *_NAME, *_FIRST, *_LAST, *_NUMBER, *_STATUS, *_END))
 _WHO = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT))
 
 _SAID = {
@@ -260,7 +261,7 @@ def _of_header(cells: Sequence[str], told: Sequence[str]) -> _Columns:
         ids=() if account else places(ACCOUNT_ID),
         mails=() if account else places((*MAIL, *_MORE_MAILS)),
         accounts=places(ACCOUNT, account),
-        names=places(NAME),
+        names=places(_NAME),
         first=places(_FIRST),
         last=places(_LAST),
         number=places(_NUMBER),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spokekit._lists.bounds import LOOKED_AT, Kind
-from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, NAME, PERSON, bare_column, first_line, key_among, key_of
+from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON, bare_column, first_line, key_among, key_of
 from spokekit.errors import InputError
 
 # The first of each is what spokekit's own files say. A plain "group" may hold an id as well as a name.
@@ -21,8 +21,8 @@ GROUP = (
 )
 ACTION = ("action", "aktion", "operation", "vorgang", "accion", "azione", "acao")
 
-_KNOWN = frozenset((*GROUP_ID, *GROUP, *ACCOUNT_ID, *MAIL, *ACCOUNT, *NAME, *ACTION))
-_WHO_OR_WHERE = _KNOWN - {*NAME, *ACTION}
+_KNOWN = frozenset((*GROUP_ID, *GROUP, *ACCOUNT_ID, *MAIL, *ACCOUNT, *PERSON, *ACTION))
+_WHO_OR_WHERE = _KNOWN - {*PERSON, *ACTION}
 _WHO = frozenset((*ACCOUNT_ID, *MAIL, *ACCOUNT))
 
 _NAMED = 12
@@ -47,11 +47,6 @@ class Columns:
     people: tuple[int, ...] = ()
     action: int | None = None
     unused: tuple[int, ...] = ()
-
-    @property
-    def maybe_groups(self) -> tuple[int, ...]:
-        """The columns that name people or groups, as far as their own name says."""
-        return tuple(at for at in self.people if column_key(self.names[at]) not in PERSON)
 
     @property
     def who(self) -> tuple[int, ...]:
@@ -158,7 +153,7 @@ def _of_header(number: int, cells: Sequence[str], keys: list[str], called: str, 
         "account_ids": () if account else places(ACCOUNT_ID),
         "mails": () if account else places(MAIL),
         "accounts": places(ACCOUNT, account),
-        "people": places(NAME),
+        "people": places(PERSON),
     }
     actions = places(ACTION)
     if len(actions) > 1:

@@ -90,7 +90,7 @@ def _refuse_unused(wishes: WishList, known: Collection[str]) -> None:
         named = next((cell for cell in sorted(cells) if comparable(group_id(cell)) in known), None)
         if named is not None:
             raise InputError(
-                f"The column “{column[:60]}” is not used for groups, and it names groups of the site ({named[:60]}).",
+                f"The column “{column[:60]}” is not used, and it names groups of the site ({named[:60]}).",
                 field=COLUMNS,
                 likely="It says the group of each line, under a name that is not known here.",
                 hint="Call it group in the file, or take the column out.",

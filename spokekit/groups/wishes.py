@@ -62,8 +62,7 @@ class Wish:
 class WishList:
     """What was read: the wishes in their order, and a sentence for each liberty that was taken in reading.
 
-    ``unused`` are the different cells of each column that was not used, or is only a check under a name that groups
-    have too: where they name groups, the list is refused.
+    ``unused`` are the different cells of each column that was not used: where they name groups, the list is refused.
     """
 
     wishes: tuple[Wish, ...]
@@ -239,7 +238,7 @@ def _wishes(
     wishes = tuple(_line(line, cells, columns, group, unit) for line, cells in body)
     unused = {
         f"{columns.names[at]}": frozenset(cells[at].strip() for _, cells in body if at < len(cells)) - {""}
-        for at in (*columns.unused, *columns.maybe_groups)
+        for at in columns.unused
     }
     _refuse_unused_actions(unused)
     return WishList(wishes, tuple(notes), called, unused)

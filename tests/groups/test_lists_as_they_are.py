@@ -118,12 +118,6 @@ def test_another_persons_name_beside_an_id_is_refused_and_a_nickname_is_not(
     assert plan(members, f"account_id,display_name\n{one},{other}\n", group="marketing")[0][2] == "contradiction"
     short = name.split()[-1].upper()
     assert plan(members, f"account_id,display_name\n{one},Dr. {short}\n", group="marketing")[0][1] == "planned"
-    # A plain name beside an address is a check as well, unless it is a group's.
-    mail = people["email"][0]
-    assert plan(members, f"Name;E-Mail\n{other};{mail}\n", group="marketing")[0][2] == "contradiction"
-    assert plan(members, f"Name;E-Mail\n{name};{mail}\n", group="marketing")[0][1] == "planned"
-    with pytest.raises(InputError, match="“Name” is not used for groups, and it names groups"):
-        plan(members, f"Name;E-Mail\nconfluence-users;{mail}\n", group="marketing")
 
 
 def test_group_id_and_group_name_of_two_groups_are_refused_and_both_are_named(
@@ -384,7 +378,7 @@ def test_a_german_column_of_groups_wins_over_the_group_that_was_chosen(
 def test_an_unknown_column_that_names_groups_is_refused(members: Membership, people: pd.DataFrame, cell: str) -> None:
     known = members.registry.frame().set_index("name")["group_id"]["confluence-users"]
     text = f"Abteilung;email\n{known.upper() if cell == 'id' else cell};{people['email'][0]}\n"
-    with pytest.raises(InputError, match="“Abteilung” is not used for groups, and it names groups of the site"):
+    with pytest.raises(InputError, match="“Abteilung” is not used, and it names groups of the site"):
         members.plan(read_csv(text.encode(), group="marketing"), "add")
 
 

@@ -158,7 +158,7 @@ def test_no_line_of_an_unused_column_names_a_registered_group(
     filling = [f"team {number},{people['email'][0]}" for number in range(2_500)]
     named = f"Confluence-Users,{people['email'][0]}"
     lines = [named, *filling] if where == "the first line" else [*filling, named]
-    with pytest.raises(InputError, match="“Abteilung” is not used for groups, and it names groups of the site"):
+    with pytest.raises(InputError, match="“Abteilung” is not used, and it names groups of the site"):
         rows(members, "Abteilung,email\n" + "\n".join(lines))
 
 
@@ -168,7 +168,7 @@ def test_an_unused_column_that_names_a_group_that_is_not_registered_is_refused(
 ) -> None:
     known = site.world.frames()["groups"].set_index("name")["group_id"]["legal-counsel"]
     cell = {"name": "legal-counsel", "id": str(known).upper(), "other case": "LEGAL-COUNSEL"}[by]
-    with pytest.raises(InputError, match="“Team” is not used for groups, and it names groups of the site"):
+    with pytest.raises(InputError, match="“Team” is not used, and it names groups of the site"):
         rows(members, f"Team;email\n{cell};{people['email'][0]}\n")
     # A column of other things is said, and does no harm.
     assert rows(members, f"Team;email\nlegal;{people['email'][0]}\n")[0].status == "planned"

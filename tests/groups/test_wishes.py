@@ -38,9 +38,9 @@ def test_files_of_many_programs_mean_the_same(data: bytes, note: str) -> None:
 
 
 def test_line_numbers_are_those_of_an_editor_even_below_a_cell_with_a_line_break() -> None:
-    read = read_csv(b'note,group_id,account_id\n"two\nlines",g-1,a-1\n\n,g-1,a-2\n')
+    read = read_csv(b'name,group_id,account_id\n"two\nlines",g-1,a-1\n\n,g-1,a-2\n')
     assert [wish.line for wish in read.wishes] == [2, 5]
-    assert read.notes == ("Not used: the column “note”.", "1 empty line was skipped.")
+    assert read.notes == ("Not used: the column “name”.", "1 empty line was skipped.")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_a_web_page_leaves_at_the_ends_and_a_broken_mark_do_no_harm() -> No
     read = read_csv("\u200bgroup_id,account_id\ng-1,\u200ba-1\u00a0\n g-1\ufeff,a-2\n".encode())
     assert read.wishes == GOOD
     assert [w.account for w in from_pasted("\u200ba-1\u2060\na-2", "g-1").wishes] == ["a-1", "a-2"]
-    broken = read_csv(b"\xef\xbb\xbfgroup_id,account_id,note\ng-1,a-1,B\xfcro\ng-1,a-2,x\n")
+    broken = read_csv(b"\xef\xbb\xbfgroup_id,account_id,name\ng-1,a-1,B\xfcro\ng-1,a-2,x\n")
     assert broken.wishes == GOOD
     assert "Windows-1252" in broken.notes[0]
 
@@ -129,7 +129,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_line_is_kept_with_its_reason(line: str, sentence: str) -> None:
-    read = read_csv(f"group_id,account_id,note\n{line}\ng-1,a-2,x\n".encode())
+    read = read_csv(f"group_id,account_id,name\n{line}\ng-1,a-2,x\n".encode())
     assert sentence in read.wishes[0].problem
     assert read.wishes[1] == Wish("g-1", "a-2", 3)
 
