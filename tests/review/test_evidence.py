@@ -18,6 +18,7 @@ from tests.review.conftest import decide_all
 
 if TYPE_CHECKING:
     from spokekit.groups.membership import Membership
+    from spokekit.practice import PracticeSite
 
 Look = Callable[..., Audit]
 
@@ -126,3 +127,20 @@ def test_hostile_names_are_text_in_every_file(two: tuple[Path, Path]) -> None:
     for sheet in openpyxl.load_workbook(fourth / "workbook.xlsx"):
         assert not any(cell.data_type == "f" for row in sheet.iter_rows() for cell in row)
     assert oct((fourth / "report.html").stat().st_mode)[-3:] == "600"
+
+
+def test_signs_that_turn_or_hide_letters_are_seen_in_what_people_read(
+    reviews: Reviews, open_members: Callable[..., Membership], look: Look, site: PracticeSite, tmp_path: Path
+) -> None:
+    members, frames = open_members(), site.world.frames(tables=["memberships"])
+    for account in frames["memberships"]["account_id"].unique():
+        site.world.rename_person(account, "Ada\u202efdp.exe\u200b \u2066Lovelace")
+    folder = finish(reviews.open("2026-Q4", audit=look()), members, look, tmp_path / "2026-Q4")
+    import openpyxl
+
+    sheets = openpyxl.load_workbook(folder / "workbook.xlsx")
+    book = "".join(str(c.value) for sheet in sheets for row in sheet.iter_rows() for c in row)
+    for text in (book, (folder / "report.html").read_text()):
+        assert "fdp.exe" in text and not set("\u202e\u200b\u2066") & set(text)
+    # What programs read keeps the name as it is, or nobody could compare it.
+    assert "Ada\u202efdp.exe\u200b \u2066Lovelace" in (folder / "decisions.csv").read_text("utf-8-sig")
