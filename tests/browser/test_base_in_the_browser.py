@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import nbformat
+from nbformat.sign import NotebookNotary
 from playwright.sync_api import expect
 
+from spokekit.widgets._reopened import LOOKED_FOR, RESTARTED
 from tests.browser.jupyterlab_page import NotebookPage
 
 LIST = """
@@ -71,6 +75,24 @@ def test_a_secret_is_in_no_saved_notebook(open_notebook: Callable[..., NotebookP
     for book in saved:
         assert "widgets" in book["metadata"], "widget state was not saved: the test would prove nothing"
         assert "planted-secret" not in str(book)
+
+    # Opened on another day, before Python has made the component anew: the words are ours, and none tells of a model.
+    book = nbformat.from_dict(saved[-1])
+    del book.metadata["widgets"]
+    later = notebook.folder / "later.ipynb"
+    nbformat.write(book, later)
+    notary = NotebookNotary(data_dir=str(notebook.lab.folder / "data"))
+    notary.sign(book)
+    notary.store.close()
+    view = open_notebook(later).page.locator(
+        ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea:has(.spokekit-says) .lm-Panel.jp-OutputArea-output"
+    )
+    words = "(e) => [e.textContent, getComputedStyle(e).fontSize, getComputedStyle(e, '::after').content]"
+    expect(view).to_have_text(re.compile("model not found"), timeout=30_000)
+    assert view.evaluate(words)[1:] == ["0px", f'"{RESTARTED}"']
+    # As it stood there in the seconds before.
+    view.evaluate("(e) => { e.classList.remove('jupyter-widgets'); e.textContent = 'Loading widget...'; }")
+    assert view.evaluate(words) == ["Loading widget...", "0px", f'"{LOOKED_FOR}"']
 
 
 def test_ctrl_s_still_saves_from_inside_a_field(open_notebook: Callable[..., NotebookPage]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,12 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
+from spokekit._home import private_folder, write_private
 from spokekit._secret import Secret
 from spokekit.errors import CallbackRefused
 from spokekit.oauth.callbacks import Callback, LoopbackReceiver
+from spokekit.oauth.environment import handover_folder
+from spokekit.oauth.jupyter_mailbox import Waiting, announce
 from spokekit.practice import PracticeInstance, PracticeSite
 from tests.browser.axe import findings_of_page
 
@@ -184,9 +188,17 @@ def test_the_callback_page(window: Page, look: Look) -> None:
         receiver.close()
 
 
-def test_the_jupyter_servers_own_pages(window: Page, look: Look, lab: Lab) -> None:
+def test_the_jupyter_servers_own_pages(window: Page, look: Look, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The redirect's pages, and those in place of a practice site that is not there or not open to this browser."""
+    # What kernels tell this server: an attempt whose redirect leads elsewhere, one that is answered, a site that ended.
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(lab.folder / "runtime"))
+    for state, leads in (("leads-elsewhere", "http://elsewhere.test:8751/callback"), ("answered", lab.base)):
+        announce(Secret(state), Waiting("http://localhost:9/authorize?x=y", leads, time.time() + 600))
+    write_private(private_folder(handover_folder()) / "practice-9.json", b"{}")
     for name, path, words in (
+        ("other-address", "spokekit/oauth/start?flow=leads-elsewhere", "this server has another address"),
+        ("answered", "spokekit/oauth/callback?code=c&state=answered", "Go back to the browser tab of Jupyter"),
+        ("answered-before", "spokekit/oauth/callback?code=c&state=answered", "was received before"),
         ("start", "spokekit/oauth/start", "To register as the callback URL"),
         ("start-late", "spokekit/oauth/start?flow=long-gone", "Nobody waits for this attempt any more."),
         ("no-answer", "spokekit/oauth/callback", "This is not an answer of the consent page."),
@@ -200,3 +212,6 @@ def test_the_jupyter_servers_own_pages(window: Page, look: Look, lab: Lab) -> No
     window.goto(f"{lab.base}spokekit/practice/1/console")
     expect(window.locator("main")).to_contain_text("No notebook here has named this practice site today.")
     look("server-not-named")
+    window.goto(f"{lab.base}spokekit/practice/9/console")
+    expect(window.locator("main")).to_contain_text("The practice site does not answer any more.")
+    look("server-no-practice-site")
