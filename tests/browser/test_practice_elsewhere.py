@@ -36,7 +36,8 @@ def look(lab: Lab, page: Page, name: str) -> None:
 
 
 def nothing_secret_was_logged(lab: Lab, site: PracticeSite) -> None:
-    log = lab.log.read_text()
+    # Jupyter masks what it logs of its own addresses, as of a picture that is not there.
+    log = lab.log.read_text().replace("=[secret]", "")
     assert "spokekit/practice" in log
     for secret in ("code=", "state=", "flow=", "_xsrf=", site.client_secret):
         assert secret not in log
