@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def half_a_second_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "LONG_PAUSE", 0.5)
+def a_fifth_of_a_second_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pauses, "LONG_PAUSE", 0.2)
 
 
 @pytest.fixture
