@@ -12,21 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlencode, urlsplit
 
-import uvicorn
-
 from spokekit.errors import (
     ConsentError,
     RedirectMismatch,
     ScopeNotEnabled,
     SiteAdminMustAuthorize,
-    SpokekitError,
 )
 from spokekit.practice.apps import DEFAULT_SCOPES, App
 from spokekit.practice.exchange import Exchange, RequestRecord, WriteRecord
 from spokekit.practice.http_app import Front
 from spokekit.practice.kept import Keeper
 from spokekit.practice.keys import TICKET, Keys
-from spokekit.practice.serving import Server, listen
+from spokekit.practice.serving import Server, listen, serve
 from spokekit.practice.start import DEFAULT_REDIRECT_URI, OPERATIONS, AppMake, Start, build, check_start
 
 if TYPE_CHECKING:
@@ -187,25 +184,7 @@ class PracticeSite:
         listener = listen(self._wanted_port, "site")
         self.port: int = listener.getsockname()[1]
         front = Front(self)
-        config = uvicorn.Config(
-            front.app,
-            http=front.protocol(),
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_keep_alive=75,
-        )
-        ready = threading.Event()
-        self._server = Server(config, ready.set)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="practice-site", daemon=True
-        )
-        self._thread.start()
-        if not ready.wait(10):
-            raise SpokekitError("The practice site did not start within ten seconds.", hint="Try it once more.")
+        self._server, self._thread = serve(front.app, listener, "site", http=front.protocol(), timeout_keep_alive=75)
         return self
 
     def stop(self) -> None:

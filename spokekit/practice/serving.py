@@ -6,13 +6,14 @@ import asyncio
 import os
 import socket
 import struct
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import uvicorn
 from starlette.responses import Response
 
-from spokekit.errors import InputError
+from spokekit.errors import InputError, SpokekitError
 from spokekit.practice.exchange import Answer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -142,3 +143,27 @@ class Server(uvicorn.Server):
         self.should_exit = True
         if self._loop is not None and self._wake is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
+
+
+def serve(app: Any, listener: socket.socket, what: str, **options: Any) -> tuple[Server, threading.Thread]:
+    """Run `app` on `listener` in a thread of its own; ``options`` are uvicorn's. `what` is "site" or "instance".
+
+    Raises `SpokekitError` when it does not start within ten seconds.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        **options,
+    )
+    ready = threading.Event()
+    server = Server(config, ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"practice-{what}", daemon=True)
+    thread.start()
+    if not ready.wait(10):
+        raise SpokekitError(f"The practice {what} did not start within ten seconds.", hint="Try it once more.")
+    return server, thread

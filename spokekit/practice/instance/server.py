@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spokekit.errors import InputError, SpokekitError
+from spokekit.errors import InputError
 from spokekit.practice.exchange import Answer, RequestRecord
 from spokekit.practice.http_app import body_of, from_elsewhere
 from spokekit.practice.instance import pages
@@ -25,7 +24,7 @@ from spokekit.practice.instance.tables import Database, known_id
 from spokekit.practice.instance.unload import import_xml
 from spokekit.practice.keys import TICKET, Keys
 from spokekit.practice.pages.consent import MARK, closed_page
-from spokekit.practice.serving import Delivery, Server, listen
+from spokekit.practice.serving import Delivery, Server, listen, serve
 
 
 class PracticeInstance:
@@ -118,27 +117,8 @@ class PracticeInstance:
         tls: dict[str, Any] = {}
         if self.certificate is not None:
             tls = {"ssl_certfile": str(self.certificate[0]), "ssl_keyfile": str(self.certificate[1])}
-        config = uvicorn.Config(
-            Starlette(
-                routes=[Route("/{path:path}", self._exchange, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
-            ),
-            http="h11",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            **tls,
-        )
-        ready = threading.Event()
-        self._server = Server(config, ready.set)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="practice-instance", daemon=True
-        )
-        self._thread.start()
-        if not ready.wait(10):
-            raise SpokekitError("The practice instance did not start within ten seconds.", hint="Try it once more.")
+        routes = [Route("/{path:path}", self._exchange, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
+        self._server, self._thread = serve(Starlette(routes=routes), listener, "instance", http="h11", **tls)
         return self
 
     def stop(self) -> None:
