@@ -145,6 +145,10 @@ class Complaint:
             field.observe(self._changed, "value")
 
     def _changed(self, _change: Any) -> None:
-        said = bool(self._words) and self._component.status == self._words
-        if said and any(field.value != value for field, value in self._fields.items()):
+        if any(field.value != value for field, value in self._fields.items()):
+            self.over()
+
+    def over(self) -> None:
+        """What was wrong is not wrong any more."""
+        if self._words and self._component.status == self._words:
             self._component.say("")

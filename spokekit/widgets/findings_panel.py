@@ -179,7 +179,8 @@ class FindingsPanel(Component):
         rows = self._list_of.known and self.value is not None and len(self.value) > 0
         self._downloads.show(rows, current=self._list_of.current)
         able = self._list_of.current and not self.busy
-        self.list.disabled = self.busy or not self.question.value
+        # Never for a missing choice: a Tab that comes before Python has seen the choice would pass the button over.
+        self.list.disabled = self.busy
         self.accept.disabled = not able or bool(missing)
         self.take_back.disabled = not able or not self.allowed.value
         # One primary button: the press that comes next.

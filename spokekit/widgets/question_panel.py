@@ -11,7 +11,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._frames import shown
 from spokekit._words import counted
-from spokekit.errors import SpokekitError
+from spokekit.errors import InputError, SpokekitError
 from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import (
     LABEL_WIDTH,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spokekit.audit.show.export import About
 
 _SHOWN = 100
+_WALK_FIRST = "The panel of the walk says what it costs; start it there, then ask again."
 _NAMES = {"group": "group", "groups": "group", "person": "person", "space": "space"}
 
 
@@ -138,9 +139,12 @@ class QuestionPanel(Component):
         """Prepare the walk that is missing; nothing is walked before its cost was seen."""
         if isinstance(self._source, WalkPanel):
             self._source.prepare(spaces=self._asked() is not None)
-            self.say("The panel of the walk says what it costs; start it there, then ask again.")
+            self.say(_WALK_FIRST)
 
     def _other_audit(self) -> None:
+        self._complaint.over()
+        if self.status == _WALK_FIRST:
+            self.say("")
         chosen, options = self.question.value, self._options()
         if options != list(self.question.options):
             # The fields and what is typed in them stay.
@@ -165,9 +169,15 @@ class QuestionPanel(Component):
 
         asked = REGISTRY.get(self.question.value)
         why, press = self._waits_for(asked)
-        self.start.disabled = self.busy or bool(why)
+        # Not for what is missing: a Tab that comes before Python has seen the choice would pass the button over.
+        self.start.disabled = self.busy
+        mends = bool(press) and isinstance(self._source, WalkPanel)
         self.mend.description = press
-        self.mend.layout.display = "" if press and isinstance(self._source, WalkPanel) else "none"
+        self.mend.layout.display = "" if mends else "none"
+        # One primary button: the press that comes next.
+        first, second = (self.mend, self.start) if mends else (self.start, self.mend)
+        first.add_class("sk-primary")
+        second.remove_class("sk-primary")
         known = f"<p class='sk-note'>Cannot know: {markup(asked.cannot_know)}</p>" if asked.cannot_know else ""
         self._words.value = known + (status_line(why, "warning") if why else "")
 
@@ -208,11 +218,19 @@ class QuestionPanel(Component):
         return self._source.value if isinstance(self._source, WalkPanel) else self._source
 
     def ask(self) -> None:
-        """Answer the chosen question, in the background."""
+        """Answer the chosen question, in the background.
+
+        Raises `InputError`, shown in the component, when it has to wait for a walk.
+        """
+        from spokekit.audit.questions.registry import REGISTRY
+
         if self.runner.running:
             return
         self._near.layout.display = "none"
         name = self.question.value
+        why, press = self._waits_for(REGISTRY.get(name))
+        if why and isinstance(self._source, WalkPanel):
+            raise InputError(why, field="question", hint=f"Press {press}")
         given = {param: field.value for param, field in self.params.items() if field.value not in ("", None)}
         audit, inputs = self.audit, self._answer_of.inputs()
         self.run(

@@ -34,11 +34,13 @@ def files(walked: WalkPanel) -> Findings:
 
 
 def test_nothing_is_preset_and_nothing_written_before_the_first_press(walked: WalkPanel, panel: FindingsPanel) -> None:
-    assert panel.question.value == "" and panel.list.disabled and panel.accept.disabled
+    assert panel.question.value == "" and panel.accept.disabled
     assert (panel.reason.value, panel.name.value, panel.until.value, panel.marks.value) == ("", "", "", ())
     assert files(walked).frame().empty
-    with pytest.raises(InputError, match="No question is chosen"):
-        panel.look()
+    assert not panel.list.disabled, "a Tab that comes before Python has seen a choice must find it"
+    panel.list.click()
+    assert panel.status.startswith("No question is chosen.") and panel.status_kind == "error"
+    assert files(walked).frame().empty and not panel.busy
 
 
 def test_listing_decides_nothing_and_accepting_takes_what_is_marked(walked: WalkPanel, panel: FindingsPanel) -> None:

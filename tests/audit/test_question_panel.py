@@ -24,14 +24,18 @@ def press_enter(panel: QuestionPanel, field: Any, value: str | None = None) -> N
 def test_suggestions_did_you_mean_and_enter(connected: Workspace, site: PracticeSite) -> None:
     walk = WalkPanel(workspace=connected)
     panel = QuestionPanel(walk)
-    assert panel.start.disabled and "Nothing has been walked yet" in panel._words.value
+    assert "Nothing has been walked yet" in panel._words.value
+    assert not panel.start.disabled, "a Tab that comes before Python has seen a choice must find it"
+    panel.start.click()
+    assert panel.status == "Nothing has been walked yet. Press What will a walk cost?" and panel.status_kind == "error"
+    assert panel.value is None and not panel.busy
     assert all("(not yet)" in words for words, _ in panel.question.options)
     assert panel.mend.description == "What will a walk cost?"
     panel.mend.click()
     walk.settled()
     assert walk.plan is not None and walk.value is None, "a press looks at the cost and walks nothing"
     walk.rehearse(groups="all")
-    assert not panel.start.disabled and panel.mend.layout.display == "none"
+    assert panel.status == "" and panel.mend.layout.display == "none"
 
     panel.question.value = "members-of-groups"
     field = panel.params["group"]
@@ -64,12 +68,15 @@ def test_a_question_that_needs_the_spaces_waits_for_them(connected: Workspace) -
     waiting = {name for words, name in panel.question.options if "(not yet)" in words}
     assert "open-spaces" in waiting and "group-sizes" not in waiting
     panel.question.value = "open-spaces"
-    assert panel.start.disabled and "sk-warning" in panel._words.value and "read the spaces" in panel._words.value
+    assert "sk-warning" in panel._words.value and "read the spaces" in panel._words.value
+    panel.start.click()
+    assert panel.status_kind == "error" and panel.status.endswith("Press What will a walk with spaces cost?")
+    assert "sk-primary" in panel.mend._dom_classes and "sk-primary" not in panel.start._dom_classes
     panel.mend.click()
     walk.settled()
     assert walk.spaces.value and walk.plan is not None
     panel.question.value = "group-sizes"
-    assert not panel.start.disabled and panel.mend.layout.display == "none"
+    assert "sk-primary" in panel.start._dom_classes and panel.mend.layout.display == "none"
     panel.ask()
     panel.settled()
     assert not panel.start.disabled

@@ -62,6 +62,7 @@ def test_cost_walk_report_and_question(
     book, keyboard = Findings(site.sites[0].cloud_id), notebook.page.keyboard
     assert book.frame().empty, "running the cells lists nothing and accepts nothing"
     findings = notebook.component("Findings")
+    expect(findings.get_by_role("button", name="List the findings")).to_be_enabled()
     findings.get_by_label("Question", exact=True).focus()
     keyboard.type("Which groups have no")
     keyboard.press("Tab")
