@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -90,6 +90,22 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
         start = f"{server.base_url.rstrip('/')}/{START_PATH}"
         reason += f" Or register what {start} on this hub shows in the browser: then nothing is to be pasted."
     return LOOPBACK_REDIRECT, reason
+
+
+def callback_known_to(uris: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """Return which of the callback URLs that an app of the practice site knows fits here.
+
+    It is that of the person's own server on a hub, where the app knows it and spokekit's extension takes the redirect;
+    else the first one.
+    """
+    own = own_callback_taken(environ)
+    return own if own and own in uris else uris[0]
+
+
+def own_callback_taken(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return `own_callback` where spokekit's extension in that server takes the redirect, else None."""
+    server = this_server(environ)
+    return own_callback(environ) if server is not None and server.extension else None
 
 
 def own_callback(environ: Mapping[str, str] | None = None) -> str | None:

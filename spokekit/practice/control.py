@@ -36,7 +36,8 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
 
     ==================  =======================================================================================
     ``reset``           ``size, seed, sites, signed_in, switches, faults, triggers``, each optional: a new world,
-                        in place, nothing consented to, clock at the present. Port, key, client ids and secrets stay.
+                        in place, nothing consented to, no point spent, clock at the present. Port, key, client
+                        ids and secrets stay, and the quota window unless ``switches`` names another one.
                         Result: the sites, as in the JSON line.
     ``advance``         ``seconds`` (more than 0): the clock goes forward. 409 as long as somebody is in the middle
                         of a consent or a request (``quiet`` is false); ``"even": true`` does it all the same.
@@ -231,7 +232,7 @@ def _reset(site: PracticeSite, order: Order) -> Any:
         raise InputError("triggers is a list of triggers.", field="triggers")
     read = [_read_trigger(one) for one in triggers]
     # A request is under way, this one: `site.reset` would wait for it.
-    build(site, as_start(values, site.start_point))
+    build(site, as_start(values, site.start_point, site.first_start))
     site.triggers.add(*read)
     return site.describe()["sites"]
 

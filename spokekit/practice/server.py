@@ -91,6 +91,8 @@ class PracticeSite:
 
     Attributes
     ----------
+    first_start, start_point:
+        The `Start` that the site was started with, and the one that it was put back to last.
     begun:
         A word that is another one after each reset, and the same after a restart that goes on.
     keys:
@@ -123,6 +125,7 @@ class PracticeSite:
 
     observe_all: ClassVar[list[Observer]] = []
 
+    first_start: Start
     start_point: Start
     begun: str
     worlds: dict[str, World]
@@ -164,8 +167,8 @@ class PracticeSite:
         self.strict = strict
         self.app_make = AppMake(seed, client_id, client_secret, tuple(redirect_uris), salt)
         self.keys = Keys(key)
-        self._first = check_start(Start(size, seed, sites, signed_in, tuple(faults), switches))
-        build(self, self._first)
+        self.first_start = check_start(Start(size, seed, sites, signed_in, tuple(faults), switches))
+        build(self, self.first_start)
         self.keeper = Keeper(Path(kept)) if kept else None
         if self.keeper is not None:
             self.keeper.load(self, switches)
@@ -206,7 +209,7 @@ class PracticeSite:
         Worlds, apps, consents, tokens, clock, points, faults, switches and the request log are new; whoever held one of
         them holds the old one. Raises `InputError` for a start that cannot be, and changes nothing then.
         """
-        start = check_start(start or self._first)
+        start = check_start(start or self.first_start)
         if self._server is None:
             build(self, start)
         else:

@@ -145,8 +145,14 @@ def build(site: PracticeSite, start: Start) -> None:
         site.allow_redirect(uri)
 
 
-def as_start(values: Mapping[str, Any], usual: Start) -> Start:
+_OF_THE_PLACE = ("quota_window",)
+
+
+def as_start(values: Mapping[str, Any], usual: Start, first: Start) -> Start:
     """Return the start that a JSON object asks for; what it leaves out is as `usual`, but no switch and no fault.
+
+    How long spent points stay away is as the site was started (`first`): whoever started it has decided how long
+    people wait there, whatever a lesson begins with.
 
     Raises `InputError` for a name or a kind of value that a start does not have.
     """
@@ -157,6 +163,7 @@ def as_start(values: Mapping[str, Any], usual: Start) -> Start:
         if not isinstance(value, kinds[name]) or isinstance(value, bool):
             raise InputError(f"{name} cannot be {value!r}.", field=name)
     faults: Iterable[str] = values.get("faults", ())
+    kept = {name: first.switches[name] for name in _OF_THE_PLACE if name in first.switches}
     return check_start(
         Start(
             size=values.get("size", usual.size),
@@ -164,6 +171,6 @@ def as_start(values: Mapping[str, Any], usual: Start) -> Start:
             sites=values.get("sites", usual.sites),
             signed_in=values.get("signed_in", "admin"),
             faults=tuple(faults),
-            switches=dict(values.get("switches", {})),
+            switches={**kept, **values.get("switches", {})},
         )
     )

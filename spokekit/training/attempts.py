@@ -357,8 +357,12 @@ class Attempts:
         return attempt
 
     def _prepare(self, attempt: Attempt, do: Doer) -> None:
+        from spokekit.oauth.receivers import own_callback_taken
+
         lesson = attempt.lesson
         self.desk.reset(lesson.start)
+        if own := own_callback_taken():
+            self.desk.allow_redirect(own)
         write_private(attempt.home / RECORD, b"{}")
         self._catch_up(do, lesson.start.step)
         fresh = Seen(self.desk.state(), attempt.workspace)

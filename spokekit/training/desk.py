@@ -90,6 +90,12 @@ class Desk:
         changed = {name: list(value) for name, value in given.items() if value is not None}
         self.order({"do": "app", "client_id": client_id, **changed})
 
+    def allow_redirect(self, uri: str) -> None:
+        """Register a callback URL with every app that does not know it yet."""
+        for app in self.state().apps:
+            if uri not in app.redirect_uris:
+                self.console(app.client_id, redirect_uris=(*app.redirect_uris, uri))
+
     def secret_of(self, client_id: str) -> Secret:
         """Return the client secret of an app, as the console shows it; raises `NotFound` when there is no such app."""
         page = unescape(self._send("GET", "console", None).text)

@@ -77,13 +77,19 @@ class Doer:
     # -- connection ----------------------------------------------------------------------------------------------------
 
     def draft(self, **changes: Any) -> ConnectionDraft:
-        """Return a form filled in for the practice site; `changes` are fields."""
+        """Return a form filled in for the practice site; `changes` are fields.
+
+        The redirect URI is the one that fits where this runs, of those that the app knows.
+        """
+        from spokekit.oauth.receivers import callback_known_to
+
         about = self._attempt.desk.about
+        app = self.site.app(about["client_id"])
         fields = {
             "url": about["url"],
             "auth_url": about["auth_url"],
             "client_id": about["client_id"],
-            "redirect_uri": about["redirect_uris"][0],
+            "redirect_uri": callback_known_to((app and app.redirect_uris) or about["redirect_uris"]),
         }
         return ConnectionDraft(**{**fields, **changes})
 
@@ -125,16 +131,20 @@ class Doer:
     ) -> bool:
         """Press Get OAuth Token, and a button on the consent page. False when no token came of it.
 
-        Without `site`, a token for several sites is kept without one.
+        Without `site`, a token for several sites is kept without one. The address of the page after the consent is
+        pasted: nothing has to listen on it, whoever has its port and wherever it leads.
         """
         from spokekit.oauth.grant import get_token
+        from spokekit.oauth.receivers import make_receiver
 
+        wanted = connection or self.connection
+        receiver = make_receiver("paste", wanted.redirect_uri)
         closed = threading.Event()
 
         def browse(address: str) -> None:
             def there() -> None:
                 try:
-                    play_browser(Secret(address), decision)
+                    play_browser(Secret(address), decision, paste=receiver.deliver)
                 except ConsentError:
                     # The page shows an error and sends nobody back: the person closes it.
                     closed.set()
@@ -144,8 +154,8 @@ class Doer:
         try:
             get_token(
                 self.work,
-                connection or self.connection,
-                receiver="loopback",
+                wanted,
+                receiver=receiver,
                 show_address=browse,
                 site=site,
                 confirm_account=lambda _: True,

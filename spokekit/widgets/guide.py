@@ -187,14 +187,11 @@ class Guide(Component):
 
     def draft(self) -> ConnectionDraft:
         """Return what the connection form proposes: Atlassian's addresses, or the practice site's."""
-        from spokekit.oauth.environment import this_server
-        from spokekit.oauth.receivers import own_callback, propose_redirect_uri
+        from spokekit.oauth.receivers import callback_known_to, propose_redirect_uri
 
         if self.site is None:
             return ConnectionDraft(redirect_uri=propose_redirect_uri()[0])
-        known: list[str] = self.site["redirect_uris"]
-        own, server = own_callback(), this_server()
-        redirect = own if own in known and server is not None and server.extension else known[0]
+        redirect = callback_known_to(self.site["redirect_uris"])
         return ConnectionDraft(url=self.site["url"], auth_url=self.site["auth_url"], redirect_uri=redirect)
 
     # --- components ----------------------------------------------------------------------------------------------

@@ -176,7 +176,10 @@ class LessonPanel(Component):
         )
 
     def _ask_over(self) -> None:
-        words = "The practice site goes back to the start of this lesson. Your attempt until now is kept."
+        words = (
+            "The practice site goes back to the start of this lesson, with no point spent. Your attempt until now is "
+            "kept."
+        )
         self.ask_first(self._sure, words, "Yes, start over", lambda: self._start(again=True), no="No, go on")
 
     def _open(self, attempt: Attempt) -> None:

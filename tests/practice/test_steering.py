@@ -135,6 +135,15 @@ def test_a_reset_makes_everything_new_and_leaves_the_address(serve: Callable[...
     assert site.world.seed == 1 and len(site.worlds) == 1
 
 
+def test_how_long_spent_points_stay_away_is_not_a_lessons_decision(serve: Callable[..., Api]) -> None:
+    site = serve(quota_window=300, seats=90).site
+    for switches, window in (({}, 300), ({"quota_window": 20}, 20), ({"seats": 80}, 300)):
+        site.limits.spend(site.client_id, 500)
+        assert order(site, {"do": "reset", "switches": switches}).status_code == 200
+        assert site.switches.quota_window == window and site.switches.seats == switches.get("seats")
+        assert state(site)["limits"][0]["spent"] == 0, "a beginning is the same each time, points too"
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -108,6 +108,46 @@ def test_another_key_is_refused(site: PracticeSite, home: Path) -> None:
     desk.close()
 
 
+def on_a_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    """Pretend to be a kernel of a person's server on a hub that tells its address; returns its callback URL."""
+    (folder / "spokekit-oauth").mkdir(parents=True)
+    (folder / "spokekit-oauth" / "server-7.json").write_text("{}")
+    (folder / "jpserver-7.json").write_text('{"url": "http://localhost:8888/user/ann/", "base_url": "/user/ann/"}')
+    told = {"JUPYTER_RUNTIME_DIR": str(folder), "JPY_PARENT_PID": "7", "JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}
+    for name, value in {**told, "JUPYTERHUB_PUBLIC_URL": "https://hub.example/user/ann/"}.items():
+        monkeypatch.setenv(name, value)
+    return "https://hub.example/user/ann/spokekit/oauth/callback"
+
+
+@pytest.mark.parametrize("name", ["first-connection", "redirect-mismatch", "consent-is-dead", "killed-in-the-middle"])
+def test_on_a_hub_a_lesson_works_with_the_servers_own_address(
+    name: str, attempts: Attempts, site: PracticeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = on_a_hub(monkeypatch, tmp_path / "runtime")
+    first = site.redirect_uris[0]
+    attempt = attempts.begin(lesson(name))
+    do = Doer(attempt)
+    if name == "redirect-mismatch":
+        assert [list(app.redirect_uris) for app in do.site.apps] == [[f"{own}s"], [first, own]]
+    else:
+        assert {app.redirect_uris for app in do.site.apps} == {(first, own)}
+        assert do.draft().redirect_uri == own, "what the connection form proposes"
+    if attempt.lesson.start.step >= 2:
+        assert do.connection.redirect_uri == own
+    attempt.lesson.solve(do)
+    assert attempt.check().outcome == "right" and do.connection.redirect_uri == own
+
+
+def test_where_the_extension_is_missing_a_lesson_stays_with_the_apps_first_address(
+    attempts: Attempts, site: PracticeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    on_a_hub(monkeypatch, tmp_path / "runtime")
+    (tmp_path / "runtime" / "spokekit-oauth" / "server-7.json").unlink()
+    first = site.redirect_uris[0]
+    do = Doer(attempts.begin(lesson("redirect-mismatch")))
+    assert do.connection.redirect_uri == first
+
+
 def test_progress_and_certificate(attempts: Attempts, tmp_path: Path) -> None:
     chosen = lesson("synced-group")
     with pytest.raises(NotFound):
