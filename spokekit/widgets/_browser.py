@@ -31,11 +31,12 @@ class _Small(anywidget.AnyWidget):
 class KeyboardGuard(_Small):
     """An invisible helper: keeps JupyterLab's shortcuts off the controls of the component around it.
 
-    It also brings the theme, names the component for screen readers and makes its status line a live region.
+    It also brings the theme, names the component for screen readers, makes its status line a live region and leads the
+    keyboard on where a control goes away.
     `Component` adds one by itself; only a box outside of a component needs to.
     """
 
-    _esm = _asset("clipboard.js", "guard.js")
+    _esm = _asset("clipboard.js", "focus.js", "guard.js")
     _css = _asset("theme.css")
     label = tr.Unicode("").tag(sync=True)
 

@@ -142,7 +142,7 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._bar.add_class("sk-progress")
         self._cancel = button("Cancel")
-        self._progress = row(self._bar, self._cancel)
+        self._progress = row(self._bar, self._cancel, css="sk-work")
         self._progress.layout.display = "none"
         self.outcome = ipw.VBox([self._progress, self._status_html])
         self._body: tuple[ipw.Widget, ...] = ()

@@ -70,7 +70,6 @@ class ReviewPanel(ReviewOpening):
         self.mark_kind(self._workspace, connection)
         self._resuming: Resumption | None = None
         self._evidence: Path | None = None
-        self._carried_out = False
         self._preview_of = self.belongs_to(
             "preview",
             {"review": self.chosen, "state": lambda: self.campaign.state if self.campaign else ""},
@@ -207,10 +206,6 @@ class ReviewPanel(ReviewOpening):
         """Called by the runner; the controls come back, Apply only when it may be pressed."""
         super().task_ended()
         self._allow()
-        if self._carried_out:
-            # The button that was pressed is gone, and the keyboard would be nowhere.
-            self._carried_out = False
-            self.verify_button.focus()
 
     # --- deciding ------------------------------------------------------------------------------------------------
     def _of_campaign(self) -> Campaign:
@@ -299,7 +294,6 @@ class ReviewPanel(ReviewOpening):
             raise InputError(words, hint="Tick “Undecided rows only” to see which.")
         campaign.sign(self.by.value, self.role.value)
         self._show_all()
-        self.ask.focus()
         self.say("The decisions are signed. Preview the removals next.", "ok")
 
     # --- carrying out, proving, closing --------------------------------------------------------------------------
@@ -324,7 +318,6 @@ class ReviewPanel(ReviewOpening):
             self._resuming = rest
             if preview is None:
                 self._show_all()
-                self._carried_out = True
                 words = "No row is to be removed" if nothing else "The removals were carried out before"
                 self.say(f"{words}; that is noted. Verify it next.", "ok")
                 return
@@ -355,7 +348,6 @@ class ReviewPanel(ReviewOpening):
             self._resuming = None
             self._preview_of.forget()
             self._show_all()
-            self._carried_out = campaign.state == "Applied"
             good = result.finished and not result.stopped and "failed" not in result.counts()
             undo = f" To undo it: spokekit members undo {result.apply_id[:8]}" if result.apply_id else ""
             self.say(result.words + undo, "ok" if good else "warning")

@@ -16,13 +16,12 @@ from spokekit.groups.membership import Membership
 from spokekit.review import Choice, Reviews, check_evidence
 from spokekit.widgets import WalkPanel
 from tests.browser.axe import findings_of_part
+from tests.browser.by_keyboard import ByKeyboard
 from tests.browser.jupyterlab_page import NotebookPage
 from tests.browser.test_components_look import AUDIT
 from tests.groups.conftest import REGISTERED
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
-
     from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
     from spokekit.review import Campaign
@@ -32,44 +31,12 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "07-review-access
 SLOW = 60_000
 
 
-class Auditor:
-    """Somebody with a keyboard and no mouse: goes on with Tab, back with Shift+Tab, and reads what the panel says."""
+class Auditor(ByKeyboard):
+    """Somebody with a keyboard before the panel of the review."""
 
     def __init__(self, notebook: NotebookPage) -> None:
-        self.notebook = notebook
-        self.panel = notebook.component("Review access")
-        self.keyboard = notebook.page.keyboard
-        self.status = self.panel.locator(".sk-status:visible")
-        self.rows = self.panel.get_by_label("Rows", exact=True)
-
-    def field(self, name: str) -> Locator:
-        return self.panel.get_by_label(name, exact=True)
-
-    def button(self, name: str) -> Locator:
-        # A fold's begins with its sign, some end with a number.
-        return self.panel.get_by_role("button", name=name).first
-
-    def go(self, there: Locator, key: str = "Tab") -> None:
-        expect(there).to_be_enabled()
-        for _ in range(30):
-            if there.evaluate("(e) => e === document.activeElement"):
-                return
-            self.keyboard.press(key)
-        raise AssertionError(f"{key} does not lead to {there}")
-
-    def back(self, there: Locator) -> None:
-        self.go(there, "Shift+Tab")
-
-    def write(self, text: str) -> None:
-        self.keyboard.press("Control+a")
-        self.keyboard.press("Delete")
-        # As one input: each letter alone would be answered before the next is there.
-        self.keyboard.insert_text(text)
-
-    def press(self, name: str, said: str, *, wait: int = 20_000) -> None:
-        self.go(self.button(name))
-        self.keyboard.press("Enter")
-        expect(self.status).to_contain_text(said, timeout=wait)
+        super().__init__(notebook, "Review access")
+        self.rows = self.field("Rows")
 
     def filter(self, words: str, of: int, found: int) -> None:
         self.back(self.field("Filter rows"))

@@ -65,10 +65,6 @@ function beforeShortcuts(event) {
 }
 
 // --- what matters is in view -----------------------------------------------------------------------------------------
-// When the person pressed something last, and when they scrolled by themselves: on the window, since each component
-// has a copy of this module.
-const moments = (window.__spokekitMoments ??= { pressed: 0, scrolled: 0 });
-
 function watchPerson() {
   // The press that brought the first component was made before this was here.
   moments.pressed = performance.now();
@@ -78,8 +74,6 @@ function watchPerson() {
   window.addEventListener("keydown", (event) => {
     if (["PageDown", "PageUp"].includes(event.key)) scrolled();
     else pressed();
-    const button = ["Enter", " "].includes(event.key) ? event.target?.closest?.(".spokekit button") : null;
-    moments.button = button;
   }, true);
   window.addEventListener("wheel", scrolled, { capture: true, passive: true });
   window.addEventListener("touchmove", scrolled, { capture: true, passive: true });
@@ -128,13 +122,6 @@ function showWord(line) {
   (root.querySelector(":scope > .sk-foot") ?? line).scrollIntoView({ block: "nearest" });
 }
 
-// A button that was pressed by keyboard is disabled while it works, and a browser takes the focus from what is disabled:
-// it comes back with the button, unless the person went on meanwhile.
-function giveBack(button) {
-  if (button !== moments.button || button.disabled || document.activeElement?.closest(".spokekit")) return;
-  button.focus({ preventScroll: true });
-}
-
 // The buttons inside tables are markup, not widgets: an id is copied, the rows that are folded are shown.
 async function pressed(event) {
   const button = event.target?.closest?.(".spokekit :is(.sk-copy-id, .sk-more)");
@@ -157,6 +144,7 @@ function render({ model, el }) {
     window.__spokekitGuard = true;
     window.addEventListener("keydown", beforeShortcuts, true);
     watchPerson();
+    watchKeyboard();
     document.addEventListener("click", pressed);
   }
   const manager = model.widget_manager;
@@ -196,11 +184,11 @@ function render({ model, el }) {
     observer.observe(root, { childList: true, subtree: true });
     const classes = new MutationObserver((changes) => changes.forEach(look));
     classes.observe(root, { attributes: true, attributeFilter: ["class"] });
-    const enabled = new MutationObserver((changes) => changes.forEach((change) => giveBack(change.target)));
-    enabled.observe(root, { attributes: true, attributeFilter: ["disabled"], subtree: true });
+    const there = new MutationObserver(keepFocus);
+    there.observe(root, { attributes: true, attributeFilter: ["disabled", "style", "hidden"], childList: true, subtree: true });
     // On the way down: ipywidgets lets no key of a text field bubble.
     root.addEventListener("keydown", entered, true);
-    const all = [observer, classes, enabled];
+    const all = [observer, classes, there];
     observer = {
       disconnect: () => {
         all.forEach((one) => one.disconnect());
