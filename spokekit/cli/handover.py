@@ -10,11 +10,13 @@ import typer
 
 from spokekit._words import counted
 from spokekit._workspace import workspace
-from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, guarded, listener, out, say
 from spokekit.cli._secrets import read_secret
-from spokekit.errors import InputError
+from spokekit.cli._signals import interruptible
+from spokekit.errors import InputError, PlanError
 
 if TYPE_CHECKING:
+    from spokekit.handover import Changes, HandOver
     from spokekit.handover.client import SignIn
 
 app = typer.Typer(
@@ -26,12 +28,45 @@ ConnectionsOption = Annotated[
     typer.Option("--connection", help="Name, id or alias of a connection; may be repeated. Without it, all active."),
 ]
 
+InstanceOption = Annotated[str, typer.Option("--instance", metavar="URL", help="Address of the instance.")]
+ClientIdOption = Annotated[
+    str, typer.Option("--client-id", help="Of an OAuth registry on the instance that takes client credentials.")
+]
+SecretOption = Annotated[
+    str, typer.Option("--client-secret-file", metavar="FILE|-", help="Its secret; - for standard input.")
+]
+ApiKeyOption = Annotated[
+    str, typer.Option("--api-key-file", metavar="FILE|-", help="An API key instead; - for standard input.")
+]
+SessionOption = Annotated[
+    str, typer.Option("--session-file", metavar="FILE|-", help="The Cookie header of a signed-in browser instead.")
+]
+AppIdOption = Annotated[
+    str, typer.Option("--app-id", help="Client ID of the instance's own app at Atlassian; for one connection.")
+]
+GroupsTableOption = Annotated[
+    str, typer.Option("--groups-table", metavar="NAME", help="The spoke's groups table, where it is not found.")
+]
+WriteOption = Annotated[bool, typer.Option("--write", help="Write to the instance; without it, only show what would.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="With --write: do not ask for the words that confirm it.")]
+FingerprintOption = Annotated[
+    str, typer.Option("--fingerprint", help="Refuse unless the preview has this fingerprint; its beginning is enough.")
+]
+ApplyArgument = Annotated[
+    str | None, typer.Argument(metavar="APPLY_ID", help="From `handover journal`; its beginning is enough.")
+]
+
 
 class Grant(enum.StrEnum):
     """How the instance gets its token."""
 
     consent = "consent"
     service_account = "service-account"
+
+
+GrantOption = Annotated[
+    Grant, typer.Option("--grant", help="As in the plan: a person's consent, or a service account.")
+]
 
 
 @app.command()
@@ -97,30 +132,18 @@ def schema() -> None:
 @app.command()
 @guarded()
 def compare(
-    instance: Annotated[str, typer.Option("--instance", metavar="URL", help="Address of the instance.")],
+    instance: InstanceOption,
     connection: ConnectionsOption = None,
-    client_id: Annotated[
-        str, typer.Option("--client-id", help="Of an OAuth registry on the instance that takes client credentials.")
-    ] = "",
-    client_secret_file: Annotated[
-        str, typer.Option("--client-secret-file", metavar="FILE|-", help="Its secret; - for standard input.")
-    ] = "",
-    api_key_file: Annotated[
-        str, typer.Option("--api-key-file", metavar="FILE|-", help="An API key instead; - for standard input.")
-    ] = "",
-    session_file: Annotated[
-        str,
-        typer.Option("--session-file", metavar="FILE|-", help="The Cookie header of a signed-in browser instead."),
-    ] = "",
-    app_id: Annotated[
-        str, typer.Option("--app-id", help="Client ID of the instance's own app at Atlassian; for one connection.")
-    ] = "",
-    grant: Annotated[
-        Grant, typer.Option("--grant", help="As in the plan: a person's consent, or a service account.")
-    ] = Grant.consent,
-    groups_table: Annotated[
-        str, typer.Option("--groups-table", metavar="NAME", help="The spoke's groups table, where it is not found.")
-    ] = "",
+    client_id: ClientIdOption = "",
+    client_secret_file: SecretOption = "",
+    api_key_file: ApiKeyOption = "",
+    session_file: SessionOption = "",
+    app_id: AppIdOption = "",
+    grant: GrantOption = Grant.consent,
+    groups_table: GroupsTableOption = "",
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the drift as a page and a workbook as well.")
+    ] = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Compare an instance with what is configured here, and say what is missing, extra, different or orphaned.
@@ -141,8 +164,190 @@ def compare(
         grant="service-account" if grant is Grant.service_account else "consent",
     )
     frame = compared(made, address, sign_in, whole=not connection, groups_table=groups_table)
+    if out_ is not None:
+        from spokekit.handover.page import to_folder
+
+        for path in to_folder(frame, made, address, out_).paths:
+            say(f"Written: {path}")
     columns = ("kind", "table", "record", "column", "here", "there", "means", "do")
     emit(frame, format, columns=columns if format is Format.table else None, empty="The instance is as planned.")
+
+
+@app.command()
+@guarded()
+def apply(
+    instance: InstanceOption,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", metavar="FOLDER", help="A plan's folder or its records.json.")
+    ] = None,
+    connection: ConnectionsOption = None,
+    client_id: ClientIdOption = "",
+    client_secret_file: SecretOption = "",
+    api_key_file: ApiKeyOption = "",
+    session_file: SessionOption = "",
+    app_id: AppIdOption = "",
+    grant: GrantOption = Grant.consent,
+    update: Annotated[
+        list[str] | None,
+        typer.Option("--update", metavar="NAME", help="Confirm a difference by its name in the preview; repeatable."),
+    ] = None,
+    groups: Annotated[bool, typer.Option("--groups", help="Write the registered groups as well.")] = False,
+    groups_table: GroupsTableOption = "",
+    write: WriteOption = False,
+    yes: YesOption = False,
+    fingerprint: FingerprintOption = "",
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Write the plan to an instance by its Table API: what it lacks is made, and nothing else is touched.
+
+    A dry run, unless --write is given. A record that spokekit did not make is only changed where each difference was
+    confirmed with --update. Never a secret: it and Get OAuth Token come last, by hand. The exit code is 3 when it
+    stopped early; `handover resume` goes on.
+    """
+    if plan_file is not None and (connection or app_id):
+        raise InputError(
+            "A plan from a folder and options that make one exclude each other.",
+            field="plan",
+            hint="Give --plan, or --connection and --app-id.",
+        )
+    hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
+    if plan_file is not None:
+        from spokekit.handover import read_plan
+
+        made = read_plan(plan_file)
+    else:
+        made = hand_over.plan(
+            connection or (), app_id, "service-account" if grant is Grant.service_account else "consent"
+        )
+    changes = hand_over.preview(made, update=update or (), groups=groups, groups_table=groups_table)
+    _carry_out(hand_over, changes, write=write, yes=yes, fingerprint=fingerprint, format=format)
+
+
+@app.command()
+@guarded()
+def resume(
+    instance: InstanceOption,
+    apply_id: ApplyArgument = None,
+    client_id: ClientIdOption = "",
+    client_secret_file: SecretOption = "",
+    api_key_file: ApiKeyOption = "",
+    session_file: SessionOption = "",
+    write: WriteOption = False,
+    yes: YesOption = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Go on with an apply that was killed or stopped (the latest, without an id); a dry run, unless --write is given.
+
+    What may have been written already is looked for first, so that nothing is made twice.
+    """
+    hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
+    changes = hand_over.preview_resume(apply_id)
+    _carry_out(hand_over, changes, write=write, yes=yes, fingerprint="", format=format)
+
+
+@app.command()
+@guarded()
+def undo(
+    instance: InstanceOption,
+    apply_id: ApplyArgument = None,
+    client_id: ClientIdOption = "",
+    client_secret_file: SecretOption = "",
+    api_key_file: ApiKeyOption = "",
+    session_file: SessionOption = "",
+    write: WriteOption = False,
+    yes: YesOption = False,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """Take an apply back (the last one, without an id), less what others have changed or used since.
+
+    A dry run, unless --write is given. Only what spokekit made is deleted, as it was left.
+    """
+    hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
+    _carry_out(hand_over, hand_over.preview_undo(apply_id), write=write, yes=yes, fingerprint="", format=format)
+
+
+@app.command()
+@guarded()
+def drop(
+    instance: InstanceOption,
+    apply_id: ApplyArgument = None,
+    client_id: ClientIdOption = "",
+    client_secret_file: SecretOption = "",
+    api_key_file: ApiKeyOption = "",
+    session_file: SessionOption = "",
+) -> None:
+    """Do not go on with an apply that is not finished (the latest, without an id); what it did can still be undone."""
+    hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
+    state = hand_over.drop(apply_id)
+    say(f"{state.message} Undo what was done: spokekit handover undo --instance {instance} {state.apply_id[:8]}")
+
+
+@app.command()
+@guarded()
+def journal(
+    apply_id: ApplyArgument = None,
+    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+) -> None:
+    """List what was written to instances: every entry, or those of one apply."""
+    from spokekit.handover import entries
+
+    emit(entries(workspace().store, apply_id), format, empty="Nothing was written to an instance yet.")
+
+
+# ------------------------------------------------------------------------------------------------- inside
+
+
+def _open(address: str, client_id: str, secret: str, api_key: str, session: str) -> HandOver:
+    from spokekit.handover import HandOver
+    from spokekit.handover.client import check_address
+
+    # The address first, so that nobody types a secret for nothing.
+    checked = check_address(address)
+    return HandOver(workspace().store, checked, _sign_in(client_id, secret, api_key, session))
+
+
+def _carry_out(
+    hand_over: HandOver,
+    changes: Changes,
+    *,
+    write: bool,
+    yes: bool,
+    fingerprint: str,
+    format: Format,  # noqa: A002 - as in the commands
+) -> None:
+    """Show a preview, and write it where that was asked for."""
+    if fingerprint and not changes.fingerprint.startswith(fingerprint.strip().lower()):
+        for line in changes.lines:
+            say(line)
+        raise PlanError(
+            "The preview has another fingerprint than the one given.",
+            likely="The instance or the plan was changed since it was looked at.",
+            hint="Look at what is shown now, then give its fingerprint.",
+        )
+    if not write or not changes.planned:
+        emit(changes.frame, format)
+    elif format is Format.table:
+        for step in changes.planned:
+            say(f"  {step.action} {step.what} {step.cells()['column']}".rstrip())
+    for line in changes.lines:
+        say(line)
+    if not changes.planned:
+        return
+    if not write:
+        say("Nothing was written: a dry run. Repeat with --write to write it.")
+        return
+    from spokekit.cli.members import _typed
+
+    words = changes.confirmation
+    typed = words if yes else _typed(words, "--yes")
+    with interruptible("; spokekit handover resume then settles it") as cancel:
+        result = hand_over.apply(changes, confirm=typed, progress=listener(), cancel=cancel)
+    emit(result.frame, format)
+    say(result.words)
+    if result.apply_id:
+        say(f"In the journal as {result.apply_id}. Undo: spokekit handover undo {result.apply_id[:8]} --instance …")
+    if result.stopped or not result.finished:
+        raise typer.Exit(INCOMPLETE)
 
 
 def _sign_in(client_id: str, secret: str, api_key: str, session: str) -> SignIn:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from spokekit._secret import scrub
 from spokekit.confluence.report import Cancel, Progress, ProgressCallback
@@ -80,8 +81,8 @@ class Hands(Protocol):
     ) -> bool: ...
 
 
-class Applier:
-    """Works through the open rows of an apply.
+class RowByRow(ABC):
+    """Works through the open rows of an apply; what one change is, a subclass says.
 
     Parameters
     ----------
@@ -93,14 +94,12 @@ class Applier:
 
     def __init__(
         self,
-        hands: Hands,
         journal: Journal,
         *,
         by: str,
         pace: float = PACE,
         max_failures: int = MAX_FAILURES,
     ) -> None:
-        self._hands = hands
         self._journal = journal
         self._by = by
         self._every = 1 / pace
@@ -313,6 +312,23 @@ class Applier:
             rows[position] = row
             left.remove(position)
         return "", "stopped"
+
+    @abstractmethod
+    def _one(
+        self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool
+    ) -> tuple[Row, str | None]:
+        """Make one change, which may have been `sent` before.
+
+        Returns the row with its outcome, and why the apply must stop: "" for no reason, None when it was cancelled.
+        """
+
+
+class Applier(RowByRow):
+    """Makes changes of membership; the parameters are those of `RowByRow`."""
+
+    def __init__(self, hands: Hands, journal: Journal, **options: Any) -> None:
+        super().__init__(journal, **options)
+        self._hands = hands
 
     def _one(
         self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool

@@ -19,11 +19,12 @@ from spokekit._frames import frame_of
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import NotFound
-from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Plan, Row
+from spokekit.groups.book import MEMBERSHIPS, Book, Planned
+from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Row
 from spokekit.groups.purpose import Purpose, note, purposes
 from spokekit.groups.site_state import Place
 from spokekit.groups.still_stored import Witness
-from spokekit.groups.tables import entries_table, fences_table, leases_table, plans_table, purposes_table
+from spokekit.groups.tables import fences_table, leases_table, purposes_table
 from spokekit.groups.wishes import to_csv
 
 if TYPE_CHECKING:
@@ -126,18 +127,22 @@ def settled(row: Row) -> bool:
 
 
 class Journal:
-    """The journal in a store. Writing is for `spokekit.groups.apply`; reading is for everybody."""
+    """The journal in a store. Writing is for `spokekit.groups.apply`; reading is for everybody.
 
-    def __init__(self, store: Store) -> None:
+    `book` says of what: of memberships, unless told.
+    """
+
+    def __init__(self, store: Store, book: Book = MEMBERSHIPS) -> None:
         self.store = store
+        self._book = book
         self._witnesses: dict[str, Witness] = {}
-        store.ensure(entries_table, plans_table, purposes_table, leases_table, fences_table)
+        store.ensure(book.entries, book.plans, purposes_table, leases_table, fences_table)
 
     def _witness(self, apply_id: str) -> Witness:
-        return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id))
+        return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id, self._book))
 
     def start(
-        self, plan: Plan, *, place: Place | None = None, by: str | None = None, purpose: Purpose | None = None
+        self, plan: Planned, *, place: Place | None = None, by: str | None = None, purpose: Purpose | None = None
     ) -> str:
         """Open an apply of `plan`: keep its planned rows and write the first entry, in one transaction.
 
@@ -145,13 +150,13 @@ class Journal:
         ``purpose`` what for.
         """
         apply_id = str(uuid.uuid4())
-        kept = [[row.group_id, row.group, row.account_id, row.action] for row in plan.planned]
+        kept = [self._book.packed(row) for row in plan.planned]
         with self.store.write() as connection:
             connection.execute(
-                plans_table.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
+                self._book.plans.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
             )
             written = connection.execute(
-                entries_table.insert().values(
+                self._book.entries.insert().values(
                     **head(
                         apply_id,
                         place or plan.place,
@@ -198,12 +203,13 @@ class Journal:
                 "status": row.status if what == ROW_ENDED else "",
                 "reason": row.reason if what == ROW_ENDED else "",
                 "message": scrub(row.message) if what == ROW_ENDED else "",
+                **self._book.detail(row),
             }
         with self.store.write() as connection:
             if lease is not None:
                 self._witness(state.apply_id).see(connection)
                 lease.confirm(connection)
-            written = connection.execute(entries_table.insert().values(**values))
+            written = connection.execute(self._book.entries.insert().values(**values))
         self._witness(state.apply_id).wrote((_seq(written), what, position))
         if lease is not None and what == ROW_STARTED:
             self._witness(state.apply_id).look()
@@ -218,16 +224,15 @@ class Journal:
         Raises `NotFound` when there is none, or several begin like this.
         """
         full = self._find(apply_id)
-        t = entries_table
+        t = self._book.entries
         with self.store.read() as connection:
             kept = json.loads(
-                connection.execute(sa.select(plans_table.c.plan).where(plans_table.c.apply_id == full)).scalar_one()
+                connection.execute(
+                    sa.select(self._book.plans.c.plan).where(self._book.plans.c.apply_id == full)
+                ).scalar_one()
             )
             entries = connection.execute(sa.select(t).where(t.c.apply_id == full).order_by(t.c.seq)).mappings().all()
-        rows = [
-            Row(group_id, group, account_id, "", action, "stopped", NOT_DONE, "Not reached.")
-            for group_id, group, account_id, action in kept
-        ]
+        rows = [self._book.unpacked(one) for one in kept]
         sent: set[int] = set()
         late: set[int] = set()
         sent_before = False
@@ -251,9 +256,7 @@ class Journal:
                 dropped = False
             elif entry["event"] == ROW_ENDED:
                 late.discard(position)
-                rows[position] = replace(
-                    rows[position], status=entry["status"], reason=entry["reason"], message=entry["message"]
-                )
+                rows[position] = self._book.outcome(rows[position], entry)
                 if entry["reason"] in NOTHING_DONE:
                     # This call did not get out; what an earlier one may have done is as open as before.
                     (sent.add if sent_before else sent.discard)(position)
@@ -286,7 +289,7 @@ class Journal:
 
     def apply_ids(self, cloud_id: str | None = None, alias_id: str | None = None) -> tuple[str, ...]:
         """Return the applies, oldest first; of one site and alias when given."""
-        t = entries_table
+        t = self._book.entries
         query = sa.select(t.c.apply_id).where(t.c.event == APPLY_STARTED).order_by(t.c.seq)
         if cloud_id is not None:
             query = query.where(t.c.cloud_id == cloud_id)
@@ -297,7 +300,7 @@ class Journal:
 
     def unfinished(self, cloud_id: str, alias_id: str) -> tuple[ApplyState, ...]:
         """Return the applies of this site and alias with open rows that were not dropped, newest first."""
-        t = entries_table
+        t = self._book.entries
         ended = sa.and_(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
         closed = sa.select(t.c.apply_id).where(sa.or_(ended, t.c.event == APPLY_DROPPED))
         late = sa.select(t.c.apply_id).where(t.c.event == ROW_LATE)
@@ -313,7 +316,7 @@ class Journal:
 
     def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
         """Return pairs that other applies have changed after this one did, on the same site, with the apply's id."""
-        t = entries_table
+        t = self._book.entries
         with self.store.read() as connection:
             own = connection.execute(
                 sa.select(t.c.group_id, t.c.account_id, sa.func.max(t.c.seq))
@@ -347,7 +350,7 @@ class Journal:
         apply), group_id, group, account_id, action, status, reason, message (str each).
         """
 
-        t = entries_table
+        t = self._book.entries
         query = sa.select(t).order_by(t.c.seq)
         if apply_id is not None:
             query = query.where(t.c.apply_id == self._find(apply_id))
@@ -399,7 +402,7 @@ class Journal:
             return found[0]
         raise NotFound(
             f"{'Several applies begin' if found else 'There is no apply'} with the id {apply_id}.",
-            hint="The journal lists them: spokekit members journal.",
+            hint=f"The journal lists them: {self._book.command}.",
         )
 
 

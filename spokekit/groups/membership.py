@@ -142,7 +142,7 @@ class Membership(Planner):
                 hint="Preview it anew (preview_anew), look at that, and apply that one.",
                 next_step="preview_again",
             )
-        check_age(plan)
+        check_age(plan.age)
         check_words(preview, confirm)
         if not plan.planned:
             return Result("", plan.rows)
@@ -337,7 +337,7 @@ class Membership(Planner):
 
     def _check_shown(self, shown: Resumption, state: ApplyState, present: Present) -> None:
         """Raise `PlanError` unless the rest of an apply is still what was shown."""
-        check_age(shown.preview.plan)
+        check_age(shown.preview.plan.age)
         refuse_unlike(unlike(shown.preview, present))
         rest = self._rest(state, present)
         if state.rows != shown.state.rows or [r.pair for r in rest.planned] != [

@@ -252,7 +252,7 @@ class Planner:
         """
         plan = preview.plan
         self._check_place(plan)
-        check_age(plan)
+        check_age(plan.age)
         now = self._now(plan.planned, progress, cancel)
         refuse_unlike(unlike(preview, now))
         return self.preview(planned_again(plan, now), progress=progress, cancel=cancel)

@@ -332,10 +332,10 @@ def _people(count: int) -> str:
     return counted(count, "person", "people")
 
 
-def check_age(plan: Plan) -> None:
-    """Raise `PlanError` when the plan's ground was read too long ago, or at a time that no clock near here shows."""
-    if not -CLOCKS_DIFFER <= plan.age <= MAX_AGE:
-        old = f"{duration(plan.age)} old" if plan.age > 0 else f"from a time that is {duration(-plan.age)} ahead"
+def check_age(age: float) -> None:
+    """Raise `PlanError` when a plan's ground was read too many seconds ago, or at a time that no clock near shows."""
+    if not -CLOCKS_DIFFER <= age <= MAX_AGE:
+        old = f"{duration(age)} old" if age > 0 else f"from a time that is {duration(-age)} ahead"
         raise PlanError(f"The plan is {old}.", hint="Make it again and look at the preview.")
 
 

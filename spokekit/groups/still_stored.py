@@ -15,19 +15,18 @@ import sqlalchemy as sa
 
 from spokekit.connections.store import Store
 from spokekit.errors import StoreError
-from spokekit.groups.tables import entries_table, plans_table
+from spokekit.groups.book import Book
 
 Written = tuple[int, str, int | None]
 """Number, event and position of an entry."""
-
-_LAST = sa.select(entries_table.c.apply_id, entries_table.c.event, entries_table.c.position)
 
 
 class Witness:
     """Looks for the entries of one apply that this process has written."""
 
-    def __init__(self, store: Store, apply_id: str) -> None:
+    def __init__(self, store: Store, apply_id: str, book: Book) -> None:
         self._store = store
+        self._book = book
         self._apply_id = apply_id
         self._last: Written | None = None
         self._count = 0
@@ -48,8 +47,10 @@ class Witness:
         """Raise `StoreError` when the last entry is not where this transaction is about to write the next one."""
         if self._last is None:
             return
+        t = self._book.entries
+        query = sa.select(t.c.apply_id, t.c.event, t.c.position).where(t.c.seq == self._last[0])
         try:
-            found = connection.execute(_LAST.where(entries_table.c.seq == self._last[0])).one_or_none()
+            found = connection.execute(query).one_or_none()
         except sa.exc.DBAPIError:
             raise self.gone() from None
         if found is None or tuple(found) != (self._apply_id, *self._last[1:]):
@@ -87,7 +88,7 @@ class Witness:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=self._store.lock_timeout)) as other:
             seq, *last = written
             found = other.execute(
-                f"SELECT apply_id, event, position FROM {entries_table.name} WHERE seq = ?",  # noqa: S608 - our name
+                f"SELECT apply_id, event, position FROM {self._book.entries.name} WHERE seq = ?",  # noqa: S608 - our name
                 (seq,),
             ).fetchone()
             if found != (self._apply_id, *last):
@@ -101,7 +102,7 @@ class Witness:
     def _read_all(self, other: sqlite3.Connection) -> None:
         counts = [
             other.execute(f"SELECT count(*) FROM {table} WHERE apply_id = ?", (self._apply_id,)).fetchone()[0]  # noqa: S608
-            for table in (entries_table.name, plans_table.name)
+            for table in (self._book.entries.name, self._book.plans.name)
         ]
         sound = other.execute("PRAGMA quick_check(1)").fetchone()[0]
         if counts[0] < self._count or counts[1] != 1 or sound != "ok":

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from spokekit.connections._tables import append_only
 from spokekit.connections.store import UtcDateTime, metadata
 
-entries_table = sa.Table(
-    "membership_journal",
-    metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", UtcDateTime, nullable=False),
-    sa.Column("apply_id", sa.String(36), nullable=False, index=True),
-    sa.Column("event", sa.String(16), nullable=False),
-    sa.Column("alias_id", sa.Text, nullable=False),
-    sa.Column("connection_id", sa.String(36), nullable=False),
-    sa.Column("connection", sa.Text, nullable=False),
-    sa.Column("cloud_id", sa.Text, nullable=False),
-    sa.Column("site", sa.Text, nullable=False),
-    sa.Column("by", sa.Text, nullable=False),
-    sa.Column("mode", sa.String(8), nullable=False),
-    sa.Column("fingerprint", sa.String(64), nullable=False),
-    sa.Column("undo_of", sa.String(36), nullable=False),
-    sa.Column("position", sa.Integer),
-    sa.Column("group_id", sa.Text, nullable=False, server_default=""),
-    sa.Column("group_name", sa.Text, nullable=False, server_default=""),
-    sa.Column("account_id", sa.Text, nullable=False, server_default=""),
-    sa.Column("action", sa.String(8), nullable=False, server_default=""),
-    sa.Column("status", sa.String(16), nullable=False, server_default=""),
-    sa.Column("reason", sa.String(32), nullable=False, server_default=""),
-    sa.Column("message", sa.Text, nullable=False, server_default=""),
-    sqlite_autoincrement=True,
-)
 
-plans_table = sa.Table(
-    "membership_plans",
-    metadata,
-    sa.Column("apply_id", sa.String(36), primary_key=True),
-    sa.Column("plan", sa.Text, nullable=False),
-)
+def journal_tables(name: str, *more: sa.Column[Any]) -> tuple[sa.Table, sa.Table]:
+    """Return the tables of a journal: its entries, and the planned rows of each apply; both append-only."""
+    entries = sa.Table(
+        f"{name}_journal",
+        metadata,
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("at", UtcDateTime, nullable=False),
+        sa.Column("apply_id", sa.String(36), nullable=False, index=True),
+        sa.Column("event", sa.String(16), nullable=False),
+        sa.Column("alias_id", sa.Text, nullable=False),
+        sa.Column("connection_id", sa.String(36), nullable=False),
+        sa.Column("connection", sa.Text, nullable=False),
+        sa.Column("cloud_id", sa.Text, nullable=False),
+        sa.Column("site", sa.Text, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("mode", sa.String(8), nullable=False),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("undo_of", sa.String(36), nullable=False),
+        sa.Column("position", sa.Integer),
+        sa.Column("group_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("group_name", sa.Text, nullable=False, server_default=""),
+        sa.Column("account_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("action", sa.String(8), nullable=False, server_default=""),
+        sa.Column("status", sa.String(16), nullable=False, server_default=""),
+        sa.Column("reason", sa.String(32), nullable=False, server_default=""),
+        sa.Column("message", sa.Text, nullable=False, server_default=""),
+        *more,
+        sqlite_autoincrement=True,
+    )
+    plans = sa.Table(
+        f"{name}_plans",
+        metadata,
+        sa.Column("apply_id", sa.String(36), primary_key=True),
+        sa.Column("plan", sa.Text, nullable=False),
+    )
+    append_only(entries, "seq")
+    append_only(plans, "apply_id")
+    return entries, plans
+
+
+entries_table, plans_table = journal_tables("membership")
 
 purposes_table = sa.Table(
     "membership_purposes",
@@ -70,6 +81,4 @@ fences_table = sa.Table(
 """How often each site was taken, how often its holder gave a sign, and when the last one came by its boot's clock."""
 
 
-append_only(entries_table, "seq")
-append_only(plans_table, "apply_id")
 append_only(purposes_table, "apply_id")

@@ -16,15 +16,41 @@ Afterwards `compare` reads the instance, writes nothing, and gives the drift as 
 
     drift = compare(plan, "https://acme.service-now.com/", SignIn("api-key", Secret(key)))
 
-On the command line it is ``spokekit handover plan`` and ``spokekit handover compare``.
+`HandOver` writes a plan to an instance by its Table API: previewed, confirmed, journaled, and with an undo.
+
+On the command line it is ``spokekit handover plan``, ``compare``, ``apply``, ``resume``, ``undo``, ``drop`` and
+``journal``.
 """
 
 from __future__ import annotations
 
+from spokekit.handover.apply import HandOver
 from spokekit.handover.client import SignIn
 from spokekit.handover.compare import compare
 from spokekit.handover.folder import as_json, files, schema, write
+from spokekit.handover.page import to_folder
 from spokekit.handover.plan import make_plan
+from spokekit.handover.reading import read_plan
 from spokekit.handover.records import Group, Part, Plan, Record
+from spokekit.handover.steps import Changes, Outcome, Step, entries
 
-__all__ = ["Group", "Part", "Plan", "Record", "SignIn", "as_json", "compare", "files", "make_plan", "schema", "write"]
+__all__ = [
+    "Changes",
+    "Group",
+    "HandOver",
+    "Outcome",
+    "Part",
+    "Plan",
+    "Record",
+    "SignIn",
+    "Step",
+    "as_json",
+    "compare",
+    "entries",
+    "files",
+    "make_plan",
+    "read_plan",
+    "schema",
+    "to_folder",
+    "write",
+]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from spokekit._http import clean, client, is_web_page, json_of, page_words, retry_after
@@ -29,9 +29,6 @@ from spokekit.errors import (
     TransportError,
     UnexpectedAnswer,
 )
-
-if TYPE_CHECKING:
-    pass
 
 Row = dict[str, str]
 _PAGE = 500
@@ -99,7 +96,7 @@ class InstanceClient:
         )
         self._token: Secret | None = None
 
-    def __enter__(self) -> InstanceClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,11 +157,11 @@ class InstanceClient:
         if status == 200:
             result = said.get("result") if isinstance(said, dict) else None
             if not isinstance(result, list) or not all(isinstance(one, dict) for one in result):
-                raise self._no_data(body, endpoint)
+                raise self.no_data(body, endpoint)
             return result, headers
-        if status == 404 and _message(said).startswith("No Record"):
+        if status == 404 and message_of(said).startswith("No Record"):
             return [], headers
-        raise self._refusal(status, headers, body, said, table, endpoint)
+        raise self.refusal(status, headers, body, said, table, endpoint)
 
     # -- one request ---------------------------------------------------------------------------------------------------
 
@@ -240,11 +237,12 @@ class InstanceClient:
                 hint="Look at the registry on the instance, or sign in in another way.",
                 next_step="fix_secret",
             )
-        raise self._refusal(status, headers, body, said, "", endpoint)
+        raise self.refusal(status, headers, body, said, "", endpoint)
 
     # -- refusals ------------------------------------------------------------------------------------------------------
 
-    def _no_data(self, body: bytes, endpoint: str) -> UnexpectedAnswer:
+    def no_data(self, body: bytes, endpoint: str) -> UnexpectedAnswer:
+        """Return the error for a good status without data."""
         if is_web_page(body):
             return UnexpectedAnswer(
                 f"The instance answered with a web page (“{page_words(body)}”) instead of data.",
@@ -261,11 +259,12 @@ class InstanceClient:
             hint="Check the address.",
         )
 
-    def _refusal(self, status: int, headers: Any, body: bytes, said: Any, table: str, endpoint: str) -> SpokekitError:
-        words = clean(_message(said), 160)
+    def refusal(self, status: int, headers: Any, body: bytes, said: Any, table: str, endpoint: str) -> SpokekitError:
+        """Return the error for a status that says no."""
+        words = clean(message_of(said), 160)
         more: dict[str, Any] = {"status": status, "endpoint": endpoint}
         if status == 401:
-            if "basic" in _message(said).lower():
+            if "basic" in message_of(said).lower():
                 return TokenRejected(
                     "The instance refuses basic authentication.",
                     likely="Newer instances refuse it even with the right password, unless the account is made for it.",
@@ -333,7 +332,8 @@ def _plain(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else str(value)
 
 
-def _message(said: Any) -> str:
+def message_of(said: Any) -> str:
+    """Return message and detail of an error of the Table API."""
     error = said.get("error") if isinstance(said, dict) else None
     if isinstance(error, dict):
         return " ".join(str(error[name]) for name in ("message", "detail") if error.get(name))

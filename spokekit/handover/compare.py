@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Told = Callable[[str, str, Unreadable], None]
-_PREFIX = "sn_conflunce_spoke"
+PREFIX = "sn_conflunce_spoke"
 COLUMNS: Columns = {
     "kind": dr.KINDS,
     "table": "category",
@@ -69,7 +70,7 @@ def compare(
 
     with InstanceClient(address, sign_in) as source:
         try:
-            known = Dictionary.read(source, rec.LOAD_ORDER, _PREFIX).columns
+            known = Dictionary.read(source, rec.LOAD_ORDER, PREFIX).columns
         except Unreadable as error:
             # Without the dictionary every column would be an assumption.
             unreadable("sys_dictionary", "", error)
@@ -77,7 +78,7 @@ def compare(
         tables: dict[str, list[Row]] = {}
         for table in rec.LOAD_ORDER:
             try:
-                tables[table] = _read(source, table, known, unreadable)
+                tables[table] = read_table(source, table, known, unreadable)
             except Unreadable as error:
                 unreadable(table, "", error)
         groups = None
@@ -86,19 +87,30 @@ def compare(
                 groups = _groups(source, known, groups_table)
             except Unreadable as error:
                 unreadable(dr.GROUPS, "", error)
-    seen = dr.Seen(tables, known, groups, _redirect(address, plan))
+    seen = dr.Seen(tables, known, groups, redirect_url_of(address, plan))
     return _frame([*found, *dr.drift(plan, seen, whole=whole)])
 
 
-def _read(source: InstanceClient, table: str, known: dict[str, dict[str, str]], unreadable: Told) -> list[Row]:
-    """Return the rows of a table, by those of the needed columns that it has."""
+def read_table(
+    source: InstanceClient,
+    table: str,
+    known: Mapping[str, Mapping[str, str]],
+    unreadable: Told,
+    columns: Iterable[str] = (),
+) -> list[Row]:
+    """Return the rows of a table, by `columns`, or by those that a comparison looks at; `known` is the dictionary.
+
+    A column that the table lacks is told to `unreadable`, and left out; raises `Unreadable` for one without which a
+    record cannot be found, and for a table that is not there.
+    """
     if table not in known:
         raise Unreadable(
             f"The instance names no table {table}.",
             likely="The plugin that brings it is not installed, or this account may not see it.",
             hint="Install the Confluence Cloud spoke, or sign in with an account that has the role admin.",
         )
-    lacking = [column for column in NEEDED[table] if column not in known[table]]
+    needed = list(dict.fromkeys((*NEEDED[table], *columns)))
+    lacking = [column for column in needed if column not in known[table]]
     essential = [column for column in lacking if column in _ESSENTIAL]
     if essential:
         raise Unreadable(
@@ -113,39 +125,55 @@ def _read(source: InstanceClient, table: str, known: dict[str, dict[str, str]], 
             hint="Look at the table's dictionary on the instance; the column is not compared.",
         )
         unreadable(table, column, error)
-    return source.rows(table, ["sys_id", *(column for column in NEEDED[table] if column in known[table])])
+    return source.rows(table, ["sys_id", *(column for column in needed if column in known[table])])
 
 
 # Without these a record cannot be found, or would be taken for another one.
 _ESSENTIAL = frozenset(("id", "name", "oauth_entity", "oauth_entity_profile", "connection_alias", "active"))
 
 
-def _groups(source: InstanceClient, known: dict[str, dict[str, str]], table: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class GroupsTable:
+    """The table behind Confluence Groups, and its columns for a group's id and name."""
+
+    name: str
+    group_id: str
+    group_name: str
+
+
+def groups_table_of(known: Mapping[str, Mapping[str, str]], table: str = "") -> GroupsTable:
+    """Find the spoke's groups table by its labels, which are public, unlike its name; raises `Unreadable`."""
     candidates = []
     for name, columns in known.items():
         labels = {label.lower(): element for element, label in columns.items()}
-        named = name == table if table else name.startswith(_PREFIX)
+        named = name == table if table else name.startswith(PREFIX)
         if named and "group id" in labels and "group name" in labels:
-            candidates.append((name, labels["group id"], labels["group name"]))
+            candidates.append(GroupsTable(name, labels["group id"], labels["group name"]))
     if len(candidates) != 1:
         raise Unreadable(
             "The table behind Confluence Groups was not found on the instance."
             if not candidates
-            else f"Several tables could be behind Confluence Groups: {', '.join(one[0] for one in candidates)}.",
+            else f"Several tables could be behind Confluence Groups: {', '.join(one.name for one in candidates)}.",
             likely="Its name is not public, and it is looked for by the labels Group ID and Group Name.",
             hint="Open Confluence Cloud > Confluence Groups on the instance, and name its table (--groups-table NAME).",
         )
-    name, group_id, title = candidates[0]
-    return {row[group_id]: row[title] for row in source.rows(name, ["sys_id", group_id, title]) if row[group_id]}
+    return candidates[0]
 
 
-def _redirect(address: str, plan: rec.Plan) -> str:
+def _groups(source: InstanceClient, known: Mapping[str, Mapping[str, str]], table: str) -> dict[str, str]:
+    found = groups_table_of(known, table)
+    rows = source.rows(found.name, ["sys_id", found.group_id, found.group_name])
+    return {row[found.group_id]: row[found.group_name] for row in rows if row[found.group_id]}
+
+
+def redirect_url_of(address: str, plan: rec.Plan) -> str:
+    """Return the instance's own redirect URL, "" where it is not known; raises `InputError` for another instance."""
     host = urlsplit(check_address(address)).hostname or ""
     name = host.removesuffix(".service-now.com")
     if name != host:
         if plan.instance and plan.instance != name:
             raise InputError(
-                f"The plan is for {plan.instance}.service-now.com, and {host} was to be compared.",
+                f"The plan is for {plan.instance}.service-now.com, and {host} is another instance.",
                 field="instance",
                 hint="Make the plan for this instance, or give the other address.",
             )

@@ -181,7 +181,7 @@ class _Part:
         if planned is None or not self.knows(rec.CONNECTION, "connection_url"):
             return
         here, there = planned.values["connection_url"], row.get("connection_url", "")
-        if not _same_url(here, there, self.part.cloud_id):
+        if not same_url(here, there, self.part.cloud_id):
             self.add("different", rec.CONNECTION, self.part.connection, "connection_url", here, there, row["sys_id"])
 
     # -- along the references ------------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ class _Part:
                 self.add("missing", rec.PROFILE_SCOPE, scope, here=scope)
 
 
-def _same_url(here: str, there: str, cloud_id: str) -> bool:
+def same_url(here: str, there: str, cloud_id: str) -> bool:
     """Tell whether two connection URLs lead to the same: Atlassian's host alone, or with the site behind it."""
     one, other = urlsplit(here.rstrip("/")), urlsplit(there.rstrip("/"))
     if (one.scheme, one.netloc.lower()) != (other.scheme, other.netloc.lower()):

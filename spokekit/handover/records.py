@@ -49,6 +49,23 @@ REFERENCES: Mapping[tuple[str, str], str] = {
 }
 """(table, column) -> the table whose record the column names."""
 
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    REGISTRY: (
+        *("active", "name", "type", "client_id", "default_grant_type", "public_client", "use_mutual_auth"),
+        *("auth_url", "token_url", "refresh_token_url", "redirect_url", "code_challenge_method"),
+    ),
+    PROFILE: ("default", "grant_type", "name", "oauth_entity"),
+    SCOPE: ("name", "oauth_entity", "oauth_entity_scope"),
+    PROFILE_SCOPE: ("oauth_entity_profile", "oauth_entity_scope"),
+    ALIAS: (
+        *("name", "id", "type", "connection_type", "parent", "configuration_template", "retry_policy"),
+        *("multiple_connections", "description"),
+    ),
+    CREDENTIAL: ("active", "applies_to", "name", "oauth_entity_profile", "type"),
+    CONNECTION: ("active", "connection_alias", "connection_url", "credential", "name", "use_mid"),
+}
+"""Every column that a plan writes, by table; no other one is taken from a file."""
+
 BOOLEANS = frozenset(("active", "default", "multiple_connections", "public_client", "use_mid", "use_mutual_auth"))
 """Columns that are true or false."""
 

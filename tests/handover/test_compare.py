@@ -23,6 +23,7 @@ from spokekit.handover import Group, Part, Plan, files, make_plan
 from spokekit.handover import records as rec
 from spokekit.handover.client import SignIn, check_address
 from spokekit.handover.compare import compare
+from spokekit.handover.page import to_folder
 from spokekit.handover.plan import _records
 from spokekit.practice import PracticeInstance
 from spokekit.practice.instance.tables import GROUPS, Row
@@ -372,9 +373,25 @@ def test_addresses() -> None:
         assert "admin:pw" not in str(refused.value)
     plan = Plan((), "acme")
     with pytest.raises(InputError, match="The plan is for acme"):
-        from spokekit.handover.compare import _redirect
+        from spokekit.handover.compare import redirect_url_of
 
-        _redirect("https://other.service-now.com", plan)
+        redirect_url_of("https://other.service-now.com", plan)
+
+
+def test_the_drift_is_a_page_with_names_as_text(served: PracticeInstance, tmp_path: Path) -> None:
+    plan = one_plan(served, ("Main", "Berlin"))
+    fresh(served, plan)
+    first(served.data.rows["http_connection"], "Main")["connection_url"] = "https://x.example/<script>alert(1)</script>"
+    written = to_folder(look(served, plan), plan, served.url, tmp_path / "out")
+    page, workbook = (path.read_bytes() for path in reversed(written.paths))
+    assert b"&lt;script&gt;alert(1)" in page
+    assert b"<script" not in page
+    assert b"ex/jira and the site" in page
+    assert workbook.startswith(b"PK")
+    to_folder(look(fresh(served, plan), plan), plan, served.url, tmp_path / "out")
+    assert "No drift: the instance is as planned" in (tmp_path / "out" / "drift.html").read_text()
+    with pytest.raises(InputError, match="cannot be made"):
+        to_folder(look(served, plan), plan, served.url, tmp_path / "out" / "drift.html" / "x")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str, str]:
@@ -402,8 +419,13 @@ def test_on_the_command_line(
     assert not code
     assert [row["kind"] for row in json.loads(out)] == ["orphaned"]
     served.faults = {"denied:oauth_entity"}
-    code, out, err = run(capsys, *base, "--api-key-file", str(key), "--format", "csv")
+    code, out, err = run(capsys, *base, "--api-key-file", str(key), "--format", "csv", "--out", str(tmp_path / "drift"))
     assert code == 3
+    page = (tmp_path / "drift" / "drift.html").read_text()
+    assert "INCOMPLETE. The instance does not let this account read oauth_entity." in page
+    assert served.url in page
+    assert served.api_key not in page
+    assert (tmp_path / "drift" / "drift.xlsx").exists()
     assert "unreadable" in out
     assert served.api_key not in out + err
     for more in ((), ("--client-id", "x"), ("--api-key-file", str(key), "--session-file", str(key))):

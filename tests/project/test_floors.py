@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "groups": GROUND | {"connections", "oauth", "confluence"},
     "audit": GROUND | {"connections", "oauth", "confluence", "groups"},
     "review": GROUND | {"connections", "oauth", "confluence", "groups", "audit"},
-    "handover": GROUND | {"connections", "groups"},
+    "handover": GROUND | {"connections", "confluence", "groups", "audit"},
     "check": GROUND | {"connections", "oauth", "confluence"},
     "_workspace": SERVICES,
     # Only its testing serves a practice site; lessons speak HTTP to theirs, as everybody does.

@@ -22,6 +22,10 @@ def write(data: Database, switches: InstanceSwitches, table: str, values: Row, s
     rule = _RULES.get(table)
     if rule is not None:
         rule(data, new, old)
+    for name, value in switches.rewrites.items():
+        where, _, column = name.partition(".")
+        if where == table:
+            new[column] = value
     row = data.put(table, new, sys_id or new_id())
     if table == "oauth_entity" and not old and switches.default_profile_made:
         made = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spokekit.errors import InputError
@@ -39,6 +40,9 @@ class InstanceSwitches:
 
     import_checks_names: bool = False
     """Whether an XML import refuses a second connection of the same name. Unknown."""
+
+    rewrites: Mapping[str, str] = field(default_factory=dict)
+    """``table.column`` -> what a business rule of this instance sets it to, whatever was sent."""
 
     token_seconds: int = 1799
     """How long an access token is good. Documented: 30 minutes."""

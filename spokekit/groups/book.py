@@ -1,0 +1,64 @@
+"""What a journal is of: its tables, and how a row is written down in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from spokekit.groups.plan import NOT_DONE, Row
+from spokekit.groups.site_state import Place
+from spokekit.groups.tables import entries_table, plans_table
+
+
+class Planned(Protocol):
+    """What a journal keeps of a plan when an apply of it begins."""
+
+    @property
+    def planned(self) -> Sequence[Row]: ...
+    @property
+    def place(self) -> Place: ...
+    @property
+    def by(self) -> str: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def undo_of(self) -> str: ...
+
+
+def _packed(row: Row) -> list[str]:
+    return [row.group_id, row.group, row.account_id, row.action]
+
+
+def _unpacked(kept: list[str]) -> Row:
+    group_id, group, account_id, action = kept
+    return Row(group_id, group, account_id, "", action, "stopped", NOT_DONE, "Not reached.")
+
+
+def _outcome(row: Row, entry: Mapping[str, Any]) -> Row:
+    return replace(row, status=entry["status"], reason=entry["reason"], message=entry["message"])
+
+
+@dataclass(frozen=True)
+class Book:
+    """Where a journal is kept, and how a row is written down.
+
+    ``packed`` and ``unpacked`` turn a planned row into what is kept of it and back, ``detail`` gives the columns that
+    an entry has beyond those of `journal_tables`, and ``outcome`` a row with what an entry says became of it.
+    ``command`` lists the applies.
+    """
+
+    entries: sa.Table
+    plans: sa.Table
+    packed: Callable[[Any], list[str]] = _packed
+    unpacked: Callable[[list[str]], Row] = _unpacked
+    detail: Callable[[Any], Mapping[str, str]] = lambda _: {}
+    outcome: Callable[[Any, Any], Row] = _outcome
+    command: str = "spokekit members journal"
+
+
+MEMBERSHIPS = Book(entries_table, plans_table)
