@@ -38,8 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start Chromium, without anything that would call out."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # What is awaited comes, on a slow machine as well: a limit is for what never comes.
+    expect.set_options(timeout=20_000)
     executable = find_chromium()
     if executable is None:
         pytest.skip("no Chromium on this machine: install one, or name it in SPOKEKIT_CHROMIUM")
