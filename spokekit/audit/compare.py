@@ -208,7 +208,7 @@ def _named(
     """Put names to ids: the newer one where both states have one."""
     wanted = pa.table({"wanted": pa.array(changes[key].unique().tolist(), pa.string())})
     found = [
-        audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted)
+        audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted).to_pandas()
         for audit in (after, before)
     ]
     names = pd.concat(found, ignore_index=True).drop_duplicates(key).rename(columns=columns)

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+
 from spokekit._home import home, lock_file, private_folder, write_private
 from spokekit._words import counted, moment
 from spokekit.audit.audit import Audit
@@ -326,7 +328,8 @@ def _ask(audit: Audit, findings: Findings, name: str, told: set[str]) -> Asked:
         columns=["state", "reason", "accepted_by", "accepted_until"], errors="ignore"
     )
     open_ones = open_ones.reset_index(drop=True)
-    open_ones.insert(1, "tonight", [finding not in told for finding in open_ones["finding_id"]])
+    tonight = np.array([finding not in told for finding in open_ones["finding_id"]], dtype=bool)
+    open_ones.insert(1, "tonight", tonight)
     attrs = answer.attrs
     open_ones.attrs = {"title": attrs["title"], "cannot_know": attrs["cannot_know"]}
     return Asked(name, str(attrs["title"]), open_ones, int(attrs["accepted"]), int(attrs["fixed"]))

@@ -42,7 +42,10 @@ NEW_KEY = (
     "If it is lost for good, make a new key (in a terminal: spokekit vault new-key), then enter the client secrets "
     "again and press Get OAuth Token."
 )
-WAY_OUT = "Or enter the client secret again and press Get OAuth Token: that replaces what cannot be opened."
+WAY_OUT = (
+    "Or enter the client secret again (on the command line: spokekit connections edit NAME --client-secret-file FILE) "
+    "and get a token anew (Get OAuth Token, or spokekit token get): that replaces what cannot be opened."
+)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from spokekit.audit.night import Night, SiteNight, night, reported
 from spokekit.audit.show import night_files
 from spokekit.audit.walk.members import GroupReader
 from spokekit.cli import main
+from spokekit.confluence.report import Progress
 from spokekit.connections.connection import Connection, ConnectionDraft
 from spokekit.errors import Cancelled, InputError, NotFound, NotThere
 from spokekit.oauth.grant import get_token
@@ -275,6 +276,50 @@ def test_several_sites_make_one_folder_with_a_site_column(home: Path, tmp_path: 
         frame = night_files.frames_of(night(work, ["Night 0", "Night 1"], ask=[INACTIVE]))[INACTIVE]
         assert list(frame.columns[:4]) == ["site", "finding_id", "tonight", "first_seen"]
         assert set(frame["site"]) <= names and len(set(frame["site"])) == 2
+
+
+def test_sites_of_one_app_share_its_points_of_the_hour(home: Path) -> None:
+    import threading
+
+    with PracticeSite(size="20x4", sites=2, strict=True) as site:
+        work = Workspace()
+        app = make_service_account(site, account=site.account_id)
+        for number in range(2):
+            connected(work, site, app, number)
+        cost = _points_of(one_night(work, "Night 0"))
+        # What is left of the hour does for the first site and a half of the second.
+        site.limits.spend(app.client_id, site.limits.left(app.client_id) - cost * 3 // 2)
+        cancel, waited = threading.Event(), []
+
+        def watch(progress: Progress) -> None:
+            if progress.paused_until is not None:
+                waited.append(progress)
+                cancel.set()
+
+        with pytest.raises(Cancelled):
+            night(work, ["Night 0", "Night 1"], ask=[INACTIVE], progress=watch, cancel=cancel)
+        assert waited and waited[0].paused_until is not None
+        assert not [request for request in site.requests if request.status == 429], "it waited before it was refused"
+
+
+def _points_of(made: Night) -> int:
+    (one,) = made.sites
+    assert one.snapshot is not None
+    return int(one.snapshot.completeness["points"])
+
+
+def test_a_question_without_rows_is_told_in_words(
+    small: PracticeSite, app: App, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connected(workspace, small, app)
+    for _, account in sorted(books(small)):
+        small.world.set_status(account, "active")
+    asked = ["admins", INACTIVE]
+    with pytest.raises(SystemExit) as left:
+        main(["audit", "night", *(word for name in asked for word in ("--ask", name))])
+    told = capsys.readouterr()
+    assert left.value.code == 4, told
+    assert "(admins: " in told.out and INACTIVE not in told.out and told.err == ""
 
 
 def test_exit_codes_of_several_sites() -> None:

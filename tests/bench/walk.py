@@ -5,7 +5,8 @@
 Against a practice site in a process of its own, each contender in a process of its own, one after another:
 
 - the command, ``spokekit audit walk --all``, with 8 and with 16 requests in flight: from the start of its process to
-  its end, with the estimate, the look-up of accounts, the second look at the list of groups and the snapshot;
+  its end, with the estimate, the look-up of accounts, the second look at the list of groups and the snapshot; then once
+  more beside that snapshot, and with ``--changed``, at once, so that every group's size is the one of before;
 - spokekit's read alone (groups and members as frames), with as many;
 - atlassian-python-api with its own helpers: ``get_all_groups`` and, for each group, ``get_all_members`` (or
   ``get_group_members`` where the site refuses what the helper asks for);
@@ -288,7 +289,16 @@ def measure(size: str, latency_ms: float, peer_groups: int, floor: bool) -> str:
     try:
         results: list[tuple[str, int, dict[str, Any]]] = []
         for in_flight in (8, 16):
-            results.append((f"**spokekit audit walk**, {in_flight} in flight", in_flight, site.command(in_flight)))
+            with tempfile.TemporaryDirectory() as home:
+                site.prepare(home)
+                results.append(
+                    (f"**spokekit audit walk**, {in_flight} in flight", in_flight, site.command(in_flight, home=home))
+                )
+                if in_flight == 8:
+                    again = site.command(in_flight, home=home)
+                    results.append((f"… once more, beside that snapshot, {in_flight} in flight", in_flight, again))
+                    again = site.command(in_flight, "--changed", home=home)
+                    results.append((f"… once more with --changed, {in_flight} in flight", in_flight, again))
             results.append(
                 (f"spokekit's read alone, {in_flight} in flight", in_flight, site.run("spokekit", in_flight))
             )
@@ -321,7 +331,9 @@ def table(size: str, latency_ms: float, about: dict[str, Any], results: list[tup
         if result is hand and share < 0.99:
             wall, cpu, marks = serial, result["cpu"] / share, "\\*"
             rows = f"{result['memberships']:,} of the first {result['walked']:,} groups"
-        faster = "incomplete" if "helpers" in name else f"{serial / wall:.1f}"
+        faster = {"helpers": "incomplete", "--changed": ""}.get(
+            next((word for word in ("helpers", "--changed") if word in name), ""), f"{serial / wall:.1f}"
+        )
         lines.append(
             f"| {name} | {result['groups']:,} | {rows} | {wall:,.1f}{marks} | {faster} | {cpu:,.1f}{marks} "
             f"| {result['rss_mb']:,.0f} | {result['requests']:,} | {result['points']:,} "

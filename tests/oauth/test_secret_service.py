@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -38,6 +39,22 @@ else:
         print(json.dumps({"error": str(error)}))
 """
 
+NIGHT = """
+import json, sys
+from spokekit._secret import Secret
+from spokekit._workspace import Workspace
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.oauth.grant import get_token
+
+told = json.loads(sys.argv[1])
+work = Workspace()
+draft = ConnectionDraft(name="Night", url=told["url"], auth_url=told["auth_url"], client_id=told["client_id"],
+                        grant="service-account", read_only=True)
+saved = work.connections.add(draft)
+work.tokens.set_client_secret(saved, Secret(sys.stdin.read()))
+get_token(work, saved, site=told["cloud_id"])
+"""
+
 SESSION = """
 set -e
 printf 'pw' | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
@@ -64,8 +81,6 @@ def session(home: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def run(session: dict[str, str], *steps: str) -> list[dict[str, object]]:
-    import json
-
     done = subprocess.run(
         ["dbus-run-session", "--", "bash", "-c", SESSION, "bash", *steps],
         env=session, capture_output=True, text=True, timeout=60, check=False,
@@ -83,6 +98,34 @@ def test_the_key_lies_in_the_secret_service_and_outlives_the_process(session: di
     }
     assert opened == {"opened": "planted"}
     assert rotated == {"keys": 1, "kind": "keyring"}
+
+
+def test_a_night_on_a_locked_keyring_fails_and_says_what_to_do(session: dict[str, str], home: Path) -> None:
+    from spokekit.practice import PracticeSite
+    from spokekit.practice.service_accounts import make_service_account
+
+    with PracticeSite(size="4x3", strict=True) as site:
+        app = make_service_account(site, account=site.account_id)
+        told = {"url": site.url, "auth_url": site.auth_url, "client_id": app.client_id}
+        given = json.dumps({**told, "cloud_id": site.sites[0].cloud_id})
+        unlocked = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1"
+        made = subprocess.run(
+            ["dbus-run-session", "--", "bash", "-c", f'{unlocked}; exec "$PYTHON" -c "$1" "$2"', "bash",
+             NIGHT, given],
+            env=session, input=app.client_secret, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        locked = "gnome-keyring-daemon --start --components=secrets >/dev/null 2>&1"
+        done = subprocess.run(
+            ["dbus-run-session", "--", "bash", "-c", f'{locked}; exec "$PYTHON" -m spokekit audit night --format json'],
+            env=session, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        (made_night,) = json.loads(done.stdout)
+        (one,) = made_night["sites"]
+        assert one["outcome"] == "failed" and "The keyring is locked" in one["words"]
+        assert "SPOKEKIT_VAULT=file" in one["do"] and "spokekit connections edit" in one["do"]
+        assert site.count("groups") == 0 and app.client_secret not in done.stdout + done.stderr
 
 
 def test_without_the_secret_service_the_error_names_the_way_out(session: dict[str, str], home: Path) -> None:

@@ -111,13 +111,12 @@ class Session:
             found: list[tuple[Any, ...]] = self._cursor(text).execute(text, params or {}).fetchall()
         return found
 
-    def matching(self, text: str, wanted: pa.Table) -> pd.DataFrame:
+    def matching(self, text: str, wanted: pa.Table) -> pa.Table:
         """Run ``text (SELECT wanted FROM ...)`` with the one column of `wanted`, however long it is."""
         with self._told():
             cursor = self._cursor(text)
             cursor.register("wanted_rows", wanted)
-            made: pd.DataFrame = cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table().to_pandas()
-        return made
+            return cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table()
 
     def close(self) -> None:
         """Let go of the session."""

@@ -53,7 +53,8 @@ def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = Non
     # Somebody who was only in a group that is gone, or that was read again without them, is not part of the state.
     in_use = np.zeros(len(people), dtype=bool)
     in_use[users] = True
-    before = base.people if base is not None else {}
+    not_asked = (account for account, used in zip(accounts, in_use, strict=True) if used and account not in looked_up)
+    before = base.people(not_asked) if base is not None else {}
     rows = [
         _person(account, details, looked_up.get(account), before.get(account))
         for (account, details), used in zip(people, in_use, strict=True)
@@ -113,11 +114,10 @@ def _people_beside(
         for row in part["rows"]
         if row["principal_type"] == "user"
     }
-    wanted = (still & set(looked_up)) | (named & (set(looked_up) | set(base.people)))
-    return [
-        _person(account, dict(base.people.get(account, nobody)), looked_up.get(account))
-        for account in sorted(wanted - used)
-    ]
+    wanted = (still & set(looked_up)) | (named & (set(looked_up) | set(base.statuses)))
+    beside = sorted(wanted - used)
+    before = base.people(beside)
+    return [_person(account, dict(before.get(account, nobody)), looked_up.get(account)) for account in beside]
 
 
 def _tell_sizes(report: dict[str, Any], record: Checkpoint, base: Base, confirmed: list[str]) -> None:

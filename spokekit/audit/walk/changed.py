@@ -70,11 +70,17 @@ class Base:
         return cls(snapshots.latest()) if snapshots.exists() else None
 
     @cached_property
-    def people(self) -> dict[str, dict[str, Any]]:
-        """What is known of each person, by account id: the other columns of ``users``."""
-        columns = "account_id, display_name, public_name, email, account_type, account_status, is_guest, licensed"
+    def statuses(self) -> dict[str, str]:
+        """The status of each person's account as far as it is known, by account id."""
         with _opened(self.snapshot) as session:
-            rows = session.arrow(f"SELECT {columns} FROM users").to_pylist()
+            return dict(session.rows("SELECT account_id, account_status FROM users"))
+
+    def people(self, accounts: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return what is known of those of `accounts` that are in the snapshot: the other columns of ``users``."""
+        columns = "account_id, display_name, public_name, email, account_type, account_status, is_guest, licensed"
+        wanted = pa.table({"wanted": pa.array(list(accounts), pa.string())})
+        with _opened(self.snapshot) as session:
+            rows = session.matching(f"SELECT {columns} FROM users WHERE account_id IN", wanted).to_pylist()
         return {row.pop("account_id"): row for row in rows}
 
     @property
@@ -115,7 +121,7 @@ class Base:
                 "JOIN groups g USING (group_no) WHERE g.group_id IN",
                 wanted,
             )
-        return set(found["account_id"])
+        return set(found["account_id"].to_pylist())
 
     def looked_up_at(self) -> list[datetime]:
         """Return when the accounts of each part were last looked up."""
@@ -134,8 +140,8 @@ class Base:
 
     def to_look_up(self, accounts: Iterable[str], parts: set[int]) -> list[str]:
         """Return those of `accounts` that are in `parts`, or of whom nobody knows the status."""
-        people = self.people
-        return [i for i in accounts if part_of(i) in parts or not people.get(i, {}).get("account_status")]
+        statuses = self.statuses
+        return [i for i in accounts if part_of(i) in parts or not statuses.get(i)]
 
 
 @contextmanager
