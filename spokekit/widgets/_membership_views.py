@@ -9,6 +9,7 @@ from spokekit._foreign import markup
 from spokekit._ids import account_id
 from spokekit._words import comparable, counted
 from spokekit.widgets.base import html_table
+from spokekit.widgets.controls import sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +112,10 @@ def unfinished_markup(open_ones: Sequence[ApplyState]) -> str:
     from spokekit.groups.resumption import about
 
     first, *others = open_ones
-    lines = "".join(f"<li>{markup(line)}</li>" for line in about(first))
+    lines = "".join(f"<li>{sentence(line)}</li>" for line in about(first))
     text = f"<p><strong>An earlier apply was not finished.</strong></p><ul class='sk-list'>{lines}</ul>"
     if others:
-        more = "".join(f"<li>{markup(about(other)[0])}</li>" for other in others)
+        more = "".join(f"<li>{sentence(about(other)[0])}</li>" for other in others)
         text += f"<p>Not finished either, and offered when this one is settled:</p><ul class='sk-list'>{more}</ul>"
     return text
 
@@ -122,10 +123,10 @@ def unfinished_markup(open_ones: Sequence[ApplyState]) -> str:
 def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
     """The preview: sentences, dangers, counts by group, rows; of the `rest` of an apply, with what that is."""
     plan = preview.plan
-    lines = "".join(f"<li>{markup(line)}</li>" for line in (preview if rest is None else rest).lines)
+    lines = "".join(f"<li>{sentence(line)}</li>" for line in (preview if rest is None else rest).lines)
     text = f"<ul class='sk-list'>{lines}</ul>"
     if preview.dangers:
-        dangers = "".join(f"<li>{markup(danger)}</li>" for danger in preview.dangers)
+        dangers = "".join(f"<li>{sentence(danger)}</li>" for danger in preview.dangers)
         text += f"<p><strong>Think about this first</strong></p><ul class='sk-list'>{dangers}</ul>"
     groups = preview.groups
     heads = [name.replace("_", " ") for name in groups.columns if name != "group_id"]
@@ -137,11 +138,11 @@ def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
 def result_markup(result: Result, place: str) -> str:
     """The result: words and rows."""
     where = (
-        f"<p>In the journal as <code>{markup(result.apply_id)}</code>, on {markup(place)}.</p>"
+        f"<p>In the journal as <code>{markup(result.apply_id)}</code>, on {sentence(place)}.</p>"
         if result.apply_id and result.kept is None
         else ""
     )
-    return f"<p><strong>{markup(result.words)}</strong></p>{where}" + rows_markup(result.rows, "What happened")
+    return f"<p><strong>{sentence(result.words)}</strong></p>{where}" + rows_markup(result.rows, "What happened")
 
 
 def rows_markup(rows: Sequence[Row], caption: str) -> str:
@@ -165,4 +166,4 @@ def rows_markup(rows: Sequence[Row], caption: str) -> str:
 
 def line(words: str) -> str:
     """A sentence as a paragraph, escaped; nothing for nothing."""
-    return f"<p>{markup(words)}</p>" if words else ""
+    return f"<p>{sentence(words)}</p>" if words else ""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._words import comparable, counted, moment
 from spokekit.widgets._membership_views import line
 from spokekit.widgets._review_form import ReviewForm
-from spokekit.widgets.controls import choices, html_table
+from spokekit.widgets.controls import choices, html_table, sentence
 
 if TYPE_CHECKING:
     from spokekit.review import Campaign
@@ -50,7 +49,7 @@ class ReviewList(ReviewForm):
             lines.insert(1, f"Partial: {'; '.join(campaign.missing)}.")
         signed = [event.detail for event in campaign.events if event.event == "signed"]
         lines += [f"Signed by {one['name']}, {one['role']}." for one in signed]
-        return "".join(f"<p>{markup(one)}</p>" for one in lines)
+        return "".join(f"<p>{sentence(one)}</p>" for one in lines)
 
     def matches(self) -> list[Row]:
         """Return the rows that the filter and the tick let through, also those that the list does not show."""
@@ -112,7 +111,7 @@ class ReviewList(ReviewForm):
             until = f" until {decision.until}" if decision.until else ""
             said = f": {decision.reason}" if decision.reason else ""
             facts.append(f"{decision.decision}{until} by {self.campaign.who(decision)}{said}")
-        self.about.value = f"<p>{markup('; '.join(fact for fact in facts if fact))}.</p>"
+        self.about.value = f"<p>{sentence('; '.join(fact for fact in facts if fact))}.</p>"
 
 
 def proof_markup(proof: Verification) -> str:
@@ -129,4 +128,4 @@ def proof_markup(proof: Verification) -> str:
     if len(told) > SHOWN:
         caption += f"; the first {SHOWN} are shown, review rows --wide lists all"
     words = [name.replace("outcome_", "").replace("_", " ") for name in heads]
-    return f"<p>{markup(proof.words)}</p>" + html_table(words, rows, caption=caption)
+    return f"<p>{sentence(proof.words)}</p>" + html_table(words, rows, caption=caption)

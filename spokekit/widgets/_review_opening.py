@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.widgets._membership_form import show
 from spokekit.widgets._review_list import ReviewList
+from spokekit.widgets.controls import sentence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,6 +106,6 @@ class ReviewOpening(ReviewList):
             " ".join((f"{name}: {counted(len(one.people), 'person', 'people')} of {one.as_of:%Y-%m-%d}.", *one.notes))
             for name, one in self._lists.items()
         ]
-        self.lists_line.value = "".join(f"<p>{markup(one)}</p>" for one in said)
+        self.lists_line.value = "".join(f"<p>{sentence(one)}</p>" for one in said)
         show(self.lists_line, bool(said))
         show(self.no_lists, bool(said))

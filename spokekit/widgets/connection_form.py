@@ -39,6 +39,7 @@ from spokekit.widgets.base import (
     row,
     text,
 )
+from spokekit.widgets.controls import sentence
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class ConnectionForm(Component):
     # --- scopes --------------------------------------------------------------------------------------------------
     def _show_scopes(self) -> None:
         draft = self.draft()
-        notes = "".join(f"<li>{markup(words)}</li>" for words in draft.scope_notes())
+        notes = "".join(f"<li>{sentence(words)}</li>" for words in draft.scope_notes())
         try:
             known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
         except InputError:
@@ -282,7 +283,7 @@ class ConnectionForm(Component):
     def _show_field_error(self, name: str, error: InputError | None) -> None:
         line = self.field_errors[name]
         warning = self.draft().host_notes().get(name, "") if error is None else ""
-        shown = f"<p>✕ {markup(str(error))}</p>" if error is not None else f"<p>⚠ {markup(warning)}</p>"
+        shown = f"<p>✕ {sentence(str(error))}</p>" if error is not None else f"<p>⚠ {sentence(warning)}</p>"
         line.value = shown if error is not None or warning else ""
         line.layout.display = "" if line.value else "none"
 

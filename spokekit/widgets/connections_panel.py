@@ -15,6 +15,7 @@ from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.scopes import GRANTS, published_first
 from spokekit.widgets.base import Component, button, card, html, note, row
 from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.controls import sentence
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ConnectionsPanel(Component):
             under.append("service account" if saved.is_service_account else "OAuth 2.0 credential")
             under += ["read-only"] if saved.read_only else []
         head = html(
-            f"<p><strong>{markup(name)}</strong></p><p>{sign} {markup(_capital(line.words))}</p>"
+            f"<p><strong>{markup(name)}</strong></p><p>{sign} {sentence(_capital(line.words))}</p>"
             f"<p>{' · '.join(under)}</p>"
         )
         details = html(self._details(line))
@@ -143,7 +144,7 @@ class ConnectionsPanel(Component):
                 ("Signed in as", saved.account_name or nobody),
             ]
         facts.append(("Status", _capital(line.words)))
-        inside = "".join(f"<dt>{markup(k)}</dt><dd>{markup(v)}</dd>" for k, v in facts)
+        inside = "".join(f"<dt>{markup(k)}</dt><dd>{sentence(v)}</dd>" for k, v in facts)
         return f"<dl class='sk'>{inside}</dl>"
 
     # --- what a row opens ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit._foreign import NAME, markup, shown
+from spokekit._foreign import NAME, SENTENCE, markup, shown
 from spokekit._frames import UNKNOWN, cell, is_id
 
 Kind = Literal["plain", "good", "ok", "warning", "error", "busy", "asking"]
@@ -115,9 +115,24 @@ def html(markup: str, css: str = "") -> ipw.HTML:
     return made
 
 
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_WHOLE = re.compile(
+    r"\b(?:(?P<date>\d{4}-\d\d-\d\d(?!\d)(?:[ T]\d\d:\d\d(?::\d\d)?(?:Z| [A-Z]{3,5}\b)?)?"
+    rf"|\d{{1,2}} (?:{_MONTHS})\b(?: \d{{4}})?(?:, \d\d:\d\d(?::\d\d)?)?)|(?:\d+:)?{_UUID})[.,;:!?)”]*"
+)
+
+
+def sentence(words: object, most: int = SENTENCE) -> str:
+    """Return words as markup, escaped, in which no line breaks inside a date, with its time, or inside an id."""
+    return _WHOLE.sub(
+        lambda m: f"<span class='sk-{'date' if m['date'] else 'whole-id'}'>{m[0]}</span>", markup(words, most)
+    )
+
+
 def note(words: str, css: str = "sk-note") -> ipw.HTML:
     """Return a sentence, escaped; ``code`` spans may be marked with backticks."""
-    parts = markup(words).split("`")
+    parts = sentence(words).split("`")
     marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
     return html(f"<p>{marked}</p>", css)
 
@@ -134,11 +149,11 @@ def status_line(words: str, kind: Kind = "plain", *, likely: str = "", hint: str
     """
     sign = f"<span class='sk-word'>{_SIGNS[kind]}</span> " if _SIGNS[kind] else ""
     more = "".join(
-        f"<p><span class='sk-word'>{word}</span> {markup(said)}</p>"
+        f"<p><span class='sk-word'>{word}</span> {sentence(said)}</p>"
         for word, said in (("Probably:", likely), ("Next:", hint))
         if said
     )
-    return f"<div class='sk-line sk-{kind}'>{sign}{markup(words)}{more}</div>" if words or more else ""
+    return f"<div class='sk-line sk-{kind}'>{sign}{sentence(words)}{more}</div>" if words or more else ""
 
 
 def notebook_link(notebook: str, inside: str, *, css: str = "", title: str = "") -> str:
@@ -243,7 +258,7 @@ def html_table(
 
 
 FEW = 20
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(_UUID)
 _SHORT = 14
 
 
@@ -257,4 +272,4 @@ def _cell(value: Any, *, number: bool, an_id: bool) -> str:
             f"<td class=sk-id><span title='{whole}'>{markup(short)}</span> <button type='button' class='sk-copy-id' "
             f"data-sk-copy='{whole}' aria-label='Copy {whole}'>copy</button></td>"
         )
-    return f"<td{' class=sk-number' if number else ''}>{markup(text, NAME)}</td>"
+    return f"<td{' class=sk-number' if number else ''}>{sentence(text, NAME)}</td>"

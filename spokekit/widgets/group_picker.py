@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.quota import LIMIT
 from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.base import Component, Kind, Task, button, check, html, note, row, select_many, text
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import choices, sentence
 from spokekit.widgets.picker_model import PickerModel, Side
 
 if TYPE_CHECKING:
@@ -238,10 +237,10 @@ class GroupPicker(Component):
 
     def _say_counts(self) -> None:
         about = self.model.about_marked()
-        self.about.value = f"<p>{markup(about)}</p>" if about else ""
+        self.about.value = f"<p>{sentence(about)}</p>" if about else ""
         self.about.layout.display = "" if about else "none"
         for side, line in self.counts.items():
-            line.value = f"<p>{markup(self.model.count_words(side))}</p>"
+            line.value = f"<p>{sentence(self.model.count_words(side))}</p>"
         self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
         self.undo.disabled = not self.model.can_undo
 

@@ -17,6 +17,7 @@ from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Verdict
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, card, dropdown, html, note, row, select_many
+from spokekit.widgets.controls import sentence
 
 if TYPE_CHECKING:
     import ipywidgets as ipw
@@ -250,7 +251,7 @@ class LessonPanel(Component):
             if count > counts.get(name, 0)
         ]
         refused = sum(state.refused.values()) - (sum(before.refused.values()) if went_on else 0)
-        lines = "".join(f"<li>{markup(line)}</li>" for line in asked) or "<li>nothing yet</li>"
+        lines = "".join(f"<li>{sentence(line)}</li>" for line in asked) or "<li>nothing yet</li>"
         title = "Who asked what, what was refused, and what it cost, in a page of the practice site"
         self._site.value = (
             f"<p>Requests that the site has answered since {since}, {refused} of them with a refusal:</p>"
@@ -306,7 +307,7 @@ class LessonPanel(Component):
         if not found.steps:
             self.say(found.words)
             return
-        items = "".join(f"<li>{markup(step)}</li>" for step in found.steps)
+        items = "".join(f"<li>{sentence(step)}</li>" for step in found.steps)
         self._told.value = f"<p>The solution:</p><ol class='sk-list'>{items}</ol>"
         self.say("The solution stands below. Do it here, or start over first.")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._frames import shown
 from spokekit._words import counted
 from spokekit.errors import InputError, SpokekitError
@@ -25,6 +24,7 @@ from spokekit.widgets.base import (
     status_line,
     text,
 )
+from spokekit.widgets.controls import sentence
 from spokekit.widgets.walk_panel import WalkPanel
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class QuestionPanel(Component):
         first, second = (self.mend, self.start) if mends else (self.start, self.mend)
         first.add_class("sk-primary")
         second.remove_class("sk-primary")
-        known = f"<p class='sk-note'>Cannot know: {markup(asked.cannot_know)}</p>" if asked.cannot_know else ""
+        known = f"<p class='sk-note'>Cannot know: {sentence(asked.cannot_know)}</p>" if asked.cannot_know else ""
         self._words.value = known + (status_line(why, "warning") if why else "")
 
     def _chosen(self) -> None:

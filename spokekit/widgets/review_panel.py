@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound
@@ -22,7 +21,7 @@ from spokekit.widgets._membership_views import line, preview_markup
 from spokekit.widgets._review_list import SHOWN, proof_markup
 from spokekit.widgets._review_opening import ReviewOpening
 from spokekit.widgets.base import Kind, Task
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import choices, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,8 +267,8 @@ class ReviewPanel(ReviewOpening):
         sheet = self._of_campaign().read_worksheet(content, name=name)
         said = [f"Row {row_id}: {words}" for row_id, words in sheet.refused[:_TOLD]]
         said += [f"Row {row_id}: {before} now, {after} in it." for row_id, before, after in sheet.changes[:_TOLD]]
-        lines = "".join(f"<li>{markup(one)}</li>" for one in said)
-        self.sheet_line.value = f"<p>{markup(f'{name}: {sheet.words}')}</p><ul class='sk-list'>{lines}</ul>"
+        lines = "".join(f"<li>{sentence(one)}</li>" for one in said)
+        self.sheet_line.value = f"<p>{sentence(f'{name}: {sheet.words}')}</p><ul class='sk-list'>{lines}</ul>"
         self._sheet_of.made(sheet, inputs)
 
     def take_worksheet(self) -> None:

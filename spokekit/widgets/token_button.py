@@ -33,7 +33,7 @@ from spokekit.widgets.base import (
     page_may_be_closed,
     row,
 )
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import choices, sentence
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -175,7 +175,7 @@ class TokenButton(Component):
         for one in (self._redirect_row, self.way, self.reason):
             one.layout.display = way
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
-        self.reason.value = f"<p>{markup(self._choose(connection)[1])}</p>"
+        self.reason.value = f"<p>{sentence(self._choose(connection)[1])}</p>"
         self.mark_kind(self._workspace, connection.connection_id)
         if not self.busy:
             if self._sites_of != connection.connection_id:
@@ -233,7 +233,7 @@ class TokenButton(Component):
 
         def show(address: str) -> None:
             self._address = Secret(address)
-            self.until.value = f"<p>{markup(self._waiting_words(timeout))}</p>"
+            self.until.value = f"<p>{sentence(self._waiting_words(timeout))}</p>"
             self.paste_fold.shown = self.pastes
             self._waiting_box.layout.display = ""
             self._start_row.layout.display = "none"
@@ -332,7 +332,7 @@ class TokenButton(Component):
             self._show_account(account_question(self._workspace, self.connection, kept))
 
     def _show_account(self, question: str) -> None:
-        self.account_question.value = f"<p>{markup(question)}</p>"
+        self.account_question.value = f"<p>{sentence(question)}</p>"
         self._account_box.layout.display = ""
 
     def _ask_account(self, question: str, task: Task) -> bool | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._frames import UNKNOWN
 from spokekit._words import moment
 from spokekit._workspace import workspace as of_this_process
@@ -24,6 +23,7 @@ from spokekit.widgets.base import (
     row,
     status_line,
 )
+from spokekit.widgets.controls import sentence
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -196,7 +196,7 @@ class WalkPanel(Component):
             *plan.notes,
             *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
         ]
-        self._cost.value = warned + table + "".join(f"<p>{markup(one)}</p>" for one in lines)
+        self._cost.value = warned + table + "".join(f"<p>{sentence(one)}</p>" for one in lines)
         self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
         self.long.value = False
         words = "This is what the walk will cost. Nothing has been read but the list of groups."
@@ -308,7 +308,7 @@ class WalkPanel(Component):
             ("pages, retries, duplicates", told("pages", "retries", "duplicates")),
             ("points spent", told("points")),
         ]
-        notes = "".join(f"<li>{markup(one)}</li>" for one in report.get("notes", ()))
+        notes = "".join(f"<li>{sentence(one)}</li>" for one in report.get("notes", ()))
         self._report.value = (
             "<p><strong>Completeness</strong></p>"
             + html_table(("what", "how many"), counts, label="Completeness report")

@@ -152,3 +152,53 @@ def test_a_flood_of_progress_leaves_the_page_alive_and_a_failure_is_seen(
     expect(line).to_contain_text("Next: Wait for rain.")
     expect(flood.get_by_role("button", name="Flood it")).to_be_enabled()
     assert notebook.execute("print(flood.busy)")["said"].strip() == "False"
+
+
+DATES = """
+from spokekit.widgets.base import Component, html_table, html, note
+class Dates(Component):
+    def __init__(self):
+        super().__init__("Dates")
+        words = "to 2027-02-24 09:00 CET, at 0f0e0d0c-1111-4222-8333-444455556666; since Friday, 27 November, 14:05."
+        self.body = [note("w" * i + " " + words) for i in range(1, 50, 2)]
+        self.body += (html(html_table(["what", "since"], [("w" * 30 + " " + words, "2027-02-24 09:00 CET")])),)
+        self.say("The token of this connection is valid " + words, "ok")
+Dates()
+"""
+
+# Where a line breaks inside what belongs together, measured on the text itself.
+BROKEN = r"""(root) => {
+  const parts = /\d{4}-\d\d-\d\d \d\d:\d\d CET|27 November, 14:05|[0-9a-f]{8}-[0-9a-f-]{27}/g;
+  const found = [], texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  let seen = 0;
+  while (texts.nextNode())
+    for (const match of texts.currentNode.data.matchAll(parts)) {
+      const range = document.createRange();
+      range.setStart(texts.currentNode, match.index);
+      range.setEnd(texts.currentNode, match.index + match[0].length);
+      seen += 1;
+      if (new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size > 1) found.push(match[0]);
+    }
+  return [seen, found];
+}"""
+
+
+def test_no_line_breaks_inside_a_date_or_an_id_in_a_narrow_window(open_notebook: Callable[..., NotebookPage]) -> None:
+    notebook = open_notebook([DATES])
+    notebook.run_all()
+    assert notebook.errors() == []
+    dates, page = notebook.component("Dates"), notebook.page
+    expect(dates.locator(".sk-status")).to_contain_text("14:05.")
+    size = page.viewport_size
+    sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+    page.evaluate(sidebar)
+    try:
+        page.set_viewport_size({"width": 480, "height": 1600})
+        page.wait_for_function("(e) => e.clientWidth < 480", arg=dates.element_handle())
+        notebook.screenshot("dates-480", dates)
+        assert dates.evaluate(BROKEN) == [27 * 3 + 1, []]
+        needed, there = dates.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+        assert needed <= there
+    finally:
+        page.evaluate(sidebar)
+        page.set_viewport_size(size or {"width": 1280, "height": 1600})

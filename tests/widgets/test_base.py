@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +19,7 @@ from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled, InputError, NextStep, SpokekitError
 from spokekit.widgets import _explain, base
 from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text
+from spokekit.widgets.controls import sentence
 
 
 class Demo(Component):
@@ -51,6 +54,18 @@ def test_nothing_of_a_component_reaches_the_saved_output_or_state() -> None:
     assert {"status", "busy", "value"} <= own
     assert not [name for name in own if demo.traits()[name].metadata.get("sync")]
     assert "typed words" not in str(demo.get_state())
+
+
+def test_dates_and_ids_are_kept_whole_and_nothing_else_is_changed() -> None:
+    an_id = "712020:0f0e0d0c-1111-4222-8333-444455556666"
+    words = f"<b> to 2027-02-24 09:00 CET, then 27 November 2027, 14:05; {an_id}. Not 12027-02-24, 2027-02-245, a-b & 5"
+    made = sentence(words)
+    assert re.sub(r"</?span[^>]*>", "", made) == escape(words)
+    assert re.findall(r"<span class='([a-z-]+)'>([^<]*)<", made) == [
+        ("sk-date", "2027-02-24 09:00 CET,"),
+        ("sk-date", "27 November 2027, 14:05;"),
+        ("sk-whole-id", f"{an_id}."),
+    ]
 
 
 def test_the_status_line_is_words_escaped_and_scrubbed() -> None:
