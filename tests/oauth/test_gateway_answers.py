@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -72,11 +73,20 @@ def test_what_the_gateway_makes_of_it(
             raise step
         return httpx2.Response(step.status_code, content=step.content, headers=step.headers)
 
-    async def at_once(_: float) -> None:
-        return
+    slept = timedelta()
+
+    async def at_once(seconds: float) -> None:
+        nonlocal slept
+        slept += timedelta(seconds=seconds)
 
     source = place.tokens.source(connection)
-    with Spoke(connection, source, transport=httpx2.MockTransport(answer), sleep=at_once) as spoke:
+    with Spoke(
+        connection,
+        source,
+        transport=httpx2.MockTransport(answer),
+        sleep=at_once,
+        clock=lambda: datetime.now(UTC) + slept,
+    ) as spoke:
         if kind is None:
             assert len(spoke.look_up_groups(with_access=False)) == 0
         else:
