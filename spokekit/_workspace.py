@@ -29,9 +29,9 @@ class RowStatus:
     """The status of one row of the list of connections.
 
     ``state`` is ``not_configured``, ``no_token``, ``valid``, ``expired``, ``consent_needed`` or ``inactive``;
-    ``words`` is the sentence for people; ``needs_consent`` tells whether **Get OAuth Token** is to be offered, and
-    ``needs_site`` that a token is there and one of its sites is to be chosen; ``reason`` is why the
-    last renewal failed.
+    ``words`` is the sentence for people; ``needs_consent`` tells whether **Get OAuth Token** is to be offered,
+    ``needs_site`` that a token is there and one of its sites is to be chosen, and ``waits`` that another account than
+    before consented and its token waits for an answer; ``reason`` is why the last renewal failed.
     """
 
     alias: Alias
@@ -41,6 +41,7 @@ class RowStatus:
     expires_at: datetime | None = None
     needs_site: bool = False
     reason: str = ""
+    waits: bool = False
 
     @property
     def needs_consent(self) -> bool:
@@ -186,6 +187,7 @@ class Workspace:
                     status.expires_at,
                     status.needs_site,
                     status.reason,
+                    waits=bool(status.waits),
                 )
             )
         return tuple(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spokekit._foreign import markup
 from spokekit._ids import account_id
 from spokekit._words import comparable, counted
 from spokekit.widgets.base import html_table
@@ -107,15 +106,18 @@ def _label(row: Mapping[str, Any], twins: set[str]) -> str:
     return " · ".join(parts)
 
 
-def unfinished_markup(open_ones: Sequence[ApplyState]) -> str:
-    """The applies that were not finished: who, when, where, how far; the first is the one that the buttons are for."""
+def unfinished_markup(open_ones: Sequence[ApplyState], names: Mapping[str, str]) -> str:
+    """The applies that were not finished: who, when, where, how far; the first is the one that the buttons are for.
+
+    `names` are those of accounts, as far as they are known here: the journal holds ids alone.
+    """
     from spokekit.groups.resumption import about
 
     first, *others = open_ones
-    lines = "".join(f"<li>{sentence(line)}</li>" for line in about(first))
+    lines = "".join(f"<li>{sentence(line)}</li>" for line in about(first, names.get(first.by or "", "")))
     text = f"<p><strong>An earlier apply was not finished.</strong></p><ul class='sk-list'>{lines}</ul>"
     if others:
-        more = "".join(f"<li>{sentence(about(other)[0])}</li>" for other in others)
+        more = "".join(f"<li>{sentence(about(other, names.get(other.by or '', ''))[0])}</li>" for other in others)
         text += f"<p>Not finished either, and offered when this one is settled:</p><ul class='sk-list'>{more}</ul>"
     return text
 
@@ -138,7 +140,7 @@ def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
 def result_markup(result: Result, place: str) -> str:
     """The result: words and rows."""
     where = (
-        f"<p>In the journal as <code>{markup(result.apply_id)}</code>, on {sentence(place)}.</p>"
+        f"<p>In the journal as <code>{sentence(result.apply_id)}</code>, on {sentence(place)}.</p>"
         if result.apply_id and result.kept is None
         else ""
     )

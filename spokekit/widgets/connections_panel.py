@@ -84,7 +84,7 @@ class ConnectionsPanel(Component):
     def _row(self, line: RowStatus) -> ipw.VBox:
         saved = line.connection
         name = saved.name if saved is not None else line.alias.label
-        sign = "!" if line.needs_site else _SIGNS.get(line.state, "○")
+        sign = "!" if line.needs_site or line.waits else _SIGNS.get(line.state, "○")
         default = " · default" if line.alias.is_default else ""
         under = [f"Alias <code>{markup(line.alias.alias_id)}</code>{default}"]
         if saved is not None:
@@ -121,7 +121,9 @@ class ConnectionsPanel(Component):
         if line.state in ("valid", "expired"):
             actions.append(("Check the connection", partial(self.open_check, saved)))
             if not line.needs_site:
-                actions.append(("Renew or forget the token", partial(self.open_token, saved)))
+                # The words of the row say under which name the answer is given.
+                words = "Get OAuth Token" if line.waits else "Renew or forget the token"
+                actions.append((words, partial(self.open_token, saved)))
         actions.append(("Remove", partial(self._ask_remove, saved, sure)))
         return actions
 

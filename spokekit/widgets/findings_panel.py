@@ -141,7 +141,10 @@ class FindingsPanel(Component):
             self.reason.value = self.until.value = ""
         listed = f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since last time."
         self._list_of.made(
-            rows, inputs, " ".join(w for w in (said, listed, caution) if w), "warning" if caution else "plain"
+            rows,
+            inputs,
+            " ".join(w for w in (said, listed, caution) if w),
+            "warning" if caution else "ok" if said else "plain",
         )
 
     def _with(self, state: str) -> list[str]:

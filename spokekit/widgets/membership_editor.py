@@ -190,7 +190,10 @@ class MembershipEditor(MembershipWishes):
         if self._unfinished is None:
             show(self.result_card, False)
             return
-        self.shown_result.value = unfinished_markup(open_ones)
+        connection = self._workspace.connection(self._name)
+        names = {connection.account_id: connection.account_name or ""} if connection.account_id else {}
+        names |= {one.account_id: one.name for one in self._people.by_id.values()}
+        self.shown_result.value = unfinished_markup(open_ones, names)
         self._offer(undo=False, resume=True)
 
     # --- what to do ----------------------------------------------------------------------------------------------

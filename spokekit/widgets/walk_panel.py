@@ -185,7 +185,7 @@ class WalkPanel(Component):
             rows.append(("Registered groups only", plan.registered_groups, plan.registered))
         rows.append(("All groups of the site", plan.listed, plan.everything))
         table = html_table(
-            ("", "groups", "requests", "points", "time"),
+            ("walk", "groups", "requests", "points", "time"),
             [(what, f"{n:,}", *figures(estimate)) for what, n, estimate in rows],
             label="What the walk will cost",
             numbers=(1, 2, 3),

@@ -64,7 +64,7 @@ def test_listing_decides_nothing_and_accepting_takes_what_is_marked(walked: Walk
     (row,) = files(walked).frame("accepted").to_dict("records")
     assert (row["reason"], row["accepted_by"]) == ("The project begins next quarter", "Ann Auditor")
     assert row["accepted_until"].date() == until
-    assert panel.accepted == 1
+    assert panel.accepted == 1 and panel.status_kind == "ok"
     assert panel.status.startswith(f"1 finding accepted by Ann Auditor until {until}. 0 new, 1 accepted")
     assert "Ann Auditor" in panel._table.value and panel.marks.options == ()
     panel.allowed.value = tuple(listed["finding_id"])

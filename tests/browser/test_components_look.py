@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 import spokekit.widgets
+from spokekit.audit import Audit, Site
+from spokekit.connections.connection import ConnectionDraft
+from spokekit.groups.membership import Membership
+from spokekit.review import Choice, Reviews
 from tests.browser.axe import findings_of_part
-from tests.browser.jupyterlab_page import NotebookPage
+from tests.browser.jupyterlab_page import Lab, NotebookPage
+from tests.groups.test_resume import broken_off
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
     from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
 
@@ -60,6 +69,46 @@ GALLERY = {
     "Review access": ("from spokekit.widgets import ReviewPanel\nreview = ReviewPanel()\nreview.rehearse()\nreview"),
     # Beginning it would set the practice site back under all the others.
     "A synced group": "from spokekit.widgets import LessonPanel\nLessonPanel('synced-group')",
+}
+
+# What a component shows at moments that the gallery does not come by; each on what `moments` has prepared.
+MOMENTS = {
+    "An interrupted apply": ("Manage members", "editor = MembershipEditor()\neditor.settled()\neditor"),
+    "Resume": (
+        "Manage members",
+        "editor = MembershipEditor()\neditor.settled()\neditor.go_on()\neditor.settled()\neditor",
+    ),
+    "Result": (
+        "Manage members",
+        "editor = MembershipEditor()\neditor.settled()\neditor.choose('marketing')\neditor.settled()\n"
+        "editor.mark(list(editor.members['account_id'])[:2])\neditor.make_preview()\neditor.settled()\n"
+        "editor.apply()\neditor.settled()\neditor",
+    ),
+    "Another account": (
+        "Get the OAuth token",
+        "asked = TokenButton()\nasked.way.value = 'paste'\nasked.get()\nconsent(asked, lambda: asked.busy)\n"
+        "import time\nwhile asked.status_kind != 'asking': time.sleep(0.02)\nasked",
+    ),
+    "Connections": (
+        "Confluence Cloud",
+        "panel = ConnectionsPanel()\nform = panel.open_add()\n"
+        "[b for b in panel._list.children[0].children[1].children if b.description == 'Remove'][0].click()\npanel",
+    ),
+    "Only what changed": (
+        "Walk the site",
+        "walk = WalkPanel()\nwalk.rehearse(groups='all')\nwalk.changed.value = True\nwalk.look()\nwalk.settled()\nwalk",
+    ),
+    "A question that waits": (
+        "Ask",
+        "asking = QuestionPanel(walk)\nasking.question.value = 'open-spaces'\nasking.start.click()\nasking",
+    ),
+    "Accepted": (
+        "Findings",
+        "found = FindingsPanel(walk)\nfound.rehearse()\nfound.marks.value = (found.marks.options[0][1],)\n"
+        "found.reason.value, found.name.value, found.until.value = 'Begins in spring', 'Ann Auditor', '2027-03-31'\n"
+        "found.accept.click()\nfound.settled()\nfound",
+    ),
+    "Proof": ("Review access", "ReviewPanel()"),
 }
 
 # Names of controls, contrast of texts (WCAG: 4.5 to 1), labels that are cut, ids that are there twice.
@@ -121,6 +170,90 @@ def gallery(open_notebook: Callable[..., NotebookPage], connected: Workspace, si
     notebook.run_all()
     assert notebook.errors() == []
     return notebook
+
+
+@pytest.fixture
+def moments(open_notebook: Callable[..., NotebookPage], connected: Workspace, site: PracticeSite) -> dict[str, Locator]:
+    """Each of `MOMENTS` on the screen: after an apply that was broken off, and a review whose removals are verified."""
+    connection = connected.connection()
+    connected.connections.set_account(connection.connection_id, site.account_id, "The administrator")
+    fields = {name: getattr(connection, name) for name in ("url", "auth_url", "client_id", "redirect_uri")}
+    connected.connections.add(ConnectionDraft(name="Second spoke", read_only=True, **fields))
+    groups = site.world.frames(tables=["groups"])["groups"]
+    registered = ["marketing", "support-tier-1", "procurement", "project-phoenix"]
+    connected.registry().add(list(groups[groups["name"].isin(registered)]["group_id"]), groups=groups)
+    members = Membership.of(connected, pace=1000)
+    try:
+        verified_review(connected, site, members)
+        broken_off(members, site, "support-tier-1", 30, 3)
+    finally:
+        members.close()
+    site.signed_in = "member"
+    names = "ConnectionsPanel, FindingsPanel, MembershipEditor, QuestionPanel, ReviewPanel, TokenButton, WalkPanel"
+    first = f"from spokekit.widgets import {names}\nfrom spokekit.widgets.rehearsal import consent"
+    cells = [first, *(cell for _, cell in MOMENTS.values())]
+    notebook = open_notebook(cells, env={"SPOKEKIT_PRACTICE": json.dumps(site.describe())})
+    notebook.run_all()
+    assert notebook.errors() == []
+    cell = notebook.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell")
+    return {
+        name: cell.nth(index).locator(f'.spokekit[aria-label="{title}"]').first
+        for index, (name, (title, _)) in enumerate(MOMENTS.items(), 1)
+    }
+
+
+def verified_review(connected: Workspace, site: PracticeSite, members: Membership) -> None:
+    """Decide, remove, and look again after somebody else's changes."""
+    reviews = Reviews.of(connected)
+
+    def look() -> Audit:
+        frames = site.world.frames(tables=["groups", "users", "memberships"])
+        return Audit.of_frames(frames, site=Site(reviews.cloud_id, reviews.site), taken_at=datetime.now(UTC))
+
+    campaign = reviews.open("2026-Q4", audit=look())
+    rows = [row for row in campaign.rows if not row.routed_out]
+    out = [row for row in rows if row.group_name == "procurement" and row.account_id != site.account_id][:5]
+    campaign.take(
+        [Choice(row.row_id, "remove" if row in out else "keep", "needed", stated_by="Robin Other") for row in rows]
+    )
+    campaign.sign("Kim Muster", "Head of IT")
+    preview = campaign.plan(members)
+    assert preview is not None
+    campaign.apply(members, preview, confirm=preview.confirmation)
+    site.world.add_member("procurement", out[0].account_id)
+    inside = set(site.world.member_ids("marketing"))
+    site.world.add_member("marketing", next(a for a in site.world.member_ids("legal-counsel") if a not in inside))
+    campaign.verify(look())
+
+
+def test_at_every_moment_it_is_readable_and_fits(moments: dict[str, Locator], lab: Lab) -> None:
+    page, wrong = lab.page, []
+    size = page.viewport_size
+    sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+    expect(moments["Resume"]).to_contain_text("3 of 30 planned are done.")
+    expect(moments["Result"]).to_contain_text("2 done.")
+    expect(moments["Another account"].get_by_role("button", name="Keep the one there is")).to_be_visible()
+    expect(moments["Only what changed"].get_by_role("cell", name="Every group read whole")).to_be_visible()
+    expect(moments["Accepted"].get_by_role("cell", name="2027-03-31")).to_be_visible()
+    expect(moments["Proof"]).to_contain_text("1 came back")
+    page.evaluate(sidebar)
+    try:
+        for theme, width in itertools.product(("light", "dark"), (1280, 480)):
+            lab.theme(theme)
+            page.set_viewport_size({"width": width, "height": 720})
+            for name, component in moments.items():
+                component.scroll_into_view_if_needed()
+                needed, there = component.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+                found = component.evaluate(AUDIT) + findings_of_part(component)
+                found += [] if needed <= there else [f"{needed} of {there} pixels"]
+                wrong += [f"{name}, {theme}, {width}: {one}" for one in found]
+            page.set_viewport_size({"width": width, "height": 2400})
+            for name, component in moments.items():
+                component.screenshot(path=lab.shots / f"moment-{name.lower().replace(' ', '-')}-{theme}-{width}.png")
+    finally:
+        page.evaluate(sidebar)
+        page.set_viewport_size(size or {"width": 1280, "height": 1600})
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_component_is_named_readable_and_guarded(gallery: NotebookPage) -> None:

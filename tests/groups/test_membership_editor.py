@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -147,6 +148,8 @@ def test_cancel_and_resume(editor: MembershipEditor, site: PracticeSite, registe
     again.settled()
     assert "not finished" in again.shown_result.value
     assert "remove 3 members in marketing" in again.shown_result.value
+    assert "begun by" in again.shown_result.value
+    assert f"begun by {site.account_id}" not in re.sub("<[^>]*>", "", again.shown_result.value), "a known name is said"
     sent = len(site.requests)
     writes = dict(site.writes)
     again.resume.click()

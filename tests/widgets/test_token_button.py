@@ -24,6 +24,7 @@ from spokekit.errors import (
 from spokekit.oauth.status import NO_SITE
 from spokekit.practice import PracticeSite
 from spokekit.training.browser import play_browser
+from spokekit.widgets import ConnectionsPanel
 from spokekit.widgets.token_button import TokenButton
 from tests.conftest import connect
 from tests.widgets.conftest import free_redirect
@@ -309,6 +310,10 @@ def test_an_answer_can_be_given_after_the_kernel_was_left(workspace: Workspace, 
     again.runner.cancel()
     with pytest.raises(OtherAccount, match="is kept aside"):
         again.settled(10)
+    panel = ConnectionsPanel(workspace=workspace)
+    assert "! Token valid until" in panel._list.children[0].children[0].value
+    # The words of the row say where the answer is given.
+    assert "Get OAuth Token" in [press.description for press in panel._list.children[0].children[1].children]
     later = TokenButton(workspace=workspace)
     assert before in later.account_question.value and later._account_box.layout.display == ""
     (later.take_account if take else later.keep_account).click()
