@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # name -> (has commands of its own, what it is for)
 COMMANDS: dict[str, tuple[bool, str]] = {
     "lab": (False, "Open JupyterLab with the notebooks, on a practice site or on your own."),
+    "notebooks": (False, "Put your own copies of the notebooks into a folder, for a Jupyter that runs already."),
     "tour": (False, "Watch the whole set-up run by itself against a practice site."),
     "practice": (False, "Serve a practice site that behaves like Atlassian, until interrupted."),
     "lessons": (True, "Learn on the practice site: begin a lesson, have it checked, get a hint, start over."),

@@ -15,7 +15,7 @@ from jupyter_server.utils import url_path_join
 from tornado.httputil import url_concat
 
 from spokekit._browse import PrivateBrowser
-from spokekit.cli._notebooks import FIRST
+from spokekit._notebook_copies import FIRST
 from spokekit.cli._output import say
 
 # What notebook 00 imports; it runs before anybody can have typed anything, and leaves no name behind.

@@ -234,7 +234,7 @@ def _quota() -> Iterator[Finding]:
 
 
 def _notebooks() -> Iterator[Finding]:
-    from spokekit.cli._notebooks import shipped
+    from spokekit._notebook_copies import shipped
 
     folder = shipped()
     yield Finding("notebooks", "ok", f"{len(list(folder.glob('*.ipynb')))} in {folder}")

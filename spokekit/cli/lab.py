@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from spokekit._home import home, private_folder, write_private
-from spokekit.cli._notebooks import FIRST, copy_notebooks
+from spokekit._notebook_copies import FIRST, FOLDER, copy_notebooks
 from spokekit.cli._output import guarded, say
 from spokekit.cli._practice_home import PRACTICE_VARIABLE, practice_surroundings
 
@@ -33,7 +33,7 @@ def lab(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, open no browser.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of JupyterLab.")] = 8888,
     folder: Annotated[Path, typer.Option("--folder", help="Where your copies of the notebooks are or go.")] = Path(
-        "spokekit-notebooks"
+        FOLDER
     ),
 ) -> None:
     """Open JupyterLab with the notebooks, on a practice site or on your own.

@@ -14,6 +14,7 @@ from spokekit.oauth import jupyter_mailbox
 from spokekit.oauth.environment import CALLBACK_PATH, handover_folder
 from spokekit.oauth.passage import PAGES, PAGES_PATH
 from spokekit.server_extension.handlers import CallbackHandler, StartHandler
+from spokekit.server_extension.notebooks import NOTEBOOKS_PATH, NotebooksHandler
 from spokekit.server_extension.pages import PracticePages
 
 
@@ -25,6 +26,7 @@ def install(server_app: Any) -> None:
         [
             (url_path_join(base, jupyter_mailbox.START_PATH) + "/?", StartHandler),
             (url_path_join(base, CALLBACK_PATH) + "/?", CallbackHandler),
+            (url_path_join(base, NOTEBOOKS_PATH) + "/?", NotebooksHandler),
             (url_path_join(base, PAGES_PATH) + rf"/(\d{{1,5}})/({'|'.join(PAGES)})", PracticePages),
         ],
     )

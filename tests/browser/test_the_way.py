@@ -138,3 +138,15 @@ def test_a_restarted_python_is_one_sentence(page: Page, lab: Lab) -> None:
     page.evaluate(RUN_ALL)
     expect(said).to_have_count(0)
     assert not parts.evaluate_all("(all) => all.some((e) => e.inert)")
+
+
+def test_a_hubs_default_address_brings_the_notebooks(browser: Browser, lab: Lab) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(f"{lab.base}spokekit/notebooks?token={lab.token}")
+    page.wait_for_url("**/doc/tree/spokekit-notebooks/00-start-here.ipynb*", timeout=SLOW)
+    expect(page.locator(SHOWN + ".jp-RenderedMarkdown h1").first).to_be_visible(timeout=SLOW)
+    idle(page)
+    page.evaluate(
+        "async () => { for (const w of window.jupyterapp.shell.widgets('main')) await w.sessionContext?.shutdown(); }"
+    )
+    page.close()

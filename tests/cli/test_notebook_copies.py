@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spokekit.cli import _notebooks
-from spokekit.cli._notebooks import copy_notebooks
+from spokekit import _notebook_copies
+from spokekit._notebook_copies import copy_notebooks
+from spokekit.cli import main
 from spokekit.errors import InputError
 
 
@@ -19,7 +20,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "00-start-here.ipynb").write_text("zero 1")
     (folder / "01-next.ipynb").write_text("one 1")
     (folder / ".gitkeep").touch()
-    monkeypatch.setattr(_notebooks, "shipped", lambda: folder)
+    monkeypatch.setattr(_notebook_copies, "shipped", lambda: folder)
     return folder
 
 
@@ -87,7 +88,7 @@ def test_a_notebook_that_was_merely_opened_is_nobodys_work(shipped: Path, tmp_pa
 def test_without_a_readable_record_nothing_counts_as_untouched(shipped: Path, tmp_path: Path, record: str) -> None:
     mine = tmp_path / "mine"
     copy_notebooks(mine)
-    (mine / _notebooks.RECORD).write_text(record)
+    (mine / _notebook_copies.RECORD).write_text(record)
     (shipped / "00-start-here.ipynb").write_text("zero 2")
     assert copy_notebooks(mine).beside == (("00-start-here.ipynb", "00-start-here-new.ipynb"),)
     assert _texts(mine)["00-start-here.ipynb"] == "zero 1"
@@ -100,3 +101,28 @@ def test_a_place_that_cannot_be_written_is_an_error_with_a_way_out(shipped: Path
         copy_notebooks(file)
     with pytest.raises(InputError, match="cannot be copied"):
         copy_notebooks(file / "below")
+
+
+def test_the_command_copies_says_where_and_keeps_what_was_changed(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["notebooks", *words])
+        told = capsys.readouterr()
+        return int(left.value.code or 0), told.out + told.err
+
+    code, said = run()
+    mine = tmp_path / "spokekit-notebooks"
+    assert (
+        code == 0
+        and "Copied 2 notebooks there." in said
+        and str(mine / "00-start-here.ipynb") in said.replace("\n", "")
+    )
+    (mine / "01-next.ipynb").write_text("my work")
+    assert run()[0] == 0 and _texts(mine)["01-next.ipynb"] == "my work"
+    assert "All are there already." in run()[1]
+    code, said = run(str(mine / "01-next.ipynb"))
+    assert code != 0 and "name another one with FOLDER" in " ".join(said.split())

@@ -26,6 +26,7 @@ GROUND = {
     "_unreachable",
     "_browse",
     "_lists",
+    "_notebook_copies",
 }
 SERVICES = GROUND | {
     "connections",
@@ -54,6 +55,7 @@ MAY_IMPORT = {
     "_browse": {"errors", "_home", "_secret"},
     "_lists": {"errors", "_ids", "_words"},
     "_portal": {"errors"},
+    "_notebook_copies": {"errors", "_words"},
     "practice": {"errors"},
     "connections": GROUND,
     "oauth": GROUND | {"connections"},

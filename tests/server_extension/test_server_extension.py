@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from typing import Any
@@ -18,7 +19,7 @@ from spokekit.oauth.environment import CALLBACK_PATH, handover_folder, this_serv
 from spokekit.oauth.grant import get_token
 from spokekit.oauth.receivers import choose_receiver, propose_redirect_uri
 from spokekit.practice import PracticeSite
-from tests.oauth.jupyter_server import BASE, Server, given
+from tests.oauth.jupyter_server import BASE, TOKEN, Server, given
 from tests.oauth.support import Place, configured
 
 
@@ -221,3 +222,22 @@ def test_the_kernel_knows_its_server(server: Server, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("JUPYTERHUB_PUBLIC_URL")
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_HUB_URL", "https://hub.example/hub/")
     assert propose_redirect_uri()[0] == f"https://hub.example/hub/user-redirect/{CALLBACK_PATH}"
+
+
+def test_a_persons_own_copies_of_the_notebooks_for_whoever_is_signed_in(server: Server) -> None:
+    here = f"http://localhost:{server.port}"
+    asked = server.get(f"{here}{BASE}spokekit/notebooks")
+    assert asked.status_code == 302 and asked.headers["location"].startswith(f"{BASE}login?next=")
+    mine = server.runtime.parent / "spokekit-notebooks"
+    assert not mine.exists(), "nobody was signed in"
+    key = {"Authorization": f"token {TOKEN}"}
+    for _ in range(2):
+        led = server.get(f"{here}{BASE}spokekit/notebooks", headers=key)
+        assert led.headers["location"] == f"{BASE}doc/tree/spokekit-notebooks/00-start-here.ipynb"
+    assert (mine / "training").is_dir() and (mine / "07-review-access.ipynb").is_file()
+    # A place that cannot be written is told, and nothing is put elsewhere.
+    shutil.rmtree(mine)
+    mine.write_text("a file of that name")
+    refused = server.get(f"{here}{BASE}spokekit/notebooks", headers=key)
+    assert refused.status_code == 500 and "cannot be copied to" in refused.text
+    mine.unlink()

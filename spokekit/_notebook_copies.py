@@ -18,6 +18,8 @@ from spokekit._words import counted
 from spokekit.errors import InputError, StoreError
 
 FIRST = "00-start-here.ipynb"
+FOLDER = "spokekit-notebooks"
+"""Where a person's copies are or go, if nobody says otherwise."""
 RECORD = ".spokekit-notebooks.json"
 
 
@@ -42,7 +44,7 @@ class Copied:
 
 def shipped() -> Path:
     """Return the folder of the notebooks: inside the installed package, or the project's own in a checkout."""
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parent
     for folder in (package / "notebooks", package.parent / "notebooks"):
         if any(folder.glob("[0-9][0-9]-*.ipynb")):
             return folder
@@ -53,10 +55,10 @@ def shipped() -> Path:
     )
 
 
-def copy_notebooks(target: Path) -> Copied:
+def copy_notebooks(target: Path, *, named_by: str = "--folder") -> Copied:
     """Put the shipped notebooks into `target` and leave alone what the person changed there.
 
-    Raises `InputError` when `target` cannot be a folder of notebooks.
+    Raises `InputError` when `target` cannot be a folder of notebooks; `named_by` is where the person names another one.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -64,8 +66,8 @@ def copy_notebooks(target: Path) -> Copied:
     except OSError as error:
         raise InputError(
             f"The notebooks cannot be copied to {target}: {error.strerror or error}.",
-            field="--folder",
-            hint="Start from a folder that you may write to, or name another one with --folder.",
+            field=named_by,
+            hint=f"Start from a folder that you may write to, or name another one with {named_by}.",
         ) from None
 
 
