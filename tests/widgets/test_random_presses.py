@@ -481,7 +481,7 @@ def test_a_lesson(site: PracticeSite, home: Path, throws: list[int]) -> None:
             said = json.loads(answer.read_text()) if answer is not None and answer.exists() else None
             if number != now[0]:
                 SEEN["lesson"] += 1
-                again = "The practice site goes back to the start of this lesson." in screen.words
+                again = "The practice site goes back to the start of this lesson" in screen.words
                 assert pressed == "Begin" or (pressed == "Yes, start over" and again)
                 now[:] = number, 0, None
             elif said != now[2]:
