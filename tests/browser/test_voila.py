@@ -49,6 +49,8 @@ def voila(site: PracticeSite, tmp_path: Path, home: Path) -> Iterator[str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     command = ["-m", "voila", "notebooks", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    # A kernel that is killed cannot remove what it holds; on a slow machine its end takes longer than five seconds.
+    command += ["--KernelManager.shutdown_wait_time=60"]
     log = tmp_path / "voila.log"
     with log.open("wb") as out:
         running = subprocess.Popen(
@@ -66,7 +68,7 @@ def voila(site: PracticeSite, tmp_path: Path, home: Path) -> Iterator[str]:
     finally:
         running.send_signal(signal.SIGINT)
         try:
-            running.wait(10)
+            running.wait(90)
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait(5)
