@@ -140,7 +140,7 @@ def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
 def result_markup(result: Result, place: str) -> str:
     """The result: words and rows."""
     where = (
-        f"<p>In the journal as <code>{sentence(result.apply_id)}</code>, on {sentence(place)}.</p>"
+        f"<p>In the journal as <code>{sentence(result.apply_id)}</code> on {sentence(place)}.</p>"
         if result.apply_id and result.kept is None
         else ""
     )

@@ -89,17 +89,19 @@ class ReviewForm(Component):
         self.take_sheet = button("Take its decisions", kind="primary")
         self.no_sheet = button("Forget it")
         self.sheet_card = card(self.sheet_line, row(self.take_sheet, self.no_sheet, css="sk-actions"))
+        self.rows_head = html("")
+        self.decide_box = ipw.VBox(
+            [self.reason, self.until, row(*self.decide_buttons.values(), self.keep_all, css="sk-actions")]
+        )
         self.rows_box = ipw.VBox(
             [
-                html("<h3>Decide</h3>"),
+                self.rows_head,
                 self.filter,
                 self.undecided,
                 self.list,
                 self.count,
                 self.about,
-                self.reason,
-                self.until,
-                row(*self.decide_buttons.values(), self.keep_all, css="sk-actions"),
+                self.decide_box,
                 Fold(
                     "Worksheet for reviewers without Jupyter",
                     note("Whoever fills it in is named in it; the evidence says “as stated in the worksheet”."),

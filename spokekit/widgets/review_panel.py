@@ -176,6 +176,9 @@ class ReviewPanel(ReviewOpening):
         self.head.value = "" if campaign is None else self._head_of(campaign)
         show(self.rows_box, campaign is not None)
         show(self.undecided, state == "Open")
+        # Later on nothing is decided any more, and the rows stay to be read.
+        show(self.decide_box, state == "Open")
+        self.rows_head.value = f"<h3>{'Decide' if state == 'Open' else 'Decisions'}</h3>"
         show(self.sign_box, state == "Open")
         show(self.apply_box, state == "Decided")
         show(self.verify_box, state in ("Applied", "Verified", "Closed"))

@@ -99,7 +99,7 @@ def test_a_quarter_from_the_walk_to_closed_evidence(walked: Workspace, site: Pra
     panel.by.value, panel.role.value = "Kim Muster", "Head of IT"
     panel.sign_button.click()
     assert panel.campaign.state == "Decided" and hidden(panel.sign_box) and not hidden(panel.apply_box)
-    assert all(made.disabled for made in panel.decide_buttons.values())
+    assert all(made.disabled for made in panel.decide_buttons.values()) and hidden(panel.decide_box)
 
     panel.ask.click()
     panel.settled()
