@@ -12,6 +12,7 @@ from spokekit.widgets._cells import say_which_cell_comes_first
 
 _HOMES = {
     "AppSheet": "app_sheet",
+    "ChapterGuide": "chapter_guide",
     "CheckPanel": "check_panel",
     "Component": "base",
     "ConnectionForm": "connection_form",

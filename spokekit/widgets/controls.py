@@ -157,7 +157,7 @@ def status_line(words: str, kind: Kind = "plain", *, likely: str = "", hint: str
 
 
 def notebook_link(notebook: str, inside: str, *, css: str = "", title: str = "") -> str:
-    """Return a link to another notebook in the same folder, as markup.
+    """Return a link to another notebook, as markup; `notebook` is where it is, seen from this notebook's folder.
 
     In JupyterLab it opens there (``guard.js``); elsewhere, under Voilà for example, it is an ordinary relative link.
     """

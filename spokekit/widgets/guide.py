@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import traitlets as tr
-
 from spokekit._foreign import markup
-from spokekit._home import nothing_kept, under_voila
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
-from spokekit.widgets.base import Component, Fold, button, html, notebook_link, row
+from spokekit.widgets.base import Component, html
 from spokekit.widgets.steps import ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
+from spokekit.widgets.strip import Strip
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -27,7 +24,7 @@ _TELLS = ("saved", "token_status", "accepted", "applied")
 _newest: dict[int, Guide] = {}
 
 
-class Guide(Component):
+class Guide(Strip):
     """Show where the person is and what is done; in an unattended run, do the steps before.
 
     Parameters
@@ -54,43 +51,21 @@ class Guide(Component):
     >>> form = guide.place(ConnectionForm(draft=guide.draft()))
     """
 
-    done = tr.Tuple(())
-
     def __init__(
         self, step: int = 0, *, connection: str | None = None, workspace: Workspace | None = None, **options: Any
     ) -> None:
         here = next((s for s in STEPS if s.number == step), None)
         if here is None:
             raise SpokekitError(f"There is no step {step}.", hint=f"Steps go from 0 to {STEPS[-1].number}.")
-        super().__init__("Where you are", **options)
-        self.add_class("sk-guide")
-        # For screen readers alone; it stands right under the notebook's own heading.
-        self._head = [html("<h2>Where you are</h2>", "sk-heading")]
+        super().__init__("Where you are", here, STEPS, **options)
         self.workspace: Workspace = workspace or of_this_process()
         self.step = here
         self._name = connection
         self.unattended = rehearsal.unattended()
         self.site: dict[str, Any] | None = None
-        # Where nothing is kept, the other notebooks know nothing of what was done here.
-        self.leads_on = not (under_voila(os.environ) and nothing_kept(os.environ))
         self._unknown: tuple[str, ...] = ()
-        self._line = html("", "sk-steps")
-        self._details = html("", "sk-note")
-        self.again = button("Look again", kind="quiet", tooltip="Read the state of the steps again")
-        self.more = Fold("Details", self._details, row(self.again))
-        self.pointer = html("", "sk-note")
-        self._row = row(self._line, self.more, css="sk-guide-line")
-        self.body = [self._row, self.pointer]
-        self.on_click(self.again, self.refresh)
-        self.on_change(self.more, lambda _: self._fold(), "shown")
-        self._fold()
         self.guarded(self._begin)()
         _newest[step] = self
-
-    def _fold(self) -> None:
-        # Beside the steps while it is closed, below them when it is open.
-        self._row.layout.flex_flow = "row wrap" if self.more.shown else "row nowrap"
-        self.more.layout.flex = "1 1 100%" if self.more.shown else "0 0 auto"
 
     @classmethod
     def of(cls, step: int) -> Guide:
@@ -123,17 +98,15 @@ class Guide(Component):
             gone = forget_unknown(self.workspace.connections, self.workspace.tokens, self.site)
             self._unknown = gone or self._unknown
         state = steps_done(self.workspace, self._name)
-        self._line.value = f"{self._place()}<ol>{''.join(self._item(s, s.number in state) for s in STEPS)}</ol>"
-        if after := self._next(state):
-            self._line.value += next_link(after)
         told = "".join(
             f"<li>{markup(f'{s.number} {s.title}: {state[s.number]}')}</li>" for s in STEPS if s.number in state
         )
-        self._details.value = (
+        details = (
             (f"<p>Done:</p><ul class='sk-list'>{told}</ul>" if told else "")
             + f"<p>Records: {markup(self.workspace.store.describe())}.</p>"
             + ("<p>The cells play the person; you can press every button yourself as well.</p>" if self.plays else "")
         )
+        self._show(self._place(), [str(number) for number in state], self._next(state), details=details)
         if not self.leads_on:
             self.pointer.value = (
                 "<p>Every page of Voilà starts with nothing and forgets all of it: what you do here is not known in "
@@ -169,15 +142,6 @@ class Guide(Component):
                 "<span class='sk-unreached'>Its own pages open only in a browser on the machine where this runs.</span>"
             )
         return f"{place}{link}"
-
-    def _item(self, step: Step, done: bool) -> str:
-        mark = "<span class='sk-mark' aria-hidden='true'>✓</span><span class='sk-unseen'>done: </span>" if done else ""
-        words = f"{mark}{step.number} <span class='sk-step-word'>{markup(step.word)}</span>"
-        title = markup(f"{step.title}{' (done)' if done else ''}")
-        if step is self.step or not self.leads_on:
-            current = " aria-current='step'" if step is self.step else ""
-            return f"<li{current} title='{title}'>{words}</li>"
-        return f"<li title='{title}'>{notebook_link(step.notebook, words)}</li>"
 
     def _next(self, state: dict[int, str]) -> Step | None:
         if not self.leads_on or (self.step.number not in state and self.step.number not in READ):
@@ -216,9 +180,4 @@ class Guide(Component):
         """Look again after something was done in `component`, and show under it what comes next."""
         self.refresh()
         after = self._next(dict.fromkeys(self.done, ""))
-        component.foot = [html(next_link(after), "sk-foot")] if after else []
-
-
-def next_link(step: Step) -> str:
-    """Return the button that leads to `step`, as markup."""
-    return notebook_link(step.notebook, f"Next: {step.number} {markup(step.word)} →", css="sk-button", title=step.title)
+        component.foot = [html(self.next_link(after), "sk-foot")] if after else []

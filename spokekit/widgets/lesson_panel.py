@@ -17,6 +17,7 @@ from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Verdict
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, card, dropdown, html, note, row, select_many
+from spokekit.widgets.chapter_guide import ChapterGuide
 from spokekit.widgets.controls import sentence
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class LessonPanel(Component):
         self._answer_place = row()
         self._sure = row()
         self._told = html("", "sk-note")
+        self._onward = html("", "sk-note")
+        self._onward.layout.display = "none"
         self._same = note("The same once more: the next hint may help.")
         self._same.layout.display = "none"
         # What was done in the components below, counted, since the attempt began.
@@ -96,6 +99,7 @@ class LessonPanel(Component):
             self._actions,
             self._sure,
             self.outcome,
+            self._onward,
             self._same,
             self._told,
             self.happened,
@@ -188,6 +192,7 @@ class LessonPanel(Component):
         self.set_trait("outcome_word", "")
         self._told.value = ""
         self._same.layout.display = "none"
+        self._lead_on("")
         self._verdict_of.forget()
         seen = attempt.seen()
         self._show(seen)
@@ -281,8 +286,20 @@ class LessonPanel(Component):
         self.set_trait("outcome_word", verdict.outcome)
         self._verdict_of.made(verdict, inputs, f"{_SAID[verdict.outcome]} {verdict.words}", _KINDS[verdict.outcome])
         self._tell_site()
+        self._tell_guide(verdict)
         twice = verdict.turn and not verdict.right and self._twice(verdict.turn)
         self._same.layout.display = None if twice else "none"
+
+    def _tell_guide(self, verdict: Verdict) -> None:
+        """Let the line at the chapter's head see what is right now, and lead on from here once it does."""
+        guide = ChapterGuide.above(self.lesson.name)
+        if guide is not None:
+            guide.refresh()
+        self._lead_on(guide.onward() if guide is not None and verdict.right else "")
+
+    def _lead_on(self, link: str) -> None:
+        self._onward.value = link
+        self._onward.layout.display = None if link else "none"
 
     def _twice(self, turn: str) -> bool:
         checks = [noted.turn for noted in self.attempt.events if noted.event == "checked"] if self.attempt else []

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spokekit._home import home, under_voila
 from spokekit._words import clock, counted
 from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets._cells import not_yet
+from spokekit.widgets.strip import Stop
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of the way: its number, its title, a word for it where there is little room, and its notebook."""
+class Step(Stop):
+    """One step of the way; its sign is its number."""
 
-    number: int
-    title: str
-    word: str
-    notebook: str
+    @property
+    def number(self) -> int:
+        """The number of the step."""
+        return int(self.sign)
 
 
 STEPS = (
-    Step(0, "Start here", "Start", "00-start-here.ipynb"),
-    Step(1, "Create the OAuth app", "App", "01-create-the-oauth-app.ipynb"),
-    Step(2, "Configure the connection", "Connection", "02-configure-the-connection.ipynb"),
-    Step(3, "Get the OAuth token", "Token", "03-get-the-oauth-token.ipynb"),
-    Step(4, "Add Confluence groups", "Groups", "04-add-confluence-groups.ipynb"),
-    Step(5, "Audit group access", "Audit", "05-audit-group-access.ipynb"),
-    Step(6, "Manage members", "Members", "06-manage-members.ipynb"),
-    Step(7, "Review access", "Review", "07-review-access.ipynb"),
+    Step("0", "Start here", "Start", "00-start-here.ipynb"),
+    Step("1", "Create the OAuth app", "App", "01-create-the-oauth-app.ipynb"),
+    Step("2", "Configure the connection", "Connection", "02-configure-the-connection.ipynb"),
+    Step("3", "Get the OAuth token", "Token", "03-get-the-oauth-token.ipynb"),
+    Step("4", "Add Confluence groups", "Groups", "04-add-confluence-groups.ipynb"),
+    Step("5", "Audit group access", "Audit", "05-audit-group-access.ipynb"),
+    Step("6", "Manage members", "Members", "06-manage-members.ipynb"),
+    Step("7", "Review access", "Review", "07-review-access.ipynb"),
 )
 ONE_PAGE = "one-page.ipynb"
 # Steps that are read: nothing in a store tells that somebody did.

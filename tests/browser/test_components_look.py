@@ -67,6 +67,7 @@ GALLERY = {
         "found.rehearse(question='group-sizes')\nfound"
     ),
     "Review access": ("from spokekit.widgets import ReviewPanel\nreview = ReviewPanel()\nreview.rehearse()\nreview"),
+    "Where you are in the lessons": "from spokekit.widgets import ChapterGuide\nChapterGuide('C')",
     # Beginning it would set the practice site back under all the others.
     "A synced group": "from spokekit.widgets import LessonPanel\nLessonPanel('synced-group')",
 }

@@ -34,6 +34,8 @@ class Running:
         self._said = said
         address = self._wait_for(r"(http://localhost:\d+)/doc/tree/00-start-here\.ipynb\?token=(\w+)")
         self.url, self._token = address.groups()
+        self.address = address[0]
+        """What it tells people to open; the token is in it."""
 
     @property
     def said(self) -> str:

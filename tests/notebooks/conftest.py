@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.ipynb"))
+CHAPTERS = sorted((ROOT / "notebooks" / "training").glob("*.ipynb"))
 # The whole way for visitors of Voilà; it is no step of its own.
 ONE_PAGE = ROOT / "notebooks" / "one-page.ipynb"
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 from spokekit.widgets._cells import cell_that_makes
-from tests.notebooks.conftest import NOTEBOOKS, ONE_PAGE
+from tests.notebooks.conftest import CHAPTERS, NOTEBOOKS, ONE_PAGE
 
 NAMES = [path.name for path in NOTEBOOKS]
 
@@ -39,7 +39,7 @@ def test_all_eight_are_here() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ONE_PAGE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *CHAPTERS, ONE_PAGE], ids=lambda path: path.stem)
 def test_committed_without_traces_of_a_run(path: Path) -> None:
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
@@ -56,7 +56,7 @@ def test_committed_without_traces_of_a_run(path: Path) -> None:
         assert not set(cell.metadata) & {"execution", "ExecuteTime", "collapsed", "scrolled"}
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ONE_PAGE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *CHAPTERS, ONE_PAGE], ids=lambda path: path.stem)
 def test_links_lead_somewhere_and_to_the_neighbours(path: Path) -> None:
     text = "\n".join(_text(cell) for cell in _cells(path, "markdown"))
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
@@ -64,14 +64,16 @@ def test_links_lead_somewhere_and_to_the_neighbours(path: Path) -> None:
     assert not [target for target in local if not (path.parent / target.split("#")[0]).exists()]
     if path == ONE_PAGE:
         return
-    place = NAMES.index(path.name)
-    if place:
-        assert NAMES[place - 1] in local
-    if place < len(NAMES) - 1:
-        assert NAMES[place + 1] in local
+    way = CHAPTERS if path in CHAPTERS else NOTEBOOKS
+    place = way.index(path)
+    # The lessons begin where everything does.
+    before = way[place - 1].name if place else "../00-start-here.ipynb" if way is CHAPTERS else None
+    assert before is None or before in local
+    if place < len(way) - 1:
+        assert way[place + 1].name in local
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *CHAPTERS], ids=lambda path: path.stem)
 def test_opens_with_where_you_are_and_code_stays_short(path: Path) -> None:
     assert _text(_cells(path, "markdown")[0]).startswith("# ")
     code = [_text(cell) for cell in _cells(path, "code")]
@@ -101,12 +103,12 @@ OPEN = {
 def test_only_what_a_reader_may_want_to_change_stands_open() -> None:
     found = {
         (path.stem, cell["id"])
-        for path in (*NOTEBOOKS, ONE_PAGE)
+        for path in (*NOTEBOOKS, *CHAPTERS, ONE_PAGE)
         for cell in _cells(path, "code")
         if not cell["metadata"].get("jupyter", {}).get("source_hidden")
     }
     assert found == set(OPEN)
-    for path in (*NOTEBOOKS, ONE_PAGE):
+    for path in (*NOTEBOOKS, *CHAPTERS, ONE_PAGE):
         for cell in _cells(path, "code"):
             assert set(cell["metadata"]) <= {"jupyter"}, "no cell is there for unattended runs alone"
             for word in ("rehears", "unattended", ".play(", ".needs(", ".place(", ".settled("):
@@ -120,7 +122,7 @@ def test_only_what_a_reader_may_want_to_change_stands_open() -> None:
     assert "unfolds it" in first and "cells" in first and "Shift+Enter" in first and "▶" in first
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, ONE_PAGE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *CHAPTERS, ONE_PAGE], ids=lambda path: path.stem)
 def test_each_cell_can_be_the_first_that_runs(path: Path) -> None:
     """Its names come from spokekit, or from the cell that says so when it has not run: never a bare NameError."""
     for cell in _cells(path, "code"):

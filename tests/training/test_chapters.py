@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,8 @@ def cells_of(chapter: Chapter) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.letter)
 def test_every_lesson_of_a_chapter_has_its_cell(chapter: Chapter) -> None:
     cells = cells_of(chapter)
-    assert [cell["outputs"] for cell in cells] == [[]] * len(chapter.lessons)
-    last = ["".join(cell["source"]).splitlines()[-1] for cell in cells]
+    first, *last = ["".join(cell["source"]).splitlines()[-1] for cell in cells]
+    assert first == f'ChapterGuide("{chapter.letter}")'
     assert last == [f'LessonPanel("{lesson.name}")' for lesson in chapter.lessons]
 
 
@@ -67,6 +68,49 @@ def test_the_chapters_pass_under_nbval_and_every_lesson_is_right(home: Path, tmp
     # In an unattended run each cell begins its lesson, does it and checks it.
     rows = by_lesson(events_here(home), lessons().values())
     assert {row["lesson"]: row["outcome"] for row in rows} == dict.fromkeys(lessons(), "right")
+
+
+def test_the_line_at_the_head_tells_what_is_right_and_leads_on(home: Path) -> None:
+    from spokekit.widgets import ChapterGuide, LessonPanel
+
+    guide = ChapterGuide("B")
+    shown = guide._line.value
+    assert not (home / "spokekit.sqlite").exists(), "to look leaves no trace"
+    assert "<li aria-current='step' title='Lessons B · Groups'>B " in shown and "0 of 3 right" in shown
+    targets = ("../00-start-here.ipynb", "A-connect.ipynb", "C-audit.ipynb", "D-change.ipynb")
+    assert re.findall(r"href='([^']+)' data-notebook='([^']+)'", shown) == [(one, one) for one in targets]
+    panel = LessonPanel("the-right-groups")
+    panel.rehearse(solve=False)
+    panel.look()
+    panel.settled()
+    assert panel.outcome_word == "not attempted" and guide.right == () and panel._onward.layout.display == "none"
+    panel.rehearse()
+    # In an hour this one is enough of the chapter, and the chapter is not done by it.
+    assert guide.right == ("the-right-groups",) and guide.done == () and "1 of 3 right" in guide._line.value
+    assert "Next: C Audit →" in guide._line.value and "Next: C Audit →" in panel._onward.value
+    assert "The right groups: right, " in guide._details.value
+    assert "Not yet: Nearly the same name, A synced group." in guide._details.value
+    panel.start()
+    panel.settled()
+    assert panel._onward.value == ""
+    # Another Python reads the same progress.
+    again = ChapterGuide("B")
+    assert again.right == ("the-right-groups",) and ChapterGuide.above("synced-group") is again
+    for name in ("near-duplicate-names", "synced-group"):
+        LessonPanel(name).rehearse()
+    assert again.done == ("B",) and "<span class='sk-unseen'>done: </span>B " in again._line.value
+    assert "Next" not in ChapterGuide("D")._line.value
+
+
+def test_the_line_at_the_head_without_a_practice_site(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    from spokekit.widgets import ChapterGuide
+
+    monkeypatch.delenv("SPOKEKIT_PRACTICE")
+    guide = ChapterGuide("A")
+    assert "Your own site" in guide._line.value and "of 8 right" not in guide._line.value
+    assert not list(home.rglob("*.sqlite"))
+    with pytest.raises(SpokekitError, match="no chapter 'E'"):
+        ChapterGuide("E")
 
 
 def test_a_cell_whose_lesson_is_not_done_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,18 @@ function guard(node) {
   node.querySelectorAll?.(CONTROLS).forEach((control) => control.setAttribute(ATTRIBUTE, "true"));
 }
 
+// Where a notebook lies that is named from a folder; null above JupyterLab's own folder.
+function within(folder, notebook) {
+  const parts = [];
+  for (const part of (folder + notebook).split("/")) {
+    if (part === "..") {
+      if (!parts.length) return null;
+      parts.pop();
+    } else if (part && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
 // JupyterLab opens a notebook through its own handler of links, as from text: the page is not loaded anew and this
 // notebook goes on running. Its attributes for commands would ask for leave first. Elsewhere a link is what it is.
 function lead(node, manager) {
@@ -23,7 +35,9 @@ function lead(node, manager) {
   for (const link of links) {
     if (link.dataset.led) continue;
     link.dataset.led = "true";
-    handler.handleLink(link, folder + link.dataset.notebook, "");
+    const target = within(folder, link.dataset.notebook);
+    // What lies above the folder that JupyterLab shows, it cannot open.
+    if (target !== null) handler.handleLink(link, target, "");
   }
 }
 
