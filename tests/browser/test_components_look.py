@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ import spokekit.widgets
 from spokekit.audit import Audit, Site
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.groups.membership import Membership
+from spokekit.practice import PracticeSite
 from spokekit.review import Choice, Reviews
+from spokekit.training.testing import free_ports
 from tests.browser.axe import findings_of_part
 from tests.browser.jupyterlab_page import Lab, NotebookPage
 from tests.groups.test_resume import broken_off
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
     from spokekit._workspace import Workspace
-    from spokekit.practice import PracticeSite
 
 GALLERY = {
     "Where you are": "from spokekit.widgets import Guide\nguide = Guide(step=4)\nguide",
@@ -111,6 +112,8 @@ MOMENTS = {
     ),
     "Proof": ("Review access", "ReviewPanel()"),
 }
+# Lessons that show a panel's states: one with an answer, one with a connection in it and a remark at its end.
+STATES_OF = {"synced-group": "A synced group", "redirect-mismatch": "Redirect mismatch"}
 
 # Names of controls, contrast of texts (WCAG: 4.5 to 1), labels that are cut, ids that are there twice.
 AUDIT = """(root) => {
@@ -320,3 +323,75 @@ def test_in_a_narrow_window_nothing_leaves_its_component(gallery: NotebookPage, 
     finally:
         page.evaluate(sidebar)
         page.set_viewport_size(size or {"width": 1280, "height": 1600})
+
+
+@pytest.fixture
+def lessons_site() -> Iterator[PracticeSite]:
+    """Serve a practice site with a callback URL of its own: a lesson that ends right with a remark consents."""
+    with PracticeSite(redirect_uris=[f"http://localhost:{free_ports()}/callback"]) as running:
+        yield running
+
+
+def test_a_lesson_in_each_of_its_states(open_notebook: Callable[..., NotebookPage], lessons_site: PracticeSite) -> None:
+    cells = [f"from spokekit.widgets import LessonPanel\nLessonPanel({name!r})" for name in STATES_OF]
+    notebook = open_notebook(cells, env={"SPOKEKIT_PRACTICE": json.dumps(lessons_site.describe())})
+    page, size = notebook.page, notebook.page.viewport_size
+    wrong: dict[str, list[str]] = {}
+
+    def state(title: str, name: str, words: str) -> None:
+        panel = notebook.component(title)
+        expect(panel.locator(".sk-status").first if words else panel).to_contain_text(words, timeout=60_000)
+        primary = panel.get_by_role("button", name="Check" if words else "Begin", exact=True).first
+        expect(primary).to_be_enabled(timeout=60_000)
+        for theme, width, height in (("light", 1280, 720), ("dark", 480, 1600)):
+            page.set_viewport_size({"width": width, "height": height})
+            notebook.lab.theme(theme)
+            panel.scroll_into_view_if_needed()
+            if found := panel.evaluate(AUDIT) + findings_of_part(panel):
+                wrong[f"{name}, {width}, {theme}"] = found
+            needed, there = panel.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+            assert needed <= there, f"{name} at {width}"
+            notebook.screenshot(f"lesson-state-{name}-{width}-{theme}", panel)
+
+    def press(title: str, name: str) -> None:
+        notebook.component(title).get_by_role("button", name=name, exact=True).first.click()
+
+    notebook.run_cell(0)
+    first, second = STATES_OF.values()
+    sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+    page.evaluate(sidebar)
+    try:
+        state(first, "not-begun", "")
+        press(first, "Begin")
+        state(first, "begun", "Look at what kind of group")
+        press(first, "Check")
+        state(first, "not-attempted", "Not attempted.")
+        answer = notebook.component(first).get_by_label("Your answer")
+        for chosen, name, words in (("We do, with spokekit", "wrong", "Not yet."), ("The identity", "right", "Right.")):
+            if name == "right":
+                press(first, "Hint 1 of 2")
+                state(first, "hint", "Hint 1 of 2:")
+                press(first, "Hint 2 of 2")
+                press(first, "Solution")
+                state(first, "solution", "The solution stands below")
+            answer.focus()
+            page.keyboard.type(chosen)
+            press(first, "Answer")
+            expect(notebook.component(first).locator(".sk-status").first).to_contain_text("Your answer is noted")
+            press(first, "Check")
+            state(first, name, words)
+        notebook.run_cell(1)
+        press(second, "Begin")
+        expect(notebook.component(second).locator(".sk-status").first).to_contain_text("Press “Get OAuth Token”")
+        notebook.execute(
+            "from spokekit.training.doer import Doer\n_here = _\n"
+            "next(t for t in _here.lesson.turns if t.remark).make(Doer(_here.attempt))"
+        )
+        press(second, "Check")
+        state(second, "right-with-a-remark", "Right, with a remark.")
+        press(first, "Check")
+        state(first, "cannot-check", "Cannot be checked.")
+    finally:
+        page.evaluate(sidebar)
+        page.set_viewport_size(size or {"width": 1280, "height": 1600})
+    assert not wrong, json.dumps(wrong, indent=1, ensure_ascii=False)
