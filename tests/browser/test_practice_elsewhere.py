@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from spokekit.training.course import lesson
 from tests.browser.jupyterlab_page import BASE_URL, Lab, NotebookPage
+from tests.browser.test_a_lesson import CELL, press, told
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -114,3 +116,24 @@ def test_on_binder_the_person_can_do_by_hand_what_was_rehearsed(
     notebook.screenshot("elsewhere-binder", component)
     assert site.count("exchange") == 2
     nothing_secret_was_logged(lab, site)
+
+
+def test_a_lesson_on_a_hub_that_tells_its_address_has_nothing_pasted(
+    lab: Lab, open_notebook: Callable[..., NotebookPage], site: PracticeSite
+) -> None:
+    env = {**HUB, "JUPYTERHUB_PUBLIC_URL": lab.base, "SPOKEKIT_PRACTICE": json.dumps(site.describe())}
+    notebook = open_notebook([CELL.format("consent-is-dead")], env=env)
+    notebook.run_all()
+    panel = notebook.component("The consent is dead")
+    press(panel, "Begin")
+    told(panel, lesson("consent-is-dead").first)
+    press(panel, "Renew or forget the token")
+    page = opened(notebook, panel.get_by_role("button", name="Get OAuth Token", exact=True).last)
+    page.get_by_role("button", name="Accept").click()
+    expect(page.locator("main")).to_contain_text("Received")
+    assert page.url == f"{lab.base}spokekit/oauth/callback"
+    page.close()
+    expect(panel).to_contain_text(f"Connected to {site.sites[0].name}")
+    press(panel, "Check")
+    told(panel, "Right. ")
+    assert not notebook.errors()
