@@ -72,15 +72,7 @@ class ReviewForm(Component):
             control.add_class("sk-stack")
         self.count = html("", "sk-count")
         self.about = html("", "sk-note")
-        self.reason = text("Reason", placeholder="needed for an exception, and against a recommendation", live=True)
-        self.until = text("Exception until", placeholder="2027-03-31", live=True)
-        self.decide_buttons = {
-            "keep": button("Keep"),
-            "remove": button("Remove"),
-            "ask": button("Ask"),
-            "exception": button("Exception"),
-        }
-        self.keep_all = button("Keep all that are shown", tooltip="Each undecided row of the list, one record a row")
+        self._make_deciding()
         self.sheet_out = DownloadButton("Download the worksheet")
         self.sheet_in = ipw.FileUpload(
             accept=".xlsx,.csv", multiple=False, description="Take a worksheet back", layout=ipw.Layout(width="auto")
@@ -90,9 +82,6 @@ class ReviewForm(Component):
         self.no_sheet = button("Forget it")
         self.sheet_card = card(self.sheet_line, row(self.take_sheet, self.no_sheet, css="sk-actions"))
         self.rows_head = html("")
-        self.decide_box = ipw.VBox(
-            [self.reason, self.until, row(*self.decide_buttons.values(), self.keep_all, css="sk-actions")]
-        )
         self.rows_box = ipw.VBox(
             [
                 self.rows_head,
@@ -113,6 +102,21 @@ class ReviewForm(Component):
         self._make_what_follows()
         top = [row(self.chosen, self.again), self.new, self.head, self.rows_box]
         self.body = [*top, self.sign_box, self.apply_box, self.verify_box, self.close_box]
+
+    def _make_deciding(self) -> None:
+        """Make the controls by which a row is decided."""
+        self.reason = text("Reason", placeholder="needed for an exception, and against a recommendation", live=True)
+        self.until = text("Exception until", placeholder="2027-03-31", live=True)
+        self.decide_buttons = {
+            "keep": button("Keep"),
+            "remove": button("Remove"),
+            "ask": button("Ask"),
+            "exception": button("Exception"),
+        }
+        self.keep_all = button("Keep all that are shown", tooltip="Each undecided row of the list, one record a row")
+        self.decide_box = ipw.VBox(
+            [self.reason, self.until, row(*self.decide_buttons.values(), self.keep_all, css="sk-actions")]
+        )
 
     def _make_what_follows(self) -> None:
         """Make the controls for after the decisions: sign, carry out, prove, close."""
