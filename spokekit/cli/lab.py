@@ -30,6 +30,9 @@ def lab(
     own_site: Annotated[
         bool, typer.Option("--own-site", help="Work on your own Confluence site; no practice site is started.")
     ] = False,
+    instance: Annotated[
+        bool, typer.Option("--instance", help="Start a practice instance of ServiceNow as well, for notebook 08.")
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, open no browser.")] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of JupyterLab.")] = 8888,
     folder: Annotated[Path, typer.Option("--folder", help="Where your copies of the notebooks are or go.")] = Path(
@@ -60,6 +63,14 @@ def lab(
             site = stack.enter_context(practice_surroundings())
             say(f"Practice site: {site['url']}  (stands in for Atlassian; nothing leaves this machine)")
             say(f"Records:       {os.environ['SPOKEKIT_HOME']}  (for practice only)")
+        if instance:
+            from spokekit.practice.instance import PracticeInstance
+            from spokekit.practice.instance.remote import VARIABLE
+
+            made = stack.enter_context(PracticeInstance())
+            os.environ[VARIABLE] = json.dumps(made.describe())
+            say(f"Instance:      {made.url}  (stands in for ServiceNow; its records go with it)")
+            say(f"               {made.page()}  (its records, by a link that works once)")
         say("Stop all of it with Ctrl-C here, or with File > Shut Down in JupyterLab.")
         loading.join()
         _run_jupyterlab(folder, port=port, browser=not no_browser)

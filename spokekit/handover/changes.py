@@ -22,7 +22,7 @@ from spokekit.handover import drift as dr
 from spokekit.handover import records as rec
 from spokekit.handover.client import Dictionary, InstanceClient, Row, Unreadable
 from spokekit.handover.compare import PREFIX, GroupsTable, groups_table_of, read_table, redirect_url_of
-from spokekit.handover.steps import CREATE, UPDATE, Asked, Changes, Step
+from spokekit.handover.steps import CREATE, KEEP, UPDATE, Asked, Changes, Step
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     rec.REGISTRY: ("name",),
@@ -256,7 +256,7 @@ class _Making:
             if not same_value(record.table, column, here, there.get(column, ""), part.cloud_id)
         ]
         if not different:
-            row = Step(record.table, title, there["sys_id"], "", CREATE, "there", ALREADY, "Is there, as planned.")
+            row = Step(record.table, title, there["sys_id"], "", KEEP, "there", ALREADY, "Is there, as planned.")
             self.steps.append(replace(row, made=there["sys_id"]))
         for column in different:
             self._difference(record, title, column, values[column], there)

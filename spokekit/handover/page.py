@@ -14,27 +14,18 @@ from spokekit.handover.client import check_address
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.audit.show.export import Written
+    from spokekit.audit.show.export import About, Written
 
 NAME = "drift"
 
 
-def to_folder(drift: pd.DataFrame, plan: rec.Plan, address: str, folder: Path | str) -> Written:
-    """Write the result of `compare` into `folder`, which is made: ``drift.html`` and ``drift.xlsx``.
-
-    Nothing in them is secret. They say of which instance and plan the drift is, when it was read, and what could not
-    be read; each row what it means and what to do.
-
-    Raises
-    ------
-    InputError
-        The folder or a file cannot be written.
-    """
+def about_of(drift: pd.DataFrame, plan: rec.Plan, address: str) -> About:
+    """Say what stands in front of the drift: which instance, which plan, when it was read, what could not be read."""
     # Only an export needs these libraries.
     from spokekit.audit.show import export
 
     @dataclass(frozen=True)
-    class About(export.About):
+    class OfAnInstance(export.About):
         def rows(self) -> list[tuple[str, str]]:
             return [
                 ("Title", self.title),
@@ -48,7 +39,7 @@ def to_folder(drift: pd.DataFrame, plan: rec.Plan, address: str, folder: Path | 
     names = ", ".join(part.connection for part in plan.parts)
     report = drift.attrs.get("completeness") or {}
     unread = str(report.get("words") or "")
-    about = About(
+    return OfAnInstance(
         "Drift of a ServiceNow instance",
         check_address(address),
         None,
@@ -56,9 +47,29 @@ def to_folder(drift: pd.DataFrame, plan: rec.Plan, address: str, folder: Path | 
         f"the plan of {counted(len(plan.parts), 'connection')}: {names}",
         f"INCOMPLETE. {unread}" if report.get("complete") is False else "All tables of the plan could be read.",
     )
+
+
+def titled(drift: pd.DataFrame) -> pd.DataFrame:
+    """Return the drift with a heading, and with what it cannot know, for a page or a workbook."""
     shown = drift.copy(deep=False)
     shown.attrs = {
         "title": "Drift" if len(drift) else "No drift: the instance is as planned",
         "cannot_know": "whether a token is there, and whether a secret is the right one.",
     }
-    return export.to_folder({NAME: shown}, about, name=NAME, folder=folder)
+    return shown
+
+
+def to_folder(drift: pd.DataFrame, plan: rec.Plan, address: str, folder: Path | str) -> Written:
+    """Write the result of `compare` into `folder`, which is made: ``drift.html`` and ``drift.xlsx``.
+
+    Nothing in them is secret. They say of which instance and plan the drift is, when it was read, and what could not
+    be read; each row what it means and what to do.
+
+    Raises
+    ------
+    InputError
+        The folder or a file cannot be written.
+    """
+    from spokekit.audit.show import export
+
+    return export.to_folder({NAME: titled(drift)}, about_of(drift, plan, address), name=NAME, folder=folder)

@@ -29,7 +29,7 @@ from spokekit.handover import records as rec
 if TYPE_CHECKING:
     import pandas as pd
 
-CREATE, UPDATE, DELETE = "create", "update", "delete"
+CREATE, UPDATE, DELETE, KEEP = "create", "update", "delete", "keep"
 COLUMNS: Columns = {
     "action": "category",
     "table": "category",

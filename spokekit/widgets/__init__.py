@@ -22,6 +22,7 @@ _HOMES = {
     "GroupPicker": "group_picker",
     "GroupTable": "group_table",
     "Guide": "guide",
+    "HandoverPanel": "handover_panel",
     "KeyboardGuard": "base",
     "LessonPanel": "lesson_panel",
     "MembershipEditor": "membership_editor",

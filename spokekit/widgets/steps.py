@@ -34,6 +34,7 @@ STEPS = (
     Step("5", "Audit group access", "Audit", "05-audit-group-access.ipynb"),
     Step("6", "Manage members", "Members", "06-manage-members.ipynb"),
     Step("7", "Review access", "Review", "07-review-access.ipynb"),
+    Step("8", "Hand over", "Hand over", "08-hand-over.ipynb"),
 )
 ONE_PAGE = "one-page.ipynb"
 # Steps that are read: nothing in a store tells that somebody did.
@@ -52,7 +53,8 @@ def steps_done(workspace: Workspace, name: str | None = None) -> dict[int, str]:
     """Return the numbers of the steps that are done, each with what tells so.
 
     Step 5 is done when the site has a snapshot of a complete walk, step 6 when a change was applied: a preview lives
-    in its notebook alone, and nothing tells of it later. Step 7 is done when a review was closed.
+    in its notebook alone, and nothing tells of it later. Step 7 is done when a review was closed, step 8 when something
+    was written to an instance.
     """
     found: dict[int, str] = {}
     saved = saved_connection(workspace, name)
@@ -76,6 +78,10 @@ def steps_done(workspace: Workspace, name: str | None = None) -> dict[int, str]:
         found[6] = f"changes were applied {'once' if applies == 1 else f'{applies:,} times'}"
     if closed := _closed_review(workspace, saved.cloud_id):
         found[7] = f"the review {closed} is closed"
+    from spokekit.handover.steps import RECORDS
+
+    if written := len(Journal(workspace.store, RECORDS).apply_ids()):
+        found[8] = f"an instance was written to {'once' if written == 1 else f'{written:,} times'}"
     return found
 
 

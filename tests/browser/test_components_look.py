@@ -69,6 +69,10 @@ GALLERY = {
     ),
     "Review access": ("from spokekit.widgets import ReviewPanel\nreview = ReviewPanel()\nreview.rehearse()\nreview"),
     "Where you are in the lessons": "from spokekit.widgets import ChapterGuide\nChapterGuide('C')",
+    "Hand over to an instance": (
+        "from spokekit.widgets import HandoverPanel\nhanding = HandoverPanel()\nhanding.rehearse()\n"
+        "handing.make_a_clone()\nhanding.compare()\nhanding.settled()\nhanding.make_preview()\nhanding.settled()\nhanding"
+    ),
     # Beginning it would set the practice site back under all the others.
     "A synced group": "from spokekit.widgets import LessonPanel\nLessonPanel('synced-group')",
 }

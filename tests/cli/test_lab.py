@@ -23,6 +23,8 @@ from spokekit._secret import Secret
 from spokekit._workspace import Workspace
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import Store
+from spokekit.errors import InputError
+from spokekit.practice.instance import RemoteInstance
 from tests.recording_proxy import RecordingProxy, recording_proxy
 
 
@@ -218,13 +220,24 @@ def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_
     assert _all_gone(family)
 
 
-def test_the_first_notebook_has_its_kernel_before_anybody_opens_it(start: Start, tmp_path: Path) -> None:
-    running = start("--own-site")
+def test_the_first_notebook_has_its_kernel_at_once_and_an_instance_answers(start: Start, tmp_path: Path) -> None:
+    running = start("--own-site", "--instance")
     deadline = time.monotonic() + 20
     while not (sessions := running.api("GET", "sessions").json()) and time.monotonic() < deadline:
         time.sleep(0.05)
     (session,) = sessions
     assert (session["path"], session["kernel"]["name"]) == ("00-start-here.ipynb", "python3")
+    # With --instance a practice instance answers beside it, and the notebooks' kernels know where.
+    told = _kernels(running.family())[0].environ()
+    instance = RemoteInstance.of(told)
+    assert instance is not None
+    assert f"Instance:      {instance.url}" in running.said
+    assert instance.api_key not in running.said
+    instance.become_a_clone()
+    running.process.terminate()
+    running.process.wait(15)
+    with pytest.raises(InputError, match="does not answer"):
+        instance.become_a_clone()
 
 
 def test_a_terminal_says_what_is_opened_and_nothing_of_others(start: Start) -> None:

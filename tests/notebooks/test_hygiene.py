@@ -26,7 +26,7 @@ def _text(cell: Any) -> str:
     return "".join(cell["source"])
 
 
-def test_all_eight_are_here() -> None:
+def test_all_nine_are_here() -> None:
     assert NAMES == [
         "00-start-here.ipynb",
         "01-create-the-oauth-app.ipynb",
@@ -36,6 +36,7 @@ def test_all_eight_are_here() -> None:
         "05-audit-group-access.ipynb",
         "06-manage-members.ipynb",
         "07-review-access.ipynb",
+        "08-hand-over.ipynb",
     ]
 
 
@@ -97,6 +98,7 @@ OPEN = {
     ("06-manage-members", "f6a10013"): FRAMES,
     ("06-manage-members", "f6a10014"): FRAMES,
     ("07-review-access", "a7000006"): FRAMES,
+    ("08-hand-over", "b8000006"): "the plan's records, to be looked at and gone on with",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from spokekit.errors import InputError
 from spokekit.practice import PracticeInstance
+from spokekit.practice.instance import RemoteInstance
 from spokekit.practice.instance.tables import PARENT_ALIAS_ID
 
 JSON = {"Accept": "application/json"}
@@ -191,6 +193,25 @@ def test_the_page_opens_by_its_link_and_shows_names_as_text(instance: PracticeIn
         assert "Records imported: 1." in browser.post(f"{instance.url}records", data={"xml": record}).text
         assert "This is not XML" in browser.post(f"{instance.url}records", data={"xml": "x"}).text
     assert httpx2.get(link, trust_env=False).status_code == 403
+
+
+def test_another_process_imports_and_makes_it_a_clone(instance: PracticeInstance) -> None:
+    there = RemoteInstance.of({"SPOKEKIT_INSTANCE": json.dumps(instance.describe())})
+    assert there is not None
+    assert there.parent_sys_id == instance.parent_sys_id
+    record = f"<unload><oauth_entity><sys_id>{'a' * 32}</sys_id><name>App</name></oauth_entity></unload>"
+    assert there.import_xml(record) == [("oauth_entity", "a" * 32)]
+    there.become_a_clone()
+    row = instance.data.rows["oauth_entity"]["a" * 32]
+    assert row["redirect_url"] == "https://production.service-now.com/oauth_redirect.do"
+    with pytest.raises(InputError, match="This is not XML"):
+        there.import_xml("x")
+    stranger = RemoteInstance(instance.describe() | {"api_key": "x"})
+    with pytest.raises(InputError, match="User Not Authenticated"):
+        stranger.become_a_clone()
+    assert RemoteInstance.of({}) is None
+    with pytest.raises(InputError, match="SPOKEKIT_INSTANCE does not hold"):
+        RemoteInstance.of({"SPOKEKIT_INSTANCE": "[]"})
 
 
 def test_wrong_faults_switches_and_ports_are_a_sentence(instance: PracticeInstance) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from spokekit.practice.instance.remote import RemoteInstance
 from spokekit.practice.instance.server import PracticeInstance
 from spokekit.practice.instance.switches import FAULTS, InstanceSwitches
 
-__all__ = ["FAULTS", "InstanceSwitches", "PracticeInstance"]
+__all__ = ["FAULTS", "InstanceSwitches", "PracticeInstance", "RemoteInstance"]

@@ -52,7 +52,7 @@ class TableApi:
             return json_answer(401, {"error": "unsupported_grant_type", "error_description": None})
         one = self.instance
         if not (
-            _same(form.get("client_id", ""), one.client_id) and _same(form.get("client_secret", ""), one.client_secret)
+            same(form.get("client_id", ""), one.client_id) and same(form.get("client_secret", ""), one.client_secret)
         ):
             return json_answer(401, {"error": "access_denied", "error_description": "access_denied"})
         made, seconds = secrets.token_urlsafe(32), one.switches.token_seconds
@@ -66,20 +66,20 @@ class TableApi:
         kind, _, said = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.tokens.get(said, 0.0) > time.monotonic():
             return None
-        if _same(headers.get("x-sn-apikey", ""), one.api_key):
+        if same(headers.get("x-sn-apikey", ""), one.api_key):
             return None
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get("JSESSIONID")
         except CookieError:
             cookie = None
-        if cookie is not None and _same(cookie.value, one.session):
+        if cookie is not None and same(cookie.value, one.session):
             return None
         if kind.lower() == "basic" and not (one.switches.basic_restricted or "basic" in one.faults):
             try:
                 name, _, password = base64.b64decode(said).decode().partition(":")
             except ValueError:
                 name = password = ""
-            if name == "admin" and _same(password, one.password):
+            if name == "admin" and same(password, one.password):
                 return None
         return error(401, "User Not Authenticated", "Required to provide Auth information")
 
@@ -235,5 +235,6 @@ def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
 
 
-def _same(one: str, other: str) -> bool:
+def same(one: str, other: str) -> bool:
+    """Compare two secrets in constant time; an empty one is nobody's."""
     return bool(other) and hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,16 +15,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from spokekit.errors import InputError
-from spokekit.practice.exchange import Answer, RequestRecord
+from spokekit.practice.exchange import Answer, RequestRecord, json_answer
 from spokekit.practice.http_app import body_of, from_elsewhere
 from spokekit.practice.instance import pages
-from spokekit.practice.instance.api import TableApi
+from spokekit.practice.instance.api import TableApi, error, same
 from spokekit.practice.instance.switches import InstanceSwitches, check_fault
 from spokekit.practice.instance.tables import Database, known_id
 from spokekit.practice.instance.unload import import_xml
 from spokekit.practice.keys import TICKET, Keys
 from spokekit.practice.pages.consent import MARK, closed_page
 from spokekit.practice.serving import Delivery, Server, listen, serve
+
+_ORDERS = ("/practice/import", "/practice/clone")
 
 
 class PracticeInstance:
@@ -169,6 +171,18 @@ class PracticeInstance:
             raise InputError(f"There is no XML file in {folder}.", field="folder")
         return [written for path in files for written in self.import_xml(path.read_bytes())]
 
+    def become_a_clone(self, of: str = "production") -> None:
+        """Become what a test instance is after a clone: its records name the instance that it was cloned from.
+
+        `of` is that one's name. Registries send the consent back there, connections are switched off, as scripts after
+        a clone often do so that a test instance reaches nothing of production, and tokens are gone.
+        """
+        for registry in self.data.rows["oauth_entity"].values():
+            registry["redirect_url"] = f"https://{of}.service-now.com/oauth_redirect.do"
+        for connection in self.data.rows["http_connection"].values():
+            connection["active"] = "false"
+        self.data.rows["oauth_credential"].clear()
+
     # -- around every request ------------------------------------------------------------------------------------------
 
     async def _exchange(self, request: Request) -> Response:
@@ -191,7 +205,21 @@ class PracticeInstance:
             return Answer(403, strange.encode(), "text/plain")
         if path in ("/", "/records"):
             return self._page(request, query, body)
+        if path in _ORDERS and request.method == "POST":
+            return self._ordered(path, request.headers, body)
         return self.api.answer(request.method, path, query, request.headers, body)
+
+    def _ordered(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Do what `RemoteInstance` asks for, whose key is the API key."""
+        if not same(headers.get("x-sn-apikey", ""), self.api_key):
+            return error(401, "User Not Authenticated", "Required to provide Auth information")
+        if path == "/practice/clone":
+            self.become_a_clone()
+            return json_answer(200, {})
+        try:
+            return json_answer(200, {"written": self.import_xml(body)})
+        except InputError as wrong:
+            return error(400, wrong.message)
 
     def _page(self, request: Request, query: str, body: bytes) -> Answer:
         ticket = dict(parse_qsl(query)).get(TICKET)
