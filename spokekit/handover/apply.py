@@ -250,6 +250,7 @@ class HandOver:
                         hint="Look at the rest again.",
                         next_step="preview_again",
                     )
+                self._refuse_another_instance(writer, self._steps(state))
             else:
                 state = self.journal.state(self.journal.start(changes, by=self._by))
             writing = Writing(writer, self._steps(state), self.journal, by=self._by, pace=self._pace)
@@ -259,6 +260,24 @@ class HandOver:
         done = iter(result.rows)
         rows = result.rows if changes.resumes else [next(done) if r.status == "planned" else r for r in changes.rows]
         return Outcome(result.apply_id, tuple(rows), result.stopped, result.kept)
+
+    @staticmethod
+    def _refuse_another_instance(writer: InstanceWriter, steps: list[Step]) -> None:
+        """Raise `PlanError` where the alias that an apply hangs its records on is not there any more."""
+        own = {step.account_id for step in steps}
+        named = {
+            value
+            for step in steps
+            for column, value in step.after.items()
+            if rec.REFERENCES.get((step.table, column)) == rec.ALIAS and value not in own
+        }
+        for sys_id in sorted(named):
+            if writer.one(rec.ALIAS, sys_id, ()) is None:
+                raise PlanError(
+                    f"The alias {sys_id}, which the apply was begun with, is not on this instance.",
+                    likely="The instance was cloned over or made anew since.",
+                    hint="Drop the apply, and look at a new preview. Nothing was written.",
+                )
 
     def drop(self, apply_id: str | None = None) -> ApplyState:
         """Decide not to go on with an apply; what it did stays, and can be undone.
@@ -292,7 +311,7 @@ def opposite(step: Step) -> Step:
     """Return the step that takes a done one back: a deletion, a value as it was, or a record made again."""
     if step.action == CREATE:
         return Step(step.table, step.group, step.made, "", DELETE, before=step.left)
-    return Step(step.table, step.group, step.account_id, "", UPDATE, before=step.after, after=step.before)
+    return Step(step.table, step.group, step.account_id, "", UPDATE, before=step.left, after=step.before)
 
 
 def _registry(steps: Iterable[Step]) -> bool:

@@ -159,6 +159,8 @@ class _Making:
     def __init__(self, asked: Asked, present: Present, made: Mapping[str, str]) -> None:
         self.asked, self.plan, self.present, self.made = asked, asked.plan, present, made
         self.ids: dict[str, str] = {}
+        # By the plan's ids: an instance gives new ones, so whatever names one of these has to be changed.
+        self.to_make: set[str] = set()
         self.steps: list[Step] = []
         self.ground: list[Any] = []
         self.parent = ""
@@ -244,16 +246,19 @@ class _Making:
             title = next(
                 (r.values["name"] for r in part.records if r.sys_id == record.values["oauth_entity_scope"]), title
             )
-        there = self._found(record, values)
+        # A registry that is made comes with its default profile; one that is left of an earlier registry is no use.
+        comes_with = record.table == rec.PROFILE and values["oauth_entity"] in self.to_make
+        there = None if comes_with else self._found(record, values)
         if there is None:
             self.steps.append(Step(record.table, title, record.sys_id, "", CREATE, after=values))
+            self.to_make.add(record.sys_id)
             return
         self.ids[record.sys_id] = there["sys_id"]
         self.ground.append([record.table, {column: there.get(column, "") for column in sorted(("sys_id", *values))}])
         different = [
             column
             for column, here in values.items()
-            if not same_value(record.table, column, here, there.get(column, ""), part.cloud_id)
+            if here in self.to_make or not same_value(record.table, column, here, there.get(column, ""), part.cloud_id)
         ]
         if not different:
             row = Step(record.table, title, there["sys_id"], "", KEEP, "there", ALREADY, "Is there, as planned.")
@@ -279,6 +284,8 @@ class _Making:
         elif step.confirm not in self.asked.update:
             words = f"Not made by spokekit, so it is only changed when confirmed: {step.confirm}."
             step = replace(step, status=REFUSED, reason="not_confirmed", message=words)
+        if here in self.to_make:
+            step = replace(step, message=f"What it names is made anew. {step.message}".strip())
         self.steps.append(step)
 
     def _found(self, record: rec.Record, values: Mapping[str, str]) -> Row | None:

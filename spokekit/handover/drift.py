@@ -206,7 +206,8 @@ class _Part:
         if there is None and other is not None:
             self.add("orphaned", table, row.get("name", ""), column, title, named, row["sys_id"])
             return other
-        if there is not None and other is not None and there["sys_id"] != other["sys_id"]:
+        # One of the planned name is as good: the instance made it anew, and an older one may still have the planned id.
+        if there is not None and other is not None and there.get("name") != other.get("name"):
             self.add("different", table, row.get("name", ""), column, title, there.get("name", ""), row["sys_id"])
             return other
         return there

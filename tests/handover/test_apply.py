@@ -27,7 +27,7 @@ from spokekit.handover.steps import RECORDS
 from spokekit.handover.writer import InstanceWriter
 from spokekit.practice import PracticeInstance
 from spokekit.practice.instance.tables import GROUPS
-from tests.handover.test_compare import first, fresh, look, named, one_plan, run
+from tests.handover.test_compare import DRIFTS, first, fresh, look, named, one_plan, run
 
 WRITTEN = (*rec.LOAD_ORDER, GROUPS)
 
@@ -139,6 +139,35 @@ def meanings(instance: PracticeInstance) -> dict[str, dict[tuple[str, ...], dict
             assert key not in found[table]
             found[table][key] = kept
     return found
+
+
+STAYS = {
+    "two defaults": ("orphaned", "oauth_entity", "default"),
+    "scope more": ("extra", "oauth_entity_scope", ""),
+    "another alias": ("extra", "sys_alias", ""),
+    "group more": ("extra", "groups table", ""),
+}
+"""What an apply leaves as it is: nothing is deleted that the plan does not know."""
+
+
+@pytest.mark.parametrize("how", ["imported", "applied"])
+@pytest.mark.parametrize("drift", [name for name in DRIFTS if name != "two connections"])
+def test_an_apply_mends_each_drift_or_leaves_what_is_more(
+    served: PracticeInstance, store: Store, drift: str, how: str
+) -> None:
+    plan, one = one_plan(fresh(served)), hand_over(served, store)
+    if how == "imported":
+        fresh(served, plan)
+    else:
+        do(one, one.preview(plan, groups=True))
+    DRIFTS[drift][0](served.data.rows, "Berlin")
+    first_look = one.preview(plan, groups=True)
+    names = [step.confirm for step in first_look.rows if step.reason == "not_confirmed"]
+    mended = one.preview(plan, groups=True, update=names)
+    result = do(one, mended)
+    assert result.finished, result.words
+    assert named(look(served, plan)) == [STAYS[drift]] if drift in STAYS else named(look(served, plan)) == []
+    assert not one.preview(plan, groups=True).planned
 
 
 # -- whatever goes wrong -----------------------------------------------------------------------------------------------
@@ -503,6 +532,22 @@ def test_a_wrong_instance_is_refused_before_a_write(
             call()
     assert writes(served) == []
     assert one.journal.apply_ids() == ()
+
+
+def test_an_instance_that_was_made_anew_is_refused_before_a_resume_writes(
+    served: PracticeInstance, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, one = small(served), hand_over(served, store)
+    preview = one.preview(plan)
+    with monkeypatch.context() as patch:
+        breaking(patch, 1, "killed before", only_writes=True)
+        with pytest.raises(Killed):
+            do(one, preview)
+    _parent(served)
+    served.requests.clear()
+    with pytest.raises(PlanError, match="which the apply was begun with, is not on this instance"):
+        do(one, one.preview_resume())
+    assert writes(served) == []
 
 
 def test_a_plan_for_another_address_is_refused_without_a_request(store: Store, served: PracticeInstance) -> None:
