@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from spokekit._workspace import Workspace
     from spokekit.audit.show.export import About
-    from spokekit.handover import Changes, Outcome, Plan, Step
+    from spokekit.handover import Changes, Outcome, Step
+    from spokekit.handover import records as rec
     from spokekit.practice import PracticeInstance
     from spokekit.practice.instance import RemoteInstance
 
@@ -168,7 +169,7 @@ class HandoverPanel(HandoverForm):
         options: dict[str, Any] = {"pace": 100.0} if self._practice is not None else {}
         return HandOver(self._workspace.store, address, self._sign_in(), **options)
 
-    def plan(self) -> Plan:
+    def plan(self) -> rec.Plan:
         """Return the plan as the fields say, without asking the instance."""
         host = urlsplit(check_address(self.instance.value)).hostname or "" if self.instance.value.strip() else ""
         name = host.removesuffix(".service-now.com")

@@ -171,7 +171,7 @@ def test_the_doctor_finds_an_empty_home_in_order(run: Run) -> None:
     assert rows["home"]["state"] == rows["store"]["state"] == rows["vault"]["state"] == "ok"
     assert rows["connection: Confluence Cloud"]["state"] == "note"
     assert "spokekit connections add" in rows["connection: Confluence Cloud"]["next"]
-    assert rows["notebooks"]["words"].startswith("9 ")
+    assert rows["notebooks"]["words"].startswith("10 ")
 
 
 def test_the_doctor_knows_a_connection_and_shows_no_secret(run: Run, connected: Workspace) -> None:

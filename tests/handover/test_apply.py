@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -278,6 +280,46 @@ def test_a_kill_at_each_request_is_settled_by_a_resume(
         store.close()
         at += 1
     assert at > 25
+
+
+DYING = """
+import os, sys
+from spokekit._secret import Secret
+from spokekit.connections.store import Store
+from spokekit.handover import HandOver, SignIn, read_plan
+from spokekit.handover.client import InstanceClient
+
+store, folder, url, at = sys.argv[1:]
+send, sent = InstanceClient._send, []
+
+def dying(self, method, path, *rest, **more):
+    answer = send(self, method, path, *rest, **more)
+    if method != "GET":
+        sent.append(path)
+        if len(sent) > int(at):
+            os._exit(9)
+    return answer
+
+InstanceClient._send = dying
+one = HandOver(Store(store), url, SignIn("api-key", Secret(sys.stdin.readline().strip())), pace=10_000)
+preview = one.preview(read_plan(folder))
+one.apply(preview, confirm=preview.confirmation)
+"""
+
+
+@pytest.mark.parametrize("at", [0, 3, 5])
+def test_a_process_that_dies_after_a_write_is_settled_from_its_store(
+    served: PracticeInstance, tmp_path: Path, at: int
+) -> None:
+    plan = small(served)
+    folder, url = write(plan, tmp_path / "plan"), f"sqlite:///{tmp_path / 'store.sqlite'}"
+    command = [sys.executable, "-c", DYING, url, str(folder), served.url, str(at)]
+    died = subprocess.run(command, input=f"{served.api_key}\n", text=True, capture_output=True, timeout=120)
+    assert died.returncode == 9, died.stderr
+    store = Store(url)
+    assert sum(len(served.data.rows[table]) for table in rec.LOAD_ORDER) >= at + 1
+    settle(served, store, plan, applied=True)
+    store.close()
 
 
 def test_two_faults_in_a_row_leave_a_step_unknown_until_a_resume(
