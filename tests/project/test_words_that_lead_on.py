@@ -14,7 +14,7 @@ NOTEBOOKS = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[
 
 # Words of a message, and the notebook in which that is done.
 SUBJECTS = (
-    (r"instance of ServiceNow", "08"),
+    (r"practice instance", "08"),
     (r"review", "07"),
     (r"client secret|scopes of the connection|configure", "02"),
     (r"regist|groups add", "04"),
