@@ -43,8 +43,8 @@ NEW_KEY = (
     "again and press Get OAuth Token."
 )
 WAY_OUT = (
-    "Or enter the client secret again (on the command line: spokekit connections edit NAME --client-secret-file FILE) "
-    "and get a token anew (Get OAuth Token, or spokekit token get): that replaces what cannot be opened."
+    "Or enter the client secret again and press Get OAuth Token (on the command line: spokekit connections edit NAME "
+    "--client-secret-file FILE, then spokekit token get): that replaces what cannot be opened."
 )
 
 
