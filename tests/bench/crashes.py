@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+# Its profile for what is drawn: a slow machine is no failure here either.
+import tests.conftest  # noqa: F401
 from spokekit.practice import PracticeSite
 from tests.crashes.disk import Disk, How, Person
 from tests.crashes.test_every_write import STEPS, end_at

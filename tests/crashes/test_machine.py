@@ -138,8 +138,6 @@ def run(disk: Disk, examples: int, *, fresh: bool = False) -> dict[str, int]:
         machine,
         settings=settings(
             max_examples=examples,
-            # The benchmark runs it without the profile of the tests, and a slow machine is no failure there either.
-            deadline=None,
             stateful_step_count=8,
             derandomize=not fresh,
             database=None,
