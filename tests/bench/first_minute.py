@@ -75,9 +75,13 @@ def _run(browser: Any, command: list[str], usable: str, env: dict[str, str], whe
         lines: queue.Queue[str] = queue.Queue()
         reader = threading.Thread(target=lambda: [lines.put(raw.decode()) for raw in process.stdout], daemon=True)
         reader.start()
-        address = ""
+        address, said = "", ""
         while not address:
-            found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/\S*token=\w+\S*", lines.get(timeout=240))
+            assert process.poll() is None or not lines.empty(), f"it has ended: {said}"
+            with suppress(queue.Empty):
+                said += lines.get(timeout=1)
+            assert time.perf_counter() - began < 240, f"no address was said: {said}"
+            found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/\S*token=\w+\S*", said)
             address = found[0] if found else ""
         seconds = [time.perf_counter() - began]
         page = context.new_page()
@@ -85,20 +89,22 @@ def _run(browser: Any, command: list[str], usable: str, env: dict[str, str], whe
         cell = page.locator(".jp-CodeCell").first
         cell.wait_for(timeout=240_000)
         seconds.append(time.perf_counter() - began)
-        # JupyterLab drops a cell that is run before its kernel is there: a person presses Shift+Enter until it runs.
-        prompt = cell.locator(".jp-InputPrompt").first
+        # JupyterLab drops a cell that is run before its kernel is there, also after it has marked it as running: one
+        # presses Shift+Enter until something comes of it.
+        prompt, ran = cell.locator(".jp-InputPrompt").first, 0.0
         deadline = time.monotonic() + 240
-        while (prompt.text_content() or "").strip() in ("", "[ ]:"):
-            assert time.monotonic() < deadline, "the first cell did not run"
-            # The page may draw the cell anew at the very moment of the press.
-            with suppress(PlaywrightError):
-                cell.click(timeout=1_000)
-                page.keyboard.press("Shift+Enter")
-            page.wait_for_timeout(250)
-        seconds.append(time.perf_counter() - began)
-        page.locator(usable).first.wait_for(timeout=240_000)
-        seconds.append(time.perf_counter() - began)
-        return seconds
+        while not page.locator(usable).first.is_visible():
+            assert time.monotonic() < deadline, f"nothing to use has come; the first cell shows {prompt.text_content()}"
+            if (prompt.text_content() or "").strip() in ("", "[ ]:"):
+                # The page may draw the cell anew at the very moment of the press.
+                with suppress(PlaywrightError):
+                    cell.click(timeout=1_000)
+                    page.keyboard.press("Shift+Enter")
+                page.wait_for_timeout(250)
+                ran = time.perf_counter() - began
+            else:
+                page.wait_for_timeout(20)
+        return [*seconds, ran, time.perf_counter() - began]
     finally:
         context.close()
         process.send_signal(signal.SIGTERM)

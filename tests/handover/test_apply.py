@@ -92,7 +92,7 @@ def test_after_an_apply_nothing_has_drifted_and_a_second_one_has_nothing_to_do(
     scopes=st.lists(st.sampled_from(["read:me", "offline_access", "ace:confluence"]), min_size=1, unique=True),
     profiles=st.booleans(),
 )
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_import_and_apply_lead_to_the_same_but_for_named_differences(
     served: PracticeInstance, names: list[str], scopes: list[str], profiles: bool
 ) -> None:
