@@ -54,6 +54,12 @@ _OPEN = """async (path) => {
 _WITH = "async ([path, more]) => { const app = window.jupyterapp, widget = window.spokekitNotebooks[path]; %s }"
 
 
+def in_time(script: str) -> str:
+    """Return `script`, a function of one argument, so that it fails where JupyterLab or a kernel never answers."""
+    late = "setTimeout(() => reject(new Error('JupyterLab has not answered within three minutes')), 180_000)"
+    return f"(given) => Promise.race([({script})(given), new Promise((_, reject) => {late})])"
+
+
 def find_chromium() -> str | None:
     """Return a system Chromium: ``SPOKEKIT_CHROMIUM``, or what is on the path."""
     chosen = os.environ.get("SPOKEKIT_CHROMIUM")
@@ -119,7 +125,7 @@ class Lab:
             )
             self.page.goto(f"{self.base}lab?token={self.token}")
             self.page.wait_for_function("window.jupyterapp")
-            self.page.evaluate("async () => { await window.jupyterapp.restored; }")
+            self.page.evaluate(in_time("async () => { await window.jupyterapp.restored; }"))
         except BaseException:
             self.__exit__()
             raise
@@ -188,7 +194,7 @@ class Lab:
             nbformat.write(book, path)
         (folder / "kernel-env.json").write_text(json.dumps(env or {}))
         notebook = NotebookPage(self, path)
-        self.page.evaluate(_OPEN, notebook.lab_path)
+        self.page.evaluate(in_time(_OPEN), notebook.lab_path)
         return notebook
 
 
@@ -204,7 +210,7 @@ class NotebookPage:
         self.closed = False
 
     def _js(self, body: str, more: Any = None) -> Any:
-        return self.page.evaluate(_WITH % body, [self.lab_path, more])
+        return self.page.evaluate(in_time(_WITH % body), [self.lab_path, more])
 
     # --- doing ---------------------------------------------------------------------------------------------------
     def activate(self) -> None:

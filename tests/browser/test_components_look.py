@@ -115,6 +115,11 @@ MOMENTS = {
         "found.accept.click()\nfound.settled()\nfound",
     ),
     "Proof": ("Review access", "ReviewPanel()"),
+    "Service account": (
+        "Add a connection",
+        "form = ConnectionForm(add=True)\nform.fields['grant'].value = 'service-account'\n"
+        "form.fields['read_only'].value = True\nform",
+    ),
 }
 # Lessons that show a panel's states: one with an answer, one with a connection in it and a remark at its end.
 STATES_OF = {"synced-group": "A synced group", "redirect-mismatch": "Redirect mismatch"}
@@ -197,8 +202,10 @@ def moments(open_notebook: Callable[..., NotebookPage], connected: Workspace, si
     finally:
         members.close()
     site.signed_in = "member"
-    names = "ConnectionsPanel, FindingsPanel, MembershipEditor, QuestionPanel, ReviewPanel, TokenButton, WalkPanel"
-    first = f"from spokekit.widgets import {names}\nfrom spokekit.widgets.rehearsal import consent"
+    names = "ConnectionForm, ConnectionsPanel, FindingsPanel, MembershipEditor, QuestionPanel, ReviewPanel"
+    first = (
+        f"from spokekit.widgets import {names}, TokenButton, WalkPanel\nfrom spokekit.widgets.rehearsal import consent"
+    )
     cells = [first, *(cell for _, cell in MOMENTS.values())]
     notebook = open_notebook(cells, env={"SPOKEKIT_PRACTICE": json.dumps(site.describe())})
     notebook.run_all()

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import findings_of_part
-from tests.browser.jupyterlab_page import Lab
+from tests.browser.jupyterlab_page import Lab, in_time
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -53,7 +53,7 @@ def page(
 def idle(page: Page) -> None:
     """Wait until the notebook that is shown has a Python that waits; a run before that would ask for one."""
     page.wait_for_function("window.jupyterapp")
-    page.evaluate(
+    script = (
         "async () => { await window.jupyterapp.restored; for (;;) {"
         f" const node = document.querySelector('{SHOWN.strip()}');"
         " const shown = [...window.jupyterapp.shell.widgets('main')].find((w) => w.node === node);"
@@ -61,6 +61,7 @@ def idle(page: Page) -> None:
         " if (shown?.sessionContext.session?.kernel?.status === 'idle') return;"
         " await new Promise((r) => setTimeout(r, 50)); } }"
     )
+    page.evaluate(in_time(script))
 
 
 def component(page: Page, label: str) -> Locator:
