@@ -345,7 +345,10 @@ def _carry_out(
     emit(result.frame, format)
     say(result.words)
     if result.apply_id:
-        say(f"In the journal as {result.apply_id}. Undo: spokekit handover undo {result.apply_id[:8]} --instance …")
+        say(
+            f"In the journal as {result.apply_id}. Undo: spokekit handover undo {result.apply_id[:8]} "
+            f"--instance {hand_over.address}"
+        )
     if result.stopped or not result.finished:
         raise typer.Exit(INCOMPLETE)
 

@@ -67,6 +67,8 @@ class HandoverPanel(HandoverForm):
         self._workspace = workspace or of_this_process()
         self._names = connections
         self._secret: Secret | None = None
+        # The instance that it was typed for; empty as long as none was named.
+        self._secret_for = ""
         self._practice: PracticeInstance | RemoteInstance | None = None
         self._filling = False
         self._downloads = Downloads(self, self._taken)
@@ -137,7 +139,7 @@ class HandoverPanel(HandoverForm):
 
     # --- who, and where ------------------------------------------------------------------------------------------
     def _hold(self) -> None:
-        self._secret = self.secret.take(keeps=True)
+        self._secret, self._secret_for = self.secret.take(keeps=True), self.instance.value.strip()
 
     def _other_way(self) -> None:
         self._secret = None
@@ -147,9 +149,11 @@ class HandoverPanel(HandoverForm):
     def _other_instance(self) -> None:
         mine = self._practice is not None and self.instance.value.strip() == self._practice.url
         show(self.practice_row, mine)
-        if self._practice is not None and not mine and self._secret is not None:
-            # What opens the practice instance is nobody's key elsewhere.
+        if self._secret is not None and self._secret_for not in ("", self.instance.value.strip()):
+            # What opens one instance is sent to no other.
+            words = f"The field “{self.secret.description}” was filled for {self._secret_for} and is empty again."
             self._other_way()
+            self.say(f"{words} Type that of this instance.", "warning")
 
     def _sign_in(self) -> SignIn:
         if self._secret is None:
@@ -159,6 +163,7 @@ class HandoverPanel(HandoverForm):
             )
         if self.way.value == "oauth" and not self.client_id.value.strip():
             raise InputError("The field “Client ID” is empty.", hint="Type that of the registry on the instance.")
+        self._secret_for = self._secret_for or self.instance.value.strip()
         client_id = self.client_id.value.strip() if self.way.value == "oauth" else ""
         return SignIn(self.way.value, self._secret, client_id)
 

@@ -105,6 +105,23 @@ def test_what_lacks_is_said_and_what_was_made_for_other_fields_is_no_answer(
     assert "The field “API key” is empty" in panel.status, "the practice instance's key goes nowhere else"
 
 
+def test_a_key_that_was_typed_for_one_instance_is_sent_to_no_other(
+    panel: HandoverPanel, instance: PracticeInstance
+) -> None:
+    # Typed before any instance was named, it is for the first one that is asked.
+    panel.secret.put(Secret(instance.api_key))
+    panel.instance.value = instance.url
+    press(panel, "compare_button")
+    assert panel.value is not None
+    for other in ("acme", instance.url):
+        panel.instance.value = other
+        assert "is empty again" in panel.status
+        panel.value = None
+        press(panel, "compare_button")
+        assert "The field “API key” is empty" in panel.status and panel.value is None
+        panel.secret.put(Secret("the key of acme"))
+
+
 def test_a_wrong_key_a_sleeping_instance_and_a_stopped_apply_are_sentences(
     panel: HandoverPanel, instance: PracticeInstance
 ) -> None:
