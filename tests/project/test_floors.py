@@ -67,11 +67,13 @@ MAY_IMPORT = {
     "handover": GROUND | {"connections", "confluence", "groups", "audit"},
     "check": GROUND | {"connections", "oauth", "confluence"},
     "_workspace": SERVICES,
-    # Only its testing serves a practice site; lessons speak HTTP to theirs, as everybody does.
-    "training": SERVICES | {"practice"},
+    "board": GROUND | {"connections"},
+    # Only its testing serves a practice site; lessons speak HTTP to theirs, as everybody does. Of the board a learner's
+    # side knows what is said to it, no more (`test_a_learner_knows_only_what_is_said`).
+    "training": SERVICES | {"practice", "board"},
     "widgets": SERVICES | {"practice", "server_extension", "training"},
     "notebook": SERVICES | {"widgets"},
-    "cli": SERVICES | {"practice", "server_extension", "training", "widgets"},
+    "cli": SERVICES | {"practice", "server_extension", "training", "board", "widgets"},
     "__init__": SERVICES | {"practice"},
     "__main__": {"cli"},
 }
@@ -140,6 +142,12 @@ def test_rooms_import_only_rooms_below_them() -> None:
             if known and target != room and target not in MAY_IMPORT[room]:
                 wrong.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_learner_knows_only_what_is_said() -> None:
+    for path in (PACKAGE / "training").rglob("*.py"):
+        for line, name in _imports(path):
+            assert not name.startswith("spokekit.board") or name.startswith("spokekit.board.wire"), f"{path}:{line}"
 
 
 @pytest.mark.parametrize("room", FOLDERS)
