@@ -58,7 +58,7 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True):
 # -- up ------------------------------------------------------------------------------------------------------
 
 
-class Join(Message):
+class Join(Message, frozen=True):
     """Ask to be in the class. With `key`, as the learner who had it; the code is not asked for then."""
 
     code: Annotated[str, Meta(max_length=20)] = ""
@@ -69,7 +69,7 @@ class Join(Message):
         return "Join(...)"
 
 
-class Joined(Message):
+class Joined(Message, frozen=True):
     """The class, and who the learner is in it. `key` is a secret; `seed` decides the learner's world."""
 
     class_name: Annotated[str, Meta(max_length=80)]
@@ -83,7 +83,7 @@ class Joined(Message):
         return f"Joined({self.class_name!r}, {self.learner})"
 
 
-class Noted(Message):
+class Noted(Message, frozen=True):
     """One line of a learner's progress; see `spokekit.training.events`."""
 
     seq: Annotated[int, Meta(ge=1, le=10**9)]
@@ -99,7 +99,7 @@ DoneWord = Literal["done", "shown", "accepted", "declined", "refused"]
 Why = Literal["", "not quiet", "other lesson", "not possible here", "no practice site", "out of date"]
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """What became of an order, at which moment by the learner's clock, and of a refused one why."""
 
     n: Annotated[int, Meta(ge=1, le=10**9)]
@@ -108,7 +108,7 @@ class Done(Message):
     why: Why = ""
 
 
-class Now(Message):
+class Now(Message, frozen=True):
     """How it is with a learner at this moment.
 
     `hits` counts the answers of the practice site that a fault of the trainer's has struck in this attempt.
@@ -120,7 +120,7 @@ class Now(Message):
     hits: Count = 0
 
 
-class Report(Message):
+class Report(Message, frozen=True):
     """What was noted since the last report, what became of orders, and how it is now."""
 
     now: Now
@@ -128,7 +128,7 @@ class Report(Message):
     done: Annotated[tuple[Done, ...], Meta(max_length=MOST_EVENTS)] = ()
 
 
-class Kept(Message):
+class Kept(Message, frozen=True):
     """The last event that the board keeps of this learner without a gap."""
 
     seq: Count
@@ -137,23 +137,23 @@ class Kept(Message):
 # -- down ----------------------------------------------------------------------------------------------------
 
 
-class Say(Message, tag_field="do", tag="say"):
+class Say(Message, frozen=True, tag_field="do", tag="say"):
     """A message of the trainer's."""
 
     text: Annotated[str, Meta(min_length=1, max_length=280)]
 
 
-class Fault(Message, tag_field="do", tag="fault"):
+class Fault(Message, frozen=True, tag_field="do", tag="fault"):
     """A fault of the practice site that ends by itself, as its menu names it: ``429:3 x5 @members``."""
 
     fault: Annotated[str, Meta(pattern=r"\A[a-z0-9-]+(:[A-Za-z0-9.,-]+)? x([1-9]|1\d|20)( @[a-z-]+)?\Z", max_length=60)]
 
 
-class Clear(Message, tag_field="do", tag="clear"):
+class Clear(Message, frozen=True, tag_field="do", tag="clear"):
     """All faults end."""
 
 
-class Advance(Message, tag_field="do", tag="advance"):
+class Advance(Message, frozen=True, tag_field="do", tag="advance"):
     """Time passes on the site of those who are in a lesson, once nobody is in the middle of a request or consent."""
 
     lesson: Slug
@@ -163,7 +163,7 @@ class Advance(Message, tag_field="do", tag="advance"):
 Who = Literal["an active member", "a deactivated member", "a guest", "somebody who is not in it"]
 
 
-class Colleague(Message, tag_field="do", tag="colleague"):
+class Colleague(Message, frozen=True, tag_field="do", tag="colleague"):
     """A colleague puts somebody into a group, or takes somebody out, past spokekit.
 
     Each learner's world has other people, so `who` says what they have in common.
@@ -174,25 +174,25 @@ class Colleague(Message, tag_field="do", tag="colleague"):
     who: Who
 
 
-class Begin(Message, tag_field="do", tag="begin"):
+class Begin(Message, frozen=True, tag_field="do", tag="begin"):
     """The class goes on to this lesson: the learner is asked to begin it."""
 
     lesson: Slug
 
 
-class Release(Message, tag_field="do", tag="release"):
+class Release(Message, frozen=True, tag_field="do", tag="release"):
     """The solution of a lesson is free now, whatever hints were seen."""
 
     lesson: Slug
 
 
-class OfferReset(Message, tag_field="do", tag="offer-reset"):
+class OfferReset(Message, frozen=True, tag_field="do", tag="offer-reset"):
     """A new attempt is offered; it begins when the learner accepts."""
 
     lesson: Slug
 
 
-class AnswerAgain(Message, tag_field="do", tag="answer-again"):
+class AnswerAgain(Message, frozen=True, tag_field="do", tag="answer-again"):
     """Discuss with a neighbour, then answer once more."""
 
     lesson: Slug
@@ -201,7 +201,7 @@ class AnswerAgain(Message, tag_field="do", tag="answer-again"):
 Order = Say | Fault | Clear | Advance | Colleague | Begin | Release | OfferReset | AnswerAgain
 
 
-class Ordered(Message):
+class Ordered(Message, frozen=True):
     """An order with its number and when it was given, by the board's clock."""
 
     n: Annotated[int, Meta(ge=1, le=10**9)]
@@ -209,7 +209,7 @@ class Ordered(Message):
     order: Order
 
 
-class Orders(Message):
+class Orders(Message, frozen=True):
     """Orders for this learner, oldest first."""
 
     orders: Annotated[tuple[Ordered, ...], Meta(max_length=MOST_EVENTS)] = ()
@@ -218,7 +218,7 @@ class Orders(Message):
 # -- what is kept --------------------------------------------------------------------------------------------
 
 
-class Sent(Message):
+class Sent(Message, frozen=True):
     """All that the board keeps of a learner."""
 
     class_name: str
@@ -232,7 +232,7 @@ class Sent(Message):
     done: tuple[Done, ...] = ()
 
 
-class LessonRight(Message):
+class LessonRight(Message, frozen=True):
     """A lesson that was right, for the first time at `at`."""
 
     lesson: Slug
@@ -241,7 +241,7 @@ class LessonRight(Message):
     hints: Count
 
 
-class Verified(Message):
+class Verified(Message, frozen=True):
     """What the board of a class has of a certificate. The learner's own computer reports; nobody has watched."""
 
     code: Annotated[str, Meta(max_length=20)]
