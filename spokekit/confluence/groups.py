@@ -14,7 +14,7 @@ from spokekit._frames import frame_of
 from spokekit.confluence.members import MemberTable
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
-from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, counts, finish
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, counts, finish, until_still
 from spokekit.confluence.report import CompletenessReport, stamp
 from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group, Member
 from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Access = Literal["user", "admin", "site-admin"]
 ACCESS: tuple[Access, ...] = get_args(Access)
 
-_READS = 3
 _NAMED = 50
 
 
@@ -98,35 +97,30 @@ async def _fill(
     told: bool = False,
 ) -> None:
     """Read one list of groups; an error is kept with what came before it, since other lists go on."""
-    try:
-        for _ in range(_READS):
-            pages = OffsetPages(
-                gateway,
-                operation,
-                path,
-                GROUPS,
-                key=_group_id,
-                each=GROUP_POINTS,
-                query=query,
-                overlap=True,
-                eager=True,
-            )
-            found: dict[str, Group] = {}
-            while (rows := await pages.next()) is not None:
-                found.update((group.id, group) for group in rows)
-                if len(found) > len(into.groups):
-                    into.groups = found
-                    operation.advance(len(found) - operation.done if told else 0)
-            into.groups = found
-            if not pages.moved:
-                return
-            operation.tally.retries += 1
-        raise ServiceError(
-            f"The list of groups changed each of the {_READS} times that it was read.",
-            hint="Try again when fewer changes are being made.",
-            next_step="retry",
-            endpoint=f"GET {path}",
+
+    async def read() -> str:
+        pages = OffsetPages(
+            gateway,
+            operation,
+            path,
+            GROUPS,
+            key=_group_id,
+            each=GROUP_POINTS,
+            query=query,
+            overlap=True,
+            eager=True,
         )
+        found: dict[str, Group] = {}
+        while (rows := await pages.next()) is not None:
+            found.update((group.id, group) for group in rows)
+            if len(found) > len(into.groups):
+                into.groups = found
+                operation.advance(len(found) - operation.done if told else 0)
+        into.groups = found
+        return "The list of groups changed" if pages.moved else ""
+
+    try:
+        await until_still(read, operation, path)
     except SpokekitError as error:
         into.error = error
 
@@ -196,7 +190,8 @@ async def _members(
 ) -> None:
     """Fill ``codes``; when it raises, they hold what came before."""
     path = f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId"
-    for _ in range(_READS):
+
+    async def read() -> str:
         del codes[:]
         pages = OffsetPages(
             gateway,
@@ -213,18 +208,11 @@ async def _members(
             codes.extend([table.code(row) for row in rows])
         if not codes and confirm_empty:
             await confirm(gateway, operation, group_id)
-        counted = pages.total is None or pages.total == len(codes)
-        if counted and not pages.moved:
-            return
-        operation.tally.retries += 1
-    what = f"brought {len(codes):,} members where {pages.total:,} were counted" if not counted else "changed"
-    raise ServiceError(
-        f"Group {group_id} {what}, each of the {_READS} times that it was read.",
-        likely="Its membership changes faster than it can be read, or some rows are hidden.",
-        hint="Read this group again later.",
-        next_step="retry",
-        endpoint=f"GET {path}",
-    )
+        if pages.total is not None and pages.total != len(codes):
+            return f"Group {group_id} brought {len(codes):,} members where {pages.total:,} were counted"
+        return f"Group {group_id} changed" if pages.moved else ""
+
+    await until_still(read, operation, path)
 
 
 def _account(member: Member) -> str:

@@ -18,6 +18,7 @@ from spokekit.errors import (
     NotPermitted,
     RateLimited,
     ScopeMissing,
+    ServiceError,
     SiteRefuses,
     SpokekitError,
     StoreError,
@@ -34,6 +35,9 @@ Partial = Literal["raise", "keep"]
 
 GRACE = 5.0
 """Seconds that reads under way have to end when what they belong to is cancelled."""
+
+READS = 3
+"""How often a list that moves while it is read is read."""
 
 # Errors that every further request would meet too: going on would only spend points.
 STOPS = (
@@ -56,6 +60,33 @@ class PartlyRead(Exception):
     def __init__(self, error: SpokekitError) -> None:
         self.error = error
         super().__init__(str(error))
+
+
+async def until_still(read: Callable[[], Awaitable[str]], operation: Operation, path: str) -> None:
+    """Read a list again when it moved while it was read, `READS` times in all.
+
+    Parameters
+    ----------
+    read:
+        Reads the list and returns "" when all of it came, else what was wrong with it, as the start of a sentence.
+    path:
+        For the error's endpoint.
+
+    Raises `ServiceError` when it moved each time.
+    """
+    moved = ""
+    for _ in range(READS):
+        moved = await read()
+        if not moved:
+            return
+        operation.tally.retries += 1
+    raise ServiceError(
+        f"{moved}, each of the {READS} times that it was read.",
+        likely="It changes faster than it can be read, or some rows are hidden.",
+        hint="Try again when fewer changes are being made.",
+        next_step="retry",
+        endpoint=f"GET {path}",
+    )
 
 
 async def run(

@@ -9,16 +9,14 @@ import anyio.to_thread
 from spokekit.audit.walk.run import stopped
 from spokekit.confluence.groups import confirm
 from spokekit.confluence.paging import USER_POINTS, OffsetPages, segment
+from spokekit.confluence.pull import until_still
 from spokekit.confluence.shapes import MEMBERS, Member
-from spokekit.errors import ServiceError
 
 if TYPE_CHECKING:
     from spokekit.audit.walk.checkpoint import Checkpoint
     from spokekit.confluence.gateway import Gateway
     from spokekit.confluence.operation import Operation
     from spokekit.confluence.report import Cancel
-
-_READS = 3
 
 
 class _Pages(OffsetPages[Member]):
@@ -58,11 +56,14 @@ class GroupReader:
         kept: list[str] = []
         if self.record.page_count(group_id):
             kept = await anyio.to_thread.run_sync(self.record.pages, group_id)
-        for _ in range(_READS):
+        path = f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId"
+
+        async def read() -> str:
+            nonlocal kept
             pages = _Pages(
                 self.gateway,
                 self.operation,
-                f"/wiki/rest/api/group/{segment(group_id)}/membersByGroupId",
+                path,
                 MEMBERS,
                 key=_account,
                 each=USER_POINTS,
@@ -87,18 +88,15 @@ class GroupReader:
             if not pages.moved and pages.total in (None, came):
                 if not came:
                     await confirm(self.gateway, self.operation, group_id)
-                return group_id in self._disturbed
+                return ""
             self._disturbed.add(group_id)
-            self.operation.tally.retries += 1
             self.members -= came - len(kept)
             self.record.forget(group_id)
             kept = []
-        raise ServiceError(
-            f"The members of group {group_id} changed each of {_READS} times that they were read.",
-            hint="Walk again when fewer changes are being made.",
-            next_step="retry",
-            endpoint="GET /wiki/rest/api/group/{id}/membersByGroupId",
-        )
+            return f"Group {group_id} changed"
+
+        await until_still(read, self.operation, path)
+        return group_id in self._disturbed
 
 
 def _account(member: Member) -> str:
