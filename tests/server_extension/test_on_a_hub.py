@@ -1,0 +1,128 @@
+"""Two people on one host of a real JupyterHub, configured as the documentation says: each has a day of their own."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+import pytest
+
+from tests.oauth.test_passage import form_of
+from tests.server_extension.hub import Hub, Kernel, Person, running_hub
+
+FOLDER, FORM = "spokekit-notebooks", "02-configure-the-connection.ipynb"
+LESSON = "consent-is-dead"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with running_hub(tmp_path_factory.mktemp("hub")) as running:
+        yield running
+
+
+def test_two_people_on_one_host(hub: Hub) -> None:
+    with ExitStack() as stack:
+        # Both servers start at the same time.
+        ada, ben = (stack.enter_context(hub.person(name)) for name in ("ada", "ben"))
+        sites: dict[str, dict[str, Any]] = {}
+        secrets: list[str] = []
+        for person in (ada, ben):
+            finds_the_notebooks(person)
+            kernel = stack.enter_context(closing(person.kernel(f"{FOLDER}/{FORM}")))
+            site = sites[person.name] = json.loads(kernel.told("__import__('os').environ['SPOKEKIT_PRACTICE']"))
+            secrets += [site["client_secret"], site["key"], *consents(person, kernel, site)]
+            does_a_lesson(person, kernel)
+        sees_nothing_of(ben, ada, sites["ada"], sites["ben"])
+        sees_nothing_of(ada, ben, sites["ben"], sites["ada"])
+        stops(ada, sites["ada"])
+        assert ben.get("api/status").status_code == 200
+    log = hub.log.read_text()
+    assert [secret for secret in secrets if secret in log] == []
+
+
+def finds_the_notebooks(person: Person) -> None:
+    page = person.arrive()
+    assert page.url.path == person.at(f"doc/tree/{FOLDER}/00-start-here.ipynb")
+    settings = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page.text, re.DOTALL)
+    assert settings is not None
+    assert json.loads(settings[1])["news"] == {"disabled": True}, "nobody is asked about news"
+    there = {one["name"] for one in person.get(f"api/contents/{FOLDER}").json()["content"]}
+    assert {"00-start-here.ipynb", FORM, "training"} <= there
+
+
+def consents(person: Person, kernel: Kernel, site: dict[str, Any]) -> list[str]:
+    """Fill in notebook 02 from the console and press Accept; returns what may stand in no log."""
+    notebook = json.loads((person.home / FOLDER / FORM).read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            kernel.run("".join(cell["source"]))
+    redirect = f"{person.hub.base}{person.at('spokekit/oauth/callback')}"
+    assert kernel.told("form.fields['redirect_uri'].value") == redirect
+    shown = person.get("spokekit/oauth/start")
+    assert f"<code>{redirect}</code>" in shown.text, "the address that notebook 01 leads to"
+
+    console = person.get(f"spokekit/practice/{urlsplit(site['url']).port}/console")
+    assert console.status_code == 200
+    assert site["client_id"] in console.text and site["client_secret"] in console.text
+    kernel.run(f"""
+import time
+from spokekit._secret import Secret
+form.fields["client_id"].value = {site["client_id"]!r}
+form.secret.put(Secret({site["client_secret"]!r}))
+form.save(get_token=True)
+while form.token.address is None and (form.busy or form.token.busy):
+    time.sleep(0.02)
+""")
+    link = kernel.told("form.token.address.reveal()")
+    assert link.startswith(person.at("spokekit/oauth/start?flow="))
+    consent = person.client.get(link)
+    assert "asks for access" in consent.text
+    pressed = {**form_of(consent), "decision": "accept", "site": ""}
+    back = person.client.post(consent.url, data=pressed, headers={"Sec-Fetch-Site": "same-origin"})
+    assert str(back.url).split("?")[0] == redirect and "Received" in back.text, "at the person's own server"
+    assert f"the browser tab of Jupyter with {FORM}" in back.text
+    assert "Connected to" in kernel.run("form.token.settled(); print(form.token.status)")
+    return [value for values in parse_qs(urlsplit(str(back.url)).query).values() for value in values]
+
+
+def does_a_lesson(person: Person, kernel: Kernel) -> None:
+    said = kernel.run(f"""
+from spokekit.widgets import LessonPanel
+panel = LessonPanel({LESSON!r})
+panel.rehearse()
+print(panel.outcome_word)
+!spokekit lessons progress --format json
+""")
+    outcome, _, progress = said.partition("\n")
+    assert outcome == "right"
+    assert [row["lesson"] for row in json.loads(progress) if row["attempts"]] == [LESSON]
+    practice = person.home / ".local" / "share" / "spokekit" / "practice"
+    assert practice.stat().st_mode & 0o077 == 0
+    # The kernel's own home is the attempt's from here on.
+    assert kernel.told("__import__('os').environ['SPOKEKIT_HOME']") == str(practice / "lessons" / LESSON / "1")
+
+
+def sees_nothing_of(one: Person, other: Person, theirs: dict[str, Any], own: dict[str, Any]) -> None:
+    for name in ("url", "client_secret", "key"):
+        assert own[name] != theirs[name]
+    console = f"spokekit/practice/{urlsplit(theirs['url']).port}/console"
+    for path in ("spokekit/notebooks", console, f"api/contents/{FOLDER}"):
+        assert one.client.get(other.at(path)).status_code == 403, path
+    assert one.get(console).status_code == 404, "through the own server neither"
+    assert httpx2.get(f"{theirs['url']}console").status_code == 403, "nor past the hub"
+
+
+def stops(person: Person, site: dict[str, Any]) -> None:
+    assert person.hub.stop(person.name) == 204, "at once: the hub does not have to say that it is slow"
+    deadline = time.monotonic() + 20
+    with suppress(httpx2.TransportError):
+        while time.monotonic() < deadline:
+            httpx2.get(site["url"])
+            time.sleep(0.1)
+    assert time.monotonic() < deadline, "the practice site ends with the server"
