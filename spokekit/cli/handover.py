@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spokekit._home import home
 from spokekit._words import counted
 from spokekit._workspace import workspace
 from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, guarded, listener, out, say
 from spokekit.cli._secrets import read_secret
 from spokekit.cli._signals import interruptible
-from spokekit.errors import InputError, PlanError
+from spokekit.errors import Conflict, InputError, PlanError
 
 if TYPE_CHECKING:
     from spokekit.handover import Changes, HandOver
@@ -152,14 +153,15 @@ def compare(
     something could not be read: that is said, and never taken for missing.
     """
     from spokekit.handover import make_plan
-    from spokekit.handover.client import check_address
     from spokekit.handover.compare import compare as compared
+    from spokekit.handover.plan import instance_of
 
-    address = check_address(instance)
+    address = _checked(instance)
     sign_in = _sign_in(client_id, client_secret_file, api_key_file, session_file)
     made = make_plan(
         workspace().store,
         connection or (),
+        instance=instance_of(address),
         client_id=app_id,
         grant="service-account" if grant is Grant.service_account else "consent",
     )
@@ -297,12 +299,28 @@ def journal(
 # ------------------------------------------------------------------------------------------------- inside
 
 
+def _checked(address: str) -> str:
+    """Return the instance's address; raises `Conflict` for one that a lesson has nothing to do with."""
+    from spokekit._surroundings import is_loopback
+    from spokekit.connections.fields import host_of
+    from spokekit.handover.client import check_address
+    from spokekit.training.attempts import INSTANCE_KEY, in_an_attempt
+
+    checked = check_address(address)
+    if in_an_attempt() and not is_loopback(host_of(checked)):
+        raise Conflict(
+            "This is a lesson's home, and a lesson reaches its practice instance only.",
+            hint=f"Its address was said when the lesson began, and its key is in {home() / INSTANCE_KEY}. For your own "
+            "instance, take SPOKEKIT_HOME away.",
+        )
+    return checked
+
+
 def _open(address: str, client_id: str, secret: str, api_key: str, session: str) -> HandOver:
     from spokekit.handover import HandOver
-    from spokekit.handover.client import check_address
 
     # The address first, so that nobody types a secret for nothing.
-    checked = check_address(address)
+    checked = _checked(address)
     return HandOver(workspace().store, checked, _sign_in(client_id, secret, api_key, session))
 
 

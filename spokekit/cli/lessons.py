@@ -98,17 +98,28 @@ def _begun(attempt: Attempt) -> None:
     say(f"{lesson.title} ({lesson.minutes} minutes), attempt {attempt.number}")
     say(lesson.text(lesson.story, seen))
     say(f"Goal: {lesson.text(lesson.goal, seen)}")
-    if "connection" in lesson.tools:
-        from spokekit.oauth.passage import for_the_browser
+    if {"connection", "handover"} & set(lesson.tools):
+        say(f"The practice site's console, by a link that works once: {_page(attempt, 'console')}")
+    if seen.site.instance is not None:
+        from spokekit.training.attempts import INSTANCE_KEY
 
-        about = attempt.desk.about
-        console = for_the_browser(f"{about['url']}console", key=str(about["key"]))
-        say(f"The practice site's console, by a link that works once: {console}")
+        say(f"The practice instance, by a link that works once: {_page(attempt, 'instance')}")
+        key = shlex.quote(str(attempt.home / INSTANCE_KEY))
+        say(f"Commands reach it by: --instance {seen.site.instance.url} --api-key-file {key}")
+        if app := seen.marks.extra.get("instance_app"):
+            say(f"Its own app has the client ID {app} (--app-id).")
     if choices := attempt.choices(seen):
         say("Answer with `spokekit lessons answer`: " + "; ".join(choices))
     say(f"Next: {lesson.text(lesson.first, seen)} Then: spokekit lessons check {lesson.name}")
     for variable, value in attempt.environment.items():
         out(f"{variable}={shlex.quote(value)}")
+
+
+def _page(attempt: Attempt, page: str) -> str:
+    from spokekit.oauth.passage import for_the_browser
+
+    about = attempt.desk.about
+    return for_the_browser(f"{about['url']}{page}", key=str(about["key"]))
 
 
 @app.command()

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from spokekit._words import counted
 from spokekit.confluence.report import Cancel, ProgressCallback
@@ -34,7 +33,7 @@ from spokekit.groups.site_state import Place
 from spokekit.handover import records as rec
 from spokekit.handover.changes import make_changes, no_spoke
 from spokekit.handover.client import InstanceClient, SignIn, check_address
-from spokekit.handover.plan import make_plan
+from spokekit.handover.plan import instance_of, make_plan
 from spokekit.handover.steps import CREATE, DELETE, RECORDS, UPDATE, Asked, Changes, Outcome, Step, check_words
 from spokekit.handover.writer import InstanceWriter
 from spokekit.handover.writing import Writing
@@ -83,12 +82,10 @@ class HandOver:
             )
         if not rows:
             raise no_spoke()
-        host = urlsplit(self.address).hostname or ""
-        name = host.removesuffix(".service-now.com")
         return make_plan(
             self.store,
             names,
-            instance=name if name != host else "",
+            instance=instance_of(self.address),
             parent_sys_id=rows[0]["sys_id"],
             client_id=client_id,
             grant=grant,

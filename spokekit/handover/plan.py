@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from spokekit._ids import BLANK
+from spokekit._surroundings import is_loopback
 from spokekit.connections.aliases import Alias
 from spokekit.connections.connection import Connection, Connections
 from spokekit.connections.fields import check_client_id
@@ -88,6 +89,19 @@ def check_instance(text: str) -> str:
             hint="Give what stands before .service-now.com in its address, such as acme or dev12345.",
         )
     return name
+
+
+def instance_of(address: str) -> str:
+    """Return the instance's name out of an address; "" where it has a name of its own.
+
+    Without encryption it is on this computer, so a practice instance: ``practice``.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    name = host.removesuffix(".service-now.com")
+    if name != host:
+        return name
+    return "practice" if parts.scheme == "http" and is_loopback(host) else ""
 
 
 def check_parent(text: str) -> str:

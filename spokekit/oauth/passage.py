@@ -1,7 +1,7 @@
 """How a person whose browser is elsewhere comes to the practice site's pages: through the Jupyter server.
 
 On a hub, on Binder or on a server far away the practice site listens beside the kernel, where the person's browser
-cannot come. The Jupyter server can be reached; spokekit's extension in it passes the practice site's two pages on
+cannot come. The Jupyter server can be reached; spokekit's extension in it passes the practice site's pages on
 (`spokekit.server_extension.pages`), on the ports that a kernel of the same user has named here, and on no others. What
 programs ask, the token endpoint and the API, goes to the practice site directly as ever.
 
@@ -29,7 +29,7 @@ from spokekit.errors import StoreError
 from spokekit.oauth.environment import browser_is_elsewhere, handover_folder, this_server
 
 PAGES_PATH = "spokekit/practice"
-PAGES = ("authorize", "console", "connected-apps", "happened")
+PAGES = ("authorize", "console", "connected-apps", "happened", "instance")
 KEY_HEADER = "X-Practice-Key"
 # A port that a practice site has left may be another program's tomorrow.
 NAMED_FOR = 86_400.0

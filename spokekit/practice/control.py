@@ -23,7 +23,10 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
          "triggers": [{"at", "nth", "when", "seen", "done": whether its orders were done, "problem": why one was not}],
          "requests": {operation: how many}, "refused": {operation: how many with a status of 400 or more},
          "writes": [{"at", "name": "add" or "remove", "cloud_id", "group_id", "group", "account_id", "by", "client_id",
-                     "status", "changed", "request"}]}
+                     "status", "changed", "request"}],
+         "instance": null, or {"url", "parent_sys_id", "records": {table: {sys_id: {column: value}}},
+                    "secrets": {registry: an app's name, "another", "unreadable" or ""}, "tokens": [profiles],
+                    "imported": records that came as XML, "refused": how often no token came}}
 
     ``whole`` is false for a world of more than 5,000 people: ``groups`` and ``people`` are empty then. ``writes`` are
     the membership writes that came over the API, oldest first, refused ones included; ``by`` is the account id of whose
@@ -67,6 +70,14 @@ is a JSON object with ``Content-Type: application/json`` (415 otherwise). An ans
                         request is answered, or ``after``) and ``orders``: done once, at that request. Orders in it
                         are any but reset, restore and the two on triggers.
     ``clear-triggers``  Takes all triggers away.
+    ``make-instance``   ``faults``, ``switches``, each optional: a practice instance beside the site, as delivered, at
+                        an address that stays. Result: its address and what somebody signs in with. A reset takes it
+                        away.
+    ``instance``        Result: the same of the one that is there.
+    ``instance-secret`` ``registry`` (sys_id), ``secret``: somebody types the client secret there. Result: in words.
+    ``instance-token``  ``credential`` (sys_id): somebody presses **Get OAuth Token**. Result: ``{"told", "refused"}``.
+    ``instance-record`` ``table``, ``sys_id``, ``values``: somebody edits or makes a record there; without ``values``,
+                        deletes it.
     ``restore``         ``kept``: what ``GET /practice/kept`` gave.
     ==================  =======================================================================================
 
@@ -95,6 +106,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spokekit.errors import Conflict, InputError, NotFound, SpokekitError
+from spokekit.practice import instance_beside
 from spokekit.practice.exchange import Answer, json_answer
 from spokekit.practice.faults import FAULTS
 from spokekit.practice.kept import kept_of, restore
@@ -407,6 +419,11 @@ _VERBS: dict[str, Callable[[PracticeSite, Order], Any]] = {
     "rename-person": _rename_person,
     "trigger": _trigger,
     "clear-triggers": _clear_triggers,
+    "make-instance": instance_beside.make,
+    "instance": instance_beside.tell,
+    "instance-secret": instance_beside.secret,
+    "instance-token": instance_beside.token,
+    "instance-record": instance_beside.change,
     "restore": _restore,
 }
-_NOT_IN_TRIGGERS = ("reset", "restore", "trigger", "clear-triggers")
+_NOT_IN_TRIGGERS = ("reset", "restore", "trigger", "clear-triggers", "make-instance")

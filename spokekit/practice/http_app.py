@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -23,14 +23,12 @@ from spokekit.practice.happened import answer_happened, happened_page
 from spokekit.practice.keys import HEADER, TICKET
 from spokekit.practice.oauth import Refusal, callback_address
 from spokekit.practice.pages import account, consent
-from spokekit.practice.serving import Delivery
+from spokekit.practice.serving import Delivery, body_of, from_elsewhere
 
 if TYPE_CHECKING:
     from spokekit.practice.server import PracticeSite
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_BODY_LIMIT = 2_000_000
-_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 
 Named = tuple[str, str, Answer]
 """The operation's name, who asked (account id) and the answer."""
@@ -53,6 +51,7 @@ class Front:
                 self._route("/app/report-accounts", self._report, ["POST"]),
                 self._route("/", lambda *_: ("console", "", _go_to("/console")), ["GET"]),
                 *(self._route(f"/{name}", self._pages, ["GET", "POST"]) for name, _ in account.OWN_PAGES),
+                self._route("/instance", self._pages, ["GET", "POST"]),
                 self._route("/practice/state", self._control, ["GET"]),
                 self._route("/practice/kept", self._control, ["GET"]),
                 self._route("/practice/happened", self._control, ["GET"]),
@@ -308,6 +307,8 @@ class Front:
         form = _form(body)
         if path == "/happened":
             return "happened", "", happened_page(site)
+        if path == "/instance":
+            return "", "", site.instance_beside.page(form if posted else None)
         if path == "/connected-apps":
             return "connected-apps", "", account.connected_apps(site, form if posted else None)
         if not posted:
@@ -370,44 +371,9 @@ class Front:
         return "", "", json_answer(200, {"known": known, "given": given}, points=0)
 
 
-def from_elsewhere(request: Request) -> str:
-    """Say what is wrong with a request that a web page from elsewhere makes a browser send; empty when nothing is.
-
-    Such a page can let a name of its own point to this computer (the Host header tells), and can send forms here (the
-    Origin header tells; programs send none, and a page without a referrer says ``null``).
-    """
-    host = request.headers.get("host", "")
-    if _name_of("//" + host) not in _NAMES:
-        return "This address is for this computer only."
-    origin = request.headers.get("origin", "null")
-    if request.method != "GET" and origin not in ("null", f"http://{host}"):
-        return "A page from elsewhere may not send forms here."
-    if request.method != "GET" and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return "A page from elsewhere may not send forms here."
-    return ""
-
-
-def _name_of(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
-
-
 def _query(request: Request) -> str:
     # Starlette's request.url is a whole address made anew: dear on every call of a large walk.
     return str(request.scope["query_string"], "latin-1")
-
-
-async def body_of(request: Request) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        # What is longer than any request of this API is read to its end, so that an answer can be heard, and dropped.
-        if size <= _BODY_LIMIT:
-            parts.append(part)
-    return b"".join(parts) if size <= _BODY_LIMIT else b""
 
 
 def _form(body: bytes) -> dict[str, str]:

@@ -75,18 +75,20 @@ def kept_of(site: PracticeSite) -> dict[str, Any]:
         "spent": site.limits.kept(),
         "faults": [asdict(f) for f in site.faults.active if f.times is not None and f.struck < f.times],
         "triggers": [asdict(t) for t in site.triggers.all if not t.done],
+        "instance": site.instance_beside.kept(),
     }
 
 
 def restore(site: PracticeSite, kept: Any) -> None:
     """Put a site to where `kept_of` found it. Raises `InputError` for another version's, and changes nothing."""
-    before = dict(vars(site))
+    before, instance = dict(vars(site)), site.instance_beside.kept()
     try:
         if kept["layout"] != LAYOUT:
             raise ValueError("another layout")
         _restore(site, kept)
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, InputError):
         vars(site).update(before)
+        site.instance_beside.put_back(instance)
         raise InputError("What was kept of the practice site is not of this version.", field="kept") from None
 
 
@@ -119,6 +121,7 @@ def _restore(site: PracticeSite, kept: dict[str, Any]) -> None:
     site.begun = str(kept.get("begun") or site.begun)
     site.faults.add(*(Fault(**told) for told in kept.get("faults", ())))
     site.triggers.add(*(Trigger(**{**told, "orders": tuple(told["orders"])}) for told in kept.get("triggers", ())))
+    site.instance_beside.put_back(kept.get("instance"))
     # What the site is told today and was not told then: the address of a hub that has moved.
     for uri in site.app_make.redirect_uris:
         if uri not in kept["redirects"]:

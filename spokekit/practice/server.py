@@ -21,6 +21,7 @@ from spokekit.errors import (
 from spokekit.practice.apps import DEFAULT_SCOPES, App
 from spokekit.practice.exchange import Exchange, RequestRecord, WriteRecord
 from spokekit.practice.http_app import Front
+from spokekit.practice.instance_beside import InstanceBeside
 from spokekit.practice.kept import Keeper
 from spokekit.practice.keys import TICKET, Keys
 from spokekit.practice.serving import Server, listen, serve
@@ -95,6 +96,8 @@ class PracticeSite:
         The `Start` that the site was started with, and the one that it was put back to last.
     begun:
         A word that is another one after each reset, and the same after a restart that goes on.
+    instance_beside:
+        The practice instance that a lesson has asked for; ``instance_beside.made`` is None without one.
     keys:
         The `Keys`: ``site.keys.key``, and ``site.page("console")`` for a link that lets a browser in.
     url, auth_url:
@@ -167,6 +170,8 @@ class PracticeSite:
         self.strict = strict
         self.app_make = AppMake(seed, client_id, client_secret, tuple(redirect_uris), salt)
         self.keys = Keys(key)
+        self._server: Server | None = None
+        self.instance_beside = InstanceBeside(self)
         self.first_start = check_start(Start(size, seed, sites, signed_in, tuple(faults), switches))
         build(self, self.first_start)
         self.keeper = Keeper(Path(kept)) if kept else None
@@ -177,7 +182,6 @@ class PracticeSite:
         self.in_flight = 0
         self.most_in_flight = 0
         self._wanted_port = port
-        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     # -- running --------------------------------------------------------------------------------------------
@@ -188,6 +192,7 @@ class PracticeSite:
         self.port: int = listener.getsockname()[1]
         front = Front(self)
         self._server, self._thread = serve(front.app, listener, "site", http=front.protocol(), timeout_keep_alive=75)
+        self.instance_beside.start()
         return self
 
     def stop(self) -> None:
@@ -197,6 +202,12 @@ class PracticeSite:
             self._thread.join(10)
             self._server = None
             self.keep()
+            self.instance_beside.stop()
+
+    @property
+    def serving(self) -> bool:
+        """Whether requests are answered."""
+        return self._server is not None
 
     def keep(self) -> None:
         """Write what changed into the file that the site is kept in, if there is one."""

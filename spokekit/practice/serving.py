@@ -1,4 +1,4 @@
-"""How an answer of the practice site travels, whole or as a fault wants it, and the server that it travels from."""
+"""How requests come and answers travel, whole or as a fault wants it, and the server that they travel from."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.requests import Request
 from starlette.responses import Response
 
 from spokekit.errors import InputError, SpokekitError
 from spokekit.practice.exchange import Answer
 
+_BODY_LIMIT = 2_000_000
+_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
@@ -37,6 +41,42 @@ def listen(port: int, what: str) -> socket.socket:
             hint="Give another port, or 0 for a free one.",
         ) from None
     return listener
+
+
+def from_elsewhere(request: Request) -> str:
+    """Say what is wrong with a request that a web page from elsewhere makes a browser send; empty when nothing is.
+
+    Such a page can let a name of its own point to this computer (the Host header tells), and can send forms here (the
+    Origin header tells; programs send none, and a page without a referrer says ``null``).
+    """
+    host = request.headers.get("host", "")
+    if _name_of("//" + host) not in _NAMES:
+        return "This address is for this computer only."
+    origin = request.headers.get("origin", "null")
+    if request.method != "GET" and origin not in ("null", f"http://{host}"):
+        return "A page from elsewhere may not send forms here."
+    if request.method != "GET" and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return "A page from elsewhere may not send forms here."
+    return ""
+
+
+def _name_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+async def body_of(request: Request) -> bytes:
+    """Return a request's body; nothing for one that is longer than any of this API."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        # What is longer than any request of this API is read to its end, so that an answer can be heard, and dropped.
+        if size <= _BODY_LIMIT:
+            parts.append(part)
+    return b"".join(parts) if size <= _BODY_LIMIT else b""
 
 
 class Delivery(Response):

@@ -126,6 +126,7 @@ def build(site: PracticeSite, start: Start) -> None:
     faults = Faults(start.faults, OPERATIONS)
     site.start_point = start
     site.begun = secrets.token_hex(8)
+    site.instance_beside.forget()
     site.switches = switches
     site.clock = Clock()
     site.worlds = {world.cloud_id: world for world in worlds}

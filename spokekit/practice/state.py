@@ -63,6 +63,7 @@ def state_of(site: PracticeSite) -> dict[str, Any]:
         "requests": dict(Counter(record.name for record in site.requests if record.name)),
         "refused": dict(Counter(record.name for record in site.requests if record.name and record.status >= 400)),
         "writes": [asdict(write) for write in site.written],
+        "instance": site.instance_beside.state(),
     }
 
 

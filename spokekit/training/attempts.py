@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from spokekit.training.desk import Desk
 
 RECORD = "attempt.json"
+INSTANCE_KEY = "instance.key"
 CURRENT = "current.json"
 FOLDER = "lessons"
 NOT_SET = "Begin it again: Start over in the panel, or spokekit lessons reset {name}. Nothing is deleted by that."
@@ -45,6 +46,11 @@ def practice_home() -> Path:
     """Return the home in which the lessons are kept, also from inside an attempt's home."""
     here = home()
     return here.parents[2] if (here / RECORD).is_file() and here.parents[1].name == FOLDER else here
+
+
+def in_an_attempt() -> bool:
+    """Tell whether this process works in an attempt's home: nothing of the person's own is reached from there."""
+    return home() != practice_home()
 
 
 def events_here(root: Path | None = None) -> Events:
@@ -213,9 +219,10 @@ class Attempt:
             now or self.desk.state(),
             self.workspace,
             before=SiteState.from_json(record["before"]),
-            marks=Marks(**{**record["marks"], **_tuples(record["marks"])}),
+            marks=Marks.of(record["marks"]),
             answer=tuple(answer),
             client_secret=self.desk.secret_of(record["marks"]["client_id"] or self.desk.about["client_id"]),
+            at_instance=self.desk.sign_in,
         )
 
     def goal(self) -> str:
@@ -364,6 +371,9 @@ class Attempts:
         if own := own_callback_taken():
             self.desk.allow_redirect(own)
         write_private(attempt.home / RECORD, b"{}")
+        if lesson.start.instance:
+            # For commands, which take a key from a file alone.
+            write_private(attempt.home / INSTANCE_KEY, self.desk.instance()["api_key"].encode())
         self._catch_up(do, lesson.start.step)
         fresh = Seen(self.desk.state(), attempt.workspace)
         if more := lesson.orders(fresh):
@@ -437,7 +447,3 @@ class Attempts:
     def _set_current(self, attempt: Attempt | None) -> None:
         what = {"lesson": attempt.lesson.name, "attempt": attempt.number} if attempt else {}
         write_private(private_folder(self.root / FOLDER) / CURRENT, json.dumps(what).encode())
-
-
-def _tuples(marks: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) for name, value in marks.items() if isinstance(value, list)}

@@ -43,6 +43,7 @@ _OWN = (
     ("B", "Groups", "B-groups.ipynb", "b_groups"),
     ("C", "Audit", "C-audit.ipynb", "c_audit"),
     ("D", "Change", "D-change.ipynb", "d_change"),
+    ("E", "Hand over", "E-hand-over.ipynb", "e_hand_over"),
 )
 ONE_HOUR = (
     "first-connection",

@@ -21,10 +21,12 @@ from spokekit._surroundings import is_loopback
 from spokekit.connections.fields import host_of
 from spokekit.errors import NotFound, SpokekitError
 from spokekit.training.lesson import Start
-from spokekit.training.seen import AppSeen, GroupSeen, PersonSeen, SiteState
+from spokekit.training.seen import AppSeen, GroupSeen, InstanceSeen, PersonSeen, SiteState
 
 if TYPE_CHECKING:
     import httpx2
+
+    from spokekit.handover import SignIn
 
 VARIABLE = "SPOKEKIT_PRACTICE"
 HEADER = "X-Practice-Key"
@@ -66,8 +68,29 @@ class Desk:
 
     def order(self, *orders: Mapping[str, Any]) -> None:
         """Carry orders out, one after the other; raises `SpokekitError` at the first one that cannot be."""
-        if orders:
-            self._ask("POST", "practice/orders", {"orders": [dict(order) for order in orders]})
+        self.results(*orders)
+
+    def results(self, *orders: Mapping[str, Any]) -> list[Any]:
+        """Carry orders out as `order` does, and return the result of each."""
+        if not orders:
+            return []
+        return list(self._ask("POST", "practice/orders", {"orders": [dict(order) for order in orders]})["results"])
+
+    def instance(self) -> Mapping[str, str]:
+        """Return what the practice instance beside the site says of itself, for somebody who signs in there.
+
+        Raises `SpokekitError` where there is none, and for one that is on another computer.
+        """
+        (told,) = self.results({"do": "instance"})
+        if not is_loopback(host_of(str(told["url"]))):
+            raise SpokekitError("A lesson hands over to a practice instance only.", hint=START)
+        return dict(told)
+
+    def sign_in(self) -> SignIn:
+        """Return how somebody signs in at the practice instance; raises as `instance` does."""
+        from spokekit.handover import SignIn
+
+        return SignIn("api-key", Secret(self.instance()["api_key"]))
 
     def reset(self, start: Start) -> None:
         """Make the site anew as a lesson begins."""
@@ -79,6 +102,7 @@ class Desk:
                 "switches": dict(start.switches),
                 "faults": list(start.faults),
             },
+            *([{"do": "make-instance"}] if start.instance else []),
             *start.orders,
         )
 
@@ -190,4 +214,5 @@ def _read(found: Mapping[str, Any]) -> SiteState:
         refused=found["refused"],
         licensed=first["licensed"],
         begun=found.get("begun", ""),
+        instance=InstanceSeen.of(found.get("instance")),
     )

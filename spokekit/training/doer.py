@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spokekit.audit.history.snapshot import Snapshot
     from spokekit.connections.connection import Connection
     from spokekit.groups.result import Result
+    from spokekit.handover import Outcome, Plan
+    from spokekit.practice.instance import RemoteInstance
     from spokekit.training.attempts import Attempt
     from spokekit.training.seen import Seen, SiteState
 
@@ -291,6 +293,77 @@ class Doer:
 
         Findings(self.connection.cloud_id or "").accept(list(ids), reason=reason, by=by, until=until)
         return self
+
+    # -- hand-over -----------------------------------------------------------------------------------------------------
+
+    def make_instance_app(self, name: str) -> str:
+        """Make the instance's own app in the console, with its redirect URL; returns the client id."""
+        from spokekit.connections.scopes import DEFAULT_SCOPES
+        from spokekit.handover.plan import instance_of
+        from spokekit.handover.records import redirect_url
+
+        uris = [redirect_url(instance_of(self.look().instance.url))]
+        scopes = [scope for scope in DEFAULT_SCOPES if scope != "offline_access"]
+        order = {"do": "create-app", "name": name, "scopes": scopes, "redirect_uris": uris}
+        (made,) = self._attempt.desk.results(order)
+        return str(made["client_id"])
+
+    def plan(self, client_id: str = "") -> Plan:
+        """Return the plan for the practice instance; `client_id` is that of its own app."""
+        from spokekit.handover import make_plan
+        from spokekit.handover.plan import instance_of
+
+        there = self.look().instance
+        return make_plan(
+            self.work.store, instance=instance_of(there.url), parent_sys_id=there.parent_sys_id, client_id=client_id
+        )
+
+    @property
+    def instance(self) -> RemoteInstance:
+        """The practice instance, for what an administrator does on it."""
+        from spokekit.practice.instance import RemoteInstance
+
+        return RemoteInstance(self._attempt.desk.instance())
+
+    def import_plan(self, client_id: str = "") -> Doer:
+        """Import the plan's XML on the instance, by its **Import XML**."""
+        from spokekit.handover import files
+
+        instance = self.instance
+        for name, data in files(self.plan(client_id)).items():
+            if name.startswith("unload/"):
+                instance.import_xml(data)
+        return self
+
+    def hand_over(
+        self, client_id: str = "", *, only: Iterable[tuple[str, str]] | None = None, groups: bool = False
+    ) -> Outcome:
+        """Preview the plan, confirm each difference (`only` of these tables and columns), and write it."""
+        from spokekit.handover import HandOver, Step
+
+        over = HandOver(self.work.store, self.look().instance.url, self._attempt.desk.sign_in(), pace=PACE)
+        plan, wanted = self.plan(client_id), None if only is None else set(only)
+        first = over.preview(plan, groups=groups)
+        update = [
+            step.confirm
+            for step in first.rows
+            if isinstance(step, Step) and step.confirm and (wanted is None or (step.table, *step.after) in wanted)
+        ]
+        preview = over.preview(plan, update=update, groups=groups)
+        return over.apply(preview, confirm=preview.confirmation)
+
+    def type_instance_secret(self, client_id: str) -> Doer:
+        """Type the client secret of an app into the registry of the instance."""
+        secret = self._attempt.desk.secret_of(client_id).reveal()
+        (registry,) = self.look().instance.records["oauth_entity"]
+        self.order({"do": "instance-secret", "registry": registry, "secret": secret})
+        return self
+
+    def get_instance_token(self) -> bool:
+        """Press Get OAuth Token on the credential of the instance. False when no token came."""
+        (credential,) = self.look().instance.records["oauth_2_0_credentials"]
+        (result,) = self._attempt.desk.results({"do": "instance-token", "credential": credential})
+        return not result["refused"]
 
     # -- answers -------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ RIGHT: tuple[Outcome, ...] = ("right", "right with a remark")
 Named = str | int | Iterable[str]
 """What a sentence may name: a word, a number, or several words. It comes from the state."""
 
-Tool = Literal["connection", "groups", "members", "walk", "findings", "question"]
+Tool = Literal["connection", "groups", "members", "walk", "findings", "question", "handover"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Start:
         What the practice site is reset to, as `spokekit.practice.PracticeSite` takes it.
     orders:
         What the practice site does then, one after the other: see `spokekit.training.desk`.
+    instance:
+        Whether there is a practice instance beside the site, as it is delivered, for the hand-over.
     """
 
     step: Literal[0, 2, 3, 4] = 0
@@ -49,6 +51,7 @@ class Start:
     switches: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     orders: tuple[Mapping[str, Any], ...] = ()
+    instance: bool = False
 
 
 @dataclass(frozen=True)

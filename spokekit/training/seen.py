@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spokekit.audit.history.snapshot import Snapshot
     from spokekit.connections.connection import Connection
     from spokekit.groups.journal import ApplyState
+    from spokekit.handover import Plan, SignIn
     from spokekit.oauth.status import TokenStatus
 
 
@@ -55,6 +56,36 @@ class AppSeen:
     """A site administrator has let everybody use it."""
 
 
+Records = Mapping[str, Mapping[str, Mapping[str, str]]]
+
+
+@dataclass(frozen=True)
+class InstanceSeen:
+    """The practice instance beside the site; no secret is in it."""
+
+    url: str
+    parent_sys_id: str
+    records: Records
+    """Table -> sys_id -> columns."""
+    secrets: Mapping[str, str]
+    """Registry -> whose client secret it holds: an app's name, ``another``, ``unreadable`` or ""."""
+    tokens: tuple[str, ...]
+    """Profiles that hold a token."""
+    imported: int
+    """How many records came as XML."""
+    refused: int
+    """How often somebody asked for a token there and got none."""
+
+    def first(self, table: str) -> Mapping[str, str]:
+        """Return one record of a table: the only one where a lesson has handed over one connection; else nothing."""
+        return next(iter(self.records.get(table, {}).values()), {})
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any] | None) -> InstanceSeen | None:
+        """Read what the site says, or None where there is no instance."""
+        return cls(**{**told, "tokens": tuple(told["tokens"])}) if told else None
+
+
 @dataclass(frozen=True)
 class SiteState:
     """What the practice site says of itself."""
@@ -77,6 +108,8 @@ class SiteState:
     """How many people hold a seat."""
     begun: str = ""
     """A word that is another one after each time the site was put back or begun anew."""
+    instance: InstanceSeen | None = None
+    """The practice instance beside it, where a lesson asked for one."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON knows it."""
@@ -101,6 +134,7 @@ class SiteState:
                 ),
                 "groups": {group.name: group for group in groups},
                 "people": {person["account_id"]: PersonSeen(**person) for person in found["people"]},
+                "instance": InstanceSeen.of(found.get("instance")),
             }
         )
 
@@ -141,6 +175,12 @@ class Marks:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What the lesson's `prepare` noted."""
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Marks:
+        """Read what JSON has of it."""
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+        return cls(**fields)
+
 
 class Seen:
     """The state that a lesson is judged by. Each thing is read when it is first asked for.
@@ -164,6 +204,7 @@ class Seen:
         marks: Marks | None = None,
         answer: tuple[str, ...] = (),
         client_secret: Any = None,
+        at_instance: Callable[[], SignIn] | None = None,
     ) -> None:
         self.site = site
         self.before = before or site
@@ -171,6 +212,7 @@ class Seen:
         self.answer = answer
         self._work = workspace
         self._secret = client_secret
+        self._at_instance = at_instance
 
     # -- connection and token ------------------------------------------------------------------------------------------
 
@@ -323,3 +365,49 @@ class Seen:
         from spokekit.audit.findings import Findings
 
         return Findings(self.connection.cloud_id if self.connection and self.connection.cloud_id else "-").frame()
+
+    # -- hand-over -----------------------------------------------------------------------------------------------------
+
+    @property
+    def instance(self) -> InstanceSeen:
+        """The practice instance now; raises `NotFound` where the lesson has none."""
+        if self.site.instance is None:
+            raise NotFound("There is no practice instance beside the site.", hint="Begin the lesson again.")
+        return self.site.instance
+
+    @property
+    def instance_before(self) -> InstanceSeen:
+        """The practice instance when the attempt began."""
+        return self.before.instance or self.instance
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the learner's connections and registered groups plan for the instance."""
+        from spokekit.handover import make_plan
+        from spokekit.handover.plan import instance_of
+
+        there = self.instance
+        return make_plan(self._work.store, instance=instance_of(there.url), parent_sys_id=there.parent_sys_id)
+
+    @cached_property
+    def drift(self) -> pd.DataFrame:
+        """What `spokekit.handover.compare` finds on the instance; it is asked."""
+        from spokekit.handover import compare
+
+        if self._at_instance is None:
+            raise NotFound("There is no practice instance beside the site.", hint="Begin the lesson again.")
+        return compare(self.plan, self.instance.url, self._at_instance())
+
+    def drifted(self, kind: str, table: str, column: str = "") -> bool:
+        """Tell whether the drift has a row of this kind, table and column."""
+        found = self.drift
+        return bool(((found["kind"] == kind) & (found["table"] == table) & (found["column"] == column)).any())
+
+    @cached_property
+    def hand_overs(self) -> tuple[ApplyState, ...]:
+        """What was written to the instance, by its journal, oldest first."""
+        from spokekit.groups.journal import Journal
+        from spokekit.handover.steps import RECORDS
+
+        journal = Journal(self._work.store, RECORDS)
+        return tuple(map(journal.state, journal.apply_ids()))

@@ -196,6 +196,9 @@ def vocabulary(seen: Seen) -> frozenset[str]:
     words |= {seen.marks.name, seen.marks.redirect_uri, *seen.marks.scopes, *seen.answer}
     if len(seen.findings):
         words |= set(seen.findings["about"]) | set(seen.findings["reason"].dropna())
+    for instance in filter(None, (seen.site.instance, seen.before.instance)):
+        for rows in instance.records.values():
+            words |= {value for row in rows.values() for value in row.values()}
     if seen.snapshot is not None:
         words |= {str(one) for one in _names_in(seen.snapshot.completeness)}
     return frozenset(words - {""})

@@ -27,7 +27,7 @@ class ChapterGuide(Strip):
     Parameters
     ----------
     letter:
-        The chapter: A, B, C or D.
+        The chapter: A to E.
 
     Attributes
     ----------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import traitlets as tr
 
@@ -17,6 +16,7 @@ from spokekit.errors import InputError, NotFound
 from spokekit.handover import HandOver, SignIn, compare, files, make_plan, write
 from spokekit.handover.client import check_address
 from spokekit.handover.page import about_of, titled
+from spokekit.handover.plan import instance_of
 from spokekit.widgets._downloads import Downloads
 from spokekit.widgets._handover_form import HandoverForm, drift_markup, preview_markup, result_markup
 from spokekit.widgets._membership_form import show
@@ -47,6 +47,8 @@ class HandoverPanel(HandoverForm):
         Names of the connections to hand over; without one, all active ones.
     workspace:
         Without it, this process's.
+    practice:
+        A lesson's practice instance. Nothing is handed over to another one then.
 
     Attributes
     ----------
@@ -62,14 +64,21 @@ class HandoverPanel(HandoverForm):
     preview = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 
-    def __init__(self, *connections: str, workspace: Workspace | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *connections: str,
+        workspace: Workspace | None = None,
+        practice: RemoteInstance | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._workspace = workspace or of_this_process()
         self._names = connections
         self._secret: Secret | None = None
         # The instance that it was typed for; empty as long as none was named.
         self._secret_for = ""
-        self._practice: PracticeInstance | RemoteInstance | None = None
+        self._practice: PracticeInstance | RemoteInstance | None = practice
+        self._only_here = practice is not None
         self._filling = False
         self._downloads = Downloads(self, self._taken)
         about = {"instance": self.instance, "app": self.app_id, "token": self.grant}
@@ -114,11 +123,24 @@ class HandoverPanel(HandoverForm):
         ]
         self._listen()
         names = {"instance": self.instance, "app_id": self.app_id, "grant": self.grant, "way": self.way}
-        self.remember("", **names, client_id=self.client_id, folder=self.folder, groups=self.groups)
+        self.remember(
+            "lesson" if self._only_here else "",
+            **names,
+            client_id=self.client_id,
+            folder=self.folder,
+            groups=self.groups,
+        )
         self.arrange_way()
         show(self.practice_row, False)
         self._allow()
-        if _embedded and self.instance.value == _embedded[0].url:
+        if self._only_here:
+            for control in (self.way, self.client_id, self.secret, self.practise):
+                show(control, False)
+            self.instance.disabled = True
+            # What was typed in an attempt before belongs to that one.
+            self.app_id.value = ""
+            self.guarded(self._sign_in_here)()
+        elif _embedded and self.instance.value == _embedded[0].url:
             self.guarded(self.start_practice)()
 
     def _listen(self) -> None:
@@ -147,8 +169,7 @@ class HandoverPanel(HandoverForm):
         self.arrange_way()
 
     def _other_instance(self) -> None:
-        mine = self._practice is not None and self.instance.value.strip() == self._practice.url
-        show(self.practice_row, mine)
+        show(self.practice_row, self._here is not None)
         if self._secret is not None and self._secret_for not in ("", self.instance.value.strip()):
             # What opens one instance is sent to no other.
             words = f"The field “{self.secret.description}” was filled for {self._secret_for} and is empty again."
@@ -171,18 +192,19 @@ class HandoverPanel(HandoverForm):
         if not self.instance.value.strip():
             raise InputError("The field “Instance” is empty.", hint="Type its name, or start a practice instance.")
         address = check_address(self.instance.value)
-        options: dict[str, Any] = {"pace": 100.0} if self._practice is not None else {}
+        if self._only_here and self._here is None:
+            raise InputError("A lesson hands over to its own practice instance only.", hint="Start the lesson over.")
+        options: dict[str, Any] = {"pace": 100.0} if self._here is not None else {}
         return HandOver(self._workspace.store, address, self._sign_in(), **options)
 
     def plan(self) -> rec.Plan:
         """Return the plan as the fields say, without asking the instance."""
-        host = urlsplit(check_address(self.instance.value)).hostname or "" if self.instance.value.strip() else ""
-        name = host.removesuffix(".service-now.com")
+        address = check_address(self.instance.value) if self.instance.value.strip() else ""
         return make_plan(
             self._workspace.store,
             self._names,
-            instance=name if name != host else "practice" if self._practice is not None else "",
-            parent_sys_id=self._practice.parent_sys_id if self._practice is not None else "",
+            instance=instance_of(address),
+            parent_sys_id=self._here.parent_sys_id if self._here is not None else "",
             client_id=self.app_id.value.strip(),
             grant=self.grant.value,
         )
@@ -198,18 +220,28 @@ class HandoverPanel(HandoverForm):
             atexit.register(started.stop)
             _embedded.append(started)
             self._practice = started
+        self._sign_in_here()
+        if not self.app_id.value and len(self.plan().parts) == 1:
+            self.app_id.value = "practice-app"
+        self.say(f"A practice instance answers at {self._practice.url}.", "ok")
+
+    @property
+    def _here(self) -> PracticeInstance | RemoteInstance | None:
+        """The practice instance, while it is the one that the field names."""
+        named = self._practice is not None and self.instance.value.strip() == self._practice.url
+        return self._practice if named else None
+
+    def _sign_in_here(self) -> None:
+        assert self._practice is not None  # noqa: S101 - called where there is one
         self.way.value = "api-key"
         self.instance.value = self._practice.url
         self.secret.put(Secret(self._practice.api_key))
-        if not self.app_id.value and len(self.plan().parts) == 1:
-            self.app_id.value = "practice-app"
         show(self.practice_row, True)
-        self.say(f"A practice instance answers at {self._practice.url}.", "ok")
 
     def _of_practice(self) -> PracticeInstance | RemoteInstance:
-        if self._practice is None or self.instance.value.strip() != self._practice.url:
+        if self._here is None:
             raise InputError("This goes on a practice instance only.", hint="Press Start a practice instance.")
-        return self._practice
+        return self._here
 
     def import_there(self) -> None:
         """Import the plan's XML into the practice instance, as an administrator would."""

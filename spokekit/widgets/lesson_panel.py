@@ -218,9 +218,12 @@ class LessonPanel(Component):
         head = f"<p>{markup(story)}</p>" if story else ""
         goal = goal or "It is told when you begin, since it names people and groups of your own practice site."
         self._goal.value = f"{head}<p><strong>Goal:</strong> {markup(goal)} <em>{lesson.minutes} minutes.</em></p>"
-        if self.attempt is not None and "connection" in lesson.tools:
+        if self.attempt is not None and {"connection", "handover"} & set(lesson.tools):
             title = "Practice developer console: the apps with their client IDs and secrets"
             self._goal.value += self._page("console", "Open the practice site's console", title)
+        if self.attempt is not None and "handover" in lesson.tools:
+            title = "Its records, its client secrets, and Get OAuth Token: what is done by hand there"
+            self._goal.value += self._page("instance", "Open the practice instance", title)
         there = self.attempt is not None
         for control in (self.check, self.hint, self.solution, self.over, self.happened):
             control.layout.display = None if there else "none"
@@ -368,6 +371,13 @@ def _components(lesson: Lesson, attempt: Attempt) -> list[Component]:
             from spokekit.widgets.membership_editor import MembershipEditor
 
             made.append(MembershipEditor(workspace=work))
+        elif tool == "handover":
+            from spokekit.practice.instance import RemoteInstance
+            from spokekit.widgets.handover_panel import HandoverPanel
+
+            panel = HandoverPanel(workspace=work, practice=RemoteInstance(attempt.desk.instance()))
+            panel.app_id.value = str(attempt.seen().marks.extra.get("instance_app", ""))
+            made.append(panel)
         else:
             from spokekit.widgets.findings_panel import FindingsPanel
             from spokekit.widgets.question_panel import QuestionPanel

@@ -91,7 +91,7 @@ FOLDERS = {
         "": {"world", "api", "pages", "instance"},
         "world": set(),
         "api": {"world", "apps", "exchange", "faults", "issued", "limits", "oauth", "switches"},
-        "instance": {"exchange", "http_app", "keys", "pages", "serving"},
+        "instance": {"exchange", "keys", "pages", "serving"},
         "pages": {"apps", "exchange", "issued", "oauth", "start", "switches", "world"},
     },
 }

@@ -16,15 +16,15 @@ from starlette.routing import Route
 
 from spokekit.errors import InputError
 from spokekit.practice.exchange import Answer, RequestRecord, json_answer
-from spokekit.practice.http_app import body_of, from_elsewhere
 from spokekit.practice.instance import pages
 from spokekit.practice.instance.api import TableApi, error, same
 from spokekit.practice.instance.switches import InstanceSwitches, check_fault
 from spokekit.practice.instance.tables import Database, known_id
+from spokekit.practice.instance.token import Ask, anybody, get_token, save_secret
 from spokekit.practice.instance.unload import import_xml
 from spokekit.practice.keys import TICKET, Keys
 from spokekit.practice.pages.consent import MARK, closed_page
-from spokekit.practice.serving import Delivery, Server, listen, serve
+from spokekit.practice.serving import Delivery, Server, body_of, from_elsewhere, listen, serve
 
 _ORDERS = ("/practice/import", "/practice/clone")
 
@@ -52,6 +52,8 @@ class PracticeInstance:
         of the cookie JSESSIONID, ``password`` that of the account ``admin``.
     certificate:
         Paths of a certificate and its key, to serve https.
+    ask:
+        Asks Atlassian for a token when **Get OAuth Token** is pressed; without it, whoever asks gets one.
     **switches:
         Anything in `InstanceSwitches`.
 
@@ -65,6 +67,8 @@ class PracticeInstance:
         The sys_id of the alias that the spoke ships.
     requests:
         A `RequestRecord` for each request answered. No secret or token is in it.
+    imported, refused:
+        How many records were imported as XML, and how often **Get OAuth Token** got none.
     """
 
     data: Database
@@ -72,6 +76,8 @@ class PracticeInstance:
     switches: InstanceSwitches
     parent_sys_id: str
     requests: list[RequestRecord]
+    imported: int
+    refused: int
 
     def __init__(
         self,
@@ -84,6 +90,7 @@ class PracticeInstance:
         session: str = "",
         password: str = "",
         certificate: tuple[str | Path, str | Path] | None = None,
+        ask: Ask = anybody,
         **switches: Any,
     ) -> None:
         try:
@@ -104,6 +111,8 @@ class PracticeInstance:
         self.keys = Keys()
         self.api = TableApi(self)
         self.requests = []
+        self.imported = self.refused = 0
+        self._ask = ask
         self.defects: list[Exception] = []
         self.certificate = certificate
         self._wanted_port = port
@@ -112,9 +121,12 @@ class PracticeInstance:
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def start(self) -> PracticeInstance:
-        """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
-        listener = listen(self._wanted_port, "instance")
+    def start(self, port: int | None = None) -> PracticeInstance:
+        """Start serving; returns when requests are answered. Raises `InputError` when the port is taken.
+
+        `port` counts for more than the one that it was made with.
+        """
+        listener = listen(self._wanted_port if port is None else port, "instance")
         self.port: int = listener.getsockname()[1]
         tls: dict[str, Any] = {}
         if self.certificate is not None:
@@ -160,9 +172,31 @@ class PracticeInstance:
             "parent_sys_id": self.parent_sys_id,
         }
 
+    def become(self, other: PracticeInstance) -> None:
+        """Be what `other` is, at the address that this one is served at: records, faults, switches and credentials."""
+        self.data, self.faults, self.switches = other.data, other.faults, other.switches
+        self.imported, self.refused, self._ask = other.imported, other.refused, other._ask
+        self.client_id, self.client_secret, self.api_key = other.client_id, other.client_secret, other.api_key
+        self.session, self.password, self.requests = other.session, other.password, []
+        self.api.tokens.clear()
+
     def import_xml(self, text: str | bytes) -> list[tuple[str, str]]:
         """Import an unload file as **Import XML** does, and return (table, sys_id) of what was written."""
-        return import_xml(self.data, self.switches, text)
+        written = import_xml(self.data, self.switches, text)
+        self.imported += len(written)
+        return written
+
+    def save_secret(self, registry: str, secret: str) -> str:
+        """Type a client secret into a registry by its sys_id, and return what is said; raises `InputError`."""
+        return save_secret(self.data, registry, secret)
+
+    def get_token(self, credential: str) -> str:
+        """Press **Get OAuth Token** on a credential by its sys_id; raises `InputError` where no token comes."""
+        try:
+            return get_token(self.data, self._ask, credential)
+        except InputError:
+            self.refused += 1
+            raise
 
     def import_folder(self, folder: str | Path) -> list[tuple[str, str]]:
         """Import all XML files of a folder by their names, as their numbers say."""
@@ -230,11 +264,20 @@ class PracticeInstance:
             return Answer(302, b"", "text/plain", [("location", "/records"), ("set-cookie", cookie), MARK])
         if not self.keys.admits(request.headers, self.port):
             return closed_page()
-        if request.method != "POST":
-            return pages.records(self.data)
-        text = dict(parse_qsl(body.decode("utf-8", "replace"))).get("xml", "")
+        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        return self.page_of(form if request.method == "POST" else None)
+
+    def page_of(self, form: Mapping[str, str] | None, above: str = "") -> Answer:
+        """Show the records; with a form, do what it asks for first. `above` is markup that stands before the rest."""
+        if form is None:
+            return pages.records(self.data, above=above)
         try:
-            written = self.import_xml(text)
+            if "registry" in form:
+                told = self.save_secret(form["registry"], form.get("secret", ""))
+            elif "credential" in form:
+                told = self.get_token(form["credential"])
+            else:
+                told = f"Records imported: {len(self.import_xml(form.get('xml', '')))}."
         except InputError as error:
-            return pages.records(self.data, problem=error.message)
-        return pages.records(self.data, told=f"Records imported: {len(written)}.")
+            return pages.records(self.data, problem=error.message, above=above)
+        return pages.records(self.data, told=told, above=above)
