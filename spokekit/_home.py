@@ -44,7 +44,7 @@ def home() -> Path:
 
 # What spokekit makes in its home, and what file systems and file managers leave in every folder.
 _OURS = re.compile(
-    r"\.?(spokekit\.sqlite|vault|token-|spokekit-apply-)[\w.-]*|snapshots|walks|nights|practice|lessons|class|attempt\.json|answer\.json|instance\.key|jupyterlab|lost\+found"
+    r"\.?(spokekit\.sqlite|vault|token-|spokekit-apply-|spokekit-hand-over-)[\w.-]*|snapshots|walks|nights|practice|lessons|class|attempt\.json|answer\.json|instance\.key|jupyterlab|lost\+found"
     r"|\.DS_Store|desktop\.ini"
 )
 _OF_THE_SYSTEM = (

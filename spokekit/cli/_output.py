@@ -21,7 +21,7 @@ import typer
 from spokekit._foreign import NAME, in_json, shown
 from spokekit._frames import UNKNOWN, guard_formula, human, is_number, write_rows
 from spokekit._secret import MASK, Secret, scrub
-from spokekit.errors import Cancelled, IncompleteResult, SpokekitError
+from spokekit.errors import Cancelled, IncompleteResult, InputError, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -301,6 +301,22 @@ def listener() -> Callable[[Progress], None]:
             _end_line()
 
     return show if sys.stderr.isatty() else pauses()
+
+
+def typed_words(words: str, option: str) -> str:
+    """Ask for words, and return what was typed; raises `InputError` where nobody can be asked, or they are others."""
+    if not words:
+        return ""
+    if not sys.stdin.isatty():
+        hint = f"Look at the preview above; then type “{words}” in a terminal, or repeat the command with {option}."
+        raise InputError(
+            "The plan wants to be confirmed in words, and nobody can be asked here.", field="confirm", hint=hint
+        )
+    say(f"Type these words to go on: {words}")
+    typed = sys.stdin.readline().strip()
+    if " ".join(typed.split()).casefold() != words:
+        raise InputError("Those are not the words asked for; nothing was changed.", field="confirm")
+    return words
 
 
 @contextmanager

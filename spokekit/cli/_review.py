@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spokekit.cli._output import INCOMPLETE, Format, emit, listener, say
+from spokekit.cli._output import INCOMPLETE, Format, emit, listener, say, typed_words
 from spokekit.cli._signals import interruptible
 from spokekit.errors import InputError
 
@@ -159,7 +159,7 @@ def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: For
 
 def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, format: Format) -> None:  # noqa: A002
     """Plan, show, confirm and carry out the removals."""
-    from spokekit.cli.members import _say_rows, _show, _typed
+    from spokekit.cli.members import _say_rows, _show
 
     preview = campaign.plan(members, progress=listener())
     if preview is None:
@@ -176,7 +176,7 @@ def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, 
         emit(preview.frame, format)
         say("Nothing was changed: a dry run.")
         return
-    typed = preview.confirmation if yes else _typed(preview.confirmation, "--yes")
+    typed = preview.confirmation if yes else typed_words(preview.confirmation, "--yes")
     with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
         finish(campaign, campaign.apply(members, preview, confirm=typed, progress=listener(), cancel=cancel), format)
 
@@ -191,7 +191,7 @@ def resume(
     format: Format,  # noqa: A002
 ) -> None:
     """Show the rest of an apply, and go on with it."""
-    from spokekit.cli.members import _rest, _typed
+    from spokekit.cli.members import _rest
 
     say("An apply of this review is not finished; this goes on with it.")
     rest = _rest(members, apply_id)
@@ -200,7 +200,7 @@ def resume(
         say("Nothing was changed: a dry run.")
         return
     asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
-    typed = rest.confirmation if yes or not asks else _typed(rest.preview.words_of_consent, "--yes")
+    typed = rest.confirmation if yes or not asks else typed_words(rest.preview.words_of_consent, "--yes")
     with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
         finish(campaign, campaign.resume(members, rest, confirm=typed, progress=listener(), cancel=cancel), format)
 

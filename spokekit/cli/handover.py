@@ -11,7 +11,7 @@ import typer
 from spokekit._home import home
 from spokekit._words import counted
 from spokekit._workspace import workspace
-from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, guarded, listener, out, say
+from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, guarded, listener, out, say, typed_words
 from spokekit.cli._secrets import read_secret
 from spokekit.cli._signals import interruptible
 from spokekit.errors import Conflict, InputError, PlanError
@@ -243,6 +243,8 @@ def resume(
     What may have been written already is looked for first, so that nothing is made twice.
     """
     hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
+    for words in hand_over.take_in():
+        say(words)
     changes = hand_over.preview_resume(apply_id)
     _carry_out(hand_over, changes, write=write, yes=yes, fingerprint="", format=format)
 
@@ -291,8 +293,12 @@ def journal(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List what was written to instances: every entry, or those of one apply."""
+    from spokekit.groups import journal_copy
     from spokekit.handover import entries
+    from spokekit.handover.steps import RECORDS
 
+    for file in journal_copy.files(workspace().store, RECORDS):
+        say(f"Not in the journal, which was lost meanwhile: an apply kept in {file}; `handover resume` takes it in.")
     emit(entries(workspace().store, apply_id), format, empty="Nothing was written to an instance yet.")
 
 
@@ -354,10 +360,8 @@ def _carry_out(
     if not write:
         say("Nothing was written: a dry run. Repeat with --write to write it.")
         return
-    from spokekit.cli.members import _typed
-
     words = changes.confirmation
-    typed = words if yes else _typed(words, "--yes")
+    typed = words if yes else typed_words(words, "--yes")
     with interruptible("; spokekit handover resume then settles it") as cancel:
         result = hand_over.apply(changes, confirm=typed, progress=listener(), cancel=cancel)
     emit(result.frame, format)

@@ -22,6 +22,7 @@ from spokekit.cli._output import (
     listener,
     pauses,
     say,
+    typed_words,
 )
 from spokekit.cli._signals import interruptible
 from spokekit.errors import InputError
@@ -201,7 +202,7 @@ def resume(
             say("Nothing was changed: a dry run.")
             return
         asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
-        typed = rest.confirmation if yes or not asks else _typed(rest.preview.words_of_consent, "--yes")
+        typed = rest.confirmation if yes or not asks else typed_words(rest.preview.words_of_consent, "--yes")
         with interruptible("; spokekit members resume then settles it") as cancel:
             _finish(members.resume(rest, confirm=typed, progress=listener(), cancel=cancel), format)
 
@@ -378,25 +379,9 @@ def _apply(
             raise typer.Exit(1)
         return
     words = preview.words_of_consent if foreign and preview.plan.planned else preview.confirmation
-    typed = words if yes and not foreign else _typed(words, "--foreign" if foreign else "--yes")
+    typed = words if yes and not foreign else typed_words(words, "--foreign" if foreign else "--yes")
     with interruptible("; spokekit members resume then settles it") as cancel:
         _finish(members.apply(preview, confirm=typed, progress=listener(), cancel=cancel), format)
-
-
-def _typed(words: str, option: str) -> str:
-    """Ask for words, and return what was typed; raises `InputError` where nobody can be asked, or they are others."""
-    if not words:
-        return ""
-    if not sys.stdin.isatty():
-        hint = f"Look at the preview above; then type “{words}” in a terminal, or repeat the command with {option}."
-        raise InputError(
-            "The plan wants to be confirmed in words, and nobody can be asked here.", field="confirm", hint=hint
-        )
-    say(f"Type these words to go on: {words}")
-    typed = sys.stdin.readline().strip()
-    if " ".join(typed.split()).casefold() != words:
-        raise InputError("Those are not the words asked for; nothing was changed.", field="confirm")
-    return words
 
 
 def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the commands

@@ -208,7 +208,7 @@ class RowByRow(ABC):
             tuple(rows),
         )
         try:
-            kept = keep(store, about)
+            kept = keep(store, about, self._journal.book)
         except (StoreError, OSError) as error:
             return f"{why} The rows could not be kept in a file either ({error}): keep what is shown here.", None
         words = f"{why} What was done is kept in {kept}; once a store is there, resume takes it into the journal."

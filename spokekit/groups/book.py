@@ -49,7 +49,8 @@ class Book:
 
     ``packed`` and ``unpacked`` turn a planned row into what is kept of it and back, ``detail`` gives the columns that
     an entry has beyond those of `journal_tables`, and ``outcome`` a row with what an entry says became of it.
-    ``command`` lists the applies.
+    ``command`` lists the applies. ``kind`` is what a file says that has the rows when the
+    journal was lost, and ``actions`` what can be done to a ``row``.
     """
 
     entries: sa.Table
@@ -59,6 +60,9 @@ class Book:
     detail: Callable[[Any], Mapping[str, str]] = lambda _: {}
     outcome: Callable[[Any, Any], Row] = _outcome
     command: str = "spokekit members journal"
+    kind: str = "spokekit apply"
+    actions: frozenset[str] = frozenset(("add", "remove"))
+    row: type[Row] = Row
 
 
 MEMBERSHIPS = Book(entries_table, plans_table)

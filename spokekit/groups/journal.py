@@ -134,12 +134,12 @@ class Journal:
 
     def __init__(self, store: Store, book: Book = MEMBERSHIPS) -> None:
         self.store = store
-        self._book = book
+        self.book = book
         self._witnesses: dict[str, Witness] = {}
         store.ensure(book.entries, book.plans, purposes_table, leases_table, fences_table)
 
     def _witness(self, apply_id: str) -> Witness:
-        return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id, self._book))
+        return self._witnesses.setdefault(apply_id, Witness(self.store, apply_id, self.book))
 
     def start(
         self, plan: Planned, *, place: Place | None = None, by: str | None = None, purpose: Purpose | None = None
@@ -150,13 +150,13 @@ class Journal:
         ``purpose`` what for.
         """
         apply_id = str(uuid.uuid4())
-        kept = [self._book.packed(row) for row in plan.planned]
+        kept = [self.book.packed(row) for row in plan.planned]
         with self.store.write() as connection:
             connection.execute(
-                self._book.plans.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
+                self.book.plans.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
             )
             written = connection.execute(
-                self._book.entries.insert().values(
+                self.book.entries.insert().values(
                     **head(
                         apply_id,
                         place or plan.place,
@@ -203,13 +203,13 @@ class Journal:
                 "status": row.status if what == ROW_ENDED else "",
                 "reason": row.reason if what == ROW_ENDED else "",
                 "message": scrub(row.message) if what == ROW_ENDED else "",
-                **self._book.detail(row),
+                **self.book.detail(row),
             }
         with self.store.write() as connection:
             if lease is not None:
                 self._witness(state.apply_id).see(connection)
                 lease.confirm(connection)
-            written = connection.execute(self._book.entries.insert().values(**values))
+            written = connection.execute(self.book.entries.insert().values(**values))
         self._witness(state.apply_id).wrote((_seq(written), what, position))
         if lease is not None and what == ROW_STARTED:
             self._witness(state.apply_id).look()
@@ -224,15 +224,15 @@ class Journal:
         Raises `NotFound` when there is none, or several begin like this.
         """
         full = self._find(apply_id)
-        t = self._book.entries
+        t = self.book.entries
         with self.store.read() as connection:
             kept = json.loads(
                 connection.execute(
-                    sa.select(self._book.plans.c.plan).where(self._book.plans.c.apply_id == full)
+                    sa.select(self.book.plans.c.plan).where(self.book.plans.c.apply_id == full)
                 ).scalar_one()
             )
             entries = connection.execute(sa.select(t).where(t.c.apply_id == full).order_by(t.c.seq)).mappings().all()
-        rows = [self._book.unpacked(one) for one in kept]
+        rows = [self.book.unpacked(one) for one in kept]
         sent: set[int] = set()
         late: set[int] = set()
         sent_before = False
@@ -256,7 +256,7 @@ class Journal:
                 dropped = False
             elif entry["event"] == ROW_ENDED:
                 late.discard(position)
-                rows[position] = self._book.outcome(rows[position], entry)
+                rows[position] = self.book.outcome(rows[position], entry)
                 if entry["reason"] in NOTHING_DONE:
                     # This call did not get out; what an earlier one may have done is as open as before.
                     (sent.add if sent_before else sent.discard)(position)
@@ -289,7 +289,7 @@ class Journal:
 
     def apply_ids(self, cloud_id: str | None = None, alias_id: str | None = None) -> tuple[str, ...]:
         """Return the applies, oldest first; of one site and alias when given."""
-        t = self._book.entries
+        t = self.book.entries
         query = sa.select(t.c.apply_id).where(t.c.event == APPLY_STARTED).order_by(t.c.seq)
         if cloud_id is not None:
             query = query.where(t.c.cloud_id == cloud_id)
@@ -300,7 +300,7 @@ class Journal:
 
     def unfinished(self, cloud_id: str, alias_id: str) -> tuple[ApplyState, ...]:
         """Return the applies of this site and alias with open rows that were not dropped, newest first."""
-        t = self._book.entries
+        t = self.book.entries
         ended = sa.and_(t.c.event == APPLY_ENDED, t.c.status == FINISHED)
         closed = sa.select(t.c.apply_id).where(sa.or_(ended, t.c.event == APPLY_DROPPED))
         late = sa.select(t.c.apply_id).where(t.c.event == ROW_LATE)
@@ -316,7 +316,7 @@ class Journal:
 
     def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
         """Return pairs that other applies have changed after this one did, on the same site, with the apply's id."""
-        t = self._book.entries
+        t = self.book.entries
         with self.store.read() as connection:
             own = connection.execute(
                 sa.select(t.c.group_id, t.c.account_id, sa.func.max(t.c.seq))
@@ -350,7 +350,7 @@ class Journal:
         apply), group_id, group, account_id, action, status, reason, message (str each).
         """
 
-        t = self._book.entries
+        t = self.book.entries
         query = sa.select(t).order_by(t.c.seq)
         if apply_id is not None:
             query = query.where(t.c.apply_id == self._find(apply_id))
@@ -402,7 +402,7 @@ class Journal:
             return found[0]
         raise NotFound(
             f"{'Several applies begin' if found else 'There is no apply'} with the id {apply_id}.",
-            hint=f"The journal lists them: {self._book.command}.",
+            hint=f"The journal lists them: {self.book.command}.",
         )
 
 

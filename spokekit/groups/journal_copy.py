@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from spokekit._home import home, write_private
 from spokekit._secret import scrub
 from spokekit.connections.store import Store
 from spokekit.errors import InputError, NotFound, StoreError
+from spokekit.groups.book import MEMBERSHIPS, Book
 from spokekit.groups.journal import (
     APPLY_ENDED,
     APPLY_STARTED,
@@ -29,12 +33,9 @@ from spokekit.groups.journal import (
 )
 from spokekit.groups.plan import ALREADY, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row
 from spokekit.groups.site_state import Place
-from spokekit.groups.tables import entries_table, plans_table
 
-FORMAT = "spokekit apply"
 VERSION = 1
 MOST_BYTES = 256_000_000
-_NAME = "spokekit-apply-{apply_id}.jsonl"
 _TAKEN = ".taken"
 
 
@@ -51,14 +52,18 @@ def folder(store: Store) -> Path:
     return home() if store.path is None else store.path.parent
 
 
-def keep(store: Store, kept: Kept) -> Path:
+def _name(book: Book, apply_id: str) -> str:
+    return f"{book.kind.replace(' ', '-')}-{apply_id}.jsonl"
+
+
+def keep(store: Store, kept: Kept, book: Book = MEMBERSHIPS) -> Path:
     """Write the file, one line for the apply and one for each row; returns where it is.
 
     Raises `StoreError` when it can be written neither beside the store nor in the folder for temporary files.
     """
-    name = _NAME.format(apply_id=kept.apply_id)
+    name = _name(book, kept.apply_id)
     head = {
-        "format": FORMAT,
+        "format": book.kind,
         "version": VERSION,
         "apply_id": kept.apply_id,
         "place": asdict(kept.place),
@@ -85,10 +90,10 @@ def keep(store: Store, kept: Kept) -> Path:
     return target
 
 
-def files(store: Store) -> tuple[Path, ...]:
+def files(store: Store, book: Book = MEMBERSHIPS) -> tuple[Path, ...]:
     """Return the files beside the store that no journal has taken in yet."""
     try:
-        return tuple(sorted(folder(store).glob(_NAME.format(apply_id="*"))))
+        return tuple(sorted(folder(store).glob(_name(book, "*"))))
     except OSError:
         return ()
 
@@ -103,7 +108,7 @@ def taken(path: Path) -> Path:
     return target
 
 
-def read(path: Path) -> Kept:
+def read(path: Path, book: Book = MEMBERSHIPS) -> Kept:
     """Read such a file.
 
     Raises
@@ -126,7 +131,7 @@ def read(path: Path) -> Kept:
                 raise wrong
             lines = file.read(MOST_BYTES).decode().splitlines()
         head, *rows = (json.loads(line) for line in lines)
-        return _kept(head, rows)
+        return _kept(head, rows, book)
     except FileNotFoundError:
         raise NotFound(f"There is no file {path}.") from None
     except OSError as error:
@@ -135,31 +140,41 @@ def read(path: Path) -> Kept:
         raise wrong from None
 
 
-def _kept(head: dict[str, Any], rows: Sequence[dict[str, Any]]) -> Kept:
-    if head["format"] != FORMAT or head["version"] != VERSION:
+def _kept(head: dict[str, Any], rows: Sequence[dict[str, Any]], book: Book) -> Kept:
+    if head["format"] != book.kind or head["version"] != VERSION:
         raise ValueError("another format")
     started_at = datetime.fromisoformat(head["started_at"])
     if started_at.tzinfo is None:
         raise ValueError("a time without a time zone")
     texts = ("apply_id", "by", "mode", "fingerprint", "undo_of", "why")
     place = Place(**dict(_texts(head["place"], head["place"])))
-    return Kept(place=place, started_at=started_at, rows=tuple(map(_row, rows)), **dict(_texts(head, texts)))
+    return Kept(
+        place=place, started_at=started_at, rows=tuple(_row(row, book) for row in rows), **dict(_texts(head, texts))
+    )
 
 
-def _row(cells: dict[str, Any]) -> Row:
-    names = ("group_id", "group", "account_id", "display_name", "action", "reason", "status", "message")
-    row = Row(**dict(_texts(cells, names)))
-    if row.action not in ("add", "remove") or row.status not in STATUSES:
+def _row(cells: dict[str, Any], book: Book) -> Row:
+    found: dict[str, Any] = {}
+    for field in fields(book.row):
+        value = cells[field.name]
+        # What is no text is columns of a record, by their names.
+        found[field.name] = dict(_texts(value, value)) if isinstance(value, dict) else _text(value)
+    row = book.row(**found)
+    if row.action not in book.actions or row.status not in STATUSES:
         raise ValueError("no row of an apply")
     return row
 
 
 def _texts(source: dict[str, Any], names: Any) -> Iterator[tuple[str, str]]:
     for name in names:
-        if not isinstance(source[name], str) or "\x00" in source[name]:
-            raise TypeError("text is expected")
-        source[name].encode()
-        yield name, source[name]
+        yield _text(name), _text(source[name])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\x00" in value:
+        raise TypeError("text is expected")
+    value.encode()
+    return value
 
 
 def take_in(journal: Journal, kept: Kept) -> str:
@@ -168,10 +183,12 @@ def take_in(journal: Journal, kept: Kept) -> str:
     What the journal has of it already is kept, and only the outcomes that it lacks are added. Raises `InputError`
     when the journal has an apply of this id with other rows.
     """
+    book = journal.book
+    other = InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
     known = journal.state(kept.apply_id) if kept.apply_id in journal.apply_ids() else None
     pairs = [(row.pair, row.action) for row in kept.rows]
     if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
-        raise InputError(f"The file has other rows of the apply {kept.apply_id} than the journal.", field="file")
+        raise other
     base = head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
     base |= {"status": "", "reason": ""}
     told = f"Taken in from a file. {kept.why}"
@@ -189,15 +206,45 @@ def take_in(journal: Journal, kept: Kept) -> str:
             entries.append(about | {"event": ROW_STARTED})
         if row.status != UNKNOWN:
             outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
-            entries.append(about | {"event": ROW_ENDED} | outcome)
+            entries.append(about | {"event": ROW_ENDED} | outcome | dict(book.detail(row)))
     done = all(settled(row) for row in kept.rows)
     entries.append(base | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
-    rows = [[row.group_id, row.group, row.account_id, row.action] for row in kept.rows]
+    rows = [book.packed(row) for row in kept.rows]
     with journal.store.write() as connection:
-        if known is None:
+        plan = connection.execute(sa.select(book.plans.c.plan).where(book.plans.c.apply_id == kept.apply_id)).scalar()
+        # Where only the entries were deleted, the plan is there still.
+        if plan is not None and json.loads(plan) != rows:
+            raise other
+        if plan is None:
             connection.execute(
-                plans_table.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
+                book.plans.insert().values(apply_id=kept.apply_id, plan=json.dumps(rows, ensure_ascii=False))
             )
         for entry in entries:
-            connection.execute(entries_table.insert().values(**entry))
+            connection.execute(book.entries.insert().values(**entry))
     return kept.apply_id
+
+
+def take_in_all(
+    journal: Journal, here: Callable[[Place], bool], held: Callable[[], AbstractContextManager[object]]
+) -> tuple[str, ...]:
+    """Write into the journal what files beside the store have of applies whose journal was lost meanwhile.
+
+    `here` tells which places are meant, `held` holds them while one is written. Returns a sentence for each file, also
+    for one that cannot be used.
+    """
+    told: list[str] = []
+    for path in files(journal.store, journal.book):
+        try:
+            kept = read(path, journal.book)
+            if not here(kept.place):
+                continue
+            with held():
+                take_in(journal, kept)
+        except InputError as error:
+            told.append(str(error))
+        else:
+            told.append(
+                f"The apply {kept.apply_id[:8]}, whose journal had been lost, was taken into the journal from "
+                f"{taken(path)}."
+            )
+    return tuple(told)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit._words import counted
 from spokekit.confluence.report import Cancel, ProgressCallback
-from spokekit.errors import Cancelled, InputError, PlanError
+from spokekit.errors import Cancelled, PlanError
 from spokekit.groups import applies, journal_copy
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import Applier, Look, dropped
@@ -274,23 +274,12 @@ class Membership(Planner):
         Returns a sentence for each file of this connection, also for one that cannot be used. Raises `Conflict` when
         an apply is running on this site.
         """
-        told: list[str] = []
         here = self.site.place
-        for path in journal_copy.files(self.journal.store):
-            try:
-                kept = journal_copy.read(path)
-                if (kept.place.cloud_id, kept.place.alias_id) != (here.cloud_id, here.alias_id):
-                    continue
-                with self._lease(None, None):
-                    journal_copy.take_in(self.journal, kept)
-            except InputError as error:
-                told.append(str(error))
-            else:
-                told.append(
-                    f"The apply {kept.apply_id[:8]}, whose journal had been lost, was taken into the journal from "
-                    f"{journal_copy.taken(path)}."
-                )
-        return tuple(told)
+        return journal_copy.take_in_all(
+            self.journal,
+            lambda place: (place.cloud_id, place.alias_id) == (here.cloud_id, here.alias_id),
+            lambda: self._lease(None, None),
+        )
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

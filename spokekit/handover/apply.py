@@ -27,6 +27,7 @@ from spokekit.errors import NotFound, PlanError
 from spokekit.groups import applies
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import APPLY_DROPPED, ROW_ENDED, ApplyState, Journal
+from spokekit.groups.journal_copy import take_in_all
 from spokekit.groups.plan import DONE, UNKNOWN
 from spokekit.groups.preview import check_age
 from spokekit.groups.site_state import Place
@@ -189,6 +190,16 @@ class HandOver:
     @staticmethod
     def _steps(state: ApplyState) -> list[Step]:
         return [row for row in state.rows if isinstance(row, Step)]
+
+    def take_in(self) -> tuple[str, ...]:
+        """Write into the journal what files beside the store have of applies whose journal was lost meanwhile.
+
+        Returns a sentence for each file of this instance, also for one that cannot be used. Raises `Conflict` when an
+        apply is running on it.
+        """
+        return take_in_all(
+            self.journal, lambda place: place.cloud_id == self.address, lambda: Lease(self.store, self.address)
+        )
 
     # -- doing ---------------------------------------------------------------------------------------------------------
 

@@ -129,6 +129,9 @@ RECORDS = Book(
     _detail,
     _outcome,
     "spokekit handover journal",
+    "spokekit hand-over",
+    frozenset((CREATE, UPDATE, DELETE)),
+    Step,
 )
 """The journal of what was written to instances."""
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
-from spokekit._secret import scrub
 from spokekit.confluence.report import Cancel, ProgressCallback
 from spokekit.errors import (
     InputError,
@@ -21,7 +19,7 @@ from spokekit.errors import (
     TransportError,
 )
 from spokekit.groups.apply import RowByRow
-from spokekit.groups.journal import ApplyState, Journal
+from spokekit.groups.journal import Journal
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Row
 from spokekit.handover import records as rec
 from spokekit.handover.changes import COMPUTED, KEYS, matching, same_value
@@ -201,13 +199,6 @@ class Writing(RowByRow):
         else:
             found = matching(rows, step.table, values)
         return found[0]["sys_id"] if found else ""
-
-    def _keep(self, state: ApplyState, rows: list[Row]) -> tuple[str, Path | None]:
-        made = [row.made for row in rows if isinstance(row, Step) and row.made]
-        return scrub(
-            f"Stopped: the journal of this apply is no longer in the store ({self._journal.store.describe()}). "
-            f"Made on the instance were: {', '.join(made) or 'none'}; keep that."
-        ), None
 
 
 _FOUND = "The answer was lost; read back: it was written."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
@@ -302,10 +303,13 @@ class HandoverPanel(HandoverForm):
         names, app, grant = self._names, self.app_id.value.strip(), self.grant.value
 
         def work(_task: Task) -> Changes:
+            told = hand_over.take_in()
             if hand_over.unfinished():
-                return hand_over.preview_resume()
-            there = plan if plan.parent_sys_id else hand_over.plan(names, app, grant)
-            return hand_over.preview(there, update=update, groups=groups)
+                found = hand_over.preview_resume()
+            else:
+                there = plan if plan.parent_sys_id else hand_over.plan(names, app, grant)
+                found = hand_over.preview(there, update=update, groups=groups)
+            return replace(found, notes=(*told, *found.notes))
 
         self.run(work, words="Comparing the plan with the instance", done=lambda found: self._show(found, inputs))
 

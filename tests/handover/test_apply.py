@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from hypothesis import strategies as st
 
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
+from spokekit.cli import main
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import Store
 from spokekit.errors import Conflict, InputError, NotFound, PlanError, SpokekitError, TokenRejected, TransportError
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import Journal
+from spokekit.groups.journal_copy import Kept, keep
 from spokekit.handover import Changes, HandOver, Outcome, Plan, SignIn, entries, files, make_plan, read_plan, write
 from spokekit.handover import records as rec
 from spokekit.handover.client import InstanceClient
@@ -319,6 +323,89 @@ def test_a_process_that_dies_after_a_write_is_settled_from_its_store(
     store = Store(url)
     assert sum(len(served.data.rows[table]) for table in rec.LOAD_ORDER) >= at + 1
     settle(served, store, plan, applied=True)
+    store.close()
+
+
+@pytest.mark.parametrize("way", ["removed", "rows deleted"])
+def test_a_journal_that_is_lost_leaves_a_file_that_a_resume_takes_in(
+    served: PracticeInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    way: str,
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("SPOKEKIT_HOME", str(home))
+    home.mkdir(mode=0o700)
+    path, plan = home / "spokekit.sqlite", small(served)
+    store = Store(f"sqlite:///{path}")
+    one, create, made = hand_over(served, store), InstanceWriter.create, list[str]()
+
+    def losing(self: InstanceWriter, table: str, values: Any) -> str:
+        made.append(create(self, table, values))
+        if len(made) == 3:
+            if way == "removed":
+                for part in home.glob("spokekit.sqlite*"):
+                    part.unlink()
+            else:
+                with closing(sqlite3.connect(path)) as other:
+                    other.execute("DROP TRIGGER hand_over_journal_no_delete")
+                    other.execute("DELETE FROM hand_over_journal")
+                    other.commit()
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InstanceWriter, "create", losing)
+        result = do(one, one.preview(plan))
+    assert len(made) == 3, "nothing is written that is not written down first"
+    assert result.kept is not None and "no longer in the store" in result.stopped and str(result.kept) in result.words
+    assert result.kept.parent == home and result.kept.stat().st_mode & 0o077 == 0
+    lines = [json.loads(line) for line in result.kept.read_text().splitlines()]
+    assert [line["made"] for line in lines[1:] if line["status"] == "done"][-1] == made[-1]
+    assert served.api_key not in result.kept.read_text()
+    store.close()
+
+    key = tmp_path / "key"
+    key.write_text(served.api_key)
+    with pytest.raises(SystemExit):
+        main(["handover", "journal"])
+    assert f"an apply kept in {result.kept}" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["handover", "resume", "--instance", served.url, "--api-key-file", str(key), "--write", "--yes"])
+    said = capsys.readouterr()
+    assert ended.value.code in (0, None), said.err
+    assert f"The apply {result.apply_id[:8]}, whose journal had been lost, was taken into the journal" in said.err
+    store = Store(f"sqlite:///{path}")
+    assert not result.kept.exists() and hand_over(served, store).take_in() == ()
+    settle(served, store, plan, applied=True)
+    undo = hand_over(served, store).preview_undo()
+    do(hand_over(served, store), undo)
+    assert {row["id"] for row in served.data.rows["sys_alias"].values()} == {"sn_conflunce_spoke.Confluence_Cloud"}
+    store.close()
+
+
+@pytest.mark.parametrize("wrong", ["format", "action", "cut off", "number", "not ours"])
+def test_a_file_of_rows_that_was_edited_is_a_sentence_and_not_used(
+    served: PracticeInstance, tmp_path: Path, wrong: str
+) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    plan, one = small(served), hand_over(served, store)
+    do(one, one.preview(plan))
+    journal = Journal(store, RECORDS)
+    state = journal.state(journal.apply_ids()[0])
+    about = (state.apply_id, state.place, "x", state.mode, state.fingerprint, state.undo_of, state.started_at, "why")
+    path = keep(store, Kept(*about, state.rows), RECORDS)
+    head, row, *rest = path.read_text().splitlines()
+    changed = {
+        "format": (head.replace("spokekit hand-over", "spokekit apply"), row),
+        "action": (head, row.replace('"create"', '"add"')),
+        "cut off": (head, row[:-9]),
+        "number": (head, row.replace('"left": {', '"left": {"x": 1, ')),
+        "not ours": ("[]", row),
+    }[wrong]
+    path.write_text("\n".join((*changed, *rest)))
+    (told,) = one.take_in()
+    assert "does not hold the rows of an apply" in told and path.exists()
     store.close()
 
 

@@ -157,3 +157,38 @@ def test_a_panel_goes_from_the_beginning_to_right() -> None:
     panel.rehearse()
     assert panel._same.layout.display == "none", "what is right is not the same mistake once more"
     assert panel.outcome_word == "right" and panel.begun == 2
+
+
+def test_a_hand_over_lesson_in_its_panel_reaches_its_practice_instance_and_no_other(site: PracticeSite) -> None:
+    from spokekit.widgets import LessonPanel
+
+    panel = LessonPanel("instance-after-a-clone")
+    panel.rehearse(solve=False)
+    (tool,) = panel._tools.children
+    there = site.instance_beside.there()
+    assert (tool.instance.value, tool.instance.disabled) == (there.url, True)
+    assert f"{site.url}instance" in panel._goal.value and "console" in panel._goal.value
+    tool.instance.value = "https://acme.service-now.com/"
+    with pytest.raises(SpokekitError, match="its own practice instance only"):
+        tool.compare()
+    panel._open(panel.attempt)
+    (tool,) = panel._tools.children
+    tool.compare()
+    tool.settled()
+    assert len(tool.value) == 3
+    tool.groups.value = True
+    tool.make_preview()
+    tool.settled()
+    tool.differences.value = tuple(value for _, value in tool.differences.options)
+    tool.settled()
+    tool.confirm.value = tool.preview.confirmation
+    tool.apply()
+    tool.settled()
+    panel.look()
+    panel.settled()
+    assert panel.outcome_word == "right", panel.status
+    # Another attempt has another app, and nothing of the last one stands in its fields.
+    panel._start(again=True)
+    panel.settled()
+    (again,) = panel._tools.children
+    assert again.app_id.value == panel.attempt.seen().marks.extra["instance_app"] and again.value is None

@@ -183,3 +183,41 @@ def test_a_lesson_that_is_broken_fails_by_name(
     rows = json.loads(capsys.readouterr().out)
     assert {row["lesson"] for row in rows} == {"own"}
     assert any(part in row["words"] for row in rows for part in words.split("|")), rows
+
+
+def test_a_hand_over_lesson_by_commands_reaches_its_practice_instance_and_no_other(
+    site: PracticeSite, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+    assert run("begin", "instance-after-a-clone") == 0
+    printed = capsys.readouterr()
+    told = site.instance_beside.there().describe()
+    key = home / "lessons" / "instance-after-a-clone" / "1" / "instance.key"
+    assert (
+        f"--instance {told['url']} --api-key-file {key}" in printed.err and f"{site.url}instance?open=" in printed.err
+    )
+    assert key.read_text() == told["api_key"] and key.stat().st_mode & 0o077 == 0
+    assert told["api_key"] not in printed.err + printed.out + (key.parent / "attempt.json").read_text()
+
+    def handover(*arguments: str, at: str = told["url"]) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["handover", *arguments, "--instance", at, "--api-key-file", str(key)])
+        return int(ended.value.code or 0)
+
+    monkeypatch.setenv("SPOKEKIT_HOME", str(key.parent))
+    for command in ("compare", "apply", "undo"):
+        assert handover(command, at="https://acme.service-now.com/") == 1
+        assert "a lesson reaches its practice instance only" in capsys.readouterr().err
+    assert handover("compare", "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["column"] for row in found} == {"redirect_url", "active", ""}
+    app = told_app(printed.err)
+    assert handover("apply", "--app-id", app, "--groups", "--format", "json") == 0
+    names = [row["confirm"] for row in json.loads(capsys.readouterr().out) if row["confirm"]]
+    more = [part for name in names for part in ("--update", name)]
+    assert handover("apply", "--app-id", app, "--groups", "--write", "--yes", *more) == 0
+    assert run("check", "instance-after-a-clone") == 0
+
+
+def told_app(said: str) -> str:
+    return said.split("client ID ")[1].split(" ")[0]
