@@ -22,7 +22,7 @@ body{font:16px/1.5 system-ui,sans-serif;margin:0;display:grid;place-items:center
 background:#f7f8f9;color:#172b4d}
 .product{margin:0 0 1rem;font-weight:600;letter-spacing:.01em;color:#44546f}
 main{max-width:34rem;margin:1rem;padding:2rem 2.25rem;background:#fff;border:1px solid #dcdfe4;border-radius:8px}
-h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0 0}code{word-break:break-all;font-size:.9em}
+h1{font-size:1.35rem;margin:0 0 .5rem}p{margin:.5rem 0 0}code{word-break:break-all;font-size:.9em;user-select:all}
 @media(prefers-color-scheme:dark){body{background:#161a1d;color:#dee4ea}main{background:#22272b;border-color:#454f59}
 .product{color:#9fadbc}}
 """

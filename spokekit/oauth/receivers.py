@@ -74,8 +74,8 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
 
     On a hub that tells its public address it is that of the person's own server. The hub's ``user-redirect`` address
     serves everybody on it and works as well, for an app that several people use; but JupyterHub (6.1) writes what it
-    passes on into its own log, the code included, which is used up by then. Where the hub does not tell its address,
-    ``…/spokekit/oauth/start`` in the browser shows it.
+    passes on into its own log, the code included, which is used up by then. Where the hub does not tell its address, only
+    the browser knows it: the page that `own_callback_page` leads to shows the address to register.
     """
     environ = os.environ if environ is None else environ
     server = this_server(environ)
@@ -87,9 +87,16 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
         hub = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").rstrip("/")
         if hub:
             return f"{hub}/user-redirect/{CALLBACK_PATH}", "One address for everybody on this hub; register it once."
-        start = f"{server.base_url.rstrip('/')}/{START_PATH}"
-        reason += f" Or register what {start} on this hub shows in the browser: then nothing is to be pasted."
     return LOOPBACK_REDIRECT, reason
+
+
+def own_callback_page(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the path of a page of this Jupyter server that shows the callback address to register; it has no host.
+
+    The browser puts the host before it, which the kernel may not know. None where spokekit's extension is not on.
+    """
+    server = this_server(environ)
+    return f"{server.base_url.rstrip('/')}/{START_PATH}" if server is not None and server.extension else None
 
 
 def callback_known_to(uris: Sequence[str], environ: Mapping[str, str] | None = None) -> str:

@@ -11,7 +11,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope
-from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
+from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
 from spokekit.oauth.passage import for_the_browser
 from spokekit.widgets.base import Component, CopyButton, html, html_table, note, row
 
@@ -62,10 +62,13 @@ class AppSheet(Component):
             html(f"<p><strong>Callback URL</strong> <code>{markup(draft.redirect_uri)}</code></p>"),
             row(CopyButton(draft.redirect_uri, description="Copy the callback URL")),
         ]
+        elsewhere = browser_is_elsewhere()
         if not on_practice:
             body.append(note(propose_redirect_uri()[1]))
-        elif browser_is_elsewhere():
-            body += [note(choose_receiver(draft.redirect_uri)[1]), *_own_callback(draft.redirect_uri)]
+        elif elsewhere:
+            body.append(note(choose_receiver(draft.redirect_uri)[1]))
+        if elsewhere:
+            body += _own_callback(draft.redirect_uri)
         names = published_first(parse_scopes(scopes))
         lines = []
         for name in names:
@@ -80,7 +83,7 @@ class AppSheet(Component):
             console = f"{guide.site['url']}console"
             seen = for_the_browser(console, key=str(guide.site.get("key", "")))
             body.append(html(f"<p>{_link(seen, 'Open the practice developer console', 'sk-button')}</p>"))
-            if seen.startswith(console) and browser_is_elsewhere():
+            if seen.startswith(console) and elsewhere:
                 body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body
 
@@ -91,11 +94,11 @@ def _link(address: str, words: str, css: str = "") -> str:
 
 def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
     """Lead to the address of the person's own Jupyter server, which the browser knows and the kernel may not."""
-    from spokekit.oauth.jupyter_mailbox import START_PATH
+    from spokekit.oauth.receivers import own_callback_page
 
-    server = this_server()
-    if server is None or not server.extension or redirect_uri.endswith(f"/{CALLBACK_PATH}"):
+    page = own_callback_page()
+    if page is None or redirect_uri.endswith(f"/{CALLBACK_PATH}"):
         return []
-    link = _link(f"{server.base_url.rstrip('/')}/{START_PATH}", "callback URL of this Jupyter server")
+    link = _link(page, "callback URL of this Jupyter server")
     words = f"<p>Or put the {link} into the app and the connection: then nothing is to be pasted.</p>"
     return [html(words, "sk-note")]

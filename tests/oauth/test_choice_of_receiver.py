@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spokekit.oauth.receivers import choose_receiver, make_receiver, propose_redirect_uri
+from spokekit.oauth.receivers import choose_receiver, make_receiver, own_callback_page, propose_redirect_uri
 from tests.oauth.support import free_port
 
 HUB = {"JUPYTERHUB_USER": "ann", "JUPYTERHUB_SERVICE_PREFIX": "/user/ann/"}
@@ -115,6 +115,8 @@ def test_the_address_that_is_proposed(jupyter: Path, environ: dict[str, str], ex
 def test_a_hub_that_tells_no_address_is_asked_for_it_in_the_browser(jupyter: Path) -> None:
     # JupyterHub sets both variables to nothing unless its administrator names the public address.
     silent = HUB | {"JUPYTERHUB_PUBLIC_URL": "", "JUPYTERHUB_PUBLIC_HUB_URL": ""}
-    reason = propose_redirect_uri(silent | server(jupyter, extension=True, base_url="/user/ann/"))[1]
-    assert "paste its address" in reason and "/user/ann/spokekit/oauth/start on this hub" in reason
-    assert "spokekit/oauth/start" not in propose_redirect_uri(silent)[1], "without the extension it would be not found"
+    here = silent | server(jupyter, extension=True, base_url="/user/ann/")
+    address, reason = propose_redirect_uri(here)
+    assert address == "http://localhost:8751/callback" and "paste its address" in reason
+    assert own_callback_page(here) == "/user/ann/spokekit/oauth/start"
+    assert own_callback_page(silent) is None, "without the extension it would be not found"

@@ -338,6 +338,13 @@ def test_pages_that_come_through_the_jupyter_server_are_linked(
     guide = Guide(1, workspace=workspace)
     assert guide.draft().redirect_uri == own
     assert "nothing is to be copied" in words_of(AppSheet(guide))
+    # On the person's own site it is the same way, and no address without its host stands anywhere.
+    monkeypatch.delenv("SPOKEKIT_PRACTICE")
+    guide = Guide(1, workspace=workspace)
+    assert guide.draft().redirect_uri == own and "oauth/start" not in words_of(AppSheet(guide))
+    monkeypatch.delenv("JUPYTERHUB_PUBLIC_URL")
+    said = words_of(AppSheet(Guide(1, workspace=workspace)))
+    assert "href='/user/ann/spokekit/oauth/start'" in said and said.count("oauth/start") == 1
 
 
 def test_a_visitor_of_voila_is_led_to_the_one_page(
