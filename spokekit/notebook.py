@@ -30,7 +30,6 @@ import spokekit.widgets  # noqa: F401
 from spokekit._frames import show_in_notebooks
 from spokekit._workspace import workspace
 from spokekit.errors import NotFound
-from spokekit.widgets._cells import not_yet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,16 +68,14 @@ def _groups() -> pd.DataFrame:
 def _audit() -> Audit:
     from spokekit.audit import Audit
     from spokekit.audit.history.snapshots import Snapshots
-    from spokekit.widgets.steps import needs
+    from spokekit.widgets.steps import comes_first, needs
 
     needs(_work(), 3)
     site = _work().connection().cloud_id or ""
     try:
         newest = Snapshots(site).latest()
     except NotFound:
-        raise not_yet(
-            NotFound("Not yet: “Walk the site” in notebook 5 comes first. Walk there, then run this cell.")
-        ) from None
+        raise comes_first("Walk the site", "Walk in notebook 5, then run this cell.", NotFound) from None
     # The tables of a snapshot are opened once, not once a cell.
     if str(newest.folder) not in _audits:
         _audits.clear()

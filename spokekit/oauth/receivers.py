@@ -74,8 +74,8 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
 
     On a hub that tells its public address it is that of the person's own server. The hub's ``user-redirect`` address
     serves everybody on it and works as well, for an app that several people use; but JupyterHub (6.1) writes what it
-    passes on into its own log, the code included, which is used up by then. Where the hub does not tell its address, only
-    the browser knows it: the page that `own_callback_page` leads to shows the address to register.
+    passes on into its own log, the code included, which is used up by then. Where the hub does not tell its address,
+    only the browser knows it: the page that `own_callback_page` leads to shows the address to register.
     """
     environ = os.environ if environ is None else environ
     server = this_server(environ)

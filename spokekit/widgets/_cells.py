@@ -11,6 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spokekit._foreign import SENTENCE, shown
+from spokekit._home import under_voila
+from spokekit._secret import scrub
 from spokekit.errors import NotConfigured, SpokekitError
 
 E = TypeVar("E", bound=SpokekitError)
@@ -25,12 +28,24 @@ def not_yet(error: E) -> E:
 def say_which_cell_comes_first() -> None:
     """From now on, a name that another cell of this notebook makes leads to that cell; other errors stay as they are.
 
+    For a visitor of Voilà, our own errors end a page in their words alone: Voilà would put a sentence in their place
+    that tells whoever runs it how to see the error.
+
     Does nothing outside of a notebook, and where somebody else has put in a handler of their own.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None and not shell.custom_exceptions:
+    if shell is None or shell.custom_exceptions:
+        return
+    if under_voila(os.environ):
+        shell.set_custom_exc((SpokekitError,), _in_words_alone)
+    else:
         shell.set_custom_exc((NameError,), _on_name_error)
+
+
+def _in_words_alone(_shell: Any, _kind: Any, error: SpokekitError, _trace: Any, tb_offset: int | None = None) -> None:
+    # The cell has failed all the same, so that nothing below it runs.
+    print(shown(scrub(str(error)), SENTENCE, keep="\n"))  # noqa: T201
 
 
 def _on_name_error(shell: Any, kind: Any, error: Any, trace: Any, tb_offset: int | None = None) -> None:

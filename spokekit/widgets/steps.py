@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from spokekit._home import home, under_voila
 from spokekit._words import clock, counted
-from spokekit.errors import NotConfigured, NotFound
+from spokekit.errors import NotConfigured, NotFound, SpokekitError
 from spokekit.widgets._cells import not_yet
 from spokekit.widgets.strip import Stop
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.connections.connection import Connection
+
+E = TypeVar("E", bound=SpokekitError)
 
 
 class Step(Stop):
@@ -116,10 +118,14 @@ def needs(workspace: Workspace, step: int, name: str | None = None) -> None:
     if step in steps_done(workspace, name):
         return
     title = next(s.title for s in STEPS if s.number == step)
+    raise comes_first(title, "Do it in its component above or in its notebook, then run this cell.")
+
+
+def comes_first(title: str, way: str, kind: type[E] = NotConfigured) -> E:  # type: ignore[assignment]
+    """Return the error that ends a cell with what has to be done before, and `way`, how.
+
+    A visitor of Voilà has no cells; the page with the whole way is the way then.
+    """
     if under_voila(os.environ):
-        words = f"Not yet: “{title}” comes first. The page {ONE_PAGE} has all steps, each when it is due."
-        # Voilà takes the words out of an error, whoever wrote them.
-        print(words)  # noqa: T201
-    else:
-        words = f"Not yet: “{title}” comes first. Do it in its component above or in its notebook, then run this cell."
-    raise not_yet(NotConfigured(words))
+        way = f"The page {ONE_PAGE} has all steps, each when it is due."
+    return not_yet(kind(f"Not yet: “{title}” comes first. {way}"))

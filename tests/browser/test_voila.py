@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 pytest.importorskip("voila")
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+HOWTO = NOTEBOOKS / "docs" / "howto" / "voila.md"
+# Seconds after which a kernel that no page is connected to is ended; a page needs less to connect.
+LEFT_FOR = 10
 # Each page starts a kernel, which takes its time on a busy machine.
 SLOW = 20_000
 
@@ -49,6 +53,10 @@ def voila(site: PracticeSite, tmp_path: Path, home: Path) -> Iterator[str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     command = ["-m", "voila", "notebooks", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    # What the documentation tells to add, with less patience.
+    told = re.findall(r" (--\S+?\.cull_\w+)=\d+", HOWTO.read_text(encoding="utf-8"))
+    assert len(told) == 2
+    command += [f"{option}={1 if option.endswith('interval') else LEFT_FOR}" for option in told]
     # A kernel that is killed cannot remove what it holds; on a slow machine its end takes longer than five seconds.
     command += ["--KernelManager.shutdown_wait_time=60"]
     log = tmp_path / "voila.log"
@@ -81,7 +89,7 @@ def part(page: Page, label: str) -> Locator:
 
 
 def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
-    voila: str, browser: Browser, site: PracticeSite, home: Path
+    voila: str, browser: Browser, site: PracticeSite, home: Path, tmp_path: Path
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     try:
@@ -93,6 +101,7 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         expect(page.locator("body")).to_contain_text(
             "“Get the OAuth token” comes first. The page one-page.ipynb", timeout=SLOW
         )
+        assert "There was an error" not in page.locator("body").inner_text(), "nothing that only the owner could follow"
         page.get_by_role("link", name="Go the whole way on one page").click()
 
         form = part(page, "Configure the connection")
@@ -138,6 +147,17 @@ def test_a_visitor_goes_the_whole_way_and_the_next_one_finds_nothing(
         expect(part(second, "Where you are")).to_contain_text("in memory only", timeout=SLOW)
         expect(part(second, "Configure the connection").get_by_label("OAuth client ID")).to_have_value("")
         assert "done" not in part(second, "Where you are").inner_text()
+        # What the first visitor read goes soon after the page; the second one's stays.
+        held = set((tmp_path / "tmp").glob("spokekit-*"))
+        assert len(held) == 1
+        page.close()
+        deadline = time.monotonic() + LEFT_FOR + 30
+        while held & set((tmp_path / "tmp").glob("spokekit-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        # It is the kernel that unfolds this.
+        part(second, "Where you are").get_by_role("button", name="Details").click()
+        expect(second.get_by_role("button", name="Look again")).to_be_visible(timeout=SLOW)
     finally:
         context.close()
     assert not home.exists() or not list(home.iterdir()), "nothing went into the owner's home"
