@@ -347,9 +347,7 @@ def test_pages_that_come_through_the_jupyter_server_are_linked(
     assert "href='/user/ann/spokekit/oauth/start'" in said and said.count("oauth/start") == 1
 
 
-def test_a_visitor_of_voila_is_led_to_the_one_page(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_visitor_of_voila_is_led_to_the_one_page(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "one-page" not in words_of(Guide(4, workspace=workspace))
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
     guide = Guide(4, workspace=workspace)
