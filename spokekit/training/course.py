@@ -44,6 +44,7 @@ _OWN = (
     ("C", "Audit", "C-audit.ipynb", "c_audit"),
     ("D", "Change", "D-change.ipynb", "d_change"),
     ("E", "Hand over", "E-hand-over.ipynb", "e_hand_over"),
+    ("F", "Together", "F-together.ipynb", "f_together"),
 )
 ONE_HOUR = (
     "first-connection",

@@ -21,7 +21,7 @@ from spokekit._surroundings import is_loopback
 from spokekit.connections.fields import host_of
 from spokekit.errors import NotFound, SpokekitError
 from spokekit.training.lesson import Start
-from spokekit.training.seen import AppSeen, GroupSeen, InstanceSeen, PersonSeen, SiteState
+from spokekit.training.seen import AppSeen, GroupSeen, InstanceSeen, PersonSeen, SiteState, WriteSeen
 
 if TYPE_CHECKING:
     import httpx2
@@ -215,4 +215,9 @@ def _read(found: Mapping[str, Any]) -> SiteState:
         licensed=first["licensed"],
         begun=found.get("begun", ""),
         instance=InstanceSeen.of(found.get("instance")),
+        writes=tuple(
+            WriteSeen(write["name"], write["group"], write["account_id"])
+            for write in found["writes"]
+            if write["changed"]
+        ),
     )

@@ -56,6 +56,15 @@ class AppSeen:
     """A site administrator has let everybody use it."""
 
 
+@dataclass(frozen=True)
+class WriteSeen:
+    """A membership write that came over the API and changed something: ``add`` or ``remove``, in a group by name."""
+
+    action: str
+    group: str
+    account_id: str
+
+
 Records = Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
@@ -110,6 +119,8 @@ class SiteState:
     """A word that is another one after each time the site was put back or begun anew."""
     instance: InstanceSeen | None = None
     """The practice instance beside it, where a lesson asked for one."""
+    writes: tuple[WriteSeen, ...] = ()
+    """The writes that changed something, oldest first, whoever's token it was; none of before the site was started."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON knows it."""
@@ -135,6 +146,7 @@ class SiteState:
                 "groups": {group.name: group for group in groups},
                 "people": {person["account_id"]: PersonSeen(**person) for person in found["people"]},
                 "instance": InstanceSeen.of(found.get("instance")),
+                "writes": tuple(WriteSeen(**write) for write in found.get("writes", ())),
             }
         )
 

@@ -27,7 +27,7 @@ class ChapterGuide(Strip):
     Parameters
     ----------
     letter:
-        The chapter: A to E.
+        The chapter: A to F.
 
     Attributes
     ----------

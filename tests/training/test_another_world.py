@@ -48,3 +48,22 @@ def test_the_neighbours_answer_is_wrong_here(name: str, turn: str, do: object) -
         do(Doer(attempt))  # type: ignore[operator]
         verdict = attempt.check()
         assert (verdict.outcome, verdict.turn) == ("not yet", turn), verdict.words
+
+
+def test_on_a_game_day_what_others_do_is_not_held_against_the_learner_and_an_undo_counts() -> None:
+    with own_site() as (desk, root):
+        attempt = Attempts(desk, root).begin(lesson("game-day"))
+        do, turns = Doer(attempt), {turn.name: turn for turn in attempt.lesson.turns}
+        turns["nobody-asked"].make(do)
+        told = attempt.check()
+        assert (told.turn, told.words[:17]) == ("nobody-asked", "1 of 3 are mended")
+        do.undo()
+        told = attempt.check()
+        assert told.turn == "came-back" and told.words.startswith("1 of 3 are mended."), told.words
+        # A trainer's order on the site is nobody's write.
+        outside = min(set(do.site.people) - do.site.members("marketing"))
+        do.order({"do": "add", "group": "marketing", "account": outside})
+        do.resume()
+        assert attempt.check().words.startswith("2 of 3 are mended")
+        attempt.lesson.solve(do)
+        assert attempt.check().outcome == "right"

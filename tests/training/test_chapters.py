@@ -77,7 +77,14 @@ def test_the_line_at_the_head_tells_what_is_right_and_leads_on(home: Path) -> No
     shown = guide._line.value
     assert not (home / "spokekit.sqlite").exists(), "to look leaves no trace"
     assert "<li aria-current='step' title='Lessons B · Groups'>B " in shown and "0 of 3 right" in shown
-    targets = ("../00-start-here.ipynb", "A-connect.ipynb", "C-audit.ipynb", "D-change.ipynb", "E-hand-over.ipynb")
+    targets = (
+        "../00-start-here.ipynb",
+        "A-connect.ipynb",
+        "C-audit.ipynb",
+        "D-change.ipynb",
+        "E-hand-over.ipynb",
+        "F-together.ipynb",
+    )
     assert re.findall(r"href='([^']+)' data-notebook='([^']+)'", shown) == [(one, one) for one in targets]
     panel = LessonPanel("the-right-groups")
     panel.rehearse(solve=False)
@@ -99,7 +106,7 @@ def test_the_line_at_the_head_tells_what_is_right_and_leads_on(home: Path) -> No
     for name in ("near-duplicate-names", "synced-group"):
         LessonPanel(name).rehearse()
     assert again.done == ("B",) and "<span class='sk-unseen'>done: </span>B " in again._line.value
-    assert "Next" not in ChapterGuide("E")._line.value
+    assert "Next" not in ChapterGuide("F")._line.value
 
 
 def test_the_line_at_the_head_without_a_practice_site(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
