@@ -55,6 +55,29 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+class WatchOptions(TypedDict):
+    """The options of an action that `Watching` stands for."""
+
+    progress: ProgressCallback | None
+    cancel: Cancel | None
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Who watches a long action: what is told where it stands, and what stops it."""
+
+    progress: ProgressCallback | None = None
+    cancel: Cancel | None = None
+
+    @property
+    def options(self) -> WatchOptions:
+        """Both as the options of a public action."""
+        return {"progress": self.progress, "cancel": self.cancel}
+
+
+UNWATCHED = Watching()
+
+
 class ChangeOutcome(TypedDict):
     """What a change of one membership came to; ``status`` is the HTTP status of the answer."""
 

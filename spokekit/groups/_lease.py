@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from spokekit.confluence.report import Cancel, Progress, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Progress, Watching
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, Conflict, StoreError
 from spokekit.groups.tables import fences_table, leases_table
@@ -47,19 +47,16 @@ class Lease:
 
     Parameters
     ----------
-    progress, cancel:
+    watching:
         Told when a holder is watched of whom it is not clear whether it lives, which takes a minute; ends that wait.
     """
 
-    def __init__(
-        self, store: Store, site: str, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
-    ) -> None:
+    def __init__(self, store: Store, site: str, watching: Watching = UNWATCHED) -> None:
         self._store = store
         # The column was made for ids of this form; a cloud id need not have it.
         self.key = str(uuid.uuid5(uuid.NAMESPACE_URL, site))
         self._holder = f"{_node()}:{os.getpid()}:{secrets.token_hex(8)}"
-        self._progress = progress
-        self._cancel = cancel
+        self._progress, self._cancel = watching.progress, watching.cancel
         self._number = 0
         self._renewed = _clocks()
         self._lost = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spokekit._secret import scrub
-from spokekit.confluence.report import Cancel, Progress, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Cancel, Progress, ProgressCallback, Watching
 from spokekit.confluence.wire import NeverSent
 from spokekit.errors import (
     AppNotInstalled,
@@ -67,18 +67,10 @@ class Hands(Protocol):
     ``was_so`` is the quick one before a change: whether the account is a member, None when that cannot be told soon.
     """
 
-    def add(
-        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> None: ...
-    def remove(
-        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> None: ...
-    def was_so(
-        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> bool | None: ...
-    def is_member(
-        self, group_id: str, account_id: str, *, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> bool: ...
+    def add(self, group_id: str, account_id: str, *, watching: Watching) -> None: ...
+    def remove(self, group_id: str, account_id: str, *, watching: Watching) -> None: ...
+    def was_so(self, group_id: str, account_id: str, *, watching: Watching) -> bool | None: ...
+    def is_member(self, group_id: str, account_id: str, *, watching: Watching) -> bool: ...
 
 
 class RowByRow(ABC):
@@ -117,8 +109,7 @@ class RowByRow(ABC):
         resumed: bool = False,
         verdicts: Mapping[int, Verdict | None] | None = None,
         names: Mapping[str, str] | None = None,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> Result:
         """Go through the open rows of `state`.
 
@@ -154,7 +145,7 @@ class RowByRow(ABC):
         todo = [position for position in state.open_positions if not settled(rows[position])]
         self._looks = len(todo) <= LOOKS_UP_TO
         try:
-            stopped = self._go(write, rows, todo, state.sent, look, progress, Either(cancel, lease))
+            stopped = self._go(write, rows, todo, state.sent, look, watching.progress, Either(watching.cancel, lease))
             done = all(settled(row) for row in rows)
             write(APPLY_ENDED, status=FINISHED if done else STOPPED, message=stopped)
         except StoreError as error:
@@ -243,7 +234,9 @@ class RowByRow(ABC):
             pauses = pauses_of(progress, number, total)
             long = LongPause(pauses)
             mine = position in sent
-            row, stop = self._one(rows[position], long, stopping if patient else Either(stopping, long), sent=mine)
+            row, stop = self._one(
+                rows[position], Watching(long, stopping if patient else Either(stopping, long)), sent=mine
+            )
             reason = "stopped"
             held = long.pause if stop is None and not stopping.is_set() else None
             if held is not None:
@@ -314,9 +307,7 @@ class RowByRow(ABC):
         return "", "stopped"
 
     @abstractmethod
-    def _one(
-        self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool
-    ) -> tuple[Row, str | None]:
+    def _one(self, row: Row, watching: Watching, *, sent: bool) -> tuple[Row, str | None]:
         """Make one change, which may have been `sent` before.
 
         Returns the row with its outcome, and why the apply must stop: "" for no reason, None when it was cancelled.
@@ -330,9 +321,7 @@ class Applier(RowByRow):
         super().__init__(journal, **options)
         self._hands = hands
 
-    def _one(
-        self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool
-    ) -> tuple[Row, str | None]:
+    def _one(self, row: Row, watching: Watching, *, sent: bool) -> tuple[Row, str | None]:
         """Make one change; returns the row with its outcome, and why the apply must stop (None: it was cancelled).
 
         What is so already right before it was made by somebody else, unless we may have `sent` it ourselves earlier:
@@ -340,12 +329,12 @@ class Applier(RowByRow):
         """
         wanted = row.action == "add"
         try:
-            if self._looks and self._was_so(row, progress, cancel) == wanted:
+            if self._looks and self._was_so(row, watching) == wanted:
                 state = "a member" if wanted else "not a member"
                 words = f"Was {state} already right before: somebody else has made this change meanwhile."
                 return from_reading(row, Verdict(ALREADY, "member" if wanted else "no_member", words), sent), ""
             change = self._hands.add if wanted else self._hands.remove
-            change(row.group_id, row.account_id, progress=progress, cancel=cancel)
+            change(row.group_id, row.account_id, watching=watching)
         except Cancelled as error:
             if error.nothing_done:
                 return _ended(row, NOT_DONE, "cancelled", "The apply was cancelled before this change was made."), None
@@ -367,12 +356,12 @@ class Applier(RowByRow):
         except (ScopeMissing, TokenRejected, AppNotInstalled, ConsentError, NotConfigured, StoreError) as error:
             return _ended(row, FAILED, "not_permitted", error.message), f"Stopped: {error}"
         except (ServiceError, TransportError) as error:
-            return self._read_back(row, wanted, error, progress, cancel)
+            return self._read_back(row, wanted, error, watching)
         return _ended(row, DONE, "", "Added." if wanted else "Removed."), ""
 
-    def _was_so(self, row: Row, progress: ProgressCallback | None, cancel: Cancel) -> bool | None:
+    def _was_so(self, row: Row, watching: Watching) -> bool | None:
         try:
-            so = self._hands.was_so(row.group_id, row.account_id, progress=progress, cancel=cancel)
+            so = self._hands.was_so(row.group_id, row.account_id, watching=watching)
         except Cancelled as error:
             raise Cancelled(error.message, nothing_done=True) from None
         # Where it cannot be told once, asking again would only hold up every change.
@@ -384,11 +373,10 @@ class Applier(RowByRow):
         row: Row,
         wanted: bool,
         error: ServiceError | TransportError,
-        progress: ProgressCallback | None,
-        cancel: Cancel,
+        watching: Watching,
     ) -> tuple[Row, str | None]:
         try:
-            so = self._hands.is_member(row.group_id, row.account_id, progress=progress, cancel=cancel) == wanted
+            so = self._hands.is_member(row.group_id, row.account_id, watching=watching) == wanted
         except Cancelled:
             return _in_doubt(row), None
         except SpokekitError as second:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from spokekit._ids import group_id
 from spokekit._words import comparable
-from spokekit.confluence.report import Cancel, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Watching
 from spokekit.errors import InputError
 from spokekit.groups.columns import COLUMNS
 from spokekit.groups.site import LiveSite
@@ -18,9 +18,7 @@ _FEW = 20
 _LONGEST = 320
 
 
-def settle_groups(
-    wishes: WishList, site: LiveSite, progress: ProgressCallback | None = None, cancel: Cancel | None = None
-) -> WishList:
+def settle_groups(wishes: WishList, site: LiveSite, watching: Watching = UNWATCHED) -> WishList:
     """Part the cells that name several registered groups, each of which counts.
 
     Raises `InputError` when a column that is not used names a group of the site, registered or not: the list would be
@@ -29,7 +27,7 @@ def settle_groups(
     frame = site.registry.frame()
     settled = with_groups(wishes, [*frame["group_id"], *frame["name"], *frame["current_name"]])
     if texts := _maybe_groups(settled):
-        named = site.group_among(texts, progress=progress, cancel=cancel)
+        named = site.group_among(texts, watching=watching)
         _refuse_unused(settled, {comparable(group_id(named))} - {""})
     return settled
 

@@ -21,13 +21,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spokekit._words import counted
-from spokekit.confluence.report import Cancel, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Cancel, ProgressCallback, Watching
 from spokekit.errors import Cancelled, PlanError
 from spokekit.groups import applies, journal_copy
 from spokekit.groups._lease import Lease
 from spokekit.groups.apply import Applier, Look, dropped
 from spokekit.groups.journal import APPLY_DROPPED, ROW_ENDED, ApplyState, Journal
-from spokekit.groups.pauses import Either, only_pauses
+from spokekit.groups.pauses import only_pauses
 from spokekit.groups.plan import COLUMNS, PLANNED, Plan, Row
 from spokekit.groups.planning import Planner
 from spokekit.groups.preview import Cost, Preview, Seats, check_age, check_words, grave
@@ -146,13 +146,14 @@ class Membership(Planner):
         check_words(preview, confirm)
         if not plan.planned:
             return Result("", plan.rows)
-        with self._lease(progress, cancel) as lease:
-            refuse_unlike(unlike(preview, self._reading(lease, plan.planned, progress, cancel)))
+        watching = Watching(progress, cancel)
+        with self._lease(watching) as lease:
+            refuse_unlike(unlike(preview, self._reading(lease, plan.planned, watching)))
             state = self.journal.state(
                 self.journal.start(plan, place=self.site.place, by=self.site.me, purpose=purpose)
             )
-            look = self._looking(state, lease, progress, cancel)
-            result = self._applier().run(state, lease, look, progress=progress, cancel=cancel)
+            look = self._looking(state, lease, watching)
+            result = self._applier().run(state, lease, look, watching=watching)
         done = iter(result.rows)
         rows = [
             replace(next(done), display_name=row.display_name) if row.status == PLANNED else row for row in plan.rows
@@ -180,8 +181,9 @@ class Membership(Planner):
         """
         self.site.check_connection()
         state = applies.unfinished(self.journal, apply_id, self.site.place)
-        present = self._now(self._open_rows(state), progress, cancel, also=[state.by])
-        preview = self._previewed(self._rest(state, present), state.apply_id, progress, cancel)
+        watching = Watching(progress, cancel)
+        present = self._now(self._open_rows(state), watching, also=[state.by])
+        preview = self._previewed(self._rest(state, present), state.apply_id, watching)
         person = present.person(state.by)
         return Resumption(state, preview, person.display_name if person else "")
 
@@ -224,10 +226,11 @@ class Membership(Planner):
         self.site.check_writable()
         self.site.check_connection()
         shown = what if isinstance(what, Resumption) else None
-        with self._lease(progress, cancel) as lease:
+        watching = Watching(progress, cancel)
+        with self._lease(watching) as lease:
             apply_id = shown.state.apply_id if shown else what if isinstance(what, str) else None
             state = applies.unfinished(self.journal, apply_id, self.site.place)
-            present = self._reading(lease, self._open_rows(state), progress, cancel)
+            present = self._reading(lease, self._open_rows(state), watching)
             if shown is None:
                 plan = self._rest(state, present)
                 check_words(Preview(plan, Seats(), Cost(0, 0), (), grave(plan, present)), confirm)
@@ -236,9 +239,9 @@ class Membership(Planner):
                 check_words(shown.preview, confirm)
             verdicts = self._verdicts(state, present)
             names = {account: person.display_name for account, person in present.people.items()}
-            look = self._looking(state, lease, progress, cancel)
+            look = self._looking(state, lease, watching)
             return self._applier().run(
-                state, lease, look, resumed=True, verdicts=verdicts, names=names, progress=progress, cancel=cancel
+                state, lease, look, resumed=True, verdicts=verdicts, names=names, watching=watching
             )
 
     def drop(
@@ -254,11 +257,12 @@ class Membership(Planner):
         is now; raises as `preview_resume` does, and `Conflict` when an apply is running.
         """
         self.site.check_connection()
-        with self._lease(progress, cancel) as lease:
+        watching = Watching(progress, cancel)
+        with self._lease(watching) as lease:
             state = applies.unfinished(self.journal, apply_id, self.site.place)
             doubtful = {p: state.rows[p] for p in state.open_positions if p in state.sent}
             if doubtful:
-                present = self._reading(lease, list(doubtful.values()), progress, cancel)
+                present = self._reading(lease, list(doubtful.values()), watching)
                 verdicts = judged_again(state, doubtful, present)
                 for position, row in doubtful.items():
                     ended = dropped(row, verdicts[position])
@@ -278,37 +282,33 @@ class Membership(Planner):
         return journal_copy.take_in_all(
             self.journal,
             lambda place: (place.cloud_id, place.alias_id) == (here.cloud_id, here.alias_id),
-            lambda: self._lease(None, None),
+            lambda: self._lease(UNWATCHED),
         )
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _lease(self, progress: ProgressCallback | None, cancel: Cancel | None) -> Iterator[Lease]:
+    def _lease(self, watching: Watching) -> Iterator[Lease]:
         """Hold the site, and let the lease be asked last before every change."""
         with (
-            Lease(self.journal.store, self.site.place.cloud_id, progress=progress, cancel=cancel) as lease,
+            Lease(self.journal.store, self.site.place.cloud_id, watching) as lease,
             self.site.fenced(lease),
         ):
             yield lease
 
-    def _reading(
-        self, lease: Lease, rows: Sequence[Row], progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> Present:
+    def _reading(self, lease: Lease, rows: Sequence[Row], watching: Watching) -> Present:
         """Read the site before the first change of an apply; cancelled here means that nothing was changed."""
         try:
-            return self._now(rows, only_pauses(progress), Either(cancel, lease))
+            return self._now(rows, only_pauses(watching, lease))
         except Cancelled:
             lease.check()
             raise Cancelled("Cancelled while the site was read; nothing was changed.", nothing_done=True) from None
 
-    def _looking(
-        self, state: ApplyState, lease: Lease, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> Look:
+    def _looking(self, state: ApplyState, lease: Lease, watching: Watching) -> Look:
         """Return what reads the site again while an apply runs, and judges the rows that are left."""
 
         def look(rows: Mapping[int, Row]) -> Mapping[int, Verdict | None]:
-            present = self._now(list(rows.values()), only_pauses(progress), Either(cancel, lease))
+            present = self._now(list(rows.values()), only_pauses(watching, lease))
             return judged_again(state, rows, present)
 
         return look

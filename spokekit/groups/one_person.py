@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING
 
 from spokekit._ids import account_id, is_account_id
 from spokekit._words import comparable, counted, look_alike
+from spokekit.confluence.report import UNWATCHED, Watching
 from spokekit.errors import InputError, NotFound
 from spokekit.groups.wishes import Wish, WishList
 
 if TYPE_CHECKING:
-    from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.groups.site import LiveSite
 
 # With an address in the list all registered groups and those with access are read, see `LiveSite.present`.
 _SOME_ADDRESS = "@"
 
 
-def find_person(
-    site: LiveSite, text: str, field: str, progress: ProgressCallback | None = None, cancel: Cancel | None = None
-) -> str:
+def find_person(site: LiveSite, text: str, field: str, watching: Watching = UNWATCHED) -> str:
     """Return the account id of a person given by account id, address, or display name.
 
     Address and name are looked for among the members of the registered groups and of those with Confluence access.
@@ -31,7 +29,7 @@ def find_person(
     if is_account_id(wanted):
         return wanted
     by_mail = "@" in wanted
-    present = site.present((), [wanted if by_mail else _SOME_ADDRESS], removes=False, progress=progress, cancel=cancel)
+    present = site.present((), [wanted if by_mail else _SOME_ADDRESS], removes=False, watching=watching)
     if by_mail:
         found = list(present.mails.get(comparable(wanted), ()))
     else:
@@ -66,8 +64,7 @@ def wishes_for(
     site: LiveSite,
     person: str,
     like: str = "",
-    progress: ProgressCallback | None = None,
-    cancel: Cancel | None = None,
+    watching: Watching = UNWATCHED,
 ) -> WishList:
     """Return a list with `person` in each group of theirs, or in each of those of the colleague `like`.
 
@@ -76,12 +73,12 @@ def wishes_for(
 
     Raises `NotFound` when there is nobody, or no group; see `find_person`.
     """
-    account = find_person(site, person, "person", progress, cancel)
-    source = find_person(site, like, "like", progress, cancel) if like else account
+    account = find_person(site, person, "person", watching)
+    source = find_person(site, like, "like", watching) if like else account
     if source == account and like:
         raise InputError("The person and the colleague are the same account.", field="like")
     notes: list[str] = []
-    known = site.memberships([source], progress=progress, cancel=cancel)
+    known = site.memberships([source], watching=watching)
     registered = [str(group_id) for group_id in site.registry.frame()["group_id"]]
     if source in known:
         groups = [*(one for one in registered if one in known[source]), *sorted(known[source] - set(registered))]
@@ -92,7 +89,7 @@ def wishes_for(
             "the others are not changed."
         )
     else:
-        present = site.present(registered, (), removes=False, progress=progress, cancel=cancel)
+        present = site.present(registered, (), removes=False, watching=watching)
         groups = [one for one in registered if one in present.groups and source in present.groups[one].members]
         notes.append(
             "Only the registered groups were looked at: the scope read:group:confluence would show the others."

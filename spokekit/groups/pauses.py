@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from spokekit.confluence.report import Cancel, Progress, ProgressCallback
+from spokekit.confluence.report import Cancel, Progress, ProgressCallback, Watching
 
 LONG_PAUSE = 60.0
 """Seconds. After a longer pause somebody else may have made the next change, which undo must then leave alone."""
@@ -64,16 +64,15 @@ def wait_out(pause: Progress, progress: ProgressCallback | None, cancel: Cancel)
         wait(time.monotonic() + min(1.0, _seconds_to(pause.paused_until)), cancel)
 
 
-def only_pauses(progress: ProgressCallback | None) -> ProgressCallback | None:
-    """Return a listener that passes pauses on and nothing else, for reading that nobody wants counted."""
-    if progress is None:
-        return None
+def only_pauses(watching: Watching, *more: Cancel) -> Watching:
+    """Return one who is told of pauses and nothing else, for reading that nobody wants counted; `more` stop it too."""
+    progress = watching.progress
 
     def tell(inner: Progress) -> None:
-        if inner.paused_until is not None:
+        if progress is not None and inner.paused_until is not None:
             progress(replace(inner, words=f"Reading the site: {inner.pause}"))
 
-    return tell
+    return Watching(tell if progress else None, Either(watching.cancel, *more) if more else watching.cancel)
 
 
 def pauses_of(progress: ProgressCallback | None, number: int, total: int) -> ProgressCallback | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._ids import group_id as group_id_in
-from spokekit.confluence.report import Cancel, ProgressCallback
+from spokekit.confluence.report import Cancel, ProgressCallback, Watching
 from spokekit.errors import InputError, NotFound, NotThere, PlanError
 from spokekit.groups import applies, one_person, planfile
 from spokekit.groups.apply import MAX_FAILURES, PACE
@@ -135,9 +135,10 @@ class Planner:
         InputError
             The list cannot be used as a whole. A bad line is no error: its row is refused, with the reason.
         """
+        watching = Watching(progress, cancel)
         if mode not in ("add", "remove", "sync"):
             raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
-        wishes = settle_groups(wishes_from(source, group), self.site, progress, cancel)
+        wishes = settle_groups(wishes_from(source, group), self.site, watching)
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
             {
@@ -147,8 +148,7 @@ class Planner:
                 for one in (wish.account, *(wish.mails if "@" in wish.account else ()))
             },
             removes=mode == "remove" or (mode == "sync" and only != "add-only"),
-            progress=progress,
-            cancel=cancel,
+            watching=watching,
         )
         return build(wishes, mode, only, present)
 
@@ -160,17 +160,15 @@ class Planner:
         Groups of theirs that are synced or not registered are rows too, refused with the reason. Raises `NotFound`
         when nobody is meant or they are in no group, `InputError` when several are meant.
         """
-        return self.plan(
-            one_person.wishes_for(self.site, person, "", progress, cancel), "remove", progress=progress, cancel=cancel
-        )
+        watching = Watching(progress, cancel)
+        return self.plan(one_person.wishes_for(self.site, person, "", watching), "remove", **watching.options)
 
     def plan_like(
         self, person: str, like: str, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
     ) -> Plan:
         """Plan to put one person into the registered groups that a colleague (`like`) is in; as `plan_everywhere`."""
-        return self.plan(
-            one_person.wishes_for(self.site, person, like, progress, cancel), "add", progress=progress, cancel=cancel
-        )
+        watching = Watching(progress, cancel)
+        return self.plan(one_person.wishes_for(self.site, person, like, watching), "add", **watching.options)
 
     def plan_undo(
         self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
@@ -207,8 +205,7 @@ class Planner:
             dict.fromkeys(row.group_id for row in done),
             {row.account_id for row in done},
             removes=any(row.action == "add" for row in done),
-            progress=progress,
-            cancel=cancel,
+            watching=Watching(progress, cancel),
         )
         plan = build(wishes, "undo", "", present, undo_of=state.apply_id, fixed=fixed)
         return replace(plan, rows=tuple(_left_alone(row) for row in plan.rows))
@@ -217,9 +214,9 @@ class Planner:
 
     def preview(self, plan: Plan, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Preview:
         """Look at a plan: what it costs, whose seats it takes and frees, and what is dangerous about it."""
-        return self._previewed(plan, "", progress, cancel)
+        return self._previewed(plan, "", Watching(progress, cancel))
 
-    def _previewed(self, plan: Plan, rest_of: str, progress: ProgressCallback | None, cancel: Cancel | None) -> Preview:
+    def _previewed(self, plan: Plan, rest_of: str, watching: Watching) -> Preview:
         """Preview a plan, which may be the rest of an apply: that one does not stand in its own way."""
         present = plan.present
         if present is None:
@@ -227,9 +224,7 @@ class Planner:
         concerned = licensing_accounts(plan, present)
         known = {
             account: groups & present.licensing
-            for account, groups in (
-                self.site.memberships(concerned, progress=progress, cancel=cancel) if concerned else {}
-            ).items()
+            for account, groups in (self.site.memberships(concerned, watching=watching) if concerned else {}).items()
         }
         seats_ = seats(plan.planned, present, known)
         cost_ = cost(plan, pace=self.pace, left=self._points_left())
@@ -253,7 +248,7 @@ class Planner:
         plan = preview.plan
         self._check_place(plan)
         check_age(plan.age)
-        now = self._now(plan.planned, progress, cancel)
+        now = self._now(plan.planned, Watching(progress, cancel))
         refuse_unlike(unlike(preview, now))
         return self.preview(planned_again(plan, now), progress=progress, cancel=cancel)
 
@@ -276,23 +271,21 @@ class Planner:
     ) -> tuple[Difference, ...]:
         """Compare the ground of a plan with the site as it is now; empty when it can be applied."""
         self._check_place(preview.plan)
-        return unlike(preview, self._now(preview.plan.planned, progress, cancel))
+        return unlike(preview, self._now(preview.plan.planned, Watching(progress, cancel)))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _now(
         self,
         rows: Sequence[Row],
-        progress: ProgressCallback | None,
-        cancel: Cancel | None,
+        watching: Watching,
         also: Iterable[str] = (),
     ) -> Present:
         return self.site.present(
             dict.fromkeys(row.group_id for row in rows),
             {*(row.account_id for row in rows), *(account for account in also if account)},
             removes=any(row.action == "remove" for row in rows),
-            progress=progress,
-            cancel=cancel,
+            watching=watching,
         )
 
     def _check_place(self, plan: Plan) -> None:

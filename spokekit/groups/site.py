@@ -16,7 +16,7 @@ from spokekit.confluence import pull
 from spokekit.confluence.groups import ACCESS, confirm, named
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.read_only import read_only
-from spokekit.confluence.report import Cancel, Fence, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Fence, Watching
 from spokekit.connections.connection import Connections
 from spokekit.errors import IncompleteResult, NotThere, PlanError, ScopeMissing, ServiceError, TransportError
 from spokekit.groups.pauses import only_pauses
@@ -94,8 +94,7 @@ class LiveSite:
         accounts: Collection[str],
         *,
         removes: bool,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> Present:
         """Read what a plan needs to know.
 
@@ -123,9 +122,9 @@ class LiveSite:
         for text in groups:
             ids = [text] if text in registered else names.get(comparable(text), [text])
             wanted.update(dict.fromkeys(ids))
-        aside = only_pauses(progress)
-        access = self._access(aside, cancel)
-        found = self._by_id(wanted, registered, aside, cancel)
+        aside = only_pauses(watching)
+        access = self._access(aside)
+        found = self._by_id(wanted, registered, aside)
         mails = [account for account in accounts if "@" in account]
         reading = [group_id for group_id in wanted if group_id in registered and found.get(group_id) is not None]
         wider = set(reading)
@@ -135,7 +134,7 @@ class LiveSite:
         with_admins = removes and bool(set(reading) & set(admin_groups))
         if with_admins:
             wider |= set(admin_groups)
-        members = self._members(sorted(wider), progress, cancel)
+        members = self._members(sorted(wider), watching)
         people = members.people
         by_mail = members.mails
         known = {account for account in accounts if "@" not in account}
@@ -144,7 +143,7 @@ class LiveSite:
         ask = known - in_all
         if with_admins:
             ask |= {account for group_id in admin_groups for account in members.of(group_id)}
-        people |= self._people(sorted(ask), progress, cancel)
+        people |= self._people(sorted(ask), watching)
         return Present(
             place=self.place,
             me=self.me,
@@ -162,19 +161,18 @@ class LiveSite:
                 for group_id in (admin_groups if with_admins else ())
             },
             licensing=frozenset(group_id for group_id, kinds in access.items() if kinds & LICENSING),
-            site_admin=self._is_admin(admin_groups, aside, cancel),
+            site_admin=self._is_admin(admin_groups, aside),
         )
 
     def group_among(
         self,
         texts: Collection[str],
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> str:
         """Return the first of `texts` that is the name or the id of a group of the site, registered or not; else ""."""
         gateway = self.spoke.aio.gateway
-        operation = Operation("look_up_groups", unit="groups", progress=only_pauses(progress), cancel=cancel)
+        operation = Operation("look_up_groups", unit="groups", **only_pauses(watching).options)
         there: set[str] = set()
 
         async def ask(text: str) -> None:
@@ -194,17 +192,16 @@ class LiveSite:
         self,
         accounts: Collection[str],
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> dict[str, frozenset[str]]:
         """Return the groups of each account, for at most `SEATS_ASKED` accounts; empty when that is not to be known."""
         if len(accounts) > SEATS_ASKED:
             return {}
-        spoke, found, aside = self.spoke.aio, dict[str, frozenset[str]](), only_pauses(progress)
+        spoke, found, aside = self.spoke.aio, dict[str, frozenset[str]](), only_pauses(watching)
 
         async def ask(account: str) -> None:
             try:
-                groups = await spoke.look_up_group_memberships_for_user(account, progress=aside, cancel=cancel)
+                groups = await spoke.look_up_group_memberships_for_user(account, **aside.options)
                 found[account] = frozenset(groups["group_id"])
             except NotThere:
                 found[account] = frozenset()
@@ -232,36 +229,31 @@ class LiveSite:
         group_id: str,
         account_id: str,
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> None:
         """Add one member; the guard of the gateway has the last word."""
-        self.spoke.add_member_to_group_by_group_id(group_id, account_id, progress=progress, cancel=cancel)
+        self.spoke.add_member_to_group_by_group_id(group_id, account_id, **watching.options)
 
     def remove(
         self,
         group_id: str,
         account_id: str,
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> None:
         """Remove one member; the guard of the gateway has the last word."""
-        self.spoke.remove_member_from_group_by_group_id(group_id, account_id, progress=progress, cancel=cancel)
+        self.spoke.remove_member_from_group_by_group_id(group_id, account_id, **watching.options)
 
     def was_so(
         self,
         group_id: str,
         account_id: str,
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> bool | None:
         """Ask quickly whether the account is a member, by the person's groups; None when that cannot be told soon."""
         try:
-            frame = self.spoke.look_up_group_memberships_for_user(
-                account_id, progress=progress, cancel=cancel, deadline=LOOK_FOR
-            )
+            frame = self.spoke.look_up_group_memberships_for_user(account_id, **watching.options, deadline=LOOK_FOR)
         except NotThere:
             return False
         except (ServiceError, TransportError, IncompleteResult):
@@ -273,32 +265,29 @@ class LiveSite:
         group_id: str,
         account_id: str,
         *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        watching: Watching = UNWATCHED,
     ) -> bool:
         """Ask the site, by the person's groups, or by the group's members where the scope for that is missing."""
         try:
-            return group_id in self._groups_of(account_id, progress, cancel)
+            return group_id in self._groups_of(account_id, watching)
         except ScopeMissing:
-            frame = self.spoke.look_up_members_by_group_id(group_id, progress=progress, cancel=cancel)
+            frame = self.spoke.look_up_members_by_group_id(group_id, **watching.options)
             return account_id in set(frame["account_id"])
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _groups_of(self, account_id: str, progress: ProgressCallback | None, cancel: Cancel | None) -> frozenset[str]:
+    def _groups_of(self, account_id: str, watching: Watching) -> frozenset[str]:
         try:
-            frame = self.spoke.look_up_group_memberships_for_user(account_id, progress=progress, cancel=cancel)
+            frame = self.spoke.look_up_group_memberships_for_user(account_id, **watching.options)
         except NotThere:
             return frozenset()
         return frozenset(frame["group_id"])
 
-    def _is_admin(
-        self, admin_groups: Collection[str], progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> bool | None:
+    def _is_admin(self, admin_groups: Collection[str], watching: Watching) -> bool | None:
         if not self.me or not admin_groups:
             return None
         try:
-            return bool(self._groups_of(self.me, progress, cancel) & set(admin_groups))
+            return bool(self._groups_of(self.me, watching) & set(admin_groups))
         except ScopeMissing:
             return None
 
@@ -309,10 +298,10 @@ class LiveSite:
             for group_id, name, current in zip(frame["group_id"], frame["name"], frame["current_name"], strict=True)
         }
 
-    def _access(self, progress: ProgressCallback | None, cancel: Cancel | None) -> dict[str, frozenset[str]]:
+    def _access(self, watching: Watching) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {}
         for kind in ACCESS:
-            groups = self.spoke.look_up_groups(kind, with_access=False, progress=progress, cancel=cancel)
+            groups = self.spoke.look_up_groups(kind, with_access=False, **watching.options)
             for group_id in groups["group_id"]:
                 found.setdefault(group_id, set()).add(kind)
         return {group_id: frozenset(kinds) for group_id, kinds in found.items()}
@@ -321,12 +310,11 @@ class LiveSite:
         self,
         wanted: Iterable[str],
         registered: Mapping[str, object],
-        progress: ProgressCallback | None,
-        cancel: Cancel | None,
+        watching: Watching,
     ) -> dict[str, Group | None]:
         """Ask for each group that is registered or whose id looks like one; None for those that are not there."""
         gateway = self.spoke.aio.gateway
-        operation = Operation("look_up_groups", unit="groups", progress=progress, cancel=cancel)
+        operation = Operation("look_up_groups", unit="groups", **watching.options)
         found: dict[str, Group | None] = {}
         strange = [text for text in wanted if text not in registered and _ID.fullmatch(text)]
         wanted = [group_id for group_id in wanted if group_id in registered] + strange[:STRANGERS_ASKED]
@@ -350,18 +338,16 @@ class LiveSite:
         run = bind(pull.run, ask, what, most=self.spoke.aio.gateway.in_flight)
         _portal.call(run) if operation is None else _portal.call(operation.run, run)
 
-    def _members(self, group_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None) -> _Members:
+    def _members(self, group_ids: list[str], watching: Watching) -> _Members:
         if not group_ids:
             return _Members(None)
-        frame = self.spoke.look_up_members_by_group_id(group_ids, confirm_empty=False, progress=progress, cancel=cancel)
+        frame = self.spoke.look_up_members_by_group_id(group_ids, confirm_empty=False, **watching.options)
         return _Members(frame)
 
-    def _people(
-        self, account_ids: list[str], progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> dict[str, Person]:
+    def _people(self, account_ids: list[str], watching: Watching) -> dict[str, Person]:
         if not account_ids:
             return {}
-        frame = self.spoke.look_up_users(account_ids, progress=progress, cancel=cancel)
+        frame = self.spoke.look_up_users(account_ids, **watching.options)
         columns = ("account_id", "display_name", "account_type", "account_status", "is_guest", "email")
         rows = zip(*(frame[name].tolist() for name in columns), strict=True)
         return {row[0]: Person(row[0], row[1], row[2], row[3] or "unknown", bool(row[4]), row[5]) for row in rows}

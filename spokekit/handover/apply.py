@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit._words import counted
-from spokekit.confluence.report import Cancel, ProgressCallback
+from spokekit.confluence.report import UNWATCHED, Cancel, ProgressCallback, Watching
 from spokekit.connections._tables import PARENT_ALIAS_ID
 from spokekit.errors import NotFound, PlanError
 from spokekit.groups import applies
@@ -240,7 +240,8 @@ class HandOver:
         if not changes.planned:
             return Outcome("", changes.rows)
         check_words(changes, confirm)
-        with self._writer(progress, cancel) as (lease, writer):
+        watching = Watching(progress, cancel)
+        with self._writer(watching) as (lease, writer):
             if changes.asked is not None and changes.fingerprint != self._make(writer, changes.asked).fingerprint:
                 raise PlanError(
                     "The instance is not as the preview says.",
@@ -262,9 +263,7 @@ class HandOver:
             else:
                 state = self.journal.state(self.journal.start(changes, by=self._by))
             writing = Writing(writer, self._steps(state), self.journal, by=self._by, pace=self._pace)
-            result = writing.run(
-                state, lease, lambda _: {}, resumed=bool(changes.resumes), progress=progress, cancel=cancel
-            )
+            result = writing.run(state, lease, lambda _: {}, resumed=bool(changes.resumes), watching=watching)
         done = iter(result.rows)
         rows = result.rows if changes.resumes else [next(done) if r.status == "planned" else r for r in changes.rows]
         return Outcome(result.apply_id, tuple(rows), result.stopped, result.kept)
@@ -292,7 +291,7 @@ class HandOver:
 
         Steps of which it is not known whether they were done are read from the instance first. Raises `NotFound`.
         """
-        with self._writer(None, None) as (lease, writer):
+        with self._writer(UNWATCHED) as (lease, writer):
             state = applies.unfinished(self.journal, apply_id, self._place(()))
             writing = Writing(writer, self._steps(state), self.journal, by=self._by, pace=self._pace)
             for position in state.open_positions:
@@ -305,11 +304,9 @@ class HandOver:
             return self.journal.state(state.apply_id)
 
     @contextmanager
-    def _writer(
-        self, progress: ProgressCallback | None, cancel: Cancel | None
-    ) -> Iterator[tuple[Lease, InstanceWriter]]:
+    def _writer(self, watching: Watching) -> Iterator[tuple[Lease, InstanceWriter]]:
         with (
-            Lease(self.store, self.address, progress=progress, cancel=cancel) as lease,
+            Lease(self.store, self.address, watching) as lease,
             InstanceWriter(self.address, self._sign_in, lease) as writer,
         ):
             yield lease, writer

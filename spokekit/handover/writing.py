@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from spokekit.confluence.report import Cancel, ProgressCallback
+from spokekit.confluence.report import Watching
 from spokekit.errors import (
     InputError,
     NotPermitted,
@@ -47,9 +47,7 @@ class Writing(RowByRow):
 
     # -- one step ------------------------------------------------------------------------------------------------------
 
-    def _one(
-        self, row: Row, progress: ProgressCallback | None, cancel: Cancel, *, sent: bool
-    ) -> tuple[Row, str | None]:
+    def _one(self, row: Row, watching: Watching, *, sent: bool) -> tuple[Row, str | None]:
         step = cast("Step", row)
         do = {CREATE: self._create, DELETE: self._delete}.get(step.action, self._change)
         try:

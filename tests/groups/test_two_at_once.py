@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from spokekit.confluence.report import Watching
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, Conflict
 from spokekit.groups import _lease
@@ -258,7 +259,7 @@ def test_watching_a_silent_holder_is_said_and_can_be_cancelled(tmp_path: Path) -
     cancel.set()
     with (
         pytest.raises(Cancelled) as caught,
-        Lease(store, "site", progress=lambda one: told.append(one.words), cancel=cancel),
+        Lease(store, "site", Watching(lambda one: told.append(one.words), cancel)),
     ):
         pass
     assert caught.value.nothing_done
