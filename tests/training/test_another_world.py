@@ -65,5 +65,6 @@ def test_on_a_game_day_what_others_do_is_not_held_against_the_learner_and_an_und
         do.order({"do": "add", "group": "marketing", "account": outside})
         do.resume()
         assert attempt.check().words.startswith("2 of 3 are mended")
-        attempt.lesson.solve(do)
+        left = [one for one in do.site.members("confluence-users") if do.site.people[one].status != "active"]
+        do.change("remove", "confluence-users", left)
         assert attempt.check().outcome == "right"
