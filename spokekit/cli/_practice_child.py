@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from spokekit.errors import SpokekitError
@@ -22,12 +23,15 @@ _LOOK_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def practice_child(lock: IO[str] | None = None, **options: Any) -> Iterator[dict[str, Any]]:
+def practice_child(
+    lock: IO[str] | None = None, *, home: Path | None = None, **options: Any
+) -> Iterator[dict[str, Any]]:
     """Run a practice site beside this process and give what `spokekit.practice.PracticeSite` says of itself.
 
     `options` are those of `PracticeSite`, as far as JSON knows them; `lock` is an open file that the site holds open
-    too. Where this process is replaced by another program (`os.execvpe`), the site lives on with that one. Raises
-    `SpokekitError` when it does not start.
+    too; `home` is a practice home that lasts: while it is in a class, the site's process reports to it
+    (``"reports": true``). Where this process is replaced by another program (`os.execvpe`), the site lives on with that
+    one. Raises `SpokekitError` when it does not start.
     """
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", __name__],
@@ -42,7 +46,8 @@ def practice_child(lock: IO[str] | None = None, **options: Any) -> Iterator[dict
     try:
         with contextlib.suppress(BrokenPipeError):
             # Not on the command line, which everybody on this computer can read.
-            child.stdin.write(json.dumps(options).encode() + b"\n")
+            told = {**options, "home": None if home is None else str(home)}
+            child.stdin.write(json.dumps(told).encode() + b"\n")
             child.stdin.flush()
         line = child.stdout.readline()
         if not line:
@@ -73,15 +78,52 @@ def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     options = json.loads(_first_line())
+    home = options.pop("home")
     with PracticeSite(**options) as site:
-        print(json.dumps(site.describe()), flush=True)
+        about = site.describe() | ({"reports": True} if home else {})
+        print(json.dumps(about), flush=True)
         # Nobody reads standard error from here on, and a full pipe would stop the site.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         ended = threading.Event()
         threading.Thread(target=_until_closed, args=(ended,), daemon=True).start()
+        reporting = _Reporting(Path(home), about) if home else None
         # A program that the parent started may hold the pipe open after the parent has ended.
         while not ended.wait(_LOOK_SECONDS) and os.getppid() == parent:
-            pass
+            if reporting is not None:
+                reporting.look()
+
+
+class _Reporting:
+    """Reports to the class that a practice home is in; as long as nobody joined, it only looks for a file."""
+
+    def __init__(self, home: Path, about: dict[str, Any]) -> None:
+        self._home, self._about = home, about
+        self._file = home / "lessons" / "class.json"
+        self._known: tuple[int, int] | None = None
+        self._reporter: Any = None
+
+    def look(self) -> None:
+        """Begin to report once somebody has joined, begin anew for another class, and end once they have left."""
+        try:
+            found = self._file.stat()
+            now = (found.st_mtime_ns, found.st_ino)
+        except OSError:
+            now = None
+        if now == self._known:
+            return
+        # Whatever is wrong with it, the site goes on; it is tried again.
+        with contextlib.suppress(Exception):
+            if self._reporter is not None:
+                self._reporter.stop()
+                self._reporter = None
+            if now is not None:
+                from spokekit.training.reporter import Reporter
+
+                reporter = Reporter(self._home, self._about)
+                if not reporter.start():
+                    return
+                self._reporter = reporter
+            self._known = now
 
 
 def _first_line() -> bytes:

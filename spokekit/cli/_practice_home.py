@@ -60,6 +60,7 @@ def practice_surroundings(*, more_homes: bool = False, **options: Any) -> Iterat
         given = {"client_id": before.get("client_id", "")} if "seed" not in options else {}
         given |= {"salt": practice_salt(folder), "kept": str(folder / f"site-{world}.json")}
         given |= {"quota_window": QUOTA_WINDOW, **options}
+        given |= {"home": folder}
         with _started(given, options.get("port") or before.get("port", PRACTICE_PORT), lock) as site:
             os.environ[PRACTICE_VARIABLE] = json.dumps(site)
             if site.get("words"):
@@ -129,7 +130,7 @@ def _put_right(folder: Path, before: dict[str, Any], site: dict[str, Any]) -> No
         names = ", ".join(f"“{name}”" for name in unknown)
         say(f"The practice site does not know yesterday's token: get a token again (notebook 03) for {names}.")
     if (folder / "lessons").is_dir():
-        from spokekit.training.attempts import put_attempts_right
+        from spokekit.training.next_day import put_attempts_right
 
         for sentence in put_attempts_right(folder, site, before.get("url")):
             say(sentence)

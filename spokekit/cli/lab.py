@@ -15,6 +15,7 @@ import typer
 
 from spokekit._home import home, private_folder, write_private
 from spokekit._notebook_copies import FIRST, FOLDER, copy_notebooks
+from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_here, refuse_with_own_site
 from spokekit.cli._output import guarded, say
 from spokekit.cli._practice_home import PRACTICE_VARIABLE, practice_surroundings
 
@@ -38,12 +39,17 @@ def lab(
     folder: Annotated[Path, typer.Option("--folder", help="Where your copies of the notebooks are or go.")] = Path(
         FOLDER
     ),
+    join: JoinOption = "",
+    code: CodeOption = "",
+    name: NameOption = "",
 ) -> None:
     """Open JupyterLab with the notebooks, on a practice site or on your own.
 
     Everything that this command starts stops with it. Your notebooks stay, and what you did on the practice site is
     kept apart from the records of your own site.
     """
+    if own_site:
+        refuse_with_own_site(join, code, name)
     # JupyterLab takes a second to load, as long as the practice site takes to start: both at the same time.
     loading = threading.Thread(target=_load_jupyterlab, daemon=True)
     loading.start()
@@ -63,6 +69,7 @@ def lab(
             site = stack.enter_context(practice_surroundings())
             say(f"Practice site: {site['url']}  (stands in for Atlassian; nothing leaves this machine)")
             say(f"Records:       {os.environ['SPOKEKIT_HOME']}  (for practice only)")
+            class_here(join, code, name)
         if instance:
             from spokekit.practice.instance import PracticeInstance
             from spokekit.practice.instance.remote import VARIABLE

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spokekit.cli._class import CodeOption, NameOption, practice_root, refuse_where_nothing_is_kept, say_joined
+from spokekit.cli._class import join as join_class
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
 from spokekit.errors import InputError
 
@@ -221,6 +223,73 @@ def certificate(
 
     for path in Certificate.of(events_here(), all_lessons(lessons).values(), name=name).write(file):
         out(str(path))
+
+
+@app.command()
+@guarded()
+def join(
+    address: Annotated[str, typer.Argument(help="The address that the trainer's board shows.")],
+    code: CodeOption = "",
+    name: NameOption = "",
+) -> None:
+    """Join a class with the practice site that is running; `spokekit lab --join` does it at the start.
+
+    Lessons, outcomes, hints and times are sent to it, under a pseudonym; never what you type, nor any account, address
+    or secret. The trainer may change your practice site, and send you messages. What the class keeps is deleted there
+    after 30 days.
+    """
+    from spokekit.training.desk import desk_here
+
+    refuse_where_nothing_is_kept()
+    if not desk_here().about.get("reports"):
+        raise InputError(
+            "Nothing reports to a class from this practice site, which was started alone.",
+            field="address",
+            hint="Start it beside a command: spokekit practice --join ADDRESS --code CODE bash, for example.",
+        )
+    say_joined(join_class(address, code, name))
+
+
+@app.command()
+@guarded()
+def leave() -> None:
+    """Leave the class: nothing more is sent. What was sent stays there until the trainer deletes it."""
+    from spokekit.training.joining import leave_class
+
+    leave_class(practice_root())
+    say("You have left the class. What was sent stays on its board until it is deleted there, after 30 days at most.")
+
+
+@app.command()
+@guarded()
+def sent(format: FormatOption = Format.table) -> None:  # noqa: A002
+    """Show everything that the class keeps of you: what was sent, and what became of the trainer's orders."""
+    from spokekit.training.joining import what_was_sent
+    from spokekit.training.sent import rows_of
+
+    found = what_was_sent(practice_root())
+    named = f", named {found.name}" if found.name else ", without a name"
+    say(f"{found.class_name} keeps of you: {found.pseudonym}{named}; hand {'up' if found.now.hand else 'down'}.")
+    emit(rows_of(found), format, ["at", "what", "lesson", "attempt", "outcome", "turn"], empty="No event was sent yet.")
+
+
+@app.command()
+@guarded()
+def hand(
+    down: Annotated[bool, typer.Option("--down", help="You need no help any more.")] = False,
+) -> None:
+    """Put your hand up: the trainer sees that you need help."""
+    from spokekit.errors import NotFound
+    from spokekit.training.my_class import my_class, raise_hand
+
+    if my_class(practice_root()) is None:
+        raise NotFound("This practice home is in no class.", hint="Join one: spokekit lessons join ADDRESS --code CODE")
+    raise_hand(practice_root(), not down)
+    say(
+        "Your hand is down."
+        if down
+        else "Your hand is up; the trainer sees it. Down again: spokekit lessons hand --down"
+    )
 
 
 @app.command()

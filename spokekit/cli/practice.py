@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_here
 from spokekit.cli._output import guarded, out, say
 from spokekit.cli._practice_home import practice_salt, practice_surroundings
 from spokekit.errors import InputError
@@ -57,6 +58,9 @@ def practice(
     load: Annotated[
         str, typer.Option("--import", metavar="FOLDER", help="With --instance: XML files to import at the start.")
     ] = "",
+    join: JoinOption = "",
+    code: CodeOption = "",
+    name: NameOption = "",
 ) -> None:
     """Serve a practice site that behaves like Atlassian, until interrupted.
 
@@ -68,10 +72,10 @@ def practice(
     With --instance it is an instance that answers like ServiceNow's Table API, for what a hand-over writes.
     """
     if instance or load:
-        _instance(port, fault or [], load, others=bool(command or switch))
+        _instance(port, fault or [], load, others=bool(command or switch or join))
         return
     from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
-    from spokekit.practice import FAULTS, PracticeSite
+    from spokekit.practice import FAULTS
 
     if fault and "list" in fault:
         for name, words in FAULTS.items():
@@ -93,7 +97,19 @@ def practice(
         **_switches(switch or []),
     }
     if command:
-        _beside(command, options)
+        _beside(command, options, (join, code, name))
+    if join:
+        raise InputError(
+            "A class is joined beside a command, whose records are kept.",
+            field="--join",
+            hint="spokekit practice --join ADDRESS --code CODE bash, for example; or spokekit lab --join ADDRESS.",
+        )
+    _alone(options)
+
+
+def _alone(options: dict[str, Any]) -> None:
+    from spokekit.practice import PracticeSite
+
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -131,7 +147,7 @@ def _instance(port: int, faults: list[str], load: str, *, others: bool) -> None:
         stopped.wait()
 
 
-def _beside(command: list[str], options: dict[str, Any]) -> NoReturn:
+def _beside(command: list[str], options: dict[str, Any], of_class: tuple[str, str, str]) -> NoReturn:
     """Run `command` beside a practice site that ends with it.
 
     The command takes this process's place, so whoever watches or ends this process watches and ends the command, and
@@ -142,6 +158,7 @@ def _beside(command: list[str], options: dict[str, Any]) -> NoReturn:
         raise InputError(f"There is no program {command[0]!r} on the path.", field="command")
     with practice_surroundings(more_homes=True, **options) as site:
         say(f"Practice site on {site['url']}; records: {os.environ.get('SPOKEKIT_HOME') or 'in memory only'}")
+        class_here(*of_class)
         sys.stdout.flush()
         sys.stderr.flush()
         if os.name == "nt":  # there a program that takes a process's place loses its children and its exit code

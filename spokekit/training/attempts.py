@@ -6,7 +6,7 @@ Under the practice home::
     lessons/current.json    which attempt the practice site is set for
 
 To begin, and to start over, opens a new home; none is ever removed afterwards. Where the practice site comes back at
-another address, their connections follow it (`put_attempts_right`). The learner's other records are elsewhere and stay
+another address, their connections follow it (`next_day`). The learner's other records are elsewhere and stay
 as they are.
 """
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,7 +28,9 @@ from spokekit.errors import Conflict, NotFound, SpokekitError
 from spokekit.training.doer import Doer
 from spokekit.training.events import Events, Noted
 from spokekit.training.lesson import Lesson, Verdict, own_code
+from spokekit.training.my_class import my_class
 from spokekit.training.seen import Marks, Seen, SiteState
+from spokekit.training.trainer_orders import Taken, TrainerOrders, is_released, lesson_begun, orders_of
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -63,67 +64,22 @@ def events_here(root: Path | None = None) -> Events:
     return Events(Store(sa.URL.create("sqlite", database=str(path))))
 
 
-def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) -> list[str]:
-    """Make the connections of all attempts of a practice home fit today's practice site; see `practice.put_right`.
-
-    Returns what the person has to know: the attempt in which they are has lost its token, or one cannot be read.
-    """
-    import sqlalchemy as sa
-
-    from spokekit._workspace import Workspace
-    from spokekit.connections.store import Store
-    from spokekit.oauth.practice import put_right
-
-    # What a learner has typed as the client secret is theirs, right or wrong.
-    about = {name: value for name, value in site.items() if name != "client_secret"}
-    now = current_in(root)
-    told = []
-    for record in sorted(root.glob(f"{FOLDER}/*/*/{RECORD}")):
-        path, name = record.parent / "spokekit.sqlite", record.parent.parent.name
-        if not path.is_file():
-            continue
-        with _entered(record.parent):
-            work = Workspace(Store(sa.URL.create("sqlite", database=str(path))))
-            try:
-                lost = put_right(work.connections, work.tokens, about, before)
-            except SpokekitError as error:
-                told.append(f"The records of an attempt at the lesson {name} cannot be read: {clean(error.message)}")
-            else:
-                if lost and now == (name, int(record.parent.name)):
-                    told.append(f"The practice site does not know the token of the lesson {name}. {_again(name)}")
-            finally:
-                work.close()
-    return told
-
-
-def _again(name: str) -> str:
+def begin_again(name: str) -> str:
+    """Return what to do where an attempt at a lesson cannot go on."""
     return NOT_SET.format(name=name)
 
 
-@contextmanager
-def _entered(folder: Path) -> Iterator[None]:
-    """Let this process work in an attempt's home for a moment."""
-    kept = {name: os.environ.get(name) for name in ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", *_NOT_OURS)}
-    _enter(folder)
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-_NOT_OURS = ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT_FILE")
+NOT_OURS = ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT_FILE")
 
 
 def _environment(folder: Path) -> dict[str, str]:
     return {"SPOKEKIT_HOME": str(folder), "SPOKEKIT_VAULT": "file"}
 
 
-def _enter(folder: Path) -> None:
+def enter_home(folder: Path) -> None:
+    """Let everything in this process that opens a home open the one of an attempt."""
     os.environ.update(_environment(folder))
-    for name in _NOT_OURS:
+    for name in NOT_OURS:
         os.environ.pop(name, None)
 
 
@@ -175,7 +131,7 @@ class Attempt:
 
     def enter(self) -> None:
         """Let everything in this process that opens a home open this one."""
-        _enter(self.home)
+        enter_home(self.home)
 
     @property
     def workspace(self) -> Workspace:
@@ -205,7 +161,7 @@ class Attempt:
         except (OSError, ValueError) as error:
             raise SpokekitError(
                 f"The record of this attempt cannot be read: {clean(error)}.",
-                hint=_again(self.lesson.name),
+                hint=begin_again(self.lesson.name),
             ) from None
 
     def seen(self, *, now: SiteState | None = None) -> Seen:
@@ -239,12 +195,12 @@ class Attempt:
 
     def _judged(self) -> Verdict:
         if not self.current:
-            words = f"The practice site is set for another lesson or attempt now. {_again(self.lesson.name)}"
+            words = f"The practice site is set for another lesson or attempt now. {begin_again(self.lesson.name)}"
             return Verdict("cannot check", "", words)
         try:
             now = self.desk.state()
             if not self.fits(now):
-                words = f"The practice site was begun anew since this attempt began. {_again(self.lesson.name)}"
+                words = f"The practice site was begun anew since this attempt began. {begin_again(self.lesson.name)}"
                 return Verdict("cannot check", "", words)
             return self.lesson.check(self.seen(now=now))
         except SpokekitError as error:
@@ -271,7 +227,9 @@ class Attempt:
             how = "one or several of" if self.lesson.several else "one of"
             raise SpokekitError(f"The answer is {how}: {'; '.join(offered.values())}.")
         write_private(self.home / "answer.json", json.dumps(picked, ensure_ascii=False).encode())
-        self._note("answered")
+        # The trainer's board shows how the answers of a class are spread; the learner hears nothing before Check.
+        found = self._judged()
+        self._note("answered", outcome=found.outcome, turn=found.turn)
 
     def hint(self) -> tuple[int, str]:
         """Return the next hint and its number from 1; after the last one, the last again."""
@@ -289,7 +247,8 @@ class Attempt:
         """Return the steps, once all hints were seen or twice the minutes are over."""
         left = len(self.lesson.hints) - self.hints_seen
         over = (datetime.now(UTC) - self.began).total_seconds() > 120 * self.lesson.minutes
-        if left > 0 and not over and not any(noted.event == "solution" for noted in self.events):
+        shown = any(noted.event == "solution" for noted in self.events)
+        if left > 0 and not over and not shown and not is_released(self._attempts.from_trainer(), self.lesson.name):
             from spokekit._words import counted
 
             words = (
@@ -361,13 +320,25 @@ class Attempts:
         attempt.__dict__.pop("_record", None)
         self._set_current(attempt)
         self.events.note(lesson.name, number, "reset" if again else "begun")
+        if (orders := self.trainer_orders()) is not None:
+            lesson_begun(orders, lesson.name)
         return attempt
+
+    def trainer_orders(self) -> TrainerOrders | None:
+        """Return what the trainer of the class has ordered; None in no class."""
+        return orders_of(self.root, self.events.store)
+
+    def from_trainer(self) -> tuple[Taken, ...]:
+        """Return the trainer's orders that came, oldest first."""
+        orders = self.trainer_orders()
+        return orders.all() if orders is not None else ()
 
     def _prepare(self, attempt: Attempt, do: Doer) -> None:
         from spokekit.oauth.receivers import own_callback_taken
 
         lesson = attempt.lesson
-        self.desk.reset(lesson.start)
+        joined = my_class(self.root)
+        self.desk.reset(lesson.start, seed=joined.seed if joined is not None else None)
         if own := own_callback_taken():
             self.desk.allow_redirect(own)
         write_private(attempt.home / RECORD, b"{}")

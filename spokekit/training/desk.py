@@ -92,11 +92,23 @@ class Desk:
 
         return SignIn("api-key", Secret(self.instance()["api_key"]))
 
-    def reset(self, start: Start) -> None:
-        """Make the site anew as a lesson begins."""
+    def struck(self) -> list[tuple[tuple[str, int, str], int]]:
+        """Return the faults at work that end by themselves, as name, times and operation, and how often each struck."""
+        try:
+            return [
+                ((str(one["name"]), int(one["times"]), str(one["on"])), int(one["struck"]))
+                for one in self._ask("GET", "practice/state")["faults"]
+                if one["times"] is not None
+            ]
+        except (LookupError, TypeError, ValueError):
+            raise SpokekitError("The practice site's faults cannot be read.", hint=START) from None
+
+    def reset(self, start: Start, *, seed: int | None = None) -> None:
+        """Make the site anew as a lesson begins; in the world of `seed`, else in the one that it has."""
         self.order(
             {
                 "do": "reset",
+                **({"seed": seed} if seed is not None else {}),
                 "sites": start.sites,
                 "signed_in": start.signed_in,
                 "switches": dict(start.switches),

@@ -70,3 +70,14 @@ class Events:
             query = query.where(t.c.attempt == attempt)
         with self.store.read() as connection:
             return tuple(Noted(**row) for row in connection.execute(query).mappings())
+
+    def after(self, seq: int, most: int) -> tuple[Noted, ...]:
+        """Return up to `most` lines that come after line `seq`, oldest first."""
+        query = sa.select(lesson_events).where(lesson_events.c.seq > seq).order_by(lesson_events.c.seq).limit(most)
+        with self.store.read() as connection:
+            return tuple(Noted(**row) for row in connection.execute(query).mappings())
+
+    def last(self) -> int:
+        """Return the number of the last line; 0 as long as there is none."""
+        with self.store.read() as connection:
+            return connection.execute(sa.select(sa.func.max(lesson_events.c.seq))).scalar() or 0

@@ -16,10 +16,11 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 from spokekit.practice import PracticeSite
-from spokekit.training.attempts import Attempts, put_attempts_right
+from spokekit.training.attempts import Attempts
 from spokekit.training.course import ONE_HOUR, lesson
 from spokekit.training.desk import Desk
 from spokekit.training.doer import Doer
+from spokekit.training.next_day import put_attempts_right
 from spokekit.training.testing import free_ports
 from tests.browser.axe import findings_of_page, findings_of_part
 from tests.browser.test_a_lesson import CELL, SLOW, env, press, site, told

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from spokekit.practice import PracticeSite
-from spokekit.training.attempts import Attempts, put_attempts_right
+from spokekit.training.attempts import Attempts
 from spokekit.training.course import lesson
 from spokekit.training.desk import Desk
 from spokekit.training.doer import Doer
+from spokekit.training.next_day import put_attempts_right
 from spokekit.training.testing import free_ports
 from tests.training.test_attempts import _home_is_put_back  # noqa: F401 - a fixture
 
