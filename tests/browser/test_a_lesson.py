@@ -111,3 +111,56 @@ def test_wrong_then_a_hint_then_right_by_keyboard_in_two_tabs(
     told(panel, "Right. You know who changes a synced group")
     assert look(notebook, panel, "right") == []
     assert not notebook.errors()
+
+
+def test_an_instance_gets_its_token_by_hand(open_notebook: Callable[..., NotebookPage], env: dict[str, str]) -> None:
+    notebook = open_notebook([CELL.format("arrived-but-no-token")], env=env)
+    notebook.run_all()
+    panel, page = notebook.component("Arrived, but no token"), notebook.page
+    press(panel, "Begin")
+    told(panel, "Press Compare, then open the practice instance")
+    expect(panel.get_by_role("textbox", name="Instance")).to_be_disabled()
+    expect(panel.get_by_role("button", name="Start a practice instance")).to_be_hidden()
+    press(panel, "Compare")
+    expect(panel).to_contain_text("The instance is as planned.", timeout=SLOW)
+    press(panel, "Check")
+    told(panel, "Not attempted.")
+    assert look(notebook, panel, "no-token") == []
+    size = page.viewport_size
+    sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+    page.evaluate(sidebar)
+    page.set_viewport_size({"width": 480, "height": 1600})
+    needed, there = panel.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+    notebook.screenshot("lesson-no-token-480", panel)
+    page.evaluate(sidebar)
+    page.set_viewport_size(size or {"width": 1280, "height": 1600})
+    assert needed <= there
+
+    with page.context.expect_page() as opened:
+        panel.get_by_role("link", name="Open the practice instance").click()
+    instance = opened.value
+    credential = instance.locator("summary", has_text="Spoke Connection credential")
+    credential.click()
+    instance.get_by_role("button", name="Get OAuth Token").click()
+    expect(instance.get_by_role("status")).to_contain_text("invalid_client")
+    press(panel, "Check")
+    told(panel, "You asked for a token (1 in all)")
+    with page.context.expect_page() as opened:
+        panel.get_by_role("link", name="Open the practice site's console").click()
+    app = opened.value.locator("section", has_text="ServiceNow instance")
+    secret = app.locator("dd details code").first.text_content() or ""
+    opened.value.close()
+    instance.locator("summary", has_text="Spoke Connection OAuth").first.click()
+    instance.get_by_label("Client secret of").fill(secret)
+    instance.get_by_role("button", name="Save the client secret").click()
+    expect(instance.get_by_role("status")).to_contain_text("is saved")
+    credential.click()
+    instance.get_by_role("button", name="Get OAuth Token").click()
+    expect(instance.get_by_role("status")).to_contain_text("A token has come")
+    credential.click()
+    expect(instance.locator("details[open]")).to_contain_text("A token came at")
+    instance.close()
+    press(panel, "Check")
+    told(panel, "Right. The instance has its token, by its own app and its own secret.")
+    assert look(notebook, panel, "token") == []
+    assert not notebook.errors()

@@ -94,6 +94,34 @@ def test_the_practice_instance(window: Page, look: Look) -> None:
         look("instance-refused")
 
 
+def test_the_practice_instance_beside_a_site(window: Page, look: Look) -> None:
+    with PracticeSite() as site:
+        window.goto(site.page("instance"))
+        look("no-instance")
+        data = site.instance_beside.make().data
+        long = "Berlin & Rome " + "x" * 90
+        for number, name in enumerate(("Confluence Cloud Spoke Connection", long)):
+            key = f"{number:032x}"
+            data.put("oauth_entity", {"name": f"{name} OAuth", "client_id": "a" * 40}, key)
+            data.put("oauth_entity_profile", {"name": name, "oauth_entity": key}, key)
+            data.put("oauth_2_0_credentials", {"name": f"{name} credential", "oauth_entity_profile": key}, key)
+        window.reload()
+        for summary in window.locator("summary").all():
+            summary.click()
+        secret = window.get_by_label(f"Client secret of {long} OAuth")
+        secret.fill("typed by hand")
+        assert secret.get_attribute("type") == "password"
+        look("instance-beside")
+        secret.press("Enter")
+        expect(window.get_by_role("status")).to_contain_text(f"The client secret of {long} OAuth is saved.")
+        window.locator("summary", has_text="Spoke Connection credential").click()
+        window.get_by_role("button", name="Get OAuth Token: Confluence Cloud Spoke Connection credential").click()
+        expect(window.get_by_role("status")).to_contain_text("no scopes")
+        look("instance-no-token")
+        window.get_by_role("link", name="Developer console").click()
+        expect(window).to_have_url(f"{site.url}console")
+
+
 def test_the_practice_site(window: Page, look: Look) -> None:
     with PracticeSite(sites=2) as site:
         window.goto(authorize(site))

@@ -9,6 +9,7 @@ from spokekit.practice.instance.tables import SHOWN, Column, Database, Row, colu
 from spokekit.practice.pages.consent import page
 
 NOTE = '<p class="note">This is a practice instance. Nothing here reaches ServiceNow.</p>'
+_OF = "oauth_entity_profile"
 _SYSTEM = ("sys_id", "sys_created_on", "sys_updated_on", "sys_scope")
 
 
@@ -49,11 +50,11 @@ def _record(data: Database, table: str, known: dict[str, Column], row: Row) -> s
     title = escape(row.get("name") or row["sys_id"])
     return (
         f"<details><summary>{title}</summary><dl><dt>sys_id</dt><dd>{row['sys_id']}</dd>{''.join(lines)}</dl>"
-        f"{_by_hand(table, row)}</details>"
+        f"{_by_hand(data, table, row)}</details>"
     )
 
 
-def _by_hand(table: str, row: Row) -> str:
+def _by_hand(data: Database, table: str, row: Row) -> str:
     """Return the form for what only a person does on an instance, and no hand-over."""
     key, name = escape(row["sys_id"]), escape(row.get("name") or row["sys_id"])
     if table == "oauth_entity":
@@ -64,7 +65,10 @@ def _by_hand(table: str, row: Row) -> str:
             f'<div class="row"><button>Save the client secret</button></div></form>'
         )
     if table == "oauth_2_0_credentials":
+        got = [one["token_received"] for one in data.rows["oauth_credential"].values() if one.get("of") == row.get(_OF)]
+        there = f"A token came at {escape(max(got))} UTC." if got else "There is no token."
         return (
+            f"<p>{there}</p>"
             f'<form method="post"><input type="hidden" name="credential" value="{key}">'
             f'<div class="row"><button aria-label="Get OAuth Token: {name}">Get OAuth Token</button></div></form>'
         )

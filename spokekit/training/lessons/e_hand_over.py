@@ -167,8 +167,8 @@ def _shared(seen: Seen) -> bool:
 class ArrivedButNoToken(Lesson):
     """Arrived, but no token.
 
-    The plan was imported on the instance as XML on Friday, with the application registry of another instance beside
-    it. A comparison finds no difference. On Monday every action that the instance tries at Confluence fails.
+    The plan was imported on the instance as XML on Friday, and the client secret came as XML too, from another
+    instance. A comparison finds no difference. On Monday every action that the instance tries at Confluence fails.
     """
 
     name = "arrived-but-no-token"
@@ -202,7 +202,7 @@ class ArrivedButNoToken(Lesson):
         Turn(
             "asked-too-early",
             lambda s: s.instance.refused > s.instance_before.refused and _secret_of(s.instance) != APP,
-            "You asked for a token {times} times, and Atlassian answers invalid_client: the client secret in the "
+            "You asked for a token ({times} in all), and Atlassian answers invalid_client: the client secret in the "
             "registry did not survive the import.",
             lambda s: {"times": s.instance.refused - s.instance_before.refused},
             lambda do: (do.get_instance_token(), do.get_instance_token()),
