@@ -29,6 +29,8 @@ _SECRETS = {"api-key": "API key", "oauth": "Client secret", "session": "Cookie"}
 class HandoverForm(Component):
     """The controls alone; what they do is in `HandoverPanel`."""
 
+    commands = ("spokekit handover plan", "spokekit handover compare")
+
     def __init__(self, **options: Any) -> None:
         super().__init__("Hand over to an instance", **options)
         self.instance = text("Instance", placeholder="acme, or https://acme.service-now.com/", live=True)

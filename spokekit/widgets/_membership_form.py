@@ -42,6 +42,8 @@ ONLY = (("Add and remove", ""), ("Add only, remove nobody", "add-only"), ("Remov
 class MembershipForm(Component):
     """Group, members, what to do, preview and result, one below the other."""
 
+    commands = ("spokekit members plan", "spokekit members apply")
+
     def __init__(self, **options: Any) -> None:
         super().__init__(
             "Manage members",

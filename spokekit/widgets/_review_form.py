@@ -31,6 +31,8 @@ SCOPES = (
 class ReviewForm(Component):
     """Choose a review, decide its rows, sign, carry out, prove, close: one below the other."""
 
+    commands = ("spokekit review open", "spokekit review rows")
+
     def __init__(self, **options: Any) -> None:
         super().__init__(
             "Review access",

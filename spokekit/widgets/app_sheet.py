@@ -49,6 +49,7 @@ class AppSheet(Component):
         The callback URL to register, character for character.
     """
 
+    commands = ("spokekit connections add",)
     redirect_uri = tr.Unicode("")
 
     def __init__(self, guide: Guide | None = None, *, scopes: str | Iterable[str] = DEFAULT_SCOPES, **options: Any):
@@ -69,7 +70,7 @@ class AppSheet(Component):
             body.append(note(choose_receiver(draft.redirect_uri)[1]))
         if elsewhere:
             body += _own_callback(draft.redirect_uri)
-        names = published_first(parse_scopes(scopes))
+        self._scopes = names = published_first(parse_scopes(scopes))
         lines = []
         for name in names:
             known = scope(name)
@@ -86,6 +87,10 @@ class AppSheet(Component):
             if seen.startswith(console) and elsewhere:
                 body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
         self.body = body
+
+    def state_in_words(self) -> list[str]:
+        """Name the callback URL and the scopes."""
+        return [f"Callback URL: {self.redirect_uri}", f"Scopes: {' '.join(self._scopes)}"]
 
 
 def _link(address: str, words: str, css: str = "") -> str:

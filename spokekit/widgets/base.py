@@ -23,7 +23,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,7 +41,7 @@ from spokekit.errors import SpokekitError
 from spokekit.widgets._belonging import Belonging, Complaint, Source
 from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain
-from spokekit.widgets._reopened import show_component
+from spokekit.widgets._in_words import InWords
 from spokekit.widgets.controls import (
     LABEL_WIDTH,
     Fold,
@@ -82,7 +82,7 @@ def forget_typed() -> None:
     _memory.clear()
 
 
-class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
+class Component(InWords):
     """Base of the components.
 
     Parameters
@@ -154,13 +154,6 @@ class Component(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.add_class("spokekit")
         self._cancel.on_click(lambda _: self.runner.cancel())
         self._arrange()
-
-    def _repr_keys(self) -> Iterator[str]:
-        # A box's own repr prints every child with its value: group names and typed words in the saved output.
-        return iter(())
-
-    def _ipython_display_(self) -> None:
-        show_component(self._repr_mimebundle_())
 
     # --- what is shown -------------------------------------------------------------------------------------------
     @property

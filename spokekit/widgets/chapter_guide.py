@@ -41,6 +41,7 @@ class ChapterGuide(Strip):
     >>> ChapterGuide("A")
     """
 
+    commands = ("spokekit lessons progress",)
     right = tr.Tuple(())
 
     def __init__(self, letter: str, **options: Any) -> None:
@@ -60,6 +61,11 @@ class ChapterGuide(Strip):
         """Return the newest one of the chapter that a lesson is in, or None where there is none in this process."""
         chapter = chapter_of(lesson)
         return _newest.get(chapter.letter) if chapter is not None else None
+
+    def state_in_words(self) -> list[str]:
+        """Say which lessons of the chapter are right."""
+        right = [lesson.name for lesson in self.chapter.lessons if lesson.name in self.right]
+        return [f"{self.chapter.title}: right are {', '.join(right) or 'none yet'}."]
 
     def refresh(self) -> None:
         """Read the progress again and show it."""

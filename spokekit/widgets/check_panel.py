@@ -48,6 +48,7 @@ class CheckPanel(Component):
         How many checks were made.
     """
 
+    commands = ("spokekit connections check",)
     value = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 

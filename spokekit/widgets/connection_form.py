@@ -81,6 +81,7 @@ class ConnectionForm(Component):
         How the token stands after the last attempt, or None.
     """
 
+    commands = ("spokekit connections add", "spokekit connections edit")
     connection = tr.Any(None, allow_none=True)
     saved = tr.Int(0)
     token_status = tr.Any(None, allow_none=True)

@@ -47,6 +47,7 @@ class ConnectionsPanel(Component):
         What is open below the rows: a form, a token button, a check, or None.
     """
 
+    commands = ("spokekit connections list", "spokekit connections add")
     rows = tr.Tuple(())
     opened = tr.Any(None, allow_none=True)
 

@@ -43,6 +43,7 @@ class FindingsPanel(Component):
         How often findings were accepted here.
     """
 
+    commands = ("spokekit audit findings",)
     value = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 

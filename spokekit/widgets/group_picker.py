@@ -51,6 +51,7 @@ class GroupPicker(Component):
         How often OK was carried out.
     """
 
+    commands = ("spokekit groups list", "spokekit groups add")
     value = tr.Tuple(())
     selected = tr.Tuple(())
     accepted = tr.Int(0)

@@ -9,6 +9,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._frames import ROWS, shown
+from spokekit._words import counted
 from spokekit.widgets._downloads import Downloads
 from spokekit.widgets.base import Component, html, html_table
 
@@ -42,7 +43,12 @@ class GroupTable(Component):
     >>> GroupTable(registry.frame, title="Registered groups")
     """
 
+    commands = ("spokekit groups registered",)
     value = tr.Any(None, allow_none=True)
+
+    def state_in_words(self) -> list[str]:
+        """Say how many rows it shows."""
+        return [f"{counted(len(self.value), 'row')}." if self.value is not None and len(self.value) else self._empty]
 
     def __init__(
         self,

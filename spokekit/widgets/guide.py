@@ -10,7 +10,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component, html
-from spokekit.widgets.steps import ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
+from spokekit.widgets.steps import COMMANDS, ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
 from spokekit.widgets.strip import Strip
 
 if TYPE_CHECKING:
@@ -122,6 +122,24 @@ class Guide(Strip):
             self.pointer.value = ""
         self.pointer.layout.display = None if self.pointer.value else "none"
         self.set_trait("done", tuple(sorted(state)))
+
+    def state_in_words(self) -> list[str]:
+        """Say which steps are done, with what tells so."""
+        done = steps_done(self.workspace, self._name)
+        told = [f"{step.number} {step.title}: {done[step.number]}" for step in STEPS if step.number in done]
+        return [
+            "On the practice site." if self.site is not None else "On your own site.",
+            f"Done: {'; '.join(told) or 'nothing yet'}.",
+            *([self.status] if self.status else []),
+        ]
+
+    def way_on(self) -> str:
+        """Name the first step that is not done, and its command."""
+        done = steps_done(self.workspace, self._name)
+        after = next((step for step in STEPS if step.number in COMMANDS and step.number not in done), None)
+        if after is None:
+            return "All steps are done."
+        return f"Next is {after.number} {after.title}, by command: {COMMANDS[after.number]}"
 
     @property
     def plays(self) -> bool:

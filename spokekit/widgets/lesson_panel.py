@@ -65,6 +65,7 @@ class LessonPanel(Component):
         The `Attempt`, or None before one is begun.
     """
 
+    commands = ("spokekit lessons begin", "spokekit lessons check")
     outcome_word = tr.Unicode("")
     begun = tr.Int(0)
 
@@ -272,6 +273,10 @@ class LessonPanel(Component):
         link, reached = rehearsal.page_link(self.attempt.desk.about, page, words, title)
         elsewhere = "" if reached else " It opens only in a browser on the machine where this runs."
         return f"<p>{link}.{elsewhere}</p>"
+
+    def way_on(self) -> str:
+        """Name this lesson's own commands."""
+        return f"The same by command: {', '.join(f'{command} {self.lesson.name}' for command in self.commands)}"
 
     # --- what a learner presses ---------------------------------------------------------------------------------------
     def look(self) -> None:

@@ -61,6 +61,14 @@ class OnePage(Component):
         self.guarded(self._go_on)()
         self.guide.play(self)
 
+    def state_in_words(self) -> list[str]:
+        """Say what the line at its head says."""
+        return self.guide.state_in_words()
+
+    def way_on(self) -> str:
+        """Lead on as the line at its head does."""
+        return self.guide.way_on()
+
     def _go_on(self) -> None:
         self.guide.refresh()
         if 3 in self.guide.done and self.picker is None:

@@ -57,6 +57,7 @@ class QuestionPanel(Component):
         How many questions were answered.
     """
 
+    commands = ("spokekit audit questions", "spokekit audit ask")
     value = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 

@@ -39,6 +39,17 @@ STEPS = (
     Step("8", "Hand over", "Hand over", "08-hand-over.ipynb"),
 )
 ONE_PAGE = "one-page.ipynb"
+COMMANDS = {
+    1: "spokekit connections add",
+    2: "spokekit connections add",
+    3: "spokekit token get",
+    4: "spokekit groups add",
+    5: "spokekit audit walk",
+    6: "spokekit members plan",
+    7: "spokekit review open",
+    8: "spokekit handover plan",
+}
+"""The command that does a step without its notebook."""
 # Steps that are read: nothing in a store tells that somebody did.
 READ = (0, 1)
 

@@ -80,6 +80,7 @@ class TokenButton(Component):
         True while the consent page is open.
     """
 
+    commands = ("spokekit token get",)
     token_status = tr.Any(None, allow_none=True)
     waiting = tr.Bool(False)
     connection = tr.Any(None, allow_none=True)

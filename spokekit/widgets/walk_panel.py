@@ -60,6 +60,7 @@ class WalkPanel(Component):
         How many walks were finished here.
     """
 
+    commands = ("spokekit audit walk",)
     value = tr.Any(None, allow_none=True)
     plan = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)

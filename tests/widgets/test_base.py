@@ -46,7 +46,8 @@ def test_an_unknown_option_is_an_error_that_suggests_the_nearest() -> None:
     assert Demo(value=3).value == 3
 
 
-def test_nothing_of_a_component_reaches_the_saved_output_or_state() -> None:
+def test_nothing_of_a_component_reaches_the_saved_output_or_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spokekit.widgets._in_words.in_terminal", lambda: False)
     demo = Demo()
     demo.name.value = "typed words"
     assert repr(demo) == "Demo()"

@@ -18,6 +18,7 @@ STATIC = Path(__file__).parents[2] / "spokekit" / "widgets" / "static"
 def test_a_component_leaves_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(display_functions, "publish_display_data", lambda data, **_: shown.append(data))
+    monkeypatch.setattr("spokekit.widgets._in_words.in_terminal", lambda: False)
     table = GroupTable(pd.DataFrame({"name": ["<script>secret</script>"]}))
     table._ipython_display_()
     view, words = shown
