@@ -88,7 +88,6 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
     """Do the steps before `before` that are not done yet, or were done on a practice site that is gone."""
     if before <= 2:
         return
-    forget_unknown(workspace.connections, workspace.tokens, site)
     draft = ConnectionDraft(
         url=site["url"],
         auth_url=site["auth_url"],
@@ -103,12 +102,17 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
                 hint="Give the run a home of its own with SPOKEKIT_HOME.",
             )
         saved = workspace.connections.edit(
-            saved.connection_id, url=draft.url, auth_url=draft.auth_url, redirect_uri=draft.redirect_uri
+            saved.connection_id,
+            url=draft.url,
+            auth_url=draft.auth_url,
+            client_id=draft.client_id,
+            redirect_uri=draft.redirect_uri,
         )
     except (NotConfigured, NotFound):
         saved = workspace.connections.save(draft)
-    if not workspace.tokens.has_client_secret(saved):
-        workspace.tokens.set_client_secret(saved, Secret(site["client_secret"]))
+    # In a home that lasts, secret and token may be those of a site that has ended with the notebook before.
+    workspace.tokens.set_client_secret(saved, Secret(site["client_secret"]))
+    forget_unknown(workspace.connections, workspace.tokens, site)
     if before <= 3:
         return
     if workspace.tokens.status(saved).state not in ("valid", "expired"):
