@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from functools import cache
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
+
+from spokekit.board.wire import MOST_BYTES
+
+_BODY_SECONDS = 20.0
 
 HEADERS = {
     "cache-control": "no-store",
@@ -77,3 +82,30 @@ def from_elsewhere(request: Request, hosts: tuple[str, ...]) -> str:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "A page of another site may not ask the board."
     return ""
+
+
+class Refused(Exception):
+    """A request is refused with a status and a sentence, on a page or as a message."""
+
+    def __init__(self, status: int, message: str, *, page: bool = False, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.page = status, message, page
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the body of a request; raises `Refused` when it is too long or too slow."""
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and int(said[:20]) > MOST_BYTES:
+        raise Refused(413, f"A message has at most {MOST_BYTES} bytes.", Connection="close")
+    parts, length = [], 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                length += len(part)
+                if length > MOST_BYTES:
+                    raise Refused(413, f"A message has at most {MOST_BYTES} bytes.", Connection="close")
+                parts.append(part)
+    except TimeoutError:
+        raise Refused(408, "The message did not come to its end.", Connection="close") from None
+    return b"".join(parts)

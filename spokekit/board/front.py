@@ -13,13 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spokekit.board.admission import HEADERS, from_elsewhere
+from spokekit.board import trainer
+from spokekit.board.admission import HEADERS, Refused, body_of, from_elsewhere
 from spokekit.board.classroom import ClassIsFull, Classroom, WrongCode
 from spokekit.board.joining import Tries
+from spokekit.board.orders import Menus
 from spokekit.board.records import Forgotten, Given, Learner
 from spokekit.board.wire import (
     LONGEST_WAIT,
-    MOST_BYTES,
     Join,
     Kept,
     Message,
@@ -32,19 +33,9 @@ from spokekit.board.wire import (
 from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
 
 T = TypeVar("T")
-_BODY_SECONDS = 20.0
 _MOST_WAITING = 3
 """Requests for orders of one learner that are held at the same time; of more, the first is answered at once."""
 MOST_DEFECTS = 50
-
-
-class Refused(Exception):
-    """A request is refused with a status and a sentence."""
-
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class Front:
@@ -52,16 +43,17 @@ class Front:
 
     Parameters
     ----------
-    classroom:
-        The class.
+    classroom, menus:
+        The class, and what the board knows of lessons and faults.
     doors:
         Digests of the keys that let a browser in as the trainer.
     hosts:
         Names by which the board may be called, besides this computer's own.
     """
 
-    def __init__(self, classroom: Classroom, doors: frozenset[str], hosts: tuple[str, ...]) -> None:
-        self.classroom, self.doors, self.hosts = classroom, doors, hosts
+    def __init__(self, classroom: Classroom, menus: Menus, doors: frozenset[str], hosts: tuple[str, ...]) -> None:
+        self.classroom, self.hosts = classroom, hosts
+        self.trainer = trainer.Trainer(classroom, menus, doors, self.turn, self.give)
         self.defects: list[Exception] = []
         self._codes, self._certificates = Tries(), Tries(most=30)
         self._turn: asyncio.Lock | None = None
@@ -75,6 +67,7 @@ class Front:
                 self._route("/api/sent", self._sent, "GET"),
                 self._route("/api/certificate", self._certificate, "POST"),
                 self._route("/api/verify", self._verify, "GET"),
+                *(self._route(path, answer, method) for (method, path), answer in self.trainer.routes().items()),
                 Route("/{path:path}", self._endpoint(self._nothing), methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
             ]
         )
@@ -96,7 +89,11 @@ class Front:
                     raise Refused(405, f"Only {method} is answered here.", Allow=method)
                 made = await answer(request)
             except Refused as refused:
-                made = _told(refused.status, refused.message, refused.headers)
+                made = (
+                    trainer.refusal(refused)
+                    if refused.page
+                    else _told(refused.status, refused.message, refused.headers)
+                )
             except ClientDisconnect:
                 return Response(status_code=400)
             except (StoreError, Forgotten) as problem:
@@ -224,24 +221,6 @@ class Front:
         for waiting in self._waiting.values():
             for woken in waiting:
                 woken.set()
-
-
-async def body_of(request: Request) -> bytes:
-    """Return the body of a request; raises `Refused` when it is too long or too slow."""
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said[:20]) > MOST_BYTES:
-        raise Refused(413, f"A message has at most {MOST_BYTES} bytes.", Connection="close")
-    parts, length = [], 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for part in request.stream():
-                length += len(part)
-                if length > MOST_BYTES:
-                    raise Refused(413, f"A message has at most {MOST_BYTES} bytes.", Connection="close")
-                parts.append(part)
-    except TimeoutError:
-        raise Refused(408, "The message did not come to its end.", Connection="close") from None
-    return b"".join(parts)
 
 
 def _read(body: bytes, kind: type[T]) -> T:

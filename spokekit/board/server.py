@@ -19,6 +19,7 @@ import uvicorn
 from spokekit.board import joining
 from spokekit.board.classroom import Classroom
 from spokekit.board.front import Front
+from spokekit.board.orders import Menus
 from spokekit.board.records import Forgotten, Given, Records
 from spokekit.board.wire import Order
 from spokekit.errors import InputError, SetupError, SpokekitError
@@ -65,6 +66,8 @@ class BoardSite:
         The file with the classes of a home; `spokekit.board.records.class_file`.
     class_name, lessons, new:
         As for `spokekit.board.classroom.Classroom`.
+    menus:
+        What the board says about lessons, and what can be ordered.
     port:
         0 for a free one.
     on_the_network:
@@ -85,6 +88,7 @@ class BoardSite:
         class_name: str = "",
         lessons: Iterable[str] = (),
         new: bool = False,
+        menus: Menus | None = None,
         port: int = 0,
         on_the_network: bool = False,
         hosts: Iterable[str] = (),
@@ -100,10 +104,12 @@ class BoardSite:
         self.hosts = tuple(hosts)
         self._tls: dict[str, Any] = _certificate(certfile, keyfile)
         self.on_the_network = on_the_network
+        self.forgotten = threading.Event()
         self._listener = listen("0.0.0.0" if on_the_network else "127.0.0.1", port)  # noqa: S104 - when told to
         self.port: int = self._listener.getsockname()[1]
-        self.front = Front(self.classroom, doors, self.hosts)
-        self.forgotten = threading.Event()
+        self.front = Front(self.classroom, menus or Menus(), doors, self.hosts)
+        self.front.trainer.url = self.url
+
         self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "tour": (False, "Watch the whole set-up run by itself against a practice site."),
     "practice": (False, "Serve a practice site that behaves like Atlassian, until interrupted."),
     "lessons": (True, "Learn on the practice site: begin a lesson, have it checked, get a hint, start over."),
+    "class": (True, "Teach a class: serve its board until interrupted, then export it and forget it."),
     "connections": (True, "List, show, add, edit, check and remove connections."),
     "token": (True, "Get a token for a connection, or look at the one there is."),
     "vault": (True, "See how secrets are protected, and change the key."),
@@ -35,6 +36,9 @@ COMMANDS: dict[str, tuple[bool, str]] = {
     "handover": (True, "Carry what is configured here to a ServiceNow instance."),
     "doctor": (False, "Check this installation and say what is wrong and how to mend it."),
 }
+
+# Where a command's name is no name for a module.
+_MODULES = {"class": "classroom"}
 
 
 class Commands(TyperGroup):
@@ -49,7 +53,7 @@ class Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     has_commands, _ = COMMANDS[name]
-    app = import_module(f"spokekit.cli.{name}").app
+    app = import_module(f"spokekit.cli.{_MODULES.get(name, name)}").app
     # A room with a single command of its own ("vault rotate") must still be called with that command's name.
     command = typer.main.get_group(app) if has_commands else typer.main.get_command(app)
     command.name = name
