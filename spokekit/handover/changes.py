@@ -207,11 +207,14 @@ class _Making:
             here, theirs = registry.values.get("client_id", ""), there.get("client_id", "")
             confirm = f"{there['sys_id'][:8]}.client_id"
             if here and theirs and here != theirs and confirm not in self.asked.update:
-                raise PlanError(
+                error = PlanError(
                     f"The registry “{there['name']}” there belongs to another app (client ID {theirs}).",
-                    likely="It is another company's, or the app was made anew.",
+                    likely="It is another company's, the instance was cloned from one with its own app, or the app was "
+                    "made anew.",
                     hint=f"Give the other address, or confirm the change by its name: {confirm}. Nothing was written.",
                 )
+                error.candidates = (confirm,)
+                raise error
 
     # -- record by record ----------------------------------------------------------------------------------------------
 

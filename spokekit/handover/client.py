@@ -33,6 +33,7 @@ from spokekit.errors import (
 Row = dict[str, str]
 _PAGE = 500
 _MOST_BYTES = 20_000_000
+_MOST_ROWS = 200_000
 _WAYS = "OAuth client credentials, an API key, or the session of a browser that is signed in"
 
 
@@ -121,6 +122,7 @@ class InstanceClient:
         """
         wanted = list(columns)
         found: list[Row] = []
+        last: list[Row] = []
         while True:
             parameters = {
                 "sysparm_query": f"{query}^ORDERBYsys_id" if query else "ORDERBYsys_id",
@@ -138,7 +140,19 @@ class InstanceClient:
                     likely="A column of the query is unknown there, or this account may not see it.",
                     hint="Let the account read the table's columns, then compare again.",
                 )
+            if page and page == last:
+                raise Unreadable(
+                    f"The instance gives the same rows of {table} again instead of the next ones.",
+                    likely="Something between the instance and here leaves a part of the address out.",
+                    hint="Compare again; where it stays so, ask whoever runs the network in between.",
+                )
+            last = page
             found += page
+            if len(found) > _MOST_ROWS:
+                raise Unreadable(
+                    f"The instance has more than {_MOST_ROWS:,} rows in {table}, or does not stop giving them.",
+                    hint="Look at the table on the instance; nothing is said about its records.",
+                )
             total = headers.get("x-total-count", "")
             count = int(total) if total.isascii() and total.isdigit() else None
             if len(page) < _PAGE or (count is not None and len(found) >= count):

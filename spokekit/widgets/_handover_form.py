@@ -60,6 +60,7 @@ class HandoverForm(Component):
         self.ask = button("Preview what would be written")
         self.undo_button = button("Preview the undo", tooltip="Of what was written last")
         self.groups = check("Write the registered groups as well")
+        self.sure = row()
         self.drift = html("")
         self.shown_preview = html("")
         self.differences = select_many("Confirm", rows=4)

@@ -13,8 +13,8 @@ from spokekit._foreign import markup
 from spokekit._secret import Secret
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
-from spokekit.errors import InputError, NotFound
-from spokekit.handover import HandOver, SignIn, compare, files, make_plan, write
+from spokekit.errors import InputError, NotFound, PlanError
+from spokekit.handover import Changes, HandOver, SignIn, compare, files, make_plan, write
 from spokekit.handover.client import check_address
 from spokekit.handover.page import about_of, titled
 from spokekit.handover.plan import instance_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from spokekit._workspace import Workspace
     from spokekit.audit.show.export import About
-    from spokekit.handover import Changes, Outcome, Step
+    from spokekit.handover import Outcome, Step
     from spokekit.handover import records as rec
     from spokekit.practice import PracticeInstance
     from spokekit.practice.instance import RemoteInstance
@@ -116,6 +116,7 @@ class HandoverPanel(HandoverForm):
             self.groups,
             row(self.compare_button, self.ask, self.undo_button, css="sk-actions"),
             self.outcome,
+            self.sure,
             self._drift_of.note,
             self.drift,
             self._downloads.row,
@@ -302,16 +303,34 @@ class HandoverPanel(HandoverForm):
         plan = self.plan()
         names, app, grant = self._names, self.app_id.value.strip(), self.grant.value
 
-        def work(_task: Task) -> Changes:
+        def work(_task: Task) -> Changes | PlanError:
             told = hand_over.take_in()
             if hand_over.unfinished():
                 found = hand_over.preview_resume()
             else:
                 there = plan if plan.parent_sys_id else hand_over.plan(names, app, grant)
-                found = hand_over.preview(there, update=update, groups=groups)
+                try:
+                    found = hand_over.preview(there, update=update, groups=groups)
+                except PlanError as error:
+                    if not error.candidates:
+                        raise
+                    return error
             return replace(found, notes=(*told, *found.notes))
 
-        self.run(work, words="Comparing the plan with the instance", done=lambda found: self._show(found, inputs))
+        def done(found: Changes | PlanError) -> None:
+            if isinstance(found, Changes):
+                self._show(found, inputs)
+            else:
+                self._ask_about(found, update)
+
+        self.sure.children = ()
+        self.run(work, words="Comparing the plan with the instance", done=done)
+
+    def _ask_about(self, error: PlanError, update: tuple[str, ...]) -> None:
+        """Let the person say whether a registry of another app is theirs all the same; nothing is written by that."""
+        words = f"{error.message} {error.likely} Is it yours, and is it to have the app of this plan?"
+        yes = (*update, *error.candidates)
+        self.ask_first(self.sure, words, "Yes, preview that", lambda: self.make_preview(yes), no="No, leave it alone")
 
     def make_undo(self) -> None:
         """Show the opposite of what was written last; nothing is written."""

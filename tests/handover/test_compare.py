@@ -119,6 +119,11 @@ def _registry(rows: Rows, name: str) -> str:
     return first(rows["oauth_entity"], name)["sys_id"]
 
 
+def _scope(rows: Rows, name: str) -> Row:
+    own = _registry(rows, name)
+    return next(row for row in rows["oauth_entity_scope"].values() if row["oauth_entity"] == own)
+
+
 def _lose_scope(rows: Rows, name: str) -> None:
     own = _registry(rows, name)
     gone = next(key for key, row in rows["oauth_entity_scope"].items() if row["oauth_entity"] == own)
@@ -210,6 +215,31 @@ DRIFTS: dict[str, tuple[Callable[[Rows, str], None], tuple[str, str, str]]] = {
         ("different", "oauth_entity", "token_url"),
     ),
     "client ID": (change("oauth_entity", "client_id", ""), ("different", "oauth_entity", "client_id")),
+    "authorization URL": (
+        change("oauth_entity", "auth_url", "https://auth.example/authorize"),
+        ("different", "oauth_entity", "auth_url"),
+    ),
+    "grant of the registry": (
+        change("oauth_entity", "default_grant_type", "client_credentials"),
+        ("different", "oauth_entity", "default_grant_type"),
+    ),
+    "type of the registry": (change("oauth_entity", "type", "jwt"), ("different", "oauth_entity", "type")),
+    "registry renamed": (
+        lambda rows, name: first(rows["oauth_entity"], name).update({"name": "renamed"}),
+        ("different", "oauth_entity", "name"),
+    ),
+    "credential renamed": (
+        lambda rows, name: first(rows["oauth_2_0_credentials"], name).update({"name": "renamed"}),
+        ("different", "oauth_2_0_credentials", "name"),
+    ),
+    "connection renamed": (
+        lambda rows, name: first(rows["http_connection"], name).update({"name": "renamed"}),
+        ("different", "http_connection", "name"),
+    ),
+    "scope without its text": (
+        lambda rows, name: _scope(rows, name).update({"oauth_entity_scope": ""}),
+        ("different", "oauth_entity_scope", "oauth_entity_scope"),
+    ),
     "scope lost": (_lose_scope, ("missing", "oauth_entity_scope", "")),
     "scope more": (_more_scope, ("extra", "oauth_entity_scope", "")),
     "scope unlinked": (
@@ -325,6 +355,20 @@ def test_what_cannot_be_read_is_said_and_never_missing(
     assert words in frame["means"][0]
     assert frame["do"][0]
     assert not frame.attrs["completeness"]["complete"]
+
+
+@pytest.mark.parametrize("count", [499, 500, 700, 1200])
+def test_pages_that_do_not_move_on_are_said_and_no_row_is_read_twice(served: PracticeInstance, count: int) -> None:
+    plan = one_plan(served)
+    fresh(served, plan)
+    for number in range(count - len(served.data.rows["oauth_entity_scope"])):
+        served.data.put("oauth_entity_scope", {"name": f"other {number}"}, f"{number:032x}")
+    assert named(look(served, plan)) == []
+    served.faults = {"repeats"}
+    frame = look(served, plan)
+    assert frame.attrs["completeness"]["complete"] == (count <= 500)
+    assert {str(row["kind"]) for row in frame.to_dict("records")} <= {"unreadable"}
+    assert count <= 500 or "same rows of oauth_entity_scope again" in frame["means"][0]
 
 
 @pytest.mark.parametrize(

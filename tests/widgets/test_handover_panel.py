@@ -77,6 +77,32 @@ def test_the_whole_way_on_a_practice_instance(
     assert next(iter(instance.data.rows["http_connection"].values()))["active"] == "false"
 
 
+def test_a_clone_that_names_the_app_of_production_is_mended_after_a_question(
+    panel: HandoverPanel, instance: PracticeInstance
+) -> None:
+    press(panel, "practise")
+    press(panel, "import_button")
+    (registry,) = instance.data.rows["oauth_entity"].values()
+    registry["client_id"] = "app-of-<production>"
+    press(panel, "compare_button")
+    assert list(panel.value["column"]) == ["client_id"]
+    press(panel, "ask")
+    assert panel.preview is None
+    words, *buttons = panel.sure.children
+    assert "app-of-&lt;production&gt;" in words.value and "Is it yours" in words.value
+    yes, no = (button for button in buttons if hasattr(button, "click"))
+    no.click()
+    assert panel.sure.children == () and panel.preview is None
+    press(panel, "ask")
+    yes, no = (button for button in panel.sure.children if hasattr(button, "click"))
+    yes.click()
+    panel.settled()
+    assert panel.sure.children == () and panel.apply_button.description == "Write: 1 step"
+    panel.confirm.value = panel.preview.confirmation
+    press(panel, "apply_button")
+    assert registry["client_id"] == "practice-app"
+
+
 def test_what_lacks_is_said_and_what_was_made_for_other_fields_is_no_answer(
     panel: HandoverPanel, instance: PracticeInstance
 ) -> None:

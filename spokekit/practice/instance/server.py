@@ -46,7 +46,8 @@ class PracticeInstance:
     port:
         Port on 127.0.0.1; 0 for a free one.
     faults:
-        Faults to start with, by name: ``asleep``, ``basic``, ``busy``, ``down``, ``denied:TABLE``, ``hidden:TABLE``.
+        Faults to start with, by name: ``asleep``, ``basic``, ``busy``, ``down``, ``repeats``, ``denied:TABLE``,
+        ``hidden:TABLE``.
     client_id, client_secret, api_key, session, password:
         What somebody signs in with; practice secrets, so plain texts. New ones when left out. ``session`` is the value
         of the cookie JSESSIONID, ``password`` that of the account ``admin``.

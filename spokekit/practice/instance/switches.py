@@ -12,6 +12,7 @@ FAULTS = {
     "basic": "basic authentication is refused for everybody (the restriction of newer instances)",
     "denied": "denied:TABLE answers 403, as an access control does",
     "hidden": "hidden:TABLE leaves the rows out and still counts them",
+    "repeats": "every page of a list is the first one, whatever was asked for",
     "busy": "every request is answered with 429 and Retry-After: 30",
     "down": "every request is answered with 503",
 }
