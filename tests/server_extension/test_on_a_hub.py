@@ -51,7 +51,9 @@ def finds_the_notebooks(person: Person) -> None:
     assert page.url.path == person.at(f"doc/tree/{FOLDER}/00-start-here.ipynb")
     settings = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page.text, re.DOTALL)
     assert settings is not None
-    assert json.loads(settings[1])["news"] == {"disabled": True}, "nobody is asked about news"
+    lab = json.loads(settings[1])
+    assert lab["news"] == {"disabled": True}, "nobody is asked about news"
+    assert lab["extensionManager"]["can_install"] is False, "nor is the internet for extensions"
     there = {one["name"] for one in person.get(f"api/contents/{FOLDER}").json()["content"]}
     assert {"00-start-here.ipynb", FORM, "training"} <= there
 
