@@ -111,7 +111,8 @@ class Writing(RowByRow):
             if sent:
                 return replace(_ended(step, DONE, "read_back", _FOUND), left={column: row[column]}), ""
             return _ended(step, ALREADY, "there", "Somebody else has set it so since the preview."), ""
-        if not same_value(step.table, column, step.before[column], row[column]):
+        before = step.before[column]
+        if row[column] != before and not same_value(step.table, column, before, row[column]):
             words = f"Was changed since by somebody else: {column} is “{row[column]}” now."
             return _ended(step, REFUSED, "changed_since", words), ""
         self._writer.change(step.table, step.account_id, {column: here})
