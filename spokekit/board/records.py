@@ -385,4 +385,8 @@ class Records:
         with self.store.engine.connect() as db:
             raw: Any = db.connection.driver_connection
             raw.execute("VACUUM")
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            for _ in range(50):
+                if raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+                    break
+                # Somebody reads just now.
+                time.sleep(0.02)

@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from spokekit.board.orders import FaultChoice, Menus
+from spokekit.board.ranking import LessonWords
 from spokekit.board.server import BoardSite
 from spokekit.board.wire import Join, Joined, Message, Noted, Now, Report, decode, encode
 
@@ -68,10 +70,31 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., BoardSite]]:
 
 @pytest.fixture
 def board(serve: Callable[..., BoardSite]) -> BoardSite:
-    return serve(class_name="Autumn", lessons=("near-duplicate-groups", "leavers-with-access"))
+    return serve(class_name="Autumn", lessons=("near-duplicate-groups", "leavers-with-access"), menus=MENUS)
 
 
 @pytest.fixture
 def computer(board: BoardSite, http: httpx2.Client) -> Callable[..., Computer]:
     """Let a learner's computer join the board."""
     return lambda **options: Computer(board, http, **options)
+
+
+@pytest.fixture
+def trainer(board: BoardSite) -> Iterator[httpx2.Client]:
+    """A browser that came by the trainer's link."""
+    with httpx2.Client(timeout=30, trust_env=False, base_url=board.url) as client:
+        assert client.get(board.trainer_url).status_code == 200
+        yield client
+
+
+MENUS = Menus(
+    course={
+        "near-duplicate-groups": LessonWords(
+            "near-duplicate-groups", "Two <groups>", 8, {"both": "Both are … & more.", "the-other-one": "That is …."}
+        ),
+        "leavers-with-access": LessonWords("leavers-with-access", "A leaver with access", 10),
+    },
+    faults=(FaultChoice("429", "refused", counts=True), FaultChoice("huge", "80 MB", counts=True, more=True)),
+    operations=("members", "groups"),
+    groups=("finance-reports", "<b>Research & Development</b>"),
+)
