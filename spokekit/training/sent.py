@@ -38,3 +38,6 @@ def rows_of(found: Sent) -> list[dict[str, Any]]:
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(min(seconds, 2e11), UTC)
+
+
+__all__ = ["Sent", "rows_of"]

@@ -190,6 +190,9 @@ def words_of(order: Order) -> str:
 __all__ = [
     "ACTS",
     "AnswerAgain",
+    "Begin",
+    "OfferReset",
+    "Release",
     "Say",
     "Taken",
     "TrainerOrders",

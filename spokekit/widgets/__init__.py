@@ -23,6 +23,7 @@ _HOMES = {
     "GroupTable": "group_table",
     "Guide": "guide",
     "HandoverPanel": "handover_panel",
+    "JoinPanel": "join_panel",
     "KeyboardGuard": "base",
     "LessonPanel": "lesson_panel",
     "MembershipEditor": "membership_editor",

@@ -13,6 +13,7 @@ from spokekit.training.attempts import events_here, practice_home
 from spokekit.training.course import ONE_HOUR, Chapter, chapter_of, chapters
 from spokekit.training.progress import by_lesson
 from spokekit.widgets import rehearsal
+from spokekit.widgets.join_panel import JoinPanel
 from spokekit.widgets.steps import STEPS
 from spokekit.widgets.strip import Stop, Strip
 
@@ -53,6 +54,8 @@ class ChapterGuide(Strip):
             raise SpokekitError(f"There is no chapter {letter!r}.", hint=f"The chapters are {signs}.")
         super().__init__("Where you are in the lessons", here, [STEPS[0], *stops], **options)
         self.chapter = next(one for one in self._chapters if one.letter == letter)
+        if rehearsal.practice() is not None:
+            self.body = [*self.body, JoinPanel("training", heading=False)]
         self.guarded(self.refresh)()
         _newest[letter] = self
 

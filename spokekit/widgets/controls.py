@@ -205,6 +205,17 @@ class Fold(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
         self.shown = shown
         self._show()
 
+    def call(self, words: str) -> None:
+        """Let the button say something else."""
+        if words != self._words:
+            self._words = words
+            self._show()
+
+    def hold(self, *children: ipw.Widget) -> None:
+        """Have these inside."""
+        if self._inside.children != children:
+            self._inside.children = children
+
     def _show(self) -> None:
         self._inside.layout.display = "" if self.shown else "none"
         self._press.description = f"{'▾' if self.shown else '▸'} {self._words}"

@@ -76,6 +76,10 @@ class Guide(Strip):
         self.site = rehearsal.practice()
         if self.unattended and self.site is not None:
             rehearsal.catch_up(self.workspace, self.site, before=self.step.number, name=self._name)
+        if self.site is not None and self.step.number == 0:
+            from spokekit.widgets.join_panel import JoinPanel
+
+            self.body = [*self.body, JoinPanel(heading=False)]
         self.refresh()
 
     # --- state ---------------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._home import on_binder
 from spokekit.errors import NotFound, SpokekitError
-from spokekit.training.attempts import Attempt, Attempts
+from spokekit.training.attempts import Attempt, Attempts, practice_home
 from spokekit.training.course import lesson as lesson_called
 from spokekit.training.desk import START, Desk
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Verdict
 from spokekit.widgets import rehearsal
+from spokekit.widgets._class_news import ClassNews
+from spokekit.widgets._from_trainer import FromTrainer
 from spokekit.widgets.base import Component, Fold, Kind, Task, button, card, dropdown, html, note, row, select_many
 from spokekit.widgets.chapter_guide import ChapterGuide
 from spokekit.widgets.controls import sentence
@@ -93,13 +95,20 @@ class LessonPanel(Component):
         self._site = html("", "sk-note")
         self.happened = Fold("What happened on the site", self._site)
         self._tools = card()
-        self._actions = row(self.begin, self.check, self.hint, self.solution, self.over, css="sk-actions")
+        # A trainer's class is heard of from the first, since it may ask for this lesson.
+        self.class_ = FromTrainer(self, practice_home())
+        self._actions = row(
+            self.begin, self.check, self.hint, self.solution, self.over, self.class_.hand, css="sk-actions"
+        )
         self.body = [
             self._goal,
+            self.class_.lines,
+            self.class_.offer,
             self._answer_place,
             self._actions,
             self._sure,
             self.outcome,
+            self.class_.acts,
             self._onward,
             self._same,
             self._told,
@@ -181,6 +190,14 @@ class LessonPanel(Component):
             lambda _task: attempts.begin(self.lesson, again=again), words="Setting the practice site up", done=begun
         )
 
+    def start_over(self) -> None:
+        """Begin a new attempt, as the trainer has offered."""
+        self._start(again=True)
+
+    def see_class(self, news: ClassNews) -> None:
+        """Show what is new of the class; called when anything changed."""
+        self.class_.see_class(news)
+
     def _ask_over(self) -> None:
         words = (
             "The practice site goes back to the start of this lesson, with no point spent. Your attempt until now is "
@@ -193,6 +210,7 @@ class LessonPanel(Component):
         self.set_trait("outcome_word", "")
         self._told.value = ""
         self._same.layout.display = "none"
+        self.class_.forget_acts()
         self._lead_on("")
         self._verdict_of.forget()
         seen = attempt.seen()
@@ -294,6 +312,7 @@ class LessonPanel(Component):
         self.set_trait("outcome_word", verdict.outcome)
         self._verdict_of.made(verdict, inputs, f"{_SAID[verdict.outcome]} {verdict.words}", _KINDS[verdict.outcome])
         self._tell_site()
+        self.class_.tell_acts()
         self._tell_guide(verdict)
         twice = verdict.turn and not verdict.right and self._twice(verdict.turn)
         self._same.layout.display = None if twice else "none"
@@ -320,6 +339,7 @@ class LessonPanel(Component):
             return
         number, words = self.attempt.hint()
         self._same.layout.display = "none"
+        self.class_.tell_acts()
         self.say(f"Hint {number} of {len(self.lesson.hints)}: {words}")
         self._show(self.attempt.seen())
 

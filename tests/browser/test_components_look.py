@@ -69,6 +69,7 @@ GALLERY = {
     ),
     "Review access": ("from spokekit.widgets import ReviewPanel\nreview = ReviewPanel()\nreview.rehearse()\nreview"),
     "Where you are in the lessons": "from spokekit.widgets import ChapterGuide\nChapterGuide('C')",
+    "A class": "from spokekit.widgets import JoinPanel\njoining = JoinPanel()\njoining.fold.shown = True\njoining",
     "Hand over to an instance": (
         "from spokekit.widgets import HandoverPanel\nhanding = HandoverPanel()\nhanding.rehearse()\n"
         "handing.make_a_clone()\nhanding.compare()\nhanding.settled()\nhanding.make_preview()\nhanding.settled()\nhanding"
