@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -216,12 +217,24 @@ def certificate(
     ),
     lessons: LessonsOption = None,
 ) -> None:
-    """Write what was shown as a page to print and as JSON: lessons, dates, attempts, the version of spokekit."""
+    """Write what was shown as a page to print and as JSON: lessons, dates, attempts, the version of spokekit.
+
+    In a class the board gives a code for it, by which the class confirms what it has; where it cannot be reached the
+    page is written without one.
+    """
+    from spokekit.errors import SpokekitError
     from spokekit.training.attempts import events_here
     from spokekit.training.course import lessons as all_lessons
+    from spokekit.training.joining import confirmed
     from spokekit.training.progress import Certificate
 
-    for path in Certificate.of(events_here(), all_lessons(lessons).values(), name=name).write(file):
+    # Without a lesson that was right there is nothing to confirm.
+    made = Certificate.of(events_here(), all_lessons(lessons).values(), name=name)
+    try:
+        made = replace(made, confirmed=confirmed(practice_root()))
+    except SpokekitError as error:
+        say(f"Without a code of the class: {error.message} {error.hint or ''}".strip())
+    for path in made.write(file):
         out(str(path))
 
 

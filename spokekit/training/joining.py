@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 from spokekit._secret import Secret
-from spokekit.board.wire import Join, Joined, Sent, Verified
+from spokekit.board.wire import Join, Joined, Sent
 from spokekit.errors import InputError, NotFound
 from spokekit.training.attempts import events_here
 from spokekit.training.board_client import AGAIN, GONE, BoardClient, NotInClass
@@ -19,6 +20,7 @@ from spokekit.training.my_class import (
     read_class,
     write_class,
 )
+from spokekit.training.progress import Confirmed
 
 _CODE = 20
 _WHERE = "It has six signs and stands on the trainer's board."
@@ -117,13 +119,18 @@ def what_was_sent(root: Path) -> Sent:
         return board.sent()
 
 
-def certified(root: Path) -> Verified | None:
-    """Return what the board confirms, with its code; None where nobody joined."""
+def confirmed(root: Path) -> Confirmed | None:
+    """Return what the board has of a certificate, with its code; None where nobody joined.
+
+    Raises `SpokekitError` where the board cannot be asked, and `NotFound` when nothing was right in the class yet.
+    """
     joined = my_class(root)
     if joined is None:
         return None
     with closing(BoardClient(joined.url, joined.key)) as board:
-        return board.certificate()
+        found = board.certificate()
+    at = f"{joined.url}api/verify?code={quote(found.code, safe='')}"
+    return Confirmed(found.code, at, found.class_name, found.pseudonym, len(found.lessons))
 
 
-__all__ = ["certified", "join_class", "leave_class", "what_was_sent"]
+__all__ = ["confirmed", "join_class", "leave_class", "what_was_sent"]

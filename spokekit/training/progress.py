@@ -55,6 +55,17 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Confirmed:
+    """What the board of a class has of it: a code, where it is asked for, and how many lessons stand there."""
+
+    code: str
+    verify_at: str
+    class_name: str
+    pseudonym: str
+    lessons: int
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What somebody has shown on a practice site, as their own computer tells it."""
 
@@ -62,6 +73,7 @@ class Certificate:
     made_on: str
     spokekit: str
     lessons: tuple[Shown, ...]
+    confirmed: Confirmed | None = None
 
     @classmethod
     def of(cls, events: Events, lessons: Iterable[Lesson], *, name: str = "") -> Certificate:
@@ -97,8 +109,18 @@ border-bottom:1px solid #767676}}</style></head>
 reached. Written on {self.made_on}.</p>
 <table><thead><tr><th scope="col">Lesson</th><th scope="col">Right on</th><th scope="col">Attempts</th>
 <th scope="col">Hints</th></tr></thead><tbody>{rows}</tbody></table>
-<p>The learner's own computer tells this; nobody else has watched.</p></main></body></html>
+<p>The learner's own computer tells this; nobody else has watched.</p>{self._code()}</main></body></html>
 """
+
+    def _code(self) -> str:
+        if self.confirmed is None:
+            return ""
+        one, code = self.confirmed, markup(self.confirmed.code)
+        return (
+            f"<p>The class {markup(one.class_name, NAME)} has {counted(one.lessons, 'lesson')} of it, under the "
+            f"pseudonym {markup(one.pseudonym, NAME)} and the code <strong>{code}</strong>, as long as it is kept. To verify "
+            f"it: {markup(one.verify_at)}, or <code>spokekit class verify {code}</code> where the class was given.</p>"
+        )
 
     def write(self, path: Path) -> tuple[Path, Path]:
         """Write the page to `path` and the same as JSON beside it; returns both."""

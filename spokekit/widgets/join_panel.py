@@ -55,7 +55,7 @@ class JoinPanel(Component):
         self.news = html("", "sk-note")
         self.address = text("Address", placeholder="http://192.168.1.5:8760")
         self.code = text("Code", placeholder="six signs, from the trainer's board")
-        self.name = text("Your name", placeholder="only if you like; without it you have a pseudonym")
+        self.name = text("Your name", placeholder="only if you like")
         self.join = button("Join", kind="primary")
         self._joining = [
             sentence(

@@ -26,7 +26,7 @@ from tests.training.test_reporter import board, me, wait_until  # noqa: F401 - a
 
 def beside(home: Path, *arguments: str, script: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spokekit", "practice", *arguments, sys.executable, "-c", script]
-    env = {**os.environ, "SPOKEKIT_HOME": str(home)}
+    env = {**os.environ, "SPOKEKIT_HOME": str(home), "FILE": str(home / "c.html")}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -48,6 +48,14 @@ for _ in range(200):
     found = json.loads(said.getvalue() or "[]")
     if len(found) == 3: break
     time.sleep(.1)
+with contextlib.redirect_stdout(io.StringIO()):
+    run("lessons", "answer", "synced-group", "The identity provider (Okta); the change arrives here by itself")
+    run("lessons", "check", "synced-group")
+for _ in range(200):
+    with contextlib.redirect_stdout(io.StringIO()) as said: run("lessons", "sent", "--format", "json")
+    if "right" in said.getvalue(): break
+    time.sleep(.1)
+with contextlib.redirect_stdout(io.StringIO()): run("lessons", "certificate", "--file", os.environ["FILE"])
 print(json.dumps([row["what"] for row in found]))
 """
 
@@ -199,7 +207,11 @@ def test_a_class_is_joined_beside_a_command_and_gone_on_with(board: BoardSite, t
     kept = my_class(tmp_path / "practice")
     assert kept is not None and class_file(tmp_path / "practice").stat().st_mode & 0o077 == 0
     assert kept.key.reveal() not in first.stderr + first.stdout + repr(kept)
-    answered, checked = learner.noted()[1:]
+    code = json.loads((tmp_path / "c.json").read_text())["confirmed"]["code"]
+    page = (tmp_path / "c.html").read_text()
+    assert code in page and f"{board.url}api/verify?code={code}" in page and learner.pseudonym in page
+    assert board.classroom.verify(code).lessons[0].lesson == "synced-group"
+    answered, checked = learner.noted()[1:3]
     assert (answered.outcome, answered.turn) == (checked.outcome, checked.turn) == ("not yet", "we-do")
     # The next day, without a code and with the board away: everything goes on.
     board.stop()
