@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+
+from spokekit._home import nothing_kept, under_voila
 from spokekit._secret import scrub
 from spokekit._surroundings import of_this_computer
 from spokekit.errors import SpokekitError
+
+ON_ONE_PAGE = "The page one-page.ipynb has all steps, each when it is due."
+"""The way on for a visitor of Voilà, who has no cells, no command line, and nothing of what other pages know."""
 
 # For errors that name the next step in one word only.
 _NEXT: dict[str, str] = {
@@ -30,7 +37,7 @@ def explain(error: BaseException) -> tuple[str, str, str]:
     """Return what happened, the likely cause and the next step; unknown exceptions are named and scrubbed."""
     if isinstance(error, SpokekitError):
         hint = error.hint or _NEXT.get(error.next_step, "")
-        return scrub(error.message), scrub(error.likely or ""), scrub(hint)
+        return scrub(error.message), scrub(error.likely or ""), scrub(_followable(hint))
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted.", "", "Start it again when you like."
     if (own := of_this_computer(error)) is not None:
@@ -41,3 +48,13 @@ def explain(error: BaseException) -> tuple[str, str, str]:
         "This is a defect of spokekit, not something you did.",
         "Try again; if it stays, report it with these words. Nothing you typed is lost.",
     )
+
+
+def _followable(hint: str) -> str:
+    """Return a hint as the person here can follow it."""
+    if not (under_voila(os.environ) and nothing_kept(os.environ)):
+        return hint
+    if re.search(r"\bnotebook \d", hint):
+        return ON_ONE_PAGE
+    here, command, _ = hint.partition(", or run: spokekit ")
+    return f"{here}." if command else hint

@@ -9,6 +9,7 @@ from spokekit._home import home, under_voila
 from spokekit._words import clock, counted
 from spokekit.errors import NotConfigured, NotFound, SpokekitError
 from spokekit.widgets._cells import not_yet
+from spokekit.widgets._explain import ON_ONE_PAGE
 from spokekit.widgets.strip import Stop
 
 if TYPE_CHECKING:
@@ -138,5 +139,5 @@ def comes_first(title: str, way: str, kind: type[E] = NotConfigured) -> E:  # ty
     A visitor of Voilà has no cells; the page with the whole way is the way then.
     """
     if under_voila(os.environ):
-        way = f"The page {ONE_PAGE} has all steps, each when it is due."
+        way = ON_ONE_PAGE
     return not_yet(kind(f"Not yet: “{title}” comes first. {way}"))

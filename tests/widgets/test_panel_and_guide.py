@@ -11,7 +11,7 @@ import pytest
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.errors import ConsentCancelled, NotConfigured, SpokekitError
+from spokekit.errors import ConsentCancelled, ConsentNeeded, NotConfigured, SpokekitError
 from spokekit.widgets import (
     AppSheet,
     CheckPanel,
@@ -23,6 +23,7 @@ from spokekit.widgets import (
     TokenButton,
     WalkPanel,
 )
+from spokekit.widgets._explain import ON_ONE_PAGE, explain
 from spokekit.widgets.steps import needs
 from tests.conftest import connect
 
@@ -355,8 +356,11 @@ def test_a_visitor_of_voila_is_led_to_the_one_page(workspace: Workspace, monkeyp
     # How it is shown is seen on the real program (tests/browser/test_voila.py).
     with pytest.raises(NotConfigured, match=r"comes first. The page one-page.ipynb has"):
         needs(workspace, 3)
+    assert TokenButton(workspace=workspace).status.endswith(ON_ONE_PAGE)
+    assert explain(ConsentNeeded("x", hint="Press Save, or run: spokekit token get."))[2] == "Press Save."
     # Where the owner keeps the records, each page knows what was done on the others.
     monkeypatch.setenv("SPOKEKIT_VAULT", "file")
+    assert "run: spokekit connections add" in TokenButton(workspace=workspace).status
     assert "one-page" not in words_of(Guide(4, workspace=workspace))
 
 
