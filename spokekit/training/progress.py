@@ -119,7 +119,8 @@ reached. Written on {self.made_on}.</p>
         return (
             f"<p>The class {markup(one.class_name, NAME)} has {counted(one.lessons, 'lesson')} of it, under the "
             f"pseudonym {markup(one.pseudonym, NAME)} and the code <strong>{code}</strong>, as long as it is kept. "
-            f"To verify it: {markup(one.verify_at)}, or <code>spokekit class verify {code}</code> where the class was given.</p>"
+            f"To verify it: {markup(one.verify_at)}, or <code>spokekit class verify {code}</code> where the class was "
+            "given.</p>"
         )
 
     def write(self, path: Path) -> tuple[Path, Path]:
