@@ -48,7 +48,9 @@ class InstanceBeside:
         from spokekit.practice.instance import PracticeInstance
 
         key = self._site.app_make.secret("instance").removeprefix("practice-secret-")
-        new = PracticeInstance(faults=faults, api_key=key, ask=self._ask, **(switches or {}))
+        new = PracticeInstance(
+            faults=faults, api_key=key, ask=self._ask, changed=self._site.keep_soon, **(switches or {})
+        )
         if self._served is None:
             self._served = new
         else:

@@ -214,6 +214,11 @@ class PracticeSite:
         if self.keeper is not None:
             self.keeper.save(self)
 
+    def keep_soon(self) -> None:
+        """Keep the site between two of its requests, from another thread."""
+        if self._server is not None:
+            self._server.soon(self.keep)
+
     def reset(self, start: Start | None = None) -> None:
         """Put the site back to where it began, or to another `start`, in place: address, key and app ids stay.
 

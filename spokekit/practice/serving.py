@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -177,6 +178,12 @@ class Server(uvicorn.Server):
             work()
 
         asyncio.run_coroutine_threadsafe(there(), self._loop).result(30)
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Do `work` in the server's thread as soon as it can be, without waiting; not at all once the server ended."""
+        with suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(work)
 
     def stop(self) -> None:
         """End the server from another thread."""

@@ -397,11 +397,15 @@ def _components(lesson: Lesson, attempt: Attempt) -> list[Component]:
 
             made.append(MembershipEditor(workspace=work))
         elif tool == "handover":
+            seen = attempt.seen()
+            if seen.site.instance is None:
+                # The site was begun anew since; the panel says so.
+                continue
             from spokekit.practice.instance import RemoteInstance
             from spokekit.widgets.handover_panel import HandoverPanel
 
             panel = HandoverPanel(workspace=work, practice=RemoteInstance(attempt.desk.instance()))
-            panel.app_id.value = str(attempt.seen().marks.extra.get("instance_app", ""))
+            panel.app_id.value = str(seen.marks.extra.get("instance_app", ""))
             made.append(panel)
         else:
             from spokekit.widgets.findings_panel import FindingsPanel

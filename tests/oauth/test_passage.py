@@ -136,6 +136,16 @@ def test_the_console_saves_and_is_escaped(person: httpx2.Client, site: PracticeS
     assert refused.status_code == 400 and "Not saved" in refused.text
 
 
+def test_the_practice_instance_is_used_by_hand(person: httpx2.Client, site: PracticeSite) -> None:
+    site.instance_beside.make().data.put("oauth_entity", {"name": "Its <registry>"}, "a" * 32)
+    address = for_the_browser(f"{site.url}instance", key=site.keys.key)
+    page = person.get(address)
+    assert page.status_code == 200 and "Client secret of Its &lt;registry&gt;" in page.text
+    assert page.text.count('name="_xsrf"') == page.text.count("<form") == 2
+    saved = person.post(address, data={**form_of(page), "registry": "a" * 32, "secret": "typed on a hub"})
+    assert "is saved" in saved.text and site.instance_beside.secrets() == {"a" * 32: "another"}
+
+
 def test_nobody_else_gets_anything(hub: Server, person: httpx2.Client, site: PracticeSite) -> None:
     console = for_the_browser(f"{site.url}console", key=site.keys.key)
     authorize = for_the_browser(authorize_url(site, state=STATE))

@@ -136,6 +136,18 @@ def test_what_it_cannot_do_is_a_sentence(site: PracticeSite, wrong: dict[str, An
     assert answer.status_code == 400 and answer.json()["message"].endswith(".") and told(site) == before
 
 
+def test_what_is_written_there_is_kept_before_the_site_stops(tmp_path: Path) -> None:
+    kept = tmp_path / "site.json"
+    with PracticeSite(kept=kept) as site:
+        (said,) = order(site, {"do": "make-instance"}).json()["results"]
+        headers = {"x-sn-apikey": said["api_key"], "accept": "application/json"}
+        made = httpx2.post(f"{said['url']}api/now/table/oauth_entity", json={"name": "kept at once"}, headers=headers)
+        assert made.status_code == 201
+        # It is written between two requests of the site.
+        while "kept at once" not in kept.read_text():
+            httpx2.get(f"{site.url}practice/state", headers=key_of(site))
+
+
 def test_it_goes_on_after_a_restart_at_the_same_address(tmp_path: Path) -> None:
     kept = tmp_path / "site.json"
     with PracticeSite(kept=kept, salt="mine") as site:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from spokekit.handover import HandOver
 from spokekit.practice import PracticeSite
 from spokekit.training.attempts import Attempts
 from spokekit.training.course import lesson
@@ -169,3 +170,44 @@ def test_what_a_lesson_has_in_store_is_there_the_next_day(name: str, home: Path,
         Doer(attempt).walk()
         assert attempt.check().turn == "from-an-incomplete-one"
         desk.close()
+
+
+def test_an_instance_is_as_it_was_the_next_day_and_what_was_written_can_be_undone(home: Path, tmp_path: Path) -> None:
+    kept, redirect = tmp_path / "site.json", f"http://localhost:{free_ports()}/callback"
+
+    def site() -> PracticeSite:
+        return PracticeSite(kept=kept, salt="mine", redirect_uris=[redirect])
+
+    with site() as first, closing(Desk(first.describe())) as desk:
+        attempt = Attempts(desk, home).begin(lesson("instance-after-a-clone"))
+        turn = next(turn for turn in attempt.lesson.turns if turn.name == "without-the-groups")
+        turn.make(Doer(attempt))
+        told, where = attempt.check(), first.url
+    with site() as second, closing(Desk(second.describe())) as desk:
+        put_attempts_right(home, second.describe(), where)
+        attempt = Attempts(desk, home).newest(lesson("instance-after-a-clone"))
+        assert attempt.check() == told
+        there = second.instance_beside.there()
+        over = HandOver(attempt.workspace.store, there.url, desk.sign_in())
+        undo = over.preview_undo()
+        over.apply(undo, confirm=undo.confirmation)
+        assert {row["active"] for row in there.data.rows["http_connection"].values()} == {"false"}
+        attempt.lesson.solve(Doer(attempt))
+        assert attempt.check().right
+
+
+def test_a_panel_whose_instance_is_gone_says_that_the_site_was_begun_anew(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spokekit.widgets import LessonPanel
+
+    with PracticeSite(redirect_uris=[f"http://localhost:{free_ports()}/callback"]) as site:
+        monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+        with closing(Desk(site.describe())) as desk:
+            Attempts(desk, home).begin(lesson("arrived-but-no-token"))
+        site.reset()
+        panel = LessonPanel("arrived-but-no-token")
+        assert "was begun anew" in panel.status and panel._tools.children == ()
+        panel._start(again=True)
+        panel.settled()
+        assert len(panel._tools.children) == 1, panel.status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -55,6 +55,8 @@ class PracticeInstance:
         Paths of a certificate and its key, to serve https.
     ask:
         Asks Atlassian for a token when **Get OAuth Token** is pressed; without it, whoever asks gets one.
+    changed:
+        Called after each request that may have changed a record, in the server's thread.
     **switches:
         Anything in `InstanceSwitches`.
 
@@ -92,6 +94,7 @@ class PracticeInstance:
         password: str = "",
         certificate: tuple[str | Path, str | Path] | None = None,
         ask: Ask = anybody,
+        changed: Callable[[], object] = bool,
         **switches: Any,
     ) -> None:
         try:
@@ -113,7 +116,7 @@ class PracticeInstance:
         self.api = TableApi(self)
         self.requests = []
         self.imported = self.refused = 0
-        self._ask = ask
+        self._ask, self._changed = ask, changed
         self.defects: list[Exception] = []
         self.certificate = certificate
         self._wanted_port = port
@@ -231,6 +234,8 @@ class PracticeInstance:
         except Exception as problem:  # noqa: BLE001 - a defect of ours must show in the test that met it
             self.defects.append(problem)
             answer = Answer(500, b"The practice instance has a defect.", "text/plain")
+        if request.method != "GET":
+            self._changed()
         shown = "" if TICKET in query else query
         self.requests.append(RequestRecord(request.method, path, shown, answer.status, 0))
         return Delivery(answer, None)
