@@ -6,10 +6,21 @@ import re
 from collections.abc import Callable
 
 import httpx2
-import pytest
 
 from spokekit.board.server import BoardSite
-from spokekit.board.wire import Advance, AnswerAgain, Begin, Clear, Colleague, Done, Fault, OfferReset, Release, Say
+from spokekit.board.wire import (
+    Advance,
+    AnswerAgain,
+    Begin,
+    Clear,
+    Colleague,
+    Done,
+    Fault,
+    OfferReset,
+    Order,
+    Release,
+    Say,
+)
 from tests.board.conftest import Computer
 
 Class = Callable[..., Computer]
@@ -54,34 +65,33 @@ def test_who_needs_help_stands_first(trainer: httpx2.Client, computer: Class) ->
     assert "<b>1 of 4</b> in “Two &lt;groups&gt;”: both" in text and "Both are … &amp; more." in text
 
 
-@pytest.mark.parametrize(
-    ("form", "order"),
-    [
-        ({"do": "say", "text": " Look \r\n here "}, Say("Look here")),
-        ({"do": "begin", "lesson": "leavers-with-access"}, Begin("leavers-with-access")),
-        ({"do": "release", "lesson": "leavers-with-access"}, Release("leavers-with-access")),
-        ({"do": "offer-reset", "lesson": "leavers-with-access"}, OfferReset("leavers-with-access")),
-        ({"do": "answer-again", "lesson": "leavers-with-access"}, AnswerAgain("leavers-with-access")),
-        ({"do": "fault", "fault": "429", "times": "5", "every": "2", "on": "members"}, Fault("429:2 x5 @members")),
-        ({"do": "fault", "fault": "huge", "times": "1"}, Fault("huge x1")),
-        ({"do": "clear"}, Clear()),
-        ({"do": "advance", "lesson": "leavers-with-access", "span": "1 day"}, Advance("leavers-with-access", 86_400)),
-        (
-            {"do": "colleague", "change": "remove", "group": "finance-reports", "who": "a guest"},
-            Colleague("remove", "finance-reports", "a guest"),
-        ),
-    ],
+FORMS: tuple[tuple[dict[str, str], Order], ...] = (
+    ({"do": "say", "text": " Look \r\n here "}, Say("Look here")),
+    ({"do": "begin", "lesson": "leavers-with-access"}, Begin("leavers-with-access")),
+    ({"do": "release", "lesson": "leavers-with-access"}, Release("leavers-with-access")),
+    ({"do": "offer-reset", "lesson": "leavers-with-access"}, OfferReset("leavers-with-access")),
+    ({"do": "answer-again", "lesson": "leavers-with-access"}, AnswerAgain("leavers-with-access")),
+    ({"do": "fault", "fault": "429", "times": "5", "every": "2", "on": "members"}, Fault("429:2 x5 @members")),
+    ({"do": "fault", "fault": "huge", "times": "1"}, Fault("huge x1")),
+    ({"do": "clear"}, Clear()),
+    ({"do": "advance", "lesson": "leavers-with-access", "span": "1 day"}, Advance("leavers-with-access", 86_400)),
+    (
+        {"do": "colleague", "change": "remove", "group": "finance-reports", "who": "a guest"},
+        Colleague("remove", "finance-reports", "a guest"),
+    ),
 )
-def test_a_form_becomes_an_order(
-    board: BoardSite, trainer: httpx2.Client, computer: Class, form: dict[str, str], order: object
-) -> None:
+
+
+def test_a_form_becomes_an_order(board: BoardSite, trainer: httpx2.Client, computer: Class) -> None:
     one, other = computer(), computer()
-    for to in ("", str(one.number)):
-        answer = trainer.post("order", data={**form, "to": to})
-        assert answer.status_code == 303 and answer.headers["location"].endswith("#said")
-        assert "was given, for" in trainer.get(answer.headers["location"]).text
-    assert [(given.ordered.order, given.to) for given in board.classroom.kept.orders] == [(order, None), (order, 1)]
-    assert other.get("orders", after=1).json()["orders"] == []
+    for form, order in FORMS:
+        for to in (None, one.number):
+            answer = trainer.post("order", data={**form, "to": str(to or "")})
+            assert answer.status_code == 303 and answer.headers["location"].endswith("#said")
+            assert "was given, for" in trainer.get(answer.headers["location"]).text
+            given = board.classroom.kept.orders[-1]
+            assert (given.ordered.order, given.to) == (order, to)
+    assert len(other.get("orders", after=0).json()["orders"]) == len(FORMS)
 
 
 def test_what_was_typed_and_not_ordered_stands_there_still(trainer: httpx2.Client, computer: Class) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import httpx2
-import pytest
 
 from spokekit.board.server import BoardSite
 from spokekit.board.wire import Done, Join, Now, Report, Say, Sent, decode, encode
@@ -21,13 +21,11 @@ TRAINERS = (
 NO_KEYS = ("", "Bearer", "Bearer x", "Basic abc", "Bearer " + "A" * 43, "Bearer " + "A" * 5_000)
 
 
-@pytest.mark.parametrize(("method", "path"), LEARNERS_OWN)
-def test_without_a_key_of_the_class_nothing_is_told(
-    board: BoardSite, http: httpx2.Client, computer: Class, method: str, path: str
-) -> None:
+def test_without_a_key_of_the_class_nothing_is_told(board: BoardSite, http: httpx2.Client, computer: Class) -> None:
     one = computer(name="Ada")
-    body = encode(Report(Now())) if path == "report" else b""
-    for said in (*NO_KEYS, f"Bearer {board.trainer_url.partition('key=')[2]}", f"Bearer {board.code}"):
+    wrong = (*NO_KEYS, f"Bearer {board.trainer_url.partition('key=')[2]}", f"Bearer {board.code}")
+    for (method, path), said in product(LEARNERS_OWN, wrong):
+        body = encode(Report(Now())) if path == "report" else b""
         answer = http.request(method, f"{board.url}api/{path}", content=body, headers={"Authorization": said})
         assert answer.status_code == 401 and "Ada" not in answer.text, said
     assert decode(one.get("sent").content, Sent).events == ()
@@ -48,20 +46,20 @@ def test_another_learners_key_reaches_its_own_row_alone(board: BoardSite, comput
     assert [event.outcome for event in kept.events] == ["", "right"] and kept.done == ()
 
 
-@pytest.mark.parametrize(("method", "path"), TRAINERS)
 def test_the_trainers_pages_are_closed_to_everybody_else(
-    board: BoardSite, http: httpx2.Client, computer: Class, method: str, path: str
+    board: BoardSite, http: httpx2.Client, computer: Class
 ) -> None:
     one = computer(name="Ada Lovelace")
     cookie = f"spokekit-class-{board.port}"
-    for headers in (
+    nobodys: tuple[dict[str, str], ...] = (
         {},
         one.headers,
         {"Cookie": f"{cookie}={one.joined.key}"},
         {"Cookie": f"{cookie}={board.code}"},
         {"Cookie": f"{cookie}=; ===;"},
         {"Cookie": f"{cookie}={'A' * 4_000}"},
-    ):
+    )
+    for (method, path), headers in product(TRAINERS, nobodys):
         answer = http.request(method, f"{board.url}{path}", content=b"do=clear", headers=headers)
         assert answer.status_code == 403
         assert not any(word in answer.text for word in ("Ada", board.code, one.joined.pseudonym))
@@ -78,12 +76,11 @@ def test_the_link_lets_in_as_often_as_it_is_needed(board: BoardSite, http: httpx
     assert board.code in http.get(f"{board.url}board").text
 
 
-@pytest.mark.parametrize("path", ["", "api/verify?code=X", "api/join", "board"])
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.0.2.7:80", "", "[::1", "a b"])
-def test_by_another_name_the_board_does_not_answer(board: BoardSite, path: str, host: str) -> None:
-    with httpx2.Client(trust_env=False) as client:
-        answer = client.get(f"{board.url}{path}", headers={"Host": host})
-    assert answer.status_code in (400, 403) and "Autumn" not in answer.text
+def test_by_another_name_the_board_does_not_answer(board: BoardSite, http: httpx2.Client) -> None:
+    names = ("evil.example", "127.0.0.1.evil.example", "192.0.2.7:80", "", "[::1", "a b")
+    for path, host in product(("", "api/verify?code=X", "api/join", "board"), names):
+        answer = http.get(f"{board.url}{path}", headers={"Host": host})
+        assert answer.status_code in (400, 403) and "Autumn" not in answer.text, (path, host)
 
 
 def test_by_a_name_that_was_given_it_does(serve: Callable[..., BoardSite], http: httpx2.Client) -> None:
@@ -93,22 +90,13 @@ def test_by_a_name_that_was_given_it_does(serve: Callable[..., BoardSite], http:
         assert http.get(f"http://127.0.0.1:{board.port}/", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "file://"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-)
-def test_a_page_of_another_site_orders_nothing_and_joins_nothing(
-    board: BoardSite, trainer: httpx2.Client, headers: dict[str, str]
-) -> None:
-    assert trainer.post("order", data={"do": "clear"}, headers=headers).status_code == 403
-    assert trainer.post("api/join", content=encode(Join(code=board.code)), headers=headers).status_code == 403
+def test_a_page_of_another_site_orders_nothing_and_joins_nothing(board: BoardSite, trainer: httpx2.Client) -> None:
+    origins = ("http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://")
+    elsewhere = [{"Origin": one} for one in origins] + [{"Sec-Fetch-Site": one} for one in ("cross-site", "same-site")]
+    for headers in elsewhere:
+        assert trainer.post("order", data={"do": "clear"}, headers=headers).status_code == 403, headers
+        joining = trainer.post("api/join", content=encode(Join(code=board.code)), headers=headers)
+        assert joining.status_code == 403, headers
     assert board.classroom.kept.orders == [] and board.classroom.learners == []
     own = {"Origin": board.url.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
     assert trainer.post("order", data={"do": "clear"}, headers=own).status_code == 303
