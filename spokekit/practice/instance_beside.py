@@ -204,7 +204,9 @@ def make(site: PracticeSite, order: Order) -> dict[str, str]:
         raise InputError("faults is a list of texts.", field="faults")
     if not isinstance(switches, dict):
         raise InputError("switches is an object with switches of an instance.", field="switches")
-    return site.instance_beside.make(faults, switches).describe()
+    from spokekit.practice.instance import InstanceSwitches
+
+    return site.instance_beside.make(faults, InstanceSwitches.read(switches)).describe()
 
 
 def tell(site: PracticeSite, _: Order) -> dict[str, str]:

@@ -42,6 +42,12 @@ def post(instance: PracticeInstance, table: str, **values: Any) -> httpx2.Respon
     return httpx2.post(f"{instance.url}api/now/table/{table}", json=values, headers=headers, trust_env=False)
 
 
+def test_a_body_that_is_too_deep_is_refused(instance: PracticeInstance) -> None:
+    headers = JSON | {"x-sn-apikey": instance.api_key}
+    answer = httpx2.post(f"{instance.url}api/now/table/sys_alias", content=b"[" * 100_000, headers=headers)
+    assert (answer.status_code, instance.defects) == (400, [])
+
+
 def test_paging_has_links_and_a_count(instance: PracticeInstance) -> None:
     for number in range(25):
         instance.data.put("oauth_entity_scope", {"name": f"s{number:02}"}, f"{number:032x}")

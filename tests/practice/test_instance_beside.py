@@ -42,6 +42,14 @@ def with_a_registry(site: PracticeSite, scope: str = "read:me") -> str:
     return str(site.auth.app(client_id).client_secret)  # type: ignore[union-attr]
 
 
+def test_it_is_made_with_faults_and_switches(site: PracticeSite) -> None:
+    switches = {"hidden_tables": ["oauth_entity"], "token_seconds": 5, "rewrites": {"sys_alias.name": "x"}}
+    (said,) = order(site, {"do": "make-instance", "faults": ["busy"], "switches": switches}).json()["results"]
+    there = site.instance_beside.there()
+    assert there.faults == {"busy"} and there.switches.hidden_tables == {"oauth_entity"}
+    assert (there.switches.token_seconds, there.url) == (5, said["url"])
+
+
 def test_it_is_there_when_it_was_ordered_and_gone_after_a_reset(site: PracticeSite) -> None:
     assert told(site) is None and order(site, {"do": "instance"}).status_code == 400
     (said,) = order(site, {"do": "make-instance"}).json()["results"]
@@ -121,6 +129,9 @@ def test_its_page_opens_with_the_sites_key_and_does_what_is_done_by_hand(site: P
         {"do": "make-instance", "faults": ["nonsense"]},
         {"do": "make-instance", "switches": ["x"]},
         {"do": "make-instance", "switches": {"no_such": 1}},
+        {"do": "make-instance", "switches": {"token_seconds": "x"}},
+        {"do": "make-instance", "switches": {"hidden_tables": 5}},
+        {"do": "make-instance", "switches": {"rewrites": {"oauth_entity.name": 1}}},
         {"do": "instance-record", "table": "sys_user", "sys_id": "a", "values": {}},
         {"do": "instance-record", "table": "sys_alias", "sys_id": "a", "values": {"name": 1}},
         {"do": "instance-record", "table": "sys_alias", "sys_id": "gone"},

@@ -213,7 +213,7 @@ class TableApi:
             return Answer(204)
         try:
             said = json.loads(body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
             return error(400, "Exception while reading request", "The payload is not valid JSON")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from spokekit.errors import InputError
 
@@ -47,6 +48,21 @@ class InstanceSwitches:
 
     token_seconds: int = 1799
     """How long an access token is good. Documented: 30 minutes."""
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return switches as JSON has them, for `InstanceSwitches`; raises `InputError` for what is none."""
+        usual, found = cls(), {}
+        for name, value in told.items():
+            kind = type(getattr(usual, name, None))
+            texts = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+            if kind is frozenset and isinstance(value, list):
+                found[name] = frozenset(map(str, value))
+            elif kind in (dict, bool, int) and type(value) is kind:
+                found[name] = value
+            if name not in found or not all(isinstance(one, str) for one in texts):
+                raise InputError(f"The practice instance has no switch {name!r} that can be {value!r}.", field="switch")
+        return found
 
 
 def check_fault(text: str) -> str:
