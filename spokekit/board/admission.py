@@ -85,11 +85,11 @@ def from_elsewhere(request: Request, hosts: tuple[str, ...]) -> str:
 
 
 class Refused(Exception):
-    """A request is refused with a status and a sentence, on a page or as a message."""
+    """A request is refused with a status and a sentence, told in a sentence."""
 
-    def __init__(self, status: int, message: str, *, page: bool = False, **headers: str) -> None:
+    def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
-        self.status, self.message, self.page = status, message, page
+        self.status, self.message = status, message
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio.to_thread
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -36,6 +37,7 @@ T = TypeVar("T")
 _MOST_WAITING = 3
 """Requests for orders of one learner that are held at the same time; of more, the first is answered at once."""
 MOST_DEFECTS = 50
+_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
 class Front:
@@ -68,14 +70,14 @@ class Front:
                 self._route("/api/certificate", self._certificate, "POST"),
                 self._route("/api/verify", self._verify, "GET"),
                 *(self._route(path, answer, method) for (method, path), answer in self.trainer.routes().items()),
-                Route("/{path:path}", self._endpoint(self._nothing), methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+                Route("/{path:path}", self._endpoint(self._nothing), methods=_METHODS),
             ]
         )
 
     # -- around every request ----------------------------------------------------------------------------------------
 
     def _route(self, path: str, answer: Callable[[Request], Awaitable[Response]], method: str) -> Route:
-        return Route(path, self._endpoint(answer, method), methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+        return Route(path, self._endpoint(answer, method), methods=_METHODS)
 
     def _endpoint(
         self, answer: Callable[[Request], Awaitable[Response]], method: str = ""
@@ -89,19 +91,15 @@ class Front:
                     raise Refused(405, f"Only {method} is answered here.", Allow=method)
                 made = await answer(request)
             except Refused as refused:
-                made = (
-                    trainer.refusal(refused)
-                    if refused.page
-                    else _told(refused.status, refused.message, refused.headers)
-                )
+                made = _told(request, refused.status, refused.message, refused.headers)
             except ClientDisconnect:
                 return Response(status_code=400)
             except (StoreError, Forgotten) as problem:
                 gone = isinstance(problem, Forgotten)
-                made = _told(410 if gone else 503, problem.message, {} if gone else {"Retry-After": "5"})
+                made = _told(request, 410 if gone else 503, problem.message, {} if gone else {"Retry-After": "5"})
             except Exception as problem:  # noqa: BLE001 - it must not reach a page or a log with what was asked
                 self._note(problem)
-                made = _told(500, "The board has a defect. It is no fault of yours.", {})
+                made = _told(request, 500, "The board has a defect. It is no fault of yours.", {})
             for name, value in HEADERS.items():
                 made.headers.setdefault(name, value)
             return made
@@ -249,7 +247,8 @@ def _message(message: Message) -> Response:
     return Response(encode(message), media_type="application/json")
 
 
-def _told(status: int, words: str, headers: dict[str, str]) -> Response:
-    import msgspec
-
+def _told(request: Request, status: int, words: str, headers: dict[str, str]) -> Response:
+    """Return a refusal: a message for a learner's computer, a page for a browser."""
+    if not request.url.path.startswith("/api/"):
+        return trainer.refusal(status, words, headers)
     return Response(msgspec.json.encode({"message": words}), status, headers, media_type="application/json")

@@ -92,10 +92,10 @@ class Tries:
         while self._wrong and now - self._wrong[0][0] >= TRIES_SECONDS:
             self._wrong.popleft()
         own = [at for at, who in self._wrong if who == address]
-        until = own[-self._most] if len(own) >= self._most else 0.0
+        full = own[-self._most :][:1] if len(own) >= self._most else []
         if len(self._wrong) >= self._in_all:
-            until = max(until, self._wrong[-self._in_all][0])
-        return max(0.0, until + TRIES_SECONDS - now) if until else 0.0
+            full.append(self._wrong[-self._in_all][0])
+        return max((at + TRIES_SECONDS - now for at in full), default=0.0)
 
     def wrong(self, address: str) -> None:
         """Note a wrong try."""

@@ -98,7 +98,7 @@ def page(title: str, body: str, *, live: bool = False, narrow: bool = False, onw
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}'
-        f'<title>{escape(title)}</title><link rel="stylesheet" href="board.css"></head>'
+        f'<title>{markup(title)}</title><link rel="stylesheet" href="board.css"></head>'
         f"<body><main{' class=narrow' if narrow else ''}>{body}</main>{script}</body></html>"
     )
 

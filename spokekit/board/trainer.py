@@ -74,12 +74,12 @@ class Trainer:
 
     def _must_be_trainer(self, request: Request) -> None:
         if not self._is_trainer(request):
-            raise Refused(403, "This page opens by the trainer's link.", page=True)
+            raise Refused(403, "This page opens by the trainer's link.")
 
     async def _open(self, request: Request) -> Response:
         key = request.query_params.get("key", "")
         if not self._opens(key):
-            raise Refused(403, "This link is none of this class.", page=True)
+            raise Refused(403, "This link is none of this class.")
         body = '<section><h1>The board opens</h1><p><a href="board">Open the board</a></p></section>'
         # Not a redirect: a browser that came from another page would leave the cookie out on the way.
         made = _page(pages.page("The board opens", body, narrow=True, onward="board"))
@@ -117,7 +117,7 @@ class Trainer:
         self._must_be_trainer(request)
         who = self._by_number(request.query_params.get("id", ""))
         if who is None:
-            raise Refused(404, "There is no such learner in this class.", page=True)
+            raise Refused(404, "There is no such learner in this class.")
         return await self._shown(request, self._view(request.query_params.get("names") == "1"), who, None)
 
     async def _shown(
@@ -220,7 +220,7 @@ class Trainer:
         self._must_be_trainer(request)
         how = next((one for one in export.FORMATS if one == request.query_params.get("format")), None)
         if how is None:
-            raise Refused(404, "There is no such export.", page=True)
+            raise Refused(404, "There is no such export.")
         names = request.query_params.get("names") == "1"
         kept, course = self.classroom.kept, self.menus.course
         data = await self._turn(lambda: export.export([kept], course, how, names=names))
@@ -235,14 +235,17 @@ def _page(text: str, status: int = 200) -> Response:
     return made
 
 
-def refusal(refused: Refused) -> Response:
+def refusal(status: int, words: str, headers: dict[str, str]) -> Response:
     """Return a page that says why nothing is shown."""
-    body = (
-        f"<section><h1>Not open</h1><p>{escape(refused.message)}</p><p class=soft>The link stands where "
-        "<code>spokekit class</code> was started; it opens as often as it is needed, on each device of the trainer.</p>"
-        "</section>"
+    link = (
+        "<p class=soft>The link stands where <code>spokekit class</code> was started; it opens as often as it is "
+        "needed, on each device of the trainer.</p>"
     )
-    return _page(pages.page("Not open", body, narrow=True), refused.status)
+    title = "Not open" if status == 403 else "Nothing to show"
+    body = f"<section><h1>{title}</h1><p>{markup(words)}</p>{link if status == 403 else ''}</section>"
+    made = _page(pages.page(title, body, narrow=True), status)
+    made.headers.update(headers)
+    return made
 
 
 def _form(body: bytes) -> dict[str, str]:

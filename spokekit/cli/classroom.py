@@ -100,7 +100,12 @@ def serve(
         with board:
             out(json.dumps({"url": board.url, "code": board.code, "trainer_url": board.trainer_url}))
             _tell(board)
+            told = 0
             while not stopped.wait(0.2):
+                for problem in board.front.defects[told:]:
+                    # What was asked is nobody's business but the learner's.
+                    say(f"A fault in the board: {type(problem).__name__}. It goes on; please report it.")
+                    told += 1
                 if board.forgotten.is_set():
                     say("The class was forgotten meanwhile. The board ends.")
                     break
