@@ -52,6 +52,16 @@ ROOT = Path(__file__).resolve().parents[2]
             [r"^400 rows", r"\| the panel opens \| [\d.]+ \|", r"\| worksheet back, every row decided \(.xlsx\) \| "],
         ),
         (
+            "-m tests.bench.class_of_30 --seconds 4 --learners 2 --processes 1",
+            [
+                r"holds: 2 learners, \d+ lessons, .* not injected: 0",
+                r"holds: events and last outcomes on the board .*: 2 of 2",
+                r"\(\d+ effects\)",
+                r"holds: routes that opened .*: 0",
+                r"holds: sites with the fault that was for one: 1;",
+            ],
+        ),
+        (
             "tests/bench/audit.py --sizes S --repeat 1",
             [r"diff S stored \| [\d.]+ s .* 50 rows", r"one person's spaces"],
         ),
