@@ -7,21 +7,19 @@ const late = document.getElementById("late");
 
 function same(old, fresh) {
   if (old.isEqualNode(fresh)) return;
-  const open = new Map([...old.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
-  for (const one of fresh.querySelectorAll("details[id]")) if (open.get(one.id)) one.open = true;
-  if (old.isEqualNode(fresh)) return;
-  const keyed = [...fresh.children].every((one) => one.id) && fresh.children.length > 0;
-  if (keyed && old.tagName === fresh.tagName) return sorted(old, fresh);
-  const here = old.contains(document.activeElement) ? document.activeElement : null;
-  if (here && old.children.length === fresh.children.length && old.children.length > 0) {
-    [...old.children].forEach((child, at) => same(child, fresh.children[at]));
+  if (old.nodeType === Node.TEXT_NODE) { old.data = fresh.data; return; }
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  // What somebody has opened stays open.
+  for (const { name } of [...old.attributes]) if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  if (fresh.tagName === "TBODY" && [...fresh.children].every((one) => one.id)) { sorted(old, fresh); return; }
+  const before = [...old.childNodes], after = [...fresh.childNodes];
+  if (before.length === after.length && before.every((one, at) => one.nodeName === after[at].nodeName)) {
+    before.forEach((one, at) => same(one, after[at]));
     return;
   }
-  const id = here && here.id;
-  const made = document.importNode(fresh, true);
-  old.replaceChildren(...made.childNodes);
-  for (const { name, value } of [...made.attributes]) old.setAttribute(name, value);
-  if (id) document.getElementById(id)?.focus({ preventScroll: true });
+  const here = old.contains(document.activeElement);
+  old.replaceChildren(...document.importNode(fresh, true).childNodes);
+  if (here) old.closest("tr")?.querySelector("a")?.focus({ preventScroll: true });
 }
 
 function sorted(old, fresh) {

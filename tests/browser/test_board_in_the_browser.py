@@ -69,8 +69,8 @@ def window(browser: Browser, board: BoardSite, people: list[Computer]) -> Iterat
 
 
 @pytest.fixture
-def look(window: Page, tmp_path: Path) -> Look:
-    shots = Path(os.environ.get("SPOKEKIT_SCREENSHOTS", tmp_path))
+def look(window: Page) -> Look:
+    shots = os.environ.get("SPOKEKIT_SCREENSHOTS")
 
     def looked(name: str) -> None:
         wrong = []
@@ -81,13 +81,14 @@ def look(window: Page, tmp_path: Path) -> Look:
                 wrong += [f"{scheme}, {width}: {line}" for line in findings_of_page(window)]
                 if window.evaluate("document.documentElement.scrollWidth > innerWidth"):
                     wrong.append(f"wider than {width}")
-                window.screenshot(path=shots / f"board-{name}-{scheme}-{width}.png", full_page=True)
+                if shots:
+                    window.screenshot(path=Path(shots) / f"board-{name}-{scheme}-{width}.png", full_page=True)
         assert wrong == [], name
 
     return looked
 
 
-def test_how_the_pages_look(window: Page, look: Look, board: BoardSite, people: list[Computer], tmp_path: Path) -> None:
+def test_how_the_pages_look(window: Page, look: Look, board: BoardSite, people: list[Computer]) -> None:
     # The link's key does not stay in the address, which is on the projector too.
     assert window.url == f"{board.url}board" and "Lovelace" not in window.content()
     for summary in window.locator("summary").all():
@@ -95,20 +96,18 @@ def test_how_the_pages_look(window: Page, look: Look, board: BoardSite, people: 
     look("whole")
     window.get_by_role("link", name="Show names (3 gave one)").click()
     expect(window.get_by_role("link", name="Ada Lovelace")).to_be_visible()
-    look("names")
     window.get_by_role("link", name=people[1].joined.pseudonym).click()
     expect(window.get_by_role("heading", level=2).first).to_have_text(people[1].joined.pseudonym)
     look("learner")
     for link in ("Answers and pairs", "Export and end"):
         window.get_by_role("link", name=link).click()
         look(link.split()[0].lower())
-    window.goto(f"{board.url}nowhere/board")
     window.goto(board.url)
     expect(window).to_have_url(f"{board.url}board")
     # On paper there are no colours, no forms and no links.
     window.emulate_media(media="print", color_scheme="light")
-    shots = Path(os.environ.get("SPOKEKIT_SCREENSHOTS", tmp_path))
-    window.screenshot(path=shots / "board-print.png", full_page=True)
+    if shots := os.environ.get("SPOKEKIT_SCREENSHOTS"):
+        window.screenshot(path=Path(shots) / "board-print.png", full_page=True)
     expect(window.get_by_role("button")).to_have_count(0)
     colours = window.evaluate(
         "[...new Set([...document.querySelectorAll('main *')].filter((e) => e.getClientRects().length)"
@@ -119,22 +118,35 @@ def test_how_the_pages_look(window: Page, look: Look, board: BoardSite, people: 
         assert red == green == blue, colour
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[BoardSite]:
+    """A board that one test changes."""
+    with BoardSite(tmp_path / "own.sqlite", class_name="Own", lessons=LESSONS, menus=MENUS) as running:
+        yield running
+    assert running.front.defects == []
+
+
 def test_it_changes_by_itself_and_leaves_the_keyboard_where_it_is(
-    window: Page, people: list[Computer], board: BoardSite, http: httpx2.Client
+    own: BoardSite, window: Page, http: httpx2.Client
 ) -> None:
-    stuck = people[1]
+    hand, other, stuck = (Computer(own, http) for _ in range(3))
+    hand.tell(hand.note("begun"), hand=True)
+    other.tell(other.note("begun"))
+    stuck.tell(stuck.note("begun"), stuck.note("checked", outcome="not yet", turn="both"))
+    window.goto(own.trainer_url)
+    expect(window.get_by_role("heading", level=1)).to_have_text("Own")
     link = window.get_by_role("link", name=stuck.joined.pseudonym)
     detail = window.locator(f"#t{stuck.number}")
     detail.locator("summary").click()
     link.focus()
     window.get_by_text("Say something").evaluate("(e) => e.closest('details').open = true")
     window.get_by_label("Message, up to 280 signs").evaluate("(e) => e.value = 'half a mess'")
-    newcomer = Computer(board, http)
+    newcomer = Computer(own, http)
     stuck.tell(stuck.note("checked", outcome="not yet", turn="both"))
     first = window.locator("#rows tr").first
-    expect(first).to_contain_text(people[0].joined.pseudonym)
+    expect(first).to_contain_text(hand.joined.pseudonym)
     stuck.tell(hand=True, lesson=stuck.joined.lessons[0])
-    people[0].tell(lesson=stuck.joined.lessons[0])
+    hand.tell(lesson=stuck.joined.lessons[0])
     expect(first).to_contain_text(stuck.joined.pseudonym)
     expect(first).to_contain_text("hand up")
     expect(window.get_by_role("link", name=newcomer.joined.pseudonym)).to_be_visible()
@@ -142,6 +154,25 @@ def test_it_changes_by_itself_and_leaves_the_keyboard_where_it_is(
     expect(link).to_be_focused()
     expect(detail).to_have_attribute("open", "")
     expect(window.get_by_label("Message, up to 280 signs")).to_have_value("half a mess")
+    # Where the detail with the keyboard in it is gone, its learner's link has the keyboard.
+    detail.locator("summary").focus()
+    stuck.tell(stuck.note("checked", outcome="right"), hand=True)
+    expect(detail).to_have_count(0)
+    expect(window.locator(f"#p{stuck.number}")).to_contain_text("right")
+    expect(link).to_be_focused()
+    # What is on the screen is what the board says now.
+    for _ in range(40):
+        shown, told = window.evaluate(
+            """async () => {
+              const text = await (await fetch("board?live=1")).text();
+              const fresh = new DOMParser().parseFromString(text, "text/html");
+              return [document, fresh].map((one) => one.getElementById("rows").textContent);
+            }"""
+        )
+        if shown == told:
+            break
+        window.wait_for_timeout(250)
+    assert shown == told
 
 
 def test_an_order_by_keyboard_alone(window: Page, board: BoardSite, people: list[Computer]) -> None:
