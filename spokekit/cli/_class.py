@@ -13,6 +13,7 @@ from spokekit.cli._output import say
 from spokekit.errors import InputError, TransportError, UnexpectedAnswer
 
 if TYPE_CHECKING:
+    from spokekit.training.attempts import Attempt, Attempts
     from spokekit.training.my_class import MyClass
 
 # A code is good while the class runs and stands on a screen for all of it: others on this computer may see it.
@@ -98,3 +99,19 @@ def say_joined(joined: MyClass) -> None:
     """Say who the learner is in the class, and what is sent."""
     say(f"Class:         {joined.class_name}, in which you are {joined.pseudonym}")
     say("               Lessons, outcomes, hints and times are sent to it: spokekit lessons sent shows all of it.")
+
+
+def say_what_the_trainer_said(attempts: Attempts, attempt: Attempt | None = None) -> None:
+    """Say what is new from the trainer, and with an attempt what was changed on the practice site since it began."""
+    from spokekit.training.trainer_orders import changes_since, spoken_by
+
+    orders = attempts.trainer_orders()
+    if orders is None:
+        return
+    found = orders.all()
+    for one in found:
+        if not one.words and (words := spoken_by(one.order)):
+            say(words)
+            orders.became(one.n, "shown")
+    if attempt is not None and (changed := changes_since(found, attempt.began)):
+        say(changed)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spokekit.cli._class import CodeOption, NameOption, practice_root, refuse_where_nothing_is_kept, say_joined
+from spokekit.cli._class import (
+    CodeOption,
+    NameOption,
+    practice_root,
+    refuse_where_nothing_is_kept,
+    say_joined,
+    say_what_the_trainer_said,
+)
 from spokekit.cli._class import join as join_class
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
 from spokekit.errors import InputError
@@ -137,7 +144,10 @@ def check(name: NameArgument, lessons: LessonsOption = None) -> None:
 
     lesson = _lesson(name, lessons)
     try:
-        verdict = _attempts().newest(lesson).check()
+        attempts = _attempts()
+        attempt = attempts.newest(lesson)
+        verdict = attempt.check()
+        say_what_the_trainer_said(attempts, attempt)
     except SpokekitError as error:
         words = " ".join(filter(None, (error.message, error.likely, error.hint)))
         verdict = Verdict("not attempted" if isinstance(error, NotFound) else "cannot check", "", words)
@@ -153,6 +163,7 @@ def hint(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Show the next hint; after the last one, the last again."""
     attempt = _newest(name, lessons)
     number, words = attempt.hint()
+    say_what_the_trainer_said(_attempts(), attempt)
     out(f"Hint {number} of {len(attempt.lesson.hints)}: {words}")
 
 

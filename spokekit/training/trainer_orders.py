@@ -187,6 +187,30 @@ def words_of(order: Order) -> str:
     return ""
 
 
+def changes_since(found: Iterable[Taken], began: datetime) -> str:
+    """Return what the trainer has changed on the practice site since a moment, as a sentence; "" for nothing."""
+    done = [
+        words_of(one.order) for one in found if isinstance(one.order, ACTS) and "done" in one.words and one.at >= began
+    ]
+    told = "; ".join(done[-5:])
+    return f"Your trainer changed something on the practice site: {told}." if told else ""
+
+
+def spoken_by(order: Order) -> str:
+    """Return what an order says to somebody in a terminal; "" for one that changes the practice site."""
+    if isinstance(order, Say):
+        return f"Your trainer says: {order.text}"
+    if isinstance(order, Begin):
+        return f"Your trainer asks you to begin a lesson: spokekit lessons begin {order.lesson}"
+    if isinstance(order, Release):
+        return f"Your trainer has set a solution free: spokekit lessons solution {order.lesson}"
+    if isinstance(order, OfferReset):
+        return f"Your trainer offers you a fresh start, if you like: spokekit lessons reset {order.lesson}"
+    if isinstance(order, AnswerAgain):
+        return f"Your trainer asks: discuss, then answer once more: spokekit lessons answer {order.lesson}"
+    return ""
+
+
 __all__ = [
     "ACTS",
     "AnswerAgain",
@@ -197,9 +221,11 @@ __all__ = [
     "Taken",
     "TrainerOrders",
     "about_lesson",
+    "changes_since",
     "is_released",
     "lesson_begun",
     "orders_of",
+    "spoken_by",
     "trainer_orders",
     "words_of",
 ]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from spokekit._foreign import markup
 from spokekit.training.my_class import raise_hand
 from spokekit.training.trainer_orders import (
-    ACTS,
     AnswerAgain,
     Begin,
     OfferReset,
@@ -16,7 +15,7 @@ from spokekit.training.trainer_orders import (
     Say,
     Taken,
     about_lesson,
-    words_of,
+    changes_since,
 )
 from spokekit.widgets._class_news import ClassNews, hear, news_of, note
 from spokekit.widgets.base import button, html, row
@@ -71,14 +70,9 @@ class FromTrainer:
     def tell_acts(self) -> None:
         """Say what the trainer has changed on the practice site since the attempt began."""
         attempt = self._panel.attempt
-        done = [
-            words_of(one.order)
-            for one in news_of(self._root).orders
-            if isinstance(one.order, ACTS) and "done" in one.words and attempt is not None and one.at >= attempt.began
-        ]
-        told = "; ".join(done[-5:])
-        self.acts.value = f"<p>Your trainer changed something on the practice site: {markup(told)}.</p>" if done else ""
-        self.acts.layout.display = None if done else "none"
+        told = changes_since(news_of(self._root).orders, attempt.began) if attempt is not None else ""
+        self.acts.value = f"<p>{markup(told)}</p>" if told else ""
+        self.acts.layout.display = None if told else "none"
 
     # --- what came ----------------------------------------------------------------------------------------------------
     def see_class(self, news: ClassNews) -> None:

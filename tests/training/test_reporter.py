@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from spokekit.board import wire
 from spokekit.board.records import Given
 from spokekit.board.server import BoardSite
+from spokekit.cli import main
 from spokekit.training.attempts import Attempts, events_here
 from spokekit.training.course import lesson
 from spokekit.training.desk import Desk
@@ -210,3 +212,40 @@ def test_a_board_that_is_killed_and_a_network_that_is_cut_lose_nothing(
     finally:
         made.stop()
     assert [e.event for e in attempts.events.all()] == ["begun", "checked", "hint"]
+
+
+def test_a_terminal_hears_the_trainer_too(
+    board: BoardSite,
+    reporting: Reporter,
+    attempts: Attempts,
+    site: PracticeSite,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SPOKEKIT_PRACTICE", json.dumps(site.describe()))
+    attempts.begin(lesson(LESSON))
+    orders = [
+        board.order(one)
+        for one in (
+            wire.Say("Five \x1b[2Jminutes"),
+            wire.OfferReset(LESSON),
+            wire.Release(LESSON),
+            wire.Fault("429 x1"),
+        )
+    ]
+    wait_until(lambda: orders[-1] in me(board).done)
+    with pytest.raises(SystemExit):
+        main(["lessons", "check", LESSON])
+    said = capsys.readouterr().err
+    for words in (
+        "Your trainer says: Five",
+        "fresh start",
+        "set a solution free",
+        "changed something on the practice site",
+    ):
+        assert words in said
+    assert "\x1b" not in said
+    wait_until(lambda: all(me(board).done[n].outcome == "shown" for n in orders[:3] if n in me(board).done))
+    with pytest.raises(SystemExit):
+        main(["lessons", "hint", LESSON])
+    assert "says" not in capsys.readouterr().err, "once"
