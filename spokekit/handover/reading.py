@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from spokekit.handover.plan import check_instance, check_parent
 from spokekit.handover.writer import is_secret
 
 _MOST_BYTES = 20_000_000
+_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
 
 
 class _Alias(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,7 +87,13 @@ def read_plan(path: str | Path) -> rec.Plan:
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror or error}.", field="plan") from None
     try:
-        said = msgspec.convert(json.loads(data), _File)
+        found = json.loads(data)
+        text = json.dumps(found, ensure_ascii=False)
+        # Half a character, which JSON can spell, and NUL are in no text that can be sent or stored.
+        text.encode()
+        if _NUL.search(text):
+            raise ValueError("a character that is none")
+        said = msgspec.convert(found, _File)
     except (ValueError, RecursionError) as error:
         why = f": {error}" if isinstance(error, msgspec.ValidationError) else ""
         raise _no_plan(source, f"It is not the records.json of a hand-over{why}.") from None
@@ -102,6 +110,9 @@ def _part(source: Path, said: _Connection) -> rec.Part:
         for column in record.values:
             if is_secret(column) or column not in rec.COLUMNS[record.table]:
                 raise _no_plan(source, f"It names the column {column} of {record.table}, which is never handed over.")
+        if lacking := [column for column in rec.REQUIRED[record.table] if not record.values.get(column)]:
+            raise _no_plan(source, f"A record of {record.table} has no {lacking[0]}.")
+    _whole(source, said.records)
     return rec.Part(
         connection=said.name,
         alias_id=said.alias.id,
@@ -115,6 +126,19 @@ def _part(source: Path, said: _Connection) -> rec.Part:
         by_hand=tuple((one.table, one.column) for one in said.by_hand),
         notes=tuple(said.notes),
     )
+
+
+def _whole(source: Path, records: list[_Record]) -> None:
+    """Raise `InputError` unless each record is there once, and names only what is there."""
+    tables = {record.sys_id: record.table for record in records}
+    if len(tables) < len(records):
+        raise _no_plan(source, "It has the same record twice.")
+    for record in records:
+        for column, value in record.values.items():
+            target = rec.REFERENCES.get((record.table, column))
+            # An alias may be the spoke's own, which is on the instance.
+            if target not in (None, rec.ALIAS) and tables.get(value) != target:
+                raise _no_plan(source, f"A record of {record.table} names a record of {target} that it does not have.")
 
 
 def _no_plan(source: Path, why: str) -> InputError:

@@ -66,6 +66,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Every column that a plan writes, by table; no other one is taken from a file."""
 
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    REGISTRY: ("name",),
+    PROFILE: ("name", "oauth_entity", "grant_type"),
+    SCOPE: ("name", "oauth_entity", "oauth_entity_scope"),
+    PROFILE_SCOPE: ("oauth_entity_profile", "oauth_entity_scope"),
+    ALIAS: ("name", "id", "parent"),
+    CREDENTIAL: ("name", "oauth_entity_profile"),
+    CONNECTION: ("name", "connection_url", "credential"),
+}
+"""Columns without which a record is none, by table; those of `COLUMNS` that are not here may be left to the person."""
+
 BOOLEANS = frozenset(("active", "default", "multiple_connections", "public_client", "use_mid", "use_mutual_auth"))
 """Columns that are true or false."""
 

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,19 @@ from spokekit.errors import Conflict, InputError, NotFound, PlanError, SpokekitE
 from spokekit.groups._lease import Lease
 from spokekit.groups.journal import Journal
 from spokekit.groups.journal_copy import Kept, keep
-from spokekit.handover import Changes, HandOver, Outcome, Plan, SignIn, entries, files, make_plan, read_plan, write
+from spokekit.handover import (
+    Changes,
+    HandOver,
+    Outcome,
+    Plan,
+    SignIn,
+    as_json,
+    entries,
+    files,
+    make_plan,
+    read_plan,
+    write,
+)
 from spokekit.handover import records as rec
 from spokekit.handover.client import InstanceClient
 from spokekit.handover.steps import RECORDS
@@ -774,6 +786,61 @@ def test_a_plan_comes_back_from_its_file_and_an_edited_one_is_a_sentence(
         read_plan(tmp_path / "bad.json")
     with pytest.raises(NotFound, match="There is no plan"):
         read_plan(tmp_path / "nothing")
+
+
+def places(found: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Give the way to each value of what JSON holds."""
+    rows = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    for key, value in rows:
+        yield (*at, key)
+        yield from places(value, (*at, key))
+
+
+PLANNED = as_json(one_plan(PracticeInstance()))
+
+
+@given(
+    place=st.sampled_from(list(places(PLANNED))),
+    put=st.sampled_from([None, 1, True, "", "x", "\ud800", "a\x00b", "0" * 32, [], {}, {"a": 1}, "taken away"]),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_plan_that_was_edited_anywhere_is_a_plan_or_a_sentence(
+    served: PracticeInstance, tmp_path: Path, place: tuple[Any, ...], put: Any
+) -> None:
+    edited = copy.deepcopy(PLANNED)
+    inside = edited
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = put
+    if put == "taken away":
+        del inside[place[-1]]
+    path = tmp_path / "records.json"
+    path.write_text(json.dumps(edited))
+    try:
+        plan = read_plan(path)
+    except InputError:
+        return
+    fresh(served)
+    with closing(Store("sqlite://")) as store, suppress(SpokekitError):
+        one = hand_over(served, store)
+        do(one, one.preview(plan, groups=True))
+        do(one, one.preview_undo())
+
+
+@pytest.mark.parametrize("wrong", ["twice", "names nothing", "no name"])
+def test_a_plan_whose_records_do_not_fit_together_is_refused(tmp_path: Path, wrong: str) -> None:
+    edited = copy.deepcopy(PLANNED)
+    records = edited["connections"][0]["records"]
+    if wrong == "twice":
+        records.append(records[0])
+    elif wrong == "names nothing":
+        records[1]["values"]["oauth_entity"] = "e" * 32
+    else:
+        del records[0]["values"]["name"]
+    (tmp_path / "records.json").write_text(json.dumps(edited))
+    words = {"twice": "same record twice", "names nothing": "that it does not have", "no name": "has no name"}[wrong]
+    with pytest.raises(InputError, match=words):
+        read_plan(tmp_path)
 
 
 def test_a_wrong_key_is_a_sentence(served: PracticeInstance, store: Store) -> None:
