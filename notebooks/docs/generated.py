@@ -134,6 +134,8 @@ def commands() -> str:
         command = _load(name)
         parts.append(f"(command-{name})=\n## spokekit {name}\n\n{_help(command, f'spokekit {name}')}")
         for below in getattr(command, "commands", {}).values():
+            if below.hidden:
+                continue
             full = f"spokekit {name} {below.name}"
             parts.append(f"### {full}\n\n{_help(below, full)}")
     return "\n\n".join(parts)
