@@ -66,6 +66,8 @@ class Reporter:
         self._held = ExitStack()
         self._stopped = threading.Event()
         self._again = threading.Event()
+        # Set while the board answers: whichever of the two threads reaches it again wakes the other.
+        self._answers = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def __repr__(self) -> str:
@@ -114,6 +116,7 @@ class Reporter:
         """End; what was not sent is sent by the next one."""
         self._stopped.set()
         self._again.set()
+        self._answers.set()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 # One that waits for orders ends with its connection.
@@ -146,6 +149,7 @@ class Reporter:
                 self._pause(failed)
             else:
                 failed, sent_at = 0, time.monotonic()
+                self._answers.set()
                 told = None if more else looked
                 self._note_state(reached=True)
 
@@ -194,6 +198,7 @@ class Reporter:
                 for one in sorted(fresh, key=lambda one: one.n):
                     self._take(one, now - one.at)
                 failed = 0
+                self._answers.set()
             except NotInClass:
                 # The report says so too, and with words.
                 self._again.set()
@@ -215,8 +220,10 @@ class Reporter:
 
     def _pause(self, failed: int) -> None:
         """Wait before the next try: longer each time, and not all learners of a class at the same moment."""
-        longest = min(LONGEST_PAUSE, 0.5 * 2 ** min(failed, 10))
-        self._stopped.wait(longest * random.uniform(0.5, 1.0))  # noqa: S311 - nothing is guessed from it
+        longest = min(LONGEST_PAUSE, 0.5 * 1.7 ** min(failed, 10))
+        if not self._stopped.is_set():
+            self._answers.clear()
+            self._answers.wait(longest * random.uniform(0.5, 1.0))  # noqa: S311 - nothing is guessed from it
 
     def _note_state(self, *, reached: bool) -> None:
         now = datetime.now(UTC)

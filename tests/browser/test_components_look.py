@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from playwright.sync_api import expect
 
 import spokekit.widgets
 from spokekit.audit import Audit, Site
+from spokekit.board import wire
+from spokekit.board.server import BoardSite
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.groups.membership import Membership
 from spokekit.practice import PracticeSite
@@ -412,4 +415,67 @@ def test_a_lesson_in_each_of_its_states(open_notebook: Callable[..., NotebookPag
     finally:
         page.evaluate(sidebar)
         page.set_viewport_size(size or {"width": 1280, "height": 1600})
+    assert not wrong, json.dumps(wrong, indent=1, ensure_ascii=False)
+
+
+def test_a_class_in_a_notebook(
+    open_notebook: Callable[..., NotebookPage], lessons_site: PracticeSite, tmp_path: Path
+) -> None:
+    cells = [
+        "from spokekit.widgets import ChapterGuide, JoinPanel, LessonPanel\nJoinPanel()",
+        "LessonPanel('synced-group')",
+        "ChapterGuide('B')",
+    ]
+    wrong: dict[str, list[str]] = {}
+    with BoardSite(tmp_path / "class.sqlite", class_name="Tuesday") as board:
+        notebook = open_notebook(cells, env={"SPOKEKIT_PRACTICE": json.dumps(lessons_site.describe())})
+        page, size = notebook.page, notebook.page.viewport_size
+        notebook.run_all()
+        joining, lesson, guide = (
+            notebook.component(name) for name in ("A class", "A synced group", "Where you are in the lessons")
+        )
+
+        def look(name: str) -> None:
+            for theme, width, height in (("light", 1280, 720), ("dark", 480, 1600)):
+                page.set_viewport_size({"width": width, "height": height})
+                notebook.lab.theme(theme)
+                for title, component in (("class", joining), ("lesson", lesson), ("guide", guide)):
+                    component.scroll_into_view_if_needed()
+                    if found := component.evaluate(AUDIT) + findings_of_part(component):
+                        wrong[f"{name}, {title}, {width}, {theme}"] = found
+                    needed, there = component.evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+                    assert needed <= there, f"{name}, {title} at {width}"
+                    notebook.screenshot(f"class-{name}-{title}-{width}-{theme}", component)
+
+        sidebar = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+        page.evaluate(sidebar)
+        try:
+            joining.get_by_role("button", name="▸ Join a class").click()
+            joining.get_by_label("Address").fill(board.url)
+            joining.get_by_label("Code").fill(board.code)
+            page.keyboard.press("Enter")
+            expect(joining.locator(".sk-status").first).to_contain_text("in the class Tuesday")
+            expect(guide.get_by_role("button", name="▸ Class: Tuesday")).to_be_visible()
+            board.order(wire.Begin("synced-group"))
+            board.order(wire.Say("Five more minutes, then we <b>talk</b> about it: " + "w" * 120))
+            expect(joining).to_contain_text("Five more minutes")
+            expect(lesson).to_contain_text("asks you to begin")
+            lesson.get_by_role("button", name="Begin", exact=True).click()
+            expect(lesson.get_by_role("button", name="I need help")).to_be_visible(timeout=60_000)
+            board.order(wire.Release("synced-group"))
+            board.order(wire.Fault("503 x1 @members"))
+            board.order(wire.OfferReset("synced-group"))
+            expect(lesson).to_contain_text("offers you a fresh start")
+            lesson.get_by_role("button", name="I need help").click()
+            expect(joining.get_by_role("button", name="I need no more help")).to_be_visible()
+            lesson.get_by_role("button", name="Check", exact=True).click()
+            expect(lesson).to_contain_text("Your trainer changed something on the practice site")
+            joining.get_by_role("button", name="▸ What was sent").click()
+            expect(joining.get_by_role("cell", name="begun")).to_be_visible()
+            look("all")
+            lesson.get_by_role("button", name="No, go on").click()
+            expect(lesson).not_to_contain_text("offers you a fresh start")
+        finally:
+            page.evaluate(sidebar)
+            page.set_viewport_size(size or {"width": 1280, "height": 1600})
     assert not wrong, json.dumps(wrong, indent=1, ensure_ascii=False)

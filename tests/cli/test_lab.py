@@ -21,6 +21,7 @@ import pytest
 
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
+from spokekit.board.server import BoardSite
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.store import Store
 from spokekit.errors import InputError
@@ -197,7 +198,7 @@ def test_a_day_of_practice_and_the_next(
 
 
 def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_refused(
-    start: Start, home: Path
+    start: Start, home: Path, tmp_path: Path
 ) -> None:
     # Kernels start in the notebooks' folder: a relative name must mean the same folder there.
     own = start("--own-site", "--folder", "mine", SPOKEKIT_HOME=os.path.relpath(home, home.parent))
@@ -210,7 +211,14 @@ def test_on_the_own_site_there_is_no_practice_site_and_a_second_practice_lab_is_
         assert "SPOKEKIT_PRACTICE" not in kernel.environ()
         assert kernel.environ()["SPOKEKIT_HOME"] == str(home)
 
-    practising = start()
+    with BoardSite(tmp_path / "class.sqlite", class_name="Tuesday") as board:
+        practising = start("--join", board.url, SPOKEKIT_CLASS_CODE=board.code)
+        (learner,) = board.classroom.learners
+        assert f"Tuesday, in which you are {learner.pseudonym}" in practising.said
+        joined_at, deadline = learner.seen, time.monotonic() + 20
+        while learner.seen == joined_at and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert learner.seen > joined_at, "the practice site's process reports"
     with pytest.raises(AssertionError, match="Another `spokekit lab` with a practice site is running"):
         start()
     os.kill(practising.process.pid, signal.SIGINT)
