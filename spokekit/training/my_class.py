@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ _STATE = "class-state.json"
 _EXAMPLE = "http://192.168.1.5:8760"
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 MOST_LETTERS = 300
+_SETTLED = 3.0
 
 
 @dataclass(frozen=True)
@@ -222,11 +224,25 @@ def write_reporter_state(root: Path, of: MyClass, state: ReporterState) -> None:
     write_private(private_folder(root / FOLDER) / _STATE, json.dumps(kept, ensure_ascii=False).encode())
 
 
-def watched(root: Path) -> tuple[Any, ...]:
-    """Return what is another value once anything changed that concerns the class: cheap, for looking often."""
-    files = [root / FOLDER / name for name in (FILE, _HAND, _STATE, "current.json")]
-    files += [root / f"spokekit.sqlite{end}" for end in ("", "-wal")]
-    return tuple(map(_stamp, files))
+class Changes:
+    """Tells, cheaply, whether anything that concerns the class may have changed in a practice home.
+
+    It looks at the files' stamps alone, and says yes for some seconds after each change: a database's file is written
+    before what was written can be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        files = [root / FOLDER / name for name in (FILE, _HAND, _STATE, "current.json")]
+        self._files = files + [root / f"spokekit.sqlite{end}" for end in ("", "-wal")]
+        self._stamps: list[Any] = []
+        self._until = 0.0
+
+    def may_be(self) -> bool:
+        """Tell whether it is worth reading again."""
+        stamps = [_stamp(path) for path in self._files]
+        if stamps != self._stamps:
+            self._stamps, self._until = stamps, time.monotonic() + _SETTLED
+        return time.monotonic() < self._until
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -29,11 +29,11 @@ from spokekit.training.desk import Desk
 from spokekit.training.events import Events
 from spokekit.training.my_class import (
     FOLDER,
+    Changes,
     MyClass,
     ReporterState,
     hand_is_up,
     read_class,
-    watched,
     write_reporter_state,
 )
 from spokekit.training.trainer_orders import TrainerOrders
@@ -129,15 +129,17 @@ class Reporter:
 
     def _report(self) -> None:
         """Send what is new soon after it happened, and a sign of life now and then."""
-        failed, told, sent_at = 0, None, 0.0
+        failed, sent_at = 0, 0.0
+        told: Any = None
+        changes = Changes(self.root)
         while not self._stopped.is_set():
-            looked = watched(self.root)
-            due = time.monotonic() - sent_at > SIGN_OF_LIFE
-            if not (looked != told or due or self._again.is_set() or self._hits.changed()):
-                self._stopped.wait(LOOK_SECONDS)
-                continue
-            self._again.clear()
+            due = told is None or time.monotonic() - sent_at > SIGN_OF_LIFE or self._hits.changed()
             try:
+                looked = self._looked() if changes.may_be() or due or self._again.is_set() else told
+                if not (due or looked != told or self._again.is_set()):
+                    self._stopped.wait(LOOK_SECONDS)
+                    continue
+                self._again.clear()
                 more = self._send()
             except NotInClass as ended:
                 self._end(" ".join(filter(None, (ended.message, ended.hint))))
@@ -152,6 +154,10 @@ class Reporter:
                 self._answers.set()
                 told = None if more else looked
                 self._note_state(reached=True)
+
+    def _looked(self) -> Any:
+        """Return what is another value once there is something new to tell."""
+        return self._events.last(), self._orders.last_line(), current_in(self.root), hand_is_up(self.root)
 
     def _send(self) -> bool:
         """Send one report, and tell whether there is more to send."""

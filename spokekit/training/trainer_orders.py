@@ -120,6 +120,11 @@ class TrainerOrders:
         with self.store.read() as db:
             return db.execute(sa.select(sa.func.max(t.c.n)).where(t.c.place == self.place)).scalar() or 0
 
+    def last_line(self) -> int:
+        """Return the number of the last line, of whichever class."""
+        with self.store.read() as db:
+            return db.execute(sa.select(sa.func.max(trainer_orders.c.line))).scalar() or 0
+
     def all(self) -> tuple[Taken, ...]:
         """Return the orders that came, oldest first."""
         t = trainer_orders

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from spokekit.errors import SpokekitError
 from spokekit.training.attempts import current_in, events_here
-from spokekit.training.my_class import MyClass, ReporterState, hand_is_up, my_class, reporter_state, watched
+from spokekit.training.my_class import Changes, MyClass, ReporterState, hand_is_up, my_class, reporter_state
 from spokekit.training.trainer_orders import Taken, TrainerOrders, orders_of
 
 LOOK_SECONDS = 0.5
@@ -69,7 +69,8 @@ class _Looking:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._heard: dict[weakref.ref[Any], tuple[Path, ClassNews | None]] = {}
-        self._known: dict[Path, tuple[tuple[Any, ...], ClassNews]] = {}
+        self._changes: dict[Path, Changes] = {}
+        self._known: dict[Path, ClassNews] = {}
         self._thread: threading.Thread | None = None
 
     def add(self, component: Hears, root: Path) -> None:
@@ -85,19 +86,24 @@ class _Looking:
                 self._heard = {ref: what for ref, what in self._heard.items() if ref() is not None}
                 now = dict(self._heard)
                 if not now:
-                    self._thread, self._known = None, {}
+                    self._thread, self._known, self._changes = None, {}, {}
                     return
+            self._read({root for root, _ in now.values()})
             for ref, (root, told) in now.items():
                 # Whatever is wrong with one component's files, the others hear.
                 with suppress(Exception):
                     self._look(ref, root, told)
             time.sleep(LOOK_SECONDS)
 
+    def _read(self, roots: set[Path]) -> None:
+        for root in roots:
+            changes = self._changes.setdefault(root, Changes(root))
+            if changes.may_be() or root not in self._known:
+                with suppress(Exception):
+                    self._known[root] = news_of(root)
+
     def _look(self, ref: weakref.ref[Any], root: Path, told: ClassNews | None) -> None:
-        stamp = watched(root)
-        if root not in self._known or self._known[root][0] != stamp:
-            self._known[root] = stamp, news_of(root)
-        news = self._known[root][1]
+        news = self._known[root]
         component = ref()
         if news == told or component is None:
             return
