@@ -194,6 +194,11 @@ def test_a_hand_over_lesson_in_its_panel_reaches_its_practice_instance_and_no_ot
     panel.look()
     panel.settled()
     assert panel.outcome_word == "right", panel.status
+    from ipywidgets import Widget
+
+    shown = json.dumps(Widget.get_manager_state(drop_defaults=True), default=str)
+    secrets = [app.client_secret for app in site.apps]
+    assert [one for one in (there.api_key, *secrets) if one in shown] == [], "no secret is in the notebook"
     # Another attempt has another app, and nothing of the last one stands in its fields.
     panel._start(again=True)
     panel.settled()
