@@ -178,7 +178,7 @@ class Board:
 def teach(board: Board, groups: list[tuple[Program, list[int]]], options: argparse.Namespace) -> dict[str, float]:
     """Let the class go on for so many seconds, with orders, a killed board and cut networks."""
     chance = random.Random(options.seed)
-    everyone = [number for _, numbers in groups for number in numbers]
+    everyone = sorted(number for _, numbers in groups for number in numbers)
     cut = everyone[: options.cut]
     began, moment = time.monotonic(), 0.0
     cut_from, cut_to = options.seconds * 0.3, options.seconds * 0.3 + min(60, options.seconds * 0.4)
