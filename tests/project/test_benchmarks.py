@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
             [r"^400 rows", r"\| the panel opens \| [\d.]+ \|", r"\| worksheet back, every row decided \(.xlsx\) \| "],
         ),
         (
-            "-m tests.bench.class_of_30 --seconds 4 --learners 2 --processes 1",
+            "-m tests.bench.class_of_30 --seconds 2 --learners 2 --processes 1",
             [
                 r"holds: 2 learners, \d+ lessons, .* not injected: 0",
                 r"holds: events and last outcomes on the board .*: 2 of 2",
