@@ -220,3 +220,34 @@ def test_a_class_is_joined_beside_a_command_and_gone_on_with(board: BoardSite, t
     third = beside(tmp_path, "--port", port, script="from spokekit.cli import main; main(['lessons', 'leave'])")
     assert f"in which you are {learner.pseudonym}" in third.stderr and "You have left the class" in third.stderr
     assert my_class(tmp_path / "practice") is None
+
+
+_JOINS = """
+from spokekit.cli import main
+import os, sys
+def run(*arguments):
+    os.environ.pop("SPOKEKIT_VAULT", None)
+    try: main(list(arguments))
+    except SystemExit as ended: return ended.code
+print(run("lessons", "join", os.environ["BOARD"], "--code", os.environ["CODE"]))
+run("lessons", "begin", "synced-group")
+sys.stdin.read()
+"""
+
+
+def test_a_class_is_joined_while_the_site_runs_and_its_seed_decides_the_world(
+    board: BoardSite,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "spokekit", "practice", "--port", str(free_ports()), sys.executable, "-c", _JOINS]
+    env = {**os.environ, "SPOKEKIT_HOME": str(tmp_path), "BOARD": board.url, "CODE": board.code}
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        wait_until(lambda: board.classroom.learners and me(board).now.lesson == "synced-group", 30)
+        record = json.loads((tmp_path / "practice" / "lessons" / "synced-group" / "1" / "attempt.json").read_text())
+        from spokekit.practice import PracticeSite
+
+        assert record["before"]["sites"][0][0] == PracticeSite(seed=me(board).seed).world.cloud_id
+        said, _ = run.communicate("")
+    assert said.startswith(("0", "None"))
