@@ -9,7 +9,7 @@ from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
-from spokekit.widgets.base import Component, html
+from spokekit.widgets.base import Component, html, row
 from spokekit.widgets.steps import COMMANDS, ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
 from spokekit.widgets.strip import Strip
 
@@ -79,7 +79,11 @@ class Guide(Strip):
         if self.site is not None and self.step.number == 0:
             from spokekit.widgets.join_panel import JoinPanel
 
-            self.body = [*self.body, JoinPanel(heading=False)]
+            # The line stays one line: the form is under Details, and only what the trainer says stands below.
+            panel = JoinPanel(heading=False)
+            panel.body = [panel.fold]
+            self.more.hold(self._details, row(self.again), panel)
+            self.body = [*self.body, panel.news]
         self.refresh()
 
     # --- state ---------------------------------------------------------------------------------------------------
