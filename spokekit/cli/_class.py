@@ -10,7 +10,7 @@ import typer
 
 from spokekit._home import nothing_kept
 from spokekit.cli._output import say
-from spokekit.errors import InputError, TransportError, UnexpectedAnswer
+from spokekit.errors import InputError, SpokekitError, TransportError, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from spokekit.training.attempts import Attempt, Attempts
@@ -93,6 +93,23 @@ def join(address: str, code: str, name: str) -> MyClass:
     from spokekit.training.joining import join_class
 
     return join_class(practice_root(), address, code, name)
+
+
+def class_beside(address: str, code: str, name: str) -> None:
+    """Come into a class before a command starts that does not need one; where that fails it is said, and no more.
+
+    The command may be somebody's server on a hub: it starts on the day after the class too.
+    """
+    if not address:
+        class_here(address, code, name)
+        return
+    try:
+        class_here(address, code, name)
+    except SpokekitError as error:
+        said = " ".join(filter(None, (error.message, error.likely)))
+        say(f"Class:         not joined. {said}")
+        say("               All else goes on. Join later: Join a class in a notebook of the lessons, or in a terminal")
+        say("               spokekit lessons join ADDRESS --code CODE")
 
 
 def say_joined(joined: MyClass) -> None:

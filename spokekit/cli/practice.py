@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_here
+from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_beside
 from spokekit.cli._output import guarded, out, say
 from spokekit.cli._practice_home import practice_salt, practice_surroundings
 from spokekit.errors import InputError
@@ -158,7 +158,7 @@ def _beside(command: list[str], options: dict[str, Any], of_class: tuple[str, st
         raise InputError(f"There is no program {command[0]!r} on the path.", field="command")
     with practice_surroundings(more_homes=True, **options) as site:
         say(f"Practice site on {site['url']}; records: {os.environ.get('SPOKEKIT_HOME') or 'in memory only'}")
-        class_here(*of_class)
+        class_beside(*of_class)
         sys.stdout.flush()
         sys.stderr.flush()
         if os.name == "nt":  # there a program that takes a process's place loses its children and its exit code

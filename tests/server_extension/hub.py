@@ -41,7 +41,7 @@ c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/{{username}}"
-c.Spawner.environment = {{"PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}}
+c.Spawner.environment = {{**c.Spawner.environment, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}}
 c.Spawner.args = [*c.Spawner.args, *(["--allow-root"] if os.geteuid() == 0 else [])]
 c.JupyterHub.bind_url = c.JupyterHub.public_url = "{base}/"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{inside}/"
@@ -52,10 +52,14 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:servers"], "serv
 """
 
 
-def documented() -> str:
-    """Return the lines of a hub's configuration that the documentation shows."""
+def documented(board: str, code: str) -> str:
+    """Return the lines of a hub's configuration that the documentation shows, with the class that there is here."""
     blocks = re.findall(r"^```python\n(.*?)^```", HOWTO.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return "".join(block for block in blocks if block.startswith("c."))
+    lines = "".join(block for block in blocks if block.startswith("c."))
+    for shown, here in (("https://class.example.com", board), ("ABC234", code)):
+        assert lines.count(shown) == 1
+        lines = lines.replace(shown, here)
+    return lines
 
 
 @dataclass
@@ -146,13 +150,13 @@ class Kernel:
 
 
 @contextmanager
-def running_hub(folder: Path) -> Iterator[Hub]:
+def running_hub(folder: Path, board: str, code: str) -> Iterator[Hub]:
     """Run a hub as documented; skips where its proxy is not installed."""
     if shutil.which(PROXY) is None:
         pytest.skip(f"{PROXY} is not on the path: npm install --prefix FOLDER {PROXY}, then FOLDER/node_modules/.bin")
     base = f"http://127.0.0.1:{free_port()}"
     around = _AROUND.format(folder=folder, base=base, inside=free_port(), api=free_port(), key=_KEY)
-    (folder / "jupyterhub_config.py").write_text(documented() + around)
+    (folder / "jupyterhub_config.py").write_text(documented(board, code) + around)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "SPOKEKIT_", "CONFIGPROXY_"))}
     env |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "HOME": str(folder)}
     log = folder / "hub.log"

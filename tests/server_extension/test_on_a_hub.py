@@ -5,45 +5,123 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
 
+from spokekit.board.server import BoardSite
+from spokekit.board.wire import Fault
+from spokekit.training.desk import Desk
+from tests.oauth.support import free_port
 from tests.oauth.test_passage import form_of
 from tests.server_extension.hub import Hub, Kernel, Person, running_hub
 
 FOLDER, FORM = "spokekit-notebooks", "02-configure-the-connection.ipynb"
 LESSON = "consent-is-dead"
+PRACTICE = Path(".local", "share", "spokekit", "practice")
+
+
+@dataclass
+class Class:
+    """A class whose board is away until it is opened; its address and its code are known before."""
+
+    file: Path
+    port: int
+
+    def __post_init__(self) -> None:
+        with BoardSite(self.file, class_name="Autumn", port=self.port) as board:
+            self.url, self.code = board.url, board.code
+
+    def opened(self) -> BoardSite:
+        board = BoardSite(self.file, port=self.port)
+        assert (board.url, board.code) == (self.url, self.code)
+        return board
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with running_hub(tmp_path_factory.mktemp("hub")) as running:
+def autumn(tmp_path_factory: pytest.TempPathFactory) -> Class:
+    return Class(tmp_path_factory.mktemp("board") / "class.sqlite", free_port())
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, autumn: Class) -> Iterator[Hub]:
+    with running_hub(tmp_path_factory.mktemp("hub"), autumn.url, autumn.code) as running:
         yield running
 
 
-def test_two_people_on_one_host(hub: Hub) -> None:
+def test_two_people_on_one_host(hub: Hub, autumn: Class) -> None:
     with ExitStack() as stack:
-        # Both servers start at the same time.
-        ada, ben = (stack.enter_context(hub.person(name)) for name in ("ada", "ben"))
+        # Ben's server comes before the board does; both start at the same time but for that.
+        ben = stack.enter_context(hub.person("ben"))
+        until(lambda: "not joined" in hub.log.read_text(), hub)
+        board = stack.enter_context(autumn.opened())
+        ada = stack.enter_context(hub.person("ada"))
         sites: dict[str, dict[str, Any]] = {}
+        rows: dict[str, int] = {}
         secrets: list[str] = []
         for person in (ada, ben):
             finds_the_notebooks(person)
             kernel = stack.enter_context(closing(person.kernel(f"{FOLDER}/{FORM}")))
             site = sites[person.name] = json.loads(kernel.told("__import__('os').environ['SPOKEKIT_PRACTICE']"))
             secrets += [site["client_secret"], site["key"], *consents(person, kernel, site)]
+            rows[person.name] = is_in_the_class(person, kernel, board)
             does_a_lesson(person, kernel)
+        stands_on_the_board(board, hub)
+        gets_an_order_alone(board, rows, sites, hub)
         sees_nothing_of(ben, ada, sites["ada"], sites["ben"])
         sees_nothing_of(ada, ben, sites["ben"], sites["ada"])
         stops(ada, sites["ada"])
         assert ben.get("api/status").status_code == 200
+        assert board.front.defects == []
     log = hub.log.read_text()
     assert [secret for secret in secrets if secret in log] == []
+
+
+def until(there: Callable[[], object], hub: Hub) -> None:
+    deadline = time.monotonic() + 30
+    while not there():
+        assert time.monotonic() < deadline, hub.log.read_text()[-4000:]
+        time.sleep(0.05)
+
+
+def is_in_the_class(person: Person, kernel: Kernel, board: BoardSite) -> int:
+    """Return the row of somebody who joined by the hub's configuration, or who joins now, in a terminal."""
+    if person.name == "ben":
+        assert [one.number for one in board.classroom.learners] == [1], "the board was away when this server started"
+        said = kernel.run(f"!spokekit lessons join {board.url}")
+        assert "Autumn, in which you are" in said, said
+    joined = json.loads((person.home / PRACTICE / "lessons" / "class.json").read_text())
+    assert joined["pseudonym"] == board.classroom.kept.learners[joined["learner"]].pseudonym
+    return int(joined["learner"])
+
+
+def stands_on_the_board(board: BoardSite, hub: Hub) -> None:
+    """See that each row says what its learner did, and nothing of the other's."""
+    learners = board.classroom.kept.learners
+    assert sorted(learners) == [1, 2]
+    for one in learners.values():
+        until(lambda one=one: "right" in [noted.outcome for noted in one.noted()], hub)
+        assert {(noted.lesson, noted.attempt) for noted in one.noted()} == {(LESSON, 1)}
+        assert one.name == "", "a pseudonym, since nobody gave a name"
+
+
+def gets_an_order_alone(board: BoardSite, rows: dict[str, int], sites: dict[str, dict[str, Any]], hub: Hub) -> None:
+    desks = {name: Desk(site) for name, site in sites.items()}
+    with ExitStack() as stack:
+        for desk in desks.values():
+            stack.callback(desk.close)
+        number = board.order(Fault("429 x5 @members"), rows["ada"])
+        ada, ben = (board.classroom.kept.learners[rows[name]] for name in ("ada", "ben"))
+        until(lambda: number in ada.done, hub)
+        assert ada.done[number].outcome == "done" and number not in ben.done
+        assert [what for what, _ in desks["ada"].struck()] == [("429", 5, "members")]
+        assert desks["ben"].struck() == []
 
 
 def finds_the_notebooks(person: Person) -> None:
@@ -104,7 +182,7 @@ print(panel.outcome_word)
     outcome, _, progress = said.partition("\n")
     assert outcome == "right"
     assert [row["lesson"] for row in json.loads(progress) if row["attempts"]] == [LESSON]
-    practice = person.home / ".local" / "share" / "spokekit" / "practice"
+    practice = person.home / PRACTICE
     assert practice.stat().st_mode & 0o077 == 0
     # The kernel's own home is the attempt's from here on.
     assert kernel.told("__import__('os').environ['SPOKEKIT_HOME']") == str(practice / "lessons" / LESSON / "1")

@@ -195,6 +195,17 @@ def test_a_class_is_not_for_the_own_site(home: Path, capsys: pytest.CaptureFixtu
     assert not (home / "practice").exists()
 
 
+def test_a_command_starts_where_the_class_cannot_be_joined(board: BoardSite, tmp_path: Path) -> None:  # noqa: F811
+    wrong = "ABCDEF" if board.code != "ABCDEF" else "ABCDEG"
+    for address, why in ((board.url, "code"), ("ftp://x", "no way")):
+        port = str(free_ports())
+        ran = beside(tmp_path, "--port", port, "--join", address, "--code", wrong, script="print('on')")
+        assert (ran.returncode, ran.stdout) == (0, "on\n"), ran.stderr
+        assert "not joined. " in ran.stderr and why in ran.stderr and "Join later: " in ran.stderr, ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert my_class(tmp_path / "practice") is None and not board.classroom.learners
+
+
 def test_a_class_is_joined_beside_a_command_and_gone_on_with(board: BoardSite, tmp_path: Path) -> None:  # noqa: F811
     port = str(free_ports())
     first = beside(
