@@ -47,6 +47,7 @@ class JoinPanel(Component):
     """
 
     joined = tr.Bool(False)
+    commands = ("spokekit lessons join", "spokekit lessons hand", "spokekit lessons sent", "spokekit lessons leave")
 
     def __init__(self, folder: str = "", *, heading: bool = True, **options: Any) -> None:
         super().__init__("A class" if heading else "", **options)

@@ -15,11 +15,11 @@ import nbformat
 
 from tests.notebooks.conftest import ROOT
 
-NAMES = ("04-add-confluence-groups.ipynb", "06-manage-members.ipynb")
+FIRST, SECOND = "06-manage-members.ipynb", "04-add-confluence-groups.ipynb"
 
 
 def test_yesterday_is_not_in_the_way(tmp_path: Path, home: Path) -> None:
-    for name in NAMES:
+    for name in (FIRST, SECOND):
         shutil.copy(ROOT / "notebooks" / name, tmp_path)
     # A home named here lasts; both programs find it as the first one left it.
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST_"))} | {
@@ -28,12 +28,12 @@ def test_yesterday_is_not_in_the_way(tmp_path: Path, home: Path) -> None:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         **{f"JUPYTER_{n.upper()}_DIR": str(tmp_path / n) for n in ("config", "data", "runtime")},
     }
-    first = ["nbconvert", "--to", "notebook", "--execute", "--output-dir", "first", *NAMES]
+    first = ["nbconvert", "--to", "notebook", "--execute", "--output", "first.ipynb", FIRST]
     run([sys.executable, "-m", *first], tmp_path, env)
-    second = ["papermill", "--kernel", "python3", NAMES[0], "second.ipynb"]
+    second = ["papermill", "--kernel", "python3", SECOND, "second.ipynb"]
     run([sys.executable, "-m", *second], tmp_path, env)
     assert (home / "spokekit.sqlite").is_file()
-    for done in (*(tmp_path / "first" / name for name in NAMES), tmp_path / "second.ipynb"):
+    for done in (tmp_path / "first.ipynb", tmp_path / "second.ipynb"):
         cells = nbformat.read(done, as_version=4).cells
         outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
         assert outputs and not [output for output in outputs if output.output_type == "error"]
