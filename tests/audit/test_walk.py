@@ -266,7 +266,8 @@ def test_a_disk_that_is_full_ends_the_walk_before_more_is_paid_for(connected: Wo
 
 def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace, home: Path) -> None:
     """The lists of this site are longer than a page, so that kills fall inside groups as well."""
-    with PracticeSite(size="30x230", seed=2, strict=True, latency_ms=4) as site:
+    # What is killed takes its points along; with those of one hour the last walk might have to wait for the next.
+    with PracticeSite(size="30x230", seed=2, strict=True, latency_ms=4, quota=650_000) as site:
         connect(workspace, site)
         cloud_id = site.sites[0].cloud_id
         with walking(workspace) as walk:
@@ -373,7 +374,8 @@ def test_without_the_look_up_of_accounts_the_members_are_still_kept(
 
 def test_changes_by_others_are_marked_or_walked(workspace: Workspace) -> None:
     """Somebody adds and removes members while the walk runs; the snapshot is right for each group's own moment."""
-    with PracticeSite(size="40x450", seed=3, strict=True, latency_ms=8) as site:
+    # What moved is read again: on a slow machine that may be more than one hour's points.
+    with PracticeSite(size="40x450", seed=3, strict=True, latency_ms=8, quota=650_000) as site:
         connect(workspace, site)
         world = site.world
         ids = world.frames(tables=("groups",))["groups"]["group_id"].to_list()
