@@ -8,7 +8,7 @@ open_notebook
     ``open_notebook(path_or_cells, env={...}) -> NotebookPage``. Every notebook gets a folder and a kernel of its own,
     with the test's ``SPOKEKIT_HOME``; it is closed, and its kernel stopped, when the test ends.
 
-Screenshots are taken when ``SPOKEKIT_SCREENSHOTS`` names a folder for them.
+Screenshots go to the folder in ``SPOKEKIT_SCREENSHOTS``, or to pytest's temporary folder.
 """
 
 from __future__ import annotations

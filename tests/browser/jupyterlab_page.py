@@ -74,7 +74,6 @@ class Lab:
     def __init__(self, folder: Path, browser: Browser, shots: Path | None = None) -> None:
         self.folder = folder
         self.root = folder / "root"
-        self.wants_pictures = shots is not None
         self.shots = shots or folder / "screenshots"
         self.log = folder / "server.log"
         self.token = secrets.token_hex(16)
@@ -282,14 +281,9 @@ class NotebookPage:
         )
         return list(self._js(body))
 
-    def screenshot(self, name: str, locator: Locator | None = None, *, always: bool = False) -> Path:
-        """Take a picture of `locator`, or of the whole page, as ``name.png`` in the screenshot folder.
-
-        Only where somebody wants to look at them (``SPOKEKIT_SCREENSHOTS``), or `always`: a picture takes a while.
-        """
+    def screenshot(self, name: str, locator: Locator | None = None) -> Path:
+        """Take a picture of `locator`, or of the whole page, as ``name.png`` in the screenshot folder."""
         path = self.lab.shots / f"{name}.png"
-        if not (self.lab.wants_pictures or always):
-            return path
         if locator is None:
             self.page.screenshot(path=path)
         else:

@@ -219,7 +219,7 @@ def no_secret_in(notebook: NotebookPage, site: PracticeSite, workspace: Workspac
 
 
 def picture_for_readme(notebook: NotebookPage, picker: Locator) -> None:
-    picture = notebook.screenshot("04-picker-readme", picker, always=True)
+    picture = notebook.screenshot("04-picker-readme", picker)
     if os.environ.get("SPOKEKIT_UPDATE_SCREENSHOT"):
         README_PICTURE.parent.mkdir(exist_ok=True)
         shutil.copyfile(picture, README_PICTURE)
