@@ -264,8 +264,10 @@ def test_a_disk_that_is_full_ends_the_walk_before_more_is_paid_for(connected: Wo
         assert held(Audit.of_snapshot(walk.run())) == truth(site)
 
 
-def paid_for_members(requests: Iterable[Any]) -> int:
-    return sum(request.points for request in requests if "membersByGroupId" in request.path)
+def paid(requests: Iterable[Any]) -> tuple[int, int]:
+    """Return the points of pages of members, which a walk keeps, and of everything else."""
+    members = sum(request.points for request in requests if "membersByGroupId" in request.path)
+    return members, sum(request.points for request in requests) - members
 
 
 def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace, home: Path) -> None:
@@ -276,7 +278,7 @@ def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace,
         cloud_id = site.sites[0].cloud_id
         with walking(workspace) as walk:
             walk.run()
-        straight = paid_for_members(site.requests)
+        straight, other = paid(site.requests)
         before = len(site.requests)
         rng = random.Random(5)
         killed = 0
@@ -294,11 +296,13 @@ def test_kills_at_random_moments_lose_nothing_and_pay_once(workspace: Workspace,
             snapshot = walk.run()
         assert held(Audit.of_snapshot(snapshot)) == truth(site)
         assert snapshot.completeness["complete"]
-        spent = paid_for_members(site.requests[before:])
+        spent, besides = paid(site.requests[before:])
         # A killed process loses what was on its way and what was not written yet: a page for each request in flight and
         # the members that wait to be written, once while they wait and once while a write is under way.
         lost = killed * 2 * (4 * 401 + 2 * WAITING_MOST)
         assert spent <= straight + lost
+        # Each process looks the groups up, and at most pays for the accounts once.
+        assert besides <= (killed + 1) * other
         assert unfinished(cloud_id) is None
 
 
