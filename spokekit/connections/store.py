@@ -14,6 +14,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -117,7 +118,7 @@ class Store:
         if self.is_sqlite:
             if self.path is not None:
                 # Before anything waits for a lock: meanwhile another file may take the place of the one that is open.
-                event.listen(self.engine, "connect", self._note_the_file)
+                event.listen(self.engine, "connect", partial(_note_the_file, weakref.ref(self)))
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         elif self.engine.dialect.name == "postgresql":
@@ -132,6 +133,9 @@ class Store:
         self._was_there = self.path is not None and self.path.exists()
         self._made: set[str] = set()
         self._making = threading.Lock()
+        # For stores that nobody closes: a notebook's last name for one is bound to something else, and it is gone.
+        # When the process ends, a thread may still be using one.
+        weakref.finalize(self, self.engine.dispose).atexit = False
 
     def __repr__(self) -> str:
         return f"Store({self.describe()})"
@@ -232,10 +236,6 @@ class Store:
             finally:
                 self._writers.release()
 
-    def _note_the_file(self, _connection: Any, record: Any) -> None:
-        record.info[_FILE] = _identity(self.path)
-        self._was_there = True
-
     def _see_that_it_is_there(self, connection: sa.Connection) -> None:
         """Raise `StoreError` when the file that this connection has open is no longer the one at the store's path.
 
@@ -281,6 +281,13 @@ def _with_referred(tables: Iterable[sa.Table]) -> list[sa.Table]:
 def storable(text: str) -> str:
     """Return a text from outside so that every database takes it: what none can keep becomes U+FFFD."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
+def _note_the_file(of: weakref.ref[Store], _connection: Any, record: Any) -> None:
+    # The engine must not hold the store, or neither would ever go.
+    if store := of():
+        record.info[_FILE] = _identity(store.path)
+        store._was_there = True
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -256,8 +256,9 @@ def _spoil_store(home: Path) -> None:
 
 def _newer_store(home: Path) -> None:
     import sqlite3
+    from contextlib import closing
 
-    with sqlite3.connect(home / "spokekit.sqlite") as database:
+    with closing(sqlite3.connect(home / "spokekit.sqlite")) as database, database:
         database.execute("UPDATE store_schema SET version = 99")
 
 

@@ -37,7 +37,8 @@ USES_IT = (
     "import sys\n"
     "from spokekit.connections.connection import ConnectionDraft, Connections\n"
     "from spokekit.connections.store import Store\n"
-    "Connections(Store(sys.argv[1])).add(ConnectionDraft(name='Of the one who was killed', client_id='Abc'))\n"
+    "store = Store(sys.argv[1])\n"
+    "Connections(store).add(ConnectionDraft(name='Of the one who was killed', client_id='Abc'))\n"
     "print('ready', flush=True)\n"
     "sys.stdin.read()\n"
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import stat
 import threading
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -192,6 +194,20 @@ def test_a_store_in_memory_serves_all_threads() -> None:
         thread.join(30)
     assert len(connections.list()) == 8
     assert "in memory only" in store.describe()
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///{}"])
+def test_a_store_that_goes_away_leaves_no_connection_open(address: str, tmp_path: Path) -> None:
+    store, opened = Store(address.format(tmp_path / "store")), []
+    sa.event.listen(store.engine, "connect", lambda connection, _: opened.append(connection))
+    Connections(store).add(ConnectionDraft(name="One", client_id="Abc"))
+    gone = weakref.ref(store)
+    del store
+    gc.collect()
+    assert gone() is None and opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
 
 
 def test_times_without_a_zone_are_refused(tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def test_nothing_is_written_into_a_file_that_is_no_longer_the_store(how: str, tm
     store = Store(f"sqlite:///{path}")
     connections = Connections(store)
     connections.add(ConnectionDraft(name="One", client_id="Abc"))
-    Connections(Store(f"sqlite:///{other}"))
+    another = Store(f"sqlite:///{other}")
+    Connections(another)
     if how == "removed":
         path.unlink()
     elif how == "renamed":

@@ -196,7 +196,7 @@ def test_a_store_that_is_away_for_a_while_gets_the_token_when_it_is_back(
     path, away = home / "spokekit.sqlite", tmp_path / "away"
 
     def take_away() -> None:
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db:
             db.execute("SELECT 1")
         away.mkdir()
         for one in home.glob("spokekit.sqlite*"):
