@@ -1,7 +1,7 @@
 """The command line: the same services as in the notebooks, without a notebook.
 
 Each command lives in a module of its own and is imported when it is used, so that ``spokekit --help`` answers at
-once. A module exposes ``app``, a `typer.Typer`.
+once. A module exposes ``app``, a `typer.Typer`; where it has commands of its own, its help is the line in `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ _MODULES = {"class": "classroom"}
 
 
 class Commands(TyperGroup):
-    """A group that knows its commands by name and imports one only when it is called."""
+    """A group that knows its commands by name, imports one only when it is called, and tells what it ends in."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from spokekit.cli._output import guarded
+
+        with guarded():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -52,11 +58,11 @@ class Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    has_commands, _ = COMMANDS[name]
+    has_commands, purpose = COMMANDS[name]
     app = import_module(f"spokekit.cli.{_MODULES.get(name, name)}").app
     # A room with a single command of its own ("vault rotate") must still be called with that command's name.
     command = typer.main.get_group(app) if has_commands else typer.main.get_command(app)
-    command.name = name
+    command.name, command.help = name, command.help or purpose
     _flow(command)
     return command
 

@@ -323,7 +323,7 @@ def typed_words(words: str, option: str) -> str:
 def guarded() -> Iterator[None]:
     """Turn an error of spokekit into one message on standard error and the exit code for it.
 
-    Usable as ``with guarded():`` and as a decorator; `spokekit.cli.main` puts it around every command.
+    Usable as ``with guarded():`` and as a decorator; `spokekit.cli.Commands` puts it around every command.
     """
     try:
         yield

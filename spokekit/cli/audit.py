@@ -20,7 +20,6 @@ from spokekit.cli._output import (
     Format,
     FormatOption,
     emit,
-    guarded,
     listener,
     say,
 )
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     from spokekit.audit.audit import Audit
     from spokekit.audit.history.snapshots import Snapshots
 
-app = typer.Typer(
-    add_completion=False, help="Pull groups and members once, completely; then ask by name.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 ParamOption = Annotated[
     list[str] | None,
@@ -47,7 +44,6 @@ AtOption = Annotated[
 
 
 @app.command()
-@guarded()
 def walk(
     connection: ConnectionOption = None,
     all_: Annotated[bool, typer.Option("--all", help="All groups of the site, not only the registered ones.")] = False,
@@ -115,11 +111,10 @@ def walk(
         raise typer.Exit(3)
 
 
-app.command()(guarded()(night))
+app.command()(night)
 
 
 @app.command()
-@guarded()
 def questions(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """List the questions by name, and those that cannot be answered, with the reason."""
     from spokekit.audit import questions_frame
@@ -130,7 +125,6 @@ def questions(format: FormatOption = Format.table) -> None:  # noqa: A002 - the 
 
 
 @app.command()
-@guarded()
 def snapshots(
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
@@ -143,7 +137,6 @@ def snapshots(
 
 
 @app.command()
-@guarded()
 def check(
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
@@ -174,7 +167,6 @@ def check(
 
 
 @app.command()
-@guarded()
 def ask(
     question: Annotated[str, typer.Argument(help="The name of a question, as `audit questions` lists it.")],
     param: ParamOption = None,
@@ -190,7 +182,6 @@ def ask(
 
 
 @app.command()
-@guarded()
 def diff(
     connection: ConnectionOption = None,
     before: Annotated[
@@ -221,7 +212,6 @@ def diff(
 
 
 @app.command("compare-list")
-@guarded()
 def compare_list(
     file: Annotated[
         list[Path], typer.Argument(help="CSV or .xlsx: HR's roster, a provider's export, Atlassian's Export users.")
@@ -262,7 +252,6 @@ def compare_list(
 
 
 @app.command()
-@guarded()
 def findings(
     question: Annotated[str | None, typer.Argument(help="Review this question; without it, list all findings.")] = None,
     param: ParamOption = None,
@@ -303,7 +292,6 @@ def findings(
 
 
 @app.command()
-@guarded()
 def export(
     path: Annotated[Path, typer.Argument(help="Where to: .xlsx or .html for several, .csv or .parquet for one.")],
     question: Annotated[

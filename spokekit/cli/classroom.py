@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import Format, FormatOption, emit, out, say
 from spokekit.errors import Conflict, InputError, NotFound, StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ ONE_HOUR_WORD = "one-hour"
 
 
 @app.callback(invoke_without_command=True)
-@guarded()
 def serve(
     context: typer.Context,
     name: Annotated[str, typer.Option("--name", help="What the class is called.")] = "",
@@ -156,7 +155,6 @@ def _menus_of_a_child() -> Menus:
 
 
 @app.command("menus", hidden=True)
-@guarded()
 def print_menus() -> None:
     """Print what a board knows of lessons, faults and groups as JSON."""
     import msgspec
@@ -211,7 +209,6 @@ def _forget() -> None:
 
 
 @app.command()
-@guarded()
 def verify(
     code: Annotated[str, typer.Argument(help="The code that stands on the certificate.")],
     format: FormatOption = Format.table,  # noqa: A002
@@ -238,7 +235,6 @@ def verify(
 
 
 @app.command()
-@guarded()
 def export(
     file: Annotated[Path, typer.Option("--file", help="Where it goes: .csv, .xlsx or .json.")],
     names: Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit._workspace import workspace
-from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, out, say
 from spokekit.cli._secrets import read_secret
 from spokekit.cli.token import tell_unknown
 from spokekit.errors import InputError, NotFound
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from spokekit._workspace import RowStatus, Workspace
     from spokekit.connections.connection import Connection
 
-app = typer.Typer(
-    add_completion=False, help="List, show, add, edit, check and remove connections.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 
 class GrantChoice(StrEnum):
@@ -79,7 +77,6 @@ PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send 
 
 
 @app.command("list")
-@guarded()
 def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """List the connections with their status: the default alias first, the others from A to Z."""
     here = _workspace()
@@ -89,14 +86,12 @@ def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opti
 
 
 @app.command()
-@guarded()
 def show(name: NameArgument = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Show a connection with all its fields; the client secret is never shown."""
     _emit_one(_workspace(), name, format)
 
 
 @app.command()
-@guarded()
 def add(
     client_id: Annotated[str, typer.Option("--client-id", help="Client ID of the OAuth app.")],
     name: NameOption = None,
@@ -152,7 +147,6 @@ def add(
 
 
 @app.command()
-@guarded()
 def edit(
     connection: NameArgument = None,
     name: NameOption = None,
@@ -209,7 +203,6 @@ def edit(
 
 
 @app.command()
-@guarded()
 def remove(
     connection: Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the connection, or its alias.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -231,7 +224,6 @@ def remove(
 
 
 @app.command()
-@guarded()
 def check(
     connection: NameArgument = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name

@@ -18,7 +18,7 @@ from spokekit._secret import Secret, scrub
 from spokekit._surroundings import of_this_computer, proxy_for, tls, trusted
 from spokekit._words import counted
 from spokekit._workspace import workspace
-from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, guarded, out, say
+from spokekit.cli._output import FAILED, Format, FormatOption, describe, emit, out, say
 from spokekit.errors import SpokekitError
 
 app = typer.Typer(add_completion=False)
@@ -50,7 +50,6 @@ class Finding:
 
 
 @app.command()
-@guarded()
 def doctor(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Check this installation and say what is wrong and how to mend it.
 

@@ -9,14 +9,14 @@ import typer
 
 from spokekit._words import counted
 from spokekit._workspace import workspace
-from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, pauses, say
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, pauses, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit._workspace import Workspace
 
-app = typer.Typer(add_completion=False, help="List groups; register those that may be managed.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 def _columns() -> tuple[str, ...]:
@@ -37,7 +37,6 @@ class Access(enum.StrEnum):
 
 
 @app.command("list")
-@guarded()
 def list_(
     connection: ConnectionOption = None,
     access: Annotated[Access | None, typer.Option("--access", help="Only groups that give this access.")] = None,
@@ -61,7 +60,6 @@ def list_(
 
 
 @app.command()
-@guarded()
 def registered(
     connection: ConnectionOption = None,
     refresh: Annotated[
@@ -81,7 +79,6 @@ def registered(
 
 
 @app.command()
-@guarded()
 def add(
     ids: IdsArgument,
     connection: ConnectionOption = None,
@@ -99,7 +96,6 @@ def add(
 
 
 @app.command()
-@guarded()
 def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
     """Take groups off the list of registered groups, all or none. Nobody's membership changes."""
     removed = _workspace().registry(connection).remove(ids)

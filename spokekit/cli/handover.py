@@ -11,7 +11,7 @@ import typer
 from spokekit._home import home
 from spokekit._words import counted
 from spokekit._workspace import workspace
-from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, guarded, listener, out, say, typed_words
+from spokekit.cli._output import INCOMPLETE, Format, FormatOption, emit, listener, out, say, typed_words
 from spokekit.cli._secrets import read_secret
 from spokekit.cli._signals import interruptible
 from spokekit.errors import Conflict, InputError, PlanError
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from spokekit.handover import Changes, HandOver
     from spokekit.handover.client import SignIn
 
-app = typer.Typer(
-    add_completion=False, help="Carry what is configured here to a ServiceNow instance.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 ConnectionsOption = Annotated[
     list[str] | None,
@@ -71,7 +69,6 @@ GrantOption = Annotated[
 
 
 @app.command()
-@guarded()
 def plan(
     to: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder for the artefacts.")],
     connection: ConnectionsOption = None,
@@ -122,7 +119,6 @@ def plan(
 
 
 @app.command()
-@guarded()
 def schema() -> None:
     """Print the JSON schema of the plan's records.json."""
     from spokekit.handover import schema as text
@@ -131,7 +127,6 @@ def schema() -> None:
 
 
 @app.command()
-@guarded()
 def compare(
     instance: InstanceOption,
     connection: ConnectionsOption = None,
@@ -176,7 +171,6 @@ def compare(
 
 
 @app.command()
-@guarded()
 def apply(
     instance: InstanceOption,
     plan_file: Annotated[
@@ -226,7 +220,6 @@ def apply(
 
 
 @app.command()
-@guarded()
 def resume(
     instance: InstanceOption,
     apply_id: ApplyArgument = None,
@@ -250,7 +243,6 @@ def resume(
 
 
 @app.command()
-@guarded()
 def undo(
     instance: InstanceOption,
     apply_id: ApplyArgument = None,
@@ -271,7 +263,6 @@ def undo(
 
 
 @app.command()
-@guarded()
 def drop(
     instance: InstanceOption,
     apply_id: ApplyArgument = None,
@@ -287,7 +278,6 @@ def drop(
 
 
 @app.command()
-@guarded()
 def journal(
     apply_id: ApplyArgument = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name

@@ -16,7 +16,7 @@ import typer
 from spokekit._home import home, private_folder, write_private
 from spokekit._notebook_copies import FIRST, FOLDER, copy_notebooks
 from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_here, refuse_with_own_site
-from spokekit.cli._output import guarded, say
+from spokekit.cli._output import say
 from spokekit.cli._practice_home import PRACTICE_VARIABLE, practice_surroundings
 
 app = typer.Typer(add_completion=False)
@@ -26,7 +26,6 @@ _EXTENSIONS = {"spokekit.server_extension": True, "spokekit.cli._lab_server": Tr
 
 
 @app.command()
-@guarded()
 def lab(
     own_site: Annotated[
         bool, typer.Option("--own-site", help="Work on your own Confluence site; no practice site is started.")

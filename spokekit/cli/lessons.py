@@ -19,18 +19,14 @@ from spokekit.cli._class import (
     say_what_the_trainer_said,
 )
 from spokekit.cli._class import join as join_class
-from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, out, say
 from spokekit.errors import InputError
 
 if TYPE_CHECKING:
     from spokekit.training.attempts import Attempt, Attempts
     from spokekit.training.lesson import Lesson
 
-app = typer.Typer(
-    add_completion=False,
-    help="Learn on the practice site: begin a lesson, have it checked, get a hint, start over.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="The lesson's name; `spokekit lessons list` shows them.")]
 LessonsOption = Annotated[
@@ -62,7 +58,6 @@ def _newest(name: str, folder: Path | None) -> Attempt:
 
 
 @app.command("list")
-@guarded()
 def list_(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
     """List the lessons, with their minutes, and which are for a session of one hour."""
     from spokekit.training.course import ONE_HOUR, chapter_of
@@ -84,7 +79,6 @@ def list_(format: FormatOption = Format.table, lessons: LessonsOption = None) ->
 
 
 @app.command()
-@guarded()
 def begin(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Set the practice site to a lesson's start and open a home for it.
 
@@ -96,7 +90,6 @@ def begin(name: NameArgument, lessons: LessonsOption = None) -> None:
 
 
 @app.command()
-@guarded()
 def reset(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Start a lesson over: the practice site as at its start, and a new home. Nothing is deleted."""
     lesson = _lesson(name, lessons)
@@ -133,7 +126,6 @@ def _page(attempt: Attempt, page: str) -> str:
 
 
 @app.command()
-@guarded()
 def check(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Check a lesson and print the outcome as JSON: lesson, outcome, turn, words.
 
@@ -158,7 +150,6 @@ def check(name: NameArgument, lessons: LessonsOption = None) -> None:
 
 
 @app.command()
-@guarded()
 def hint(name: NameArgument, lessons: LessonsOption = None) -> None:
     """Show the next hint; after the last one, the last again."""
     attempt = _newest(name, lessons)
@@ -168,7 +159,6 @@ def hint(name: NameArgument, lessons: LessonsOption = None) -> None:
 
 
 @app.command()
-@guarded()
 def answer(
     name: NameArgument,
     chosen: Annotated[list[str], typer.Argument(help="What you choose, word for word; several where it says so.")],
@@ -180,7 +170,6 @@ def answer(
 
 
 @app.command()
-@guarded()
 def solution(
     name: NameArgument,
     play: Annotated[
@@ -209,7 +198,6 @@ def solution(
 
 
 @app.command()
-@guarded()
 def progress(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
     """List how far each lesson is: attempts, checks, hints, the last outcome and the last turn."""
     from spokekit.training.attempts import events_here
@@ -220,7 +208,6 @@ def progress(format: FormatOption = Format.table, lessons: LessonsOption = None)
 
 
 @app.command()
-@guarded()
 def certificate(
     name: Annotated[str, typer.Option("--name", help="The name that stands on it.")] = "",
     file: Annotated[Path, typer.Option("--file", help="Where it goes; the JSON beside it has the same name.")] = Path(
@@ -250,7 +237,6 @@ def certificate(
 
 
 @app.command()
-@guarded()
 def join(
     address: Annotated[str, typer.Argument(help="The address that the trainer's board shows.")],
     code: CodeOption = "",
@@ -275,7 +261,6 @@ def join(
 
 
 @app.command()
-@guarded()
 def leave() -> None:
     """Leave the class: nothing more is sent. What was sent stays there until the trainer deletes it."""
     from spokekit.training.joining import leave_class
@@ -285,7 +270,6 @@ def leave() -> None:
 
 
 @app.command()
-@guarded()
 def sent(format: FormatOption = Format.table) -> None:  # noqa: A002
     """Show everything that the class keeps of you: what was sent, and what became of the trainer's orders."""
     from spokekit.training.joining import what_was_sent
@@ -298,7 +282,6 @@ def sent(format: FormatOption = Format.table) -> None:  # noqa: A002
 
 
 @app.command()
-@guarded()
 def hand(
     down: Annotated[bool, typer.Option("--down", help="You need no help any more.")] = False,
 ) -> None:
@@ -317,7 +300,6 @@ def hand(
 
 
 @app.command()
-@guarded()
 def new(folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")]) -> None:
     """Write a lesson that runs, with its notebook, as a beginning for one of your own."""
     from spokekit.training.template import write
@@ -328,7 +310,6 @@ def new(folder: Annotated[Path, typer.Argument(help="A folder that is new or emp
 
 
 @app.command()
-@guarded()
 def test(
     folder: Annotated[
         Path | None, typer.Argument(help="A folder with lessons of your own; without it, spokekit's lessons.")

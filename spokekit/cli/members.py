@@ -18,7 +18,6 @@ from spokekit.cli._output import (
     Format,
     FormatOption,
     emit,
-    guarded,
     listener,
     pauses,
     say,
@@ -31,11 +30,7 @@ if TYPE_CHECKING:
     from spokekit.groups.membership import Membership, Preview, Resumption
     from spokekit.groups.result import Result
 
-app = typer.Typer(
-    add_completion=False,
-    help="Plan, preview, apply and undo changes of membership in registered groups.",
-    no_args_is_help=True,
-)
+app = typer.Typer(no_args_is_help=True)
 
 APPLIES = (
     "apply_id",
@@ -87,7 +82,6 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would h
 
 
 @app.command("list")
-@guarded()
 def list_(
     group_id: Annotated[str, typer.Argument(metavar="GROUP_ID", help="As `groups list` shows it.")],
     connection: ConnectionOption = None,
@@ -101,7 +95,6 @@ def list_(
 
 
 @app.command()
-@guarded()
 def plan(
     mode: Annotated[Mode, typer.Option("--mode", help="add, remove, or sync: make each group equal to the list.")],
     out_: Annotated[Path, typer.Option("--out", help="Where the previewed plan is written.")],
@@ -153,7 +146,6 @@ def plan(
 
 
 @app.command()
-@guarded()
 def apply(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN.json", help="What `members plan` wrote.")],
     dry_run: DryRunOption = False,
@@ -181,7 +173,6 @@ def apply(
 
 
 @app.command()
-@guarded()
 def resume(
     apply_id: ApplyArgument = None,
     dry_run: DryRunOption = False,
@@ -208,7 +199,6 @@ def resume(
 
 
 @app.command()
-@guarded()
 def drop(
     apply_id: ApplyArgument = None,
     connection: ConnectionOption = None,
@@ -225,7 +215,6 @@ def drop(
 
 
 @app.command()
-@guarded()
 def undo(
     apply_id: ApplyArgument = None,
     dry_run: DryRunOption = False,
@@ -250,7 +239,6 @@ def undo(
 
 
 @app.command()
-@guarded()
 def journal(
     apply_id: ApplyArgument = None,
     applies: Annotated[bool, typer.Option("--applies", help="One line for each apply instead of every entry.")] = False,

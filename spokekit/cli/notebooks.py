@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from spokekit._notebook_copies import FIRST, FOLDER, copy_notebooks
-from spokekit.cli._output import guarded, say
+from spokekit.cli._output import say
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-@guarded()
 def notebooks(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where your copies are or go.")] = Path(FOLDER),
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_beside
-from spokekit.cli._output import guarded, out, say
+from spokekit.cli._output import out, say
 from spokekit.cli._practice_home import practice_salt, practice_surroundings
 from spokekit.errors import InputError
 
@@ -24,7 +24,6 @@ app = typer.Typer(add_completion=False)
 
 # What stands behind the command's name is the command's own, options and all.
 @app.command(context_settings={"allow_interspersed_args": False})
-@guarded()
 def practice(
     command: Annotated[
         list[str] | None,

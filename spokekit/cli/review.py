@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spokekit.cli import _review as steps
-from spokekit.cli._output import FAILED, INCOMPLETE, ConnectionOption, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import FAILED, INCOMPLETE, ConnectionOption, Format, FormatOption, emit, say
 from spokekit.errors import InputError
 
 app = typer.Typer(
@@ -41,7 +41,6 @@ Undecided = Annotated[bool, typer.Option("--undecided", help="Only rows without 
 
 
 @app.command("open")
-@guarded()
 def open_(
     name: NameArgument,
     scope: Annotated[
@@ -98,7 +97,6 @@ def open_(
 
 
 @app.command("list")
-@guarded()
 def list_(
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
@@ -108,7 +106,6 @@ def list_(
 
 
 @app.command()
-@guarded()
 def show(
     name: NameArgument,
     connection: ConnectionOption = None,
@@ -127,7 +124,6 @@ def show(
 
 
 @app.command()
-@guarded()
 def rows(
     name: NameArgument,
     undecided: Undecided = False,
@@ -150,7 +146,6 @@ def rows(
 
 
 @app.command()
-@guarded()
 def decide(
     name: NameArgument,
     row: Annotated[list[int] | None, typer.Option("--row", help="A row by its id; repeat it for several.")] = None,
@@ -206,7 +201,6 @@ def decide(
 
 
 @app.command()
-@guarded()
 def worksheet(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="Where to: a .xlsx or .csv.")],
@@ -220,7 +214,6 @@ def worksheet(
 
 
 @app.command()
-@guarded()
 def sign(
     name: NameArgument,
     by: Annotated[str, typer.Option("--by", help="The name of whoever signs.")],
@@ -236,7 +229,6 @@ def sign(
 
 
 @app.command()
-@guarded()
 def apply(
     name: NameArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")] = False,
@@ -261,7 +253,6 @@ def apply(
 
 
 @app.command()
-@guarded()
 def verify(
     name: NameArgument,
     walk: Annotated[
@@ -289,7 +280,6 @@ def verify(
 
 
 @app.command()
-@guarded()
 def handout(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="A folder for the CSV and the text.")] = Path(),
@@ -306,7 +296,6 @@ def handout(
 
 
 @app.command()
-@guarded()
 def report(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="Where to: an .html file.")],
@@ -320,7 +309,6 @@ def report(
 
 
 @app.command()
-@guarded()
 def close(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="A new folder for the evidence.")],
@@ -339,7 +327,6 @@ def close(
 
 
 @app.command()
-@guarded()
 def check(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Evidence of one review, or a folder of several.")],
     campaign: Annotated[

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spokekit._workspace import workspace
-from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, say
 from spokekit.errors import Conflict, NotFound, VaultError
 
 if TYPE_CHECKING:
     from spokekit.connections.backups import Contents
 
-app = typer.Typer(
-    add_completion=False, help="Check the store, back it up, and put a backup in its place.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 COLUMNS = (
     "file",
@@ -35,7 +33,6 @@ FileArgument = Annotated[Path, typer.Argument(help="The backup, one file; it hol
 
 
 @app.command()
-@guarded()
 def check(
     file: Annotated[
         Path | None, typer.Argument(help="A backup to look at; without it, the store in use.", show_default=False)
@@ -67,7 +64,6 @@ def check(
 
 
 @app.command()
-@guarded()
 def backup(
     file: FileArgument,
     replace: Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")] = False,
@@ -88,7 +84,6 @@ def backup(
 
 
 @app.command()
-@guarded()
 def restore(
     file: FileArgument,
     yes: Annotated[

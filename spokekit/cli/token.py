@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spokekit._workspace import workspace
-from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import ConnectionOption, Format, FormatOption, emit, out, say
 from spokekit.errors import ConsentNeeded
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from spokekit.oauth.endpoint import Site
     from spokekit.oauth.status import TokenStatus
 
-app = typer.Typer(
-    add_completion=False, help="Get a token for a connection, or look at the one there is.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
 
 _PASTED_WITHIN = 0.05
 _MOST_PASTED = 200_000
@@ -42,7 +40,6 @@ STATUS_COLUMNS = (
 
 
 @app.command()
-@guarded()
 def get(
     connection: ConnectionOption = None,
     no_browser: Annotated[
@@ -200,7 +197,6 @@ def tell_unknown(here: Workspace, chosen: Iterable[Connection]) -> None:
 
 
 @app.command()
-@guarded()
 def status(
     connection: ConnectionOption = None,
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
@@ -230,7 +226,6 @@ def status(
 
 
 @app.command()
-@guarded()
 def forget(connection: ConnectionOption = None) -> None:
     """Forget the token here. The consent itself ends in the Atlassian account, under Connected apps."""
     here = workspace()

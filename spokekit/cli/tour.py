@@ -10,7 +10,7 @@ import typer
 
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
-from spokekit.cli._output import Format, FormatOption, emit, guarded, out, say
+from spokekit.cli._output import Format, FormatOption, emit, out, say
 from spokekit.errors import IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def _columns() -> tuple[str, ...]:
 
 
 @app.command()
-@guarded()
 def tour(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Watch the whole set-up run by itself against a practice site.
 

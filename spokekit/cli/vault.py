@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from spokekit._workspace import workspace
-from spokekit.cli._output import FAILED, Format, FormatOption, emit, guarded, say
+from spokekit.cli._output import FAILED, Format, FormatOption, emit, say
 
-app = typer.Typer(add_completion=False, help="See how secrets are protected, and change the key.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 COLUMNS = ("kind", "key_id", "made_at", "keys", "words", "protects")
 
@@ -23,7 +23,6 @@ class Place(enum.StrEnum):
 
 
 @app.command()
-@guarded()
 def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Say which vault is used, where its key lies, and what that protects against."""
     found = workspace().vault.status()
@@ -36,7 +35,6 @@ def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opt
 
 
 @app.command()
-@guarded()
 def rotate(
     to: Annotated[Place | None, typer.Option("--to", help="Move the key there; without it, it stays.")] = None,
 ) -> None:
@@ -47,7 +45,6 @@ def rotate(
 
 
 @app.command("new-key")
-@guarded()
 def new_key(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
