@@ -254,6 +254,29 @@ def replacing(path: Path, *, reserved: Path | None = None) -> Iterator[Path]:
         ) from None
 
 
+def write_folder(target: Path, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+    """Write files, by their paths in it, into a private folder beside `target` that takes its place in one step.
+
+    An empty folder makes way. Raises `OSError`, and then nothing is left. ``mode`` is that of the files, as far as the
+    process lets others read what it makes.
+    """
+    beside = target.parent / f".{target.name}-{secrets.token_hex(4)}"
+    try:
+        beside.mkdir(mode=0o700)
+        for name, content in files.items():
+            path = beside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.is_dir():
+            target.rmdir()
+        beside.rename(target)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def _settle(folder: Path) -> None:
     # Without this a computer that stops now may come back with the old name.
     with suppress(OSError):

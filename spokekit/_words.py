@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 
 def counted(count: int, one: str, more: str = "") -> str:
     """Return ``1 group`` or ``1,234 groups``; `more` is the plural where that is not the singular and an s."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """Return ``a, b and 3 more``: names, not more than so many of them."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def span(seconds: float) -> str:

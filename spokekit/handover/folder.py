@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spokekit._foreign import encodable, in_json
 from spokekit._frames import guard_formula, write_rows
+from spokekit._home import write_folder
 from spokekit.connections._tables import PARENT_ALIAS_ID
 from spokekit.errors import InputError
 from spokekit.handover import checklist, fluent, unload
@@ -79,24 +77,10 @@ def write(plan: rec.Plan, folder: Path | str) -> Path:
                 hint="Name a new folder: what somebody may have begun to work through is not written over.",
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write(target, files(plan))
+        # What is in it is sent on: it is for others to read, too.
+        write_folder(target, files(plan), mode=0o666)
     except OSError as error:
         raise InputError(
             f"{target} cannot be written: {error.strerror or error}.", field="out", hint="Choose another folder."
         ) from None
     return target
-
-
-def _write(target: Path, data: Mapping[str, bytes]) -> None:
-    beside = target.parent / f".{target.name}-{secrets.token_hex(4)}"
-    try:
-        beside.mkdir(mode=0o700)
-        for name, content in data.items():
-            path = beside / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        if target.is_dir():
-            target.rmdir()
-        beside.replace(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._words import counted
 from spokekit.errors import Conflict, InputError, NotFound
+from spokekit.review import handout, removal, report, verification, worksheet
 from spokekit.review import records as rec
 from spokekit.review.decisions import AS_STATED, Choice, Decided, day, listed, refusal, say, today_here
+from spokekit.review.frames import rows_frame
 from spokekit.review.records import DECIDED, DECISIONS, DRAFT, EXCEPTION, KEEP, OPEN, REMOVE, Actor, Event, Row
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class Campaign:
     def events(self) -> tuple[Event, ...]:
         """Everything that happened, in its order."""
         return tuple(self._events)
+
+    def happened(self, what: str) -> list[Event]:
+        """Return the events of one kind, in their order."""
+        return [event for event in self._events if event.event == what]
 
     @property
     def decided(self) -> Mapping[int, Event]:
@@ -179,25 +185,27 @@ class Campaign:
         (str), decided_at (datetime64, UTC), until, account_type (str), is_guest, licensed (bool), member_since,
         reviewer (str), self_review (bool), outcome, outcome_detail (str; once it is verified).
         """
-        from spokekit.review.frames import rows_frame
-
         return rows_frame(self, self.rows if rows is None else rows)
 
     def verification(self) -> Verification | None:
         """Return what the last verification found; None where there is none since the last apply."""
-        from spokekit.review.verification import Verification
-
         for event in reversed(self._events):
             if event.event == rec.WAS_APPLIED:
                 return None
             if event.event == rec.WAS_VERIFIED:
-                return Verification.read(self, event)
+                return verification.Verification.read(self, event)
         return None
 
     def refresh(self) -> None:
         """Read what was added since."""
         with self._turn:
             self._see(self.records.events(self.head.campaign_id, self._last()))
+
+    def see_that(self, may: tuple[str, ...], words: str) -> None:
+        """Read what was added since; raise `Conflict`, which ends with `words`, unless the state is one of `may`."""
+        self.refresh()
+        if self.state not in may:
+            raise Conflict(f"The review {self.name} is {self.state}; {words}.", hint=self.next_words)
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -206,12 +214,7 @@ class Campaign:
         self._add(lambda: [self._event(rec.OPENED)], only=(DRAFT,), what="opened")
 
     def decide(
-        self,
-        row_ids: int | Iterable[int],
-        decision: str,
-        *,
-        reason: str = "",
-        until: date | str | None = None,
+        self, row_ids: int | Iterable[int], decision: str, *, reason: str = "", until: date | str | None = None
     ) -> Decided:
         """Decide rows, each as a record of its own; what the rules do not allow is refused row by row.
 
@@ -292,14 +295,10 @@ class Campaign:
 
     def worksheet(self, path: Path | str) -> Path:
         """Write the rows to be decided for reviewers without Jupyter; see `spokekit.review.worksheet`."""
-        from spokekit.review import worksheet
-
         return worksheet.write(self, path)
 
     def read_worksheet(self, path: Path | str | bytes, *, name: str = "") -> Worksheet:
         """Read a worksheet that came back, strictly; nothing is decided before `take` gets its ``choices``."""
-        from spokekit.review import worksheet
-
         return worksheet.read(self, path, name=name)
 
     def sign(self, by: str, role: str) -> None:
@@ -315,13 +314,10 @@ class Campaign:
             It is in another state.
         """
         name, title = rec.said(by, 200), rec.said(role, 200)
-        for field_, value in (("by", name), ("role", title)):
+        for field_, what, value in (("by", "name", name), ("role", "role", title)):
             if not value:
-                raise InputError(
-                    f"A signature needs a {'name' if field_ == 'by' else 'role'}.",
-                    field=field_,
-                    hint='On the command line: --by "Kim Muster" --role "Head of IT".',
-                )
+                hint = 'On the command line: --by "Kim Muster" --role "Head of IT".'
+                raise InputError(f"A signature needs a {what}.", field=field_, hint=hint)
 
         def make() -> list[Event]:
             left = self.sums()["undecided"]
@@ -341,8 +337,6 @@ class Campaign:
         self, members: Membership, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
     ) -> Preview | None:
         """Make one guarded membership plan from the removals; None where nothing is to be removed."""
-        from spokekit.review import removal
-
         return removal.plan(self, members, progress=progress, cancel=cancel)
 
     def apply(
@@ -355,45 +349,31 @@ class Campaign:
         cancel: Cancel | None = None,
     ) -> Result:
         """Carry the removals out; raises what `Membership.apply` does, and `Conflict` before the sign-off."""
-        from spokekit.review import removal
-
         return removal.apply(self, members, preview, confirm=confirm, progress=progress, cancel=cancel)
 
     def unfinished(self) -> ApplyState | None:
         """Return an apply of this campaign that was killed or stopped, and has to be gone on with."""
-        from spokekit.review import removal
-
         return removal.unfinished(self)
 
     def resume(self, members: Membership, rest: Resumption, **options: Any) -> Result:
         """Go on with an apply of this campaign; `rest` comes from ``members.preview_resume(apply_id)``."""
-        from spokekit.review import removal
-
         return removal.resume(self, members, rest, **options)
 
     def settle(self) -> bool:
         """Note what an apply that ended elsewhere, or before a kill, has come to; returns whether it did."""
-        from spokekit.review import removal
-
         self.refresh()
         return removal.note(self)
 
     def verify(self, audit: Audit, *, partial: bool = False) -> Verification:
         """Hold a second walk against the decisions; see `spokekit.review.verification`."""
-        from spokekit.review import verification
-
         return verification.verify(self, audit, partial=partial)
 
     def handout(self, folder: Path | str) -> tuple[Path, ...]:
         """Write what others have to do, where groups come from elsewhere: a CSV and a text; returns both paths."""
-        from spokekit.review import handout
-
         return handout.write(self, folder)
 
     def report(self) -> bytes:
         """Return the report as one HTML page; DRAFT stands across it until the campaign is closed."""
-        from spokekit.review import report
-
         return report.page(self)
 
     def close(self, folder: Path | str) -> Path:

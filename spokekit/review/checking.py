@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spokekit._frames import frame_of
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, Damage, read_manifest
 from spokekit.errors import InputError, NotFound
 from spokekit.review import records as rec
@@ -56,8 +57,6 @@ def check_evidence(folder: Path | str, reviews: Reviews | None = None, *, campai
     NotFound
         There is no such folder, or no evidence in it.
     """
-    import pandas as pd
-
     base = Path(folder).expanduser().absolute()
     if not base.is_dir():
         raise NotFound(f"There is no folder {base}.", hint="Name the folder that `review close --out` has written.")
@@ -75,7 +74,7 @@ def check_evidence(folder: Path | str, reviews: Reviews | None = None, *, campai
     for one in several or [base]:
         found += _folder(one, reviews, campaign, notes)
     found += _chain(several)
-    made = pd.DataFrame([vars(one) for one in found], columns=["folder", "file", "state", "words"]).astype("str")
+    made = frame_of(found, dict.fromkeys(("folder", "file", "state", "words"), "text"))
     made.attrs = {"notes": notes, "whole": all(one.state == WHOLE for one in found)}
     return made
 
@@ -214,23 +213,11 @@ def _chain(folders: list[Path]) -> list[Found]:
             continue
         there = by_campaign.get(before["campaign_id"])
         if there is None:
-            found.append(
-                Found(
-                    folder.name,
-                    ".",
-                    MISSING,
-                    f"It follows the review {before['campaign']}, whose evidence is not here.",
-                )
-            )
+            words = f"It follows the review {before['campaign']}, whose evidence is not here."
+            found.append(Found(folder.name, ".", MISSING, words))
         elif there[1] != before["sha256"]:
-            found.append(
-                Found(
-                    there[0].name,
-                    ".",
-                    CHANGED,
-                    f"It is not the evidence that {manifest['campaign']} follows: its manifest has another digest.",
-                )
-            )
+            words = f"It is not the evidence that {manifest['campaign']} follows: its manifest has another digest."
+            found.append(Found(there[0].name, ".", CHANGED, words))
     return found
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._foreign import encodable
+from spokekit._frames import frame_of
+from spokekit._home import write_folder
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, sealed
-from spokekit.errors import Conflict, InputError, StoreError
+from spokekit.errors import InputError, StoreError
 from spokekit.review import handout, removal, report
 from spokekit.review import records as rec
 from spokekit.review.checking import KIND, damages_of, digest, read, rendered
@@ -38,6 +39,13 @@ _BEFORE = (
     *("row_id", "group_id", "group", "account_id", "person", "access", "managed_by", "account_status"),
     *("account_type", "is_guest", "licensed", "member_since", "recommendation"),
 )
+_DECISIONS = {
+    "at": "time",
+    "row_id": "int",
+    **dict.fromkeys(("group", "group_id", "person", "account_id", "recommendation", "decision", "until"), "text"),
+    **dict.fromkeys(("reason", "decided_by", "signed_in", "through", "as_stated_in_the_worksheet"), "text"),
+    **dict.fromkeys(("brought_in_by_the_person", "in_force"), "bool"),
+}
 
 
 def close(campaign: Campaign, folder: Path | str) -> Path:
@@ -52,13 +60,8 @@ def close(campaign: Campaign, folder: Path | str) -> Path:
     StoreError
         It could not be noted in the store.
     """
-    campaign.refresh()
     target = Path(folder).expanduser().absolute()
-    if campaign.state not in (rec.VERIFIED, rec.CLOSED):
-        raise Conflict(
-            f"The review {campaign.name} is {campaign.state}; only a verified one is closed.",
-            hint=campaign.next_words,
-        )
+    campaign.see_that((rec.VERIFIED, rec.CLOSED), "only a verified one is closed")
     if (ours := _interrupted(campaign, target)) is not None:
         _note(campaign, target, ours)
         return target
@@ -80,7 +83,7 @@ def _interrupted(campaign: Campaign, target: Path) -> str | None:
     if not isinstance(manifest, dict) or manifest.get("campaign_id") != campaign.head.campaign_id:
         return None
     found = digest((target / MANIFEST).read_bytes())
-    known = {event.detail.get("sha256") for event in campaign.events if event.event == rec.EVIDENCE}
+    known = {event.detail.get("sha256") for event in campaign.happened(rec.EVIDENCE)}
     return None if found in known or damages_of(target) else found
 
 
@@ -108,18 +111,8 @@ def _see_that_it_can_be_written(target: Path) -> None:
 
 def _write(target: Path, data: Mapping[str, bytes]) -> None:
     """Write all files into a folder beside, and put it into its place in one step."""
-    beside = target.parent / f".{target.name}-{secrets.token_hex(4)}"
     try:
-        beside.mkdir(mode=0o700)
-        for name, content in data.items():
-            handle = os.open(beside / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if target.is_dir():
-            target.rmdir()
-        beside.rename(target)
+        write_folder(target, data)
     except OSError as error:
         raise StoreError(
             f"The evidence cannot be written to {target}: {error.strerror or error}.",
@@ -127,8 +120,6 @@ def _write(target: Path, data: Mapping[str, bytes]) -> None:
             hint="The review is closed and nothing of it is lost. Free some space and write its evidence again: "
             "spokekit review close NAME --out FOLDER.",
         ) from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _manifest(campaign: Campaign, target: Path, data: Mapping[str, bytes]) -> bytes:
@@ -139,7 +130,7 @@ def _manifest(campaign: Campaign, target: Path, data: Mapping[str, bytes]) -> by
         "campaign_id": campaign.head.campaign_id,
         "cloud_id": campaign.head.cloud_id,
         "folder": target.name,
-        "closed_at": next(e.at for e in campaign.events if e.event == rec.WAS_CLOSED).isoformat(),
+        "closed_at": campaign.happened(rec.WAS_CLOSED)[0].at.isoformat(),
         "written_at": datetime.now(UTC).isoformat(),
         "previous": previous(campaign),
         "files": {name: {"bytes": len(content), "sha256": digest(content)} for name, content in sorted(data.items())},
@@ -149,17 +140,15 @@ def _manifest(campaign: Campaign, target: Path, data: Mapping[str, bytes]) -> by
 
 def previous(campaign: Campaign) -> dict[str, str] | None:
     """Return name and digest of the evidence of the campaign of this site that was closed last before this one."""
-    mine = next(e.at for e in campaign.events if e.event == rec.WAS_CLOSED)
-    best: tuple[datetime, dict[str, str]] | None = None
+    mine = campaign.happened(rec.WAS_CLOSED)[0].at
+    found: list[tuple[datetime, dict[str, str]]] = []
     for head in campaign.records.heads(campaign.head.cloud_id):
         events = campaign.records.events(head.campaign_id)
         closed = next((e.at for e in events if e.event == rec.WAS_CLOSED), None)
         kept = [e.detail["sha256"] for e in events if e.event == rec.EVIDENCE]
-        if head.campaign_id == campaign.head.campaign_id or closed is None or not kept or closed >= mine:
-            continue
-        if best is None or closed > best[0]:
-            best = closed, {"campaign": head.name, "campaign_id": head.campaign_id, "sha256": kept[-1]}
-    return best[1] if best else None
+        if head.campaign_id != campaign.head.campaign_id and closed is not None and kept and closed < mine:
+            found.append((closed, {"campaign": head.name, "campaign_id": head.campaign_id, "sha256": kept[-1]}))
+    return max(found, key=itemgetter(0))[1] if found else None
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------
@@ -236,36 +225,23 @@ def about_json(campaign: Campaign) -> dict[str, Any]:
 
 def decisions(campaign: Campaign) -> pd.DataFrame:
     """Return every decision that was taken, in its order, those that were changed later too."""
-    import pandas as pd
-
-    latest = {event.row_id: event.seq for event in campaign.events if event.event == rec.ROW_DECIDED}
-    made = []
-    for event in campaign.events:
-        if event.event != rec.ROW_DECIDED or event.row_id is None:
-            continue
-        row = campaign.row(event.row_id)
-        made.append(
-            (
-                *(event.at, row.row_id, row.group_name, row.group_id, campaign.called(row.account_id), row.account_id),
-                *(row.recommendation, event.decision, event.until, event.reason, campaign.who(event), event.by),
-                *(event.through, event.stated_by, event.by == row.account_id, latest[event.row_id] == event.seq),
-            )
+    taken = [(event, campaign.row(event.row_id)) for event in campaign.happened(rec.ROW_DECIDED) if event.row_id]
+    latest = {row.row_id: event.seq for event, row in taken}
+    made = [
+        (
+            *(event.at, row.row_id, row.group_name, row.group_id, campaign.called(row.account_id), row.account_id),
+            *(row.recommendation, event.decision, event.until, event.reason, campaign.who(event), event.by),
+            *(event.through, event.stated_by, event.by == row.account_id, latest[row.row_id] == event.seq),
         )
-    names = [
-        *("at", "row_id", "group", "group_id", "person", "account_id", "recommendation", "decision", "until", "reason"),
-        *("decided_by", "signed_in", "through", "as_stated_in_the_worksheet", "brought_in_by_the_person", "in_force"),
+        for event, row in taken
     ]
-    return _timed(pd.DataFrame(made, columns=names))
+    return frame_of(made, _DECISIONS)
 
 
 def signoffs(campaign: Campaign) -> pd.DataFrame:
     """Return the signatures: at, name, role, signed_in (account id), through."""
-    import pandas as pd
-
-    made = [
-        (e.at, e.detail["name"], e.detail["role"], e.by, e.through) for e in campaign.events if e.event == rec.SIGNED
-    ]
-    return _timed(pd.DataFrame(made, columns=["at", "name", "role", "signed_in", "through"]))
+    made = [(e.at, e.detail["name"], e.detail["role"], e.by, e.through) for e in campaign.happened(rec.SIGNED)]
+    return frame_of(made, {"at": "time", **dict.fromkeys(("name", "role", "signed_in", "through"), "text")})
 
 
 def delta(campaign: Campaign) -> pd.DataFrame:
@@ -284,8 +260,6 @@ def delta(campaign: Campaign) -> pd.DataFrame:
 
 def population_after(campaign: Campaign) -> pd.DataFrame:
     """Return who is in the groups after it: group_id, group, account_id, person, in_population (bool)."""
-    import pandas as pd
-
     proof = campaign.verification()
     groups = campaign.head.about["groups"]
     gone = proof.gone if proof else frozenset()
@@ -295,7 +269,8 @@ def population_after(campaign: Campaign) -> pd.DataFrame:
         if row.row_id not in gone
     ]
     made += [(g, groups.get(g, g), a, campaign.called(a), False) for g, a, _ in (proof.added if proof else ())]
-    return pd.DataFrame(made, columns=["group_id", "group", "account_id", "person", "in_population"])
+    texts = ("group_id", "group", "account_id", "person")
+    return frame_of(made, {**dict.fromkeys(texts, "text"), "in_population": "bool"})
 
 
 def journal_of(campaign: Campaign) -> pd.DataFrame:
@@ -328,23 +303,14 @@ def plans(campaign: Campaign) -> list[dict[str, Any]]:
                 for g, a, status, reason, message in event.detail["rows"]
             ],
         }
-        for event in campaign.events
-        if event.event == rec.PLANNED
+        for event in campaign.happened(rec.PLANNED)
     ]
 
 
 def sums_frame(campaign: Campaign) -> pd.DataFrame:
     """Return the sums: what (str), rows (int64)."""
-    import pandas as pd
-
-    s = campaign.sums()
-    return pd.DataFrame({"what": [key.replace("_", " ") for key in s], "rows": list(s.values())})
-
-
-def _timed(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    return frame.assign(at=pd.to_datetime(frame["at"], utc=True).astype("datetime64[us, UTC]"))
+    made = [(key.replace("_", " "), count) for key, count in campaign.sums().items()]
+    return frame_of(made, {"what": "text", "rows": "int"})
 
 
 def _json(value: Any) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spokekit._foreign import shown
-from spokekit._frames import WORDS
+from spokekit._frames import WORDS, frame_of
 from spokekit._home import write_private
 from spokekit._words import counted
 from spokekit.errors import Conflict, InputError, StoreError
@@ -29,8 +29,6 @@ def frame(campaign: Campaign) -> pd.DataFrame:
     ``wanted`` is remove, or that the membership is to be reviewed where it comes from; ``state`` is waiting, and after
     a verification done or still there.
     """
-    import pandas as pd
-
     proof = campaign.verification()
     refused = {
         pair: message or reason
@@ -53,8 +51,7 @@ def frame(campaign: Campaign) -> pd.DataFrame:
         made.append(
             (campaign.name, row.row_id, wanted, why, row.group_name, row.group_id, name, email, row.account_id, state)
         )
-    out = pd.DataFrame(made, columns=list(COLUMNS))
-    return out.astype({name: "int64" if name == "row_id" else "str" for name in COLUMNS})
+    return frame_of(made, {name: "int" if name == "row_id" else "text" for name in COLUMNS})
 
 
 def text(campaign: Campaign) -> str:

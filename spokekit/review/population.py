@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from spokekit._words import comparable, counted
+from spokekit._words import comparable, counted, some
 from spokekit.errors import IncompleteResult, InputError
 from spokekit.groups.site_state import EXTERNAL
 from spokekit.review.records import ASK, REMOVE, Row
@@ -157,17 +156,14 @@ def _not_read(audit: Audit, chosen: Mapping[str, Mapping[str, Any]]) -> tuple[st
         found.append(str(audit.completeness.get("words") or "the walk was incomplete").rstrip("."))
     by_size = [group["name"] for gid, group in chosen.items() if states.get(gid, ("",))[0] == CONFIRMED]
     if by_size:
-        more = f" and {len(by_size) - _NAMED:,} more" if len(by_size) > _NAMED else ""
         found.append(
-            f"of {', '.join(by_size[:_NAMED])}{more} only the size was confirmed: one who came while one left would "
-            "not show"
+            f"of {some(by_size, _NAMED)} only the size was confirmed: one who came while one left would not show"
         )
     unread = [
         group["name"] for gid, group in chosen.items() if states.get(gid, (NOT_WALKED,))[0] not in (WALKED, CONFIRMED)
     ]
     if unread:
-        more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
-        found.append(f"the members of {', '.join(unread[:_NAMED])}{more} were not read")
+        found.append(f"the members of {some(unread, _NAMED)} were not read")
     moved = [group["name"] for gid, group in chosen.items() if states.get(gid, ("", False))[1]]
     if moved:
         found.append(f"{', '.join(moved[:_NAMED])} changed while {'they were' if len(moved) > 1 else 'it was'} read")
@@ -298,11 +294,3 @@ def _since(since: Any, moments: Mapping[int, datetime], first: int) -> str:
         return ""
     day = f"{moments[since]:%Y-%m-%d}"
     return f"{day} or earlier" if since == first else f"since {day}"
-
-
-def size_words(rows: Sequence[Row]) -> str:
-    """Say how many memberships and groups, and how many of them are routed out."""
-    groups = len({row.group_id for row in rows})
-    kinds = Counter(row.routed_out for row in rows)
-    routed = f"; {kinds[True]:,} of them in synced groups, which are routed out" if kinds[True] else ""
-    return f"{counted(len(rows), 'membership')} in {counted(groups, 'group')}{routed}"

@@ -276,19 +276,12 @@ def _event_values(campaign_id: str, event: Event) -> dict[str, Any]:
 
 def _events(connection: sa.Connection, campaign_id: str, after: int) -> tuple[Event, ...]:
     t = events_table
-    names = tuple(f.name for f in fields(Event))
     found = connection.execute(
-        sa.select(*(t.c[name] for name in names))
+        sa.select(*(t.c[f.name] for f in fields(Event)))
         .where(t.c.campaign_id == campaign_id, t.c.seq > after)
         .order_by(t.c.seq)
-    ).all()
-    at = names.index("detail")
-    made = []
-    for row in found:
-        values: list[Any] = list(row)
-        values[at] = json.loads(row[at]) if row[at] else {}
-        made.append(Event(*values))
-    return tuple(made)
+    ).mappings()
+    return tuple(Event(**{**row, "detail": json.loads(row["detail"] or "{}")}) for row in found)
 
 
 def _json(value: Any) -> str:

@@ -31,7 +31,7 @@ def plan(
     campaign: Campaign, members: Membership, *, progress: ProgressCallback | None, cancel: Cancel | None
 ) -> Preview | None:
     """Plan and preview the removals; None where there are none."""
-    _check(campaign)
+    _see_that_it_is_signed(campaign)
     if not campaign.removals:
         return None
     wishes = WishList(
@@ -51,7 +51,7 @@ def apply(
     cancel: Cancel | None,
 ) -> Result:
     """Apply a preview of `plan`, and note what came of it."""
-    _check(campaign)
+    _see_that_it_is_signed(campaign)
     members.site.check_writable()
     wanted = {row.pair for row in campaign.removals}
     if preview is None and not wanted:
@@ -90,18 +90,11 @@ def note(campaign: Campaign) -> bool:
     Called after every apply, and again by whoever opens the campaign after a kill: the journal is what counts.
     """
     states = applies(campaign)
-    noted = {
-        apply_id
-        for event in campaign.events
-        if event.event == rec.WAS_APPLIED
-        for apply_id in event.detail.get("applies", ())
-    }
-    planned = [event for event in campaign.events if event.event == rec.PLANNED]
+    carried_out, planned = campaign.happened(rec.WAS_APPLIED), campaign.happened(rec.PLANNED)
+    noted = {apply_id for event in carried_out for apply_id in event.detail.get("applies", ())}
     # A plan of which no row could be done is no apply in the journal.
     nothing_to_do = bool(planned) and all(row[2] != "planned" for row in planned[-1].detail["rows"])
-    unheard = nothing_to_do and not any(
-        event.event == rec.WAS_APPLIED and event.seq > planned[-1].seq for event in campaign.events
-    )
+    unheard = nothing_to_do and not any(event.seq > planned[-1].seq for event in carried_out)
     new = [apply_id for apply_id, state in states.items() if apply_id not in noted]
     open_ones = [state for state in states.values() if not (state.finished or state.dropped)]
     if open_ones or not (new or unheard) or campaign.state not in _MAY:
@@ -142,15 +135,10 @@ def last_rows(campaign: Campaign) -> dict[tuple[str, str], tuple[str, PlanRow]]:
 
 def refused(campaign: Campaign) -> dict[tuple[str, str], tuple[str, str, str]]:
     """Return status, reason and sentence of what the last plan did not plan."""
-    planned = [event for event in campaign.events if event.event == rec.PLANNED]
+    planned = campaign.happened(rec.PLANNED)
     rows = planned[-1].detail["rows"] if planned else []
     return {(g, a): (status, reason, message) for g, a, status, reason, message in rows if status != "planned"}
 
 
-def _check(campaign: Campaign) -> None:
-    campaign.refresh()
-    if campaign.state not in _MAY:
-        raise Conflict(
-            f"The review {campaign.name} is {campaign.state}; only signed decisions are carried out.",
-            hint=campaign.next_words,
-        )
+def _see_that_it_is_signed(campaign: Campaign) -> None:
+    campaign.see_that(_MAY, "only signed decisions are carried out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -83,36 +83,10 @@ def _about(campaign: Campaign) -> list[str]:
 
 def _sums(campaign: Campaign) -> list[str]:
     s = campaign.sums()
-    cells = [
-        ("in scope", s["in_scope"]),
-        ("=", None),
-        ("keep", s["keep"]),
-        ("+", None),
-        ("remove", s["remove"]),
-        ("+", None),
-        ("ask", s["ask"]),
-        ("+", None),
-        ("exception", s["exception"]),
-        ("+", None),
-        ("routed out", s["routed_out"]),
-    ]
-    if s["undecided"]:
-        cells += [("+", None), ("undecided", s["undecided"])]
-    parts = ["<h2>The sums</h2>", _equation(cells)]
+    made = (*rec.DECISIONS, "routed_out", *(["undecided"] if s["undecided"] else []))
+    parts = ["<h2>The sums</h2>", _equation(s, "in_scope", made)]
     if "done" in s:
-        parts.append(
-            _equation(
-                [
-                    ("remove", s["remove"]),
-                    ("=", None),
-                    ("done", s["done"]),
-                    ("+", None),
-                    ("not done", s["not_done"]),
-                    ("+", None),
-                    ("refused", s["refused"]),
-                ]
-            )
-        )
+        parts.append(_equation(s, "remove", ("done", "not_done", "refused")))
         proof = campaign.verification()
         parts.append(f"<p>{markup(proof.words if proof else '')}</p>")
     else:
@@ -121,20 +95,17 @@ def _sums(campaign: Campaign) -> list[str]:
     return parts
 
 
-def _equation(cells: Iterable[tuple[str, int | None]]) -> str:
-    made = "".join(
-        f"<span class='sign'>{what}</span>" if number is None else f"<span><b>{number:,}</b><br>{what}</span>"
-        for what, number in cells
-    )
-    return f"<p class='sums'>{made}</p>"
+def _equation(sums: Mapping[str, int], whole: str, parts: Iterable[str]) -> str:
+    first, *cells = (f"<span><b>{sums[one]:,}</b><br>{one.replace('_', ' ')}</span>" for one in (whole, *parts))
+    plus = "<span class='sign'>+</span>"
+    return f"<p class='sums'>{first}<span class='sign'>=</span>{plus.join(cells)}</p>"
 
 
 def _signatures(campaign: Campaign) -> list[str]:
-    signed = [event for event in campaign.events if event.event == rec.SIGNED]
     lines = [
         f"<li>{markup(e.detail['name'])}, {markup(e.detail['role'])}, {moment(e.at)}; signed in as "
         f"{markup(campaign.called(e.by) or 'nobody')} ({markup(e.through)})</li>"
-        for e in signed
+        for e in campaign.happened(rec.SIGNED)
     ]
     return ["<h2>Signed by</h2>", f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nobody has signed.</p>"]
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spokekit._frames import frame_of
 from spokekit._words import comparable, counted
 from spokekit.errors import InputError
 from spokekit.review import records as rec
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from spokekit.groups.registry import Registry
 
 NAME_LENGTH = 100
+_LISTED = {
+    **dict.fromkeys(("name", "state"), "text"),
+    **dict.fromkeys(("in_scope", "undecided", "remove"), "int"),
+    "due": "text",
+    "opened_at": "time",
+    "partial": "bool",
+    "scope": "text",
+}
 
 
 class Opens(Protocol):
@@ -216,22 +225,20 @@ class Reviews:
         Columns: name, state (str), in_scope, undecided, remove (int64), due (str), opened_at (datetime64, UTC), partial
         (bool), scope (str).
         """
-        import pandas as pd
-
         made = [Campaign(self.records, head, self.actor) for head in reversed(self.records.heads(self.cloud_id))]
-        sums = [campaign.sums() for campaign in made]
-        columns: dict[str, Any] = {
-            "name": pd.Series([c.name for c in made], dtype="str"),
-            "state": pd.Series([c.state for c in made], dtype="str"),
-            **{key: pd.Series([s[key] for s in sums], dtype="int64") for key in ("in_scope", "undecided", "remove")},
-            "due": pd.Series([c.due for c in made], dtype="str"),
-            "opened_at": pd.Series(
-                pd.to_datetime([c.head.created_at for c in made], utc=True), dtype="datetime64[us, UTC]"
-            ),
-            "partial": pd.Series([bool(c.missing) for c in made], dtype="bool"),
-            "scope": pd.Series([str(c.head.about["scope"]) for c in made], dtype="str"),
-        }
-        return pd.DataFrame(columns)
+        rows = [
+            {
+                **campaign.sums(),
+                "name": campaign.name,
+                "state": campaign.state,
+                "due": campaign.due,
+                "opened_at": campaign.head.created_at,
+                "partial": bool(campaign.missing),
+                "scope": campaign.head.about["scope"],
+            }
+            for campaign in made
+        ]
+        return frame_of(rows, _LISTED)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from spokekit._words import counted, moment
-from spokekit.errors import Conflict, IncompleteResult, InputError
+from spokekit._frames import frame_of
+from spokekit._words import counted, moment, some
+from spokekit.errors import IncompleteResult, InputError
 from spokekit.groups.journal import ROW_ENDED
 from spokekit.groups.tables import entries_table
 from spokekit.review import records as rec
@@ -32,6 +33,8 @@ AS_DECIDED, DONE, NOT_DONE, REFUSED = "as decided", "done", "not done", "refused
 CAME_BACK, UNEXPLAINED, STILL_THERE, NOT_READ = "came back", "unexplained change", "still there", "not read"
 _MAY = (rec.APPLIED, rec.VERIFIED)
 _NAMED = 10
+_TEXTS = ("group_id", "group", "account_id", "person", "decision", "outcome", "outcome_detail")
+_KINDS = {"row_id": "count", **dict.fromkeys(_TEXTS, "text")}
 
 
 @dataclass(frozen=True)
@@ -95,17 +98,10 @@ class Verification:
         import pandas as pd
 
         c = self.campaign
-        frame = c.frame()
-        names = ["row_id", "group_id", "group", "account_id", "person", "decision", "outcome", "outcome_detail"]
         groups = c.head.about["groups"]
-        new = pd.DataFrame(
-            [(None, g, groups.get(g, g), a, c.called(a), "", UNEXPLAINED, detail) for g, a, detail in self.added],
-            columns=names,
-        )
-        made = frame[names].astype({"row_id": "Int64"})
-        for name in names[1:]:
-            new[name] = new[name].astype("str")
-        return pd.concat([made, new.astype({"row_id": "Int64"})], ignore_index=True) if len(new) else made
+        made = c.frame()[list(_KINDS)].astype({"row_id": "Int64"})
+        new = [(None, g, groups.get(g, g), a, c.called(a), "", UNEXPLAINED, detail) for g, a, detail in self.added]
+        return pd.concat([made, frame_of(new, _KINDS)], ignore_index=True) if new else made
 
     @property
     def words(self) -> str:
@@ -141,15 +137,10 @@ def verify(campaign: Campaign, audit: Audit, *, partial: bool = False) -> Verifi
         It did not read every group of the campaign after the last apply.
     """
     removal.note(campaign)
-    campaign.refresh()
-    if campaign.state not in _MAY:
-        raise Conflict(
-            f"The review {campaign.name} is {campaign.state}; what was not carried out cannot be verified.",
-            hint=campaign.next_words,
-        )
+    campaign.see_that(_MAY, "what was not carried out cannot be verified")
     if audit.site.cloud_id != campaign.head.cloud_id:
         raise InputError("That snapshot is of another site.", field="audit")
-    applied_at = next(event.at for event in reversed(campaign.events) if event.event == rec.WAS_APPLIED)
+    applied_at = campaign.happened(rec.WAS_APPLIED)[-1].at
     if audit.taken_at <= applied_at:
         raise InputError(
             f"The newest snapshot is of {moment(audit.taken_at)}, and the removals were carried out at "
@@ -219,8 +210,7 @@ def _missing(campaign: Campaign, unread: set[str]) -> list[str]:
     names = sorted(campaign.head.about["groups"][gid] for gid in unread)
     if not names:
         return []
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return [f"{', '.join(names[:_NAMED])}{more} {'was' if len(names) == 1 else 'were'} not read after the apply"]
+    return [f"{some(names, _NAMED)} {'was' if len(names) == 1 else 'were'} not read after the apply"]
 
 
 class _Judge:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spokekit._foreign import CELL, shown
+from spokekit._frames import WORDS, frame_of
 from spokekit._lists.bounds import Kind
 from spokekit._lists.file import rows_of
 from spokekit._words import comparable, counted
@@ -86,16 +87,10 @@ def write(campaign: Campaign, path: Path | str) -> Path:
 
 
 def _frame(campaign: Campaign) -> pd.DataFrame:
-    import pandas as pd
-
-    cells = [_cells(campaign, row) for row in campaign.rows if not row.routed_out]
-    made = pd.DataFrame(cells, columns=list(FIXED), dtype="str")
-    decided = [campaign.decision(row.row_id) for row in campaign.rows if not row.routed_out]
-    made["decision"] = [d.decision if d else "" for d in decided]
-    made["until"] = [d.until if d else "" for d in decided]
-    made["reason"] = [d.reason if d else "" for d in decided]
-    made["reviewer"] = [d.stated_by if d else "" for d in decided]
-    return made.astype("str")
+    rows = [(row, campaign.decision(row.row_id)) for row in campaign.rows if not row.routed_out]
+    filled = [(d.decision, d.until, d.reason, d.stated_by) if d else ("",) * len(FILLED) for _, d in rows]
+    cells = [(*_cells(campaign, row), *more) for (row, _), more in zip(rows, filled, strict=True)]
+    return frame_of(cells, dict.fromkeys(COLUMNS, "text"))
 
 
 def _cells(campaign: Campaign, row: Any) -> tuple[str, ...]:
@@ -257,8 +252,6 @@ def _same(cell: str, expected: str) -> bool:
 
 def _in_words(code: str) -> set[str]:
     # A workbook has words where the API has codes.
-    from spokekit._frames import WORDS
-
     return {words[code] for words in WORDS.values() if code in words}
 
 
