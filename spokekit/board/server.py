@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import threading
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from spokekit._serving import QUIET, listen
 from spokekit.board import joining
 from spokekit.board.classroom import Classroom
 from spokekit.board.front import Front
@@ -27,25 +27,6 @@ from spokekit.errors import InputError, SetupError, SpokekitError
 T = TypeVar("T")
 _TICK = 1.0
 _OLD_EVERY = 3600.0
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `port`, 0 for a free one; raises `InputError` when it is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name != "nt":  # on Windows the option would let two servers share a port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as problem:
-        listener.close()
-        raise InputError(
-            f"The board cannot use port {port}.",
-            field="--port",
-            likely=problem.strerror or None,
-            hint="Give another port, or 0 for a free one.",
-        ) from None
-    return listener
 
 
 def own_address() -> str:
@@ -105,7 +86,8 @@ class BoardSite:
         self._tls: dict[str, Any] = _certificate(certfile, keyfile)
         self.on_the_network = on_the_network
         self.forgotten = threading.Event()
-        self._listener = listen("0.0.0.0" if on_the_network else "127.0.0.1", port)  # noqa: S104 - when told to
+        host = "0.0.0.0" if on_the_network else "127.0.0.1"  # noqa: S104 - when told to
+        self._listener = listen(host, port, "board", field="--port")
         self.port: int = self._listener.getsockname()[1]
         self.front = Front(self.classroom, menus or Menus(), doors, self.hosts)
         self.front.trainer.url = self.url
@@ -142,17 +124,12 @@ class BoardSite:
         """Begin to serve; raises `SpokekitError` when that takes more than ten seconds."""
         config = uvicorn.Config(
             self.front.app,
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            lifespan="off",
-            ws="none",
             http="h11",
-            server_header=False,
             proxy_headers=False,
             timeout_keep_alive=40,
             timeout_graceful_shutdown=2,
             limit_concurrency=2_000,
+            **QUIET,
             **self._tls,
         )
         ready = threading.Event()

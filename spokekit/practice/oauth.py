@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 from typing import Any
@@ -14,6 +13,7 @@ from spokekit.errors import InputError
 from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
 from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error
 from spokekit.practice.issued import Access, Code, Family, Pending, RefreshToken, digest_of, made_token
+from spokekit.practice.keys import same
 from spokekit.practice.service_accounts import token_for
 from spokekit.practice.switches import Switches
 from spokekit.practice.world import World
@@ -186,7 +186,7 @@ class AuthServer:
             return oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
         kind = fields.get("grant_type", "")
         app = self.app(fields.get("client_id", ""))
-        if app is None or app.revoked or not _same(app.client_secret, fields.get("client_secret", "")):
+        if app is None or app.revoked or not same(app.client_secret, fields.get("client_secret", "")):
             return oauth_error(401, "access_denied", "Unauthorized")
         if kind == "authorization_code":
             return self._exchange(app, fields)
@@ -415,9 +415,4 @@ def _verified(challenge: str, verifier: str) -> bool:
         return True
     sent = verifier.encode("utf-8", "surrogatepass")
     digest = base64.urlsafe_b64encode(hashlib.sha256(sent).digest()).rstrip(b"=").decode()
-    return _same(digest, challenge)
-
-
-def _same(one: str, other: str) -> bool:
-    # What a stranger sends may hold anything that JSON can, half a surrogate pair included.
-    return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
+    return same(digest, challenge)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import unescape
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlencode, urlsplit
 
+from spokekit._serving import listen
 from spokekit.errors import (
     ConsentError,
     RedirectMismatch,
@@ -24,7 +24,7 @@ from spokekit.practice.http_app import Front
 from spokekit.practice.instance_beside import InstanceBeside
 from spokekit.practice.kept import Keeper
 from spokekit.practice.keys import TICKET, Keys
-from spokekit.practice.serving import Server, listen, serve
+from spokekit.practice.serving import Server
 from spokekit.practice.start import DEFAULT_REDIRECT_URI, OPERATIONS, AppMake, Start, build, check_start
 
 if TYPE_CHECKING:
@@ -182,24 +182,22 @@ class PracticeSite:
         self.in_flight = 0
         self.most_in_flight = 0
         self._wanted_port = port
-        self._thread: threading.Thread | None = None
 
     # -- running --------------------------------------------------------------------------------------------
 
     def start(self) -> PracticeSite:
         """Start serving; returns when requests are answered. Raises `InputError` when the port is taken."""
-        listener = listen(self._wanted_port, "site")
+        listener = listen("127.0.0.1", self._wanted_port, "practice site")
         self.port: int = listener.getsockname()[1]
         front = Front(self)
-        self._server, self._thread = serve(front.app, listener, "site", http=front.protocol(), timeout_keep_alive=75)
+        self._server = Server(front.app, listener, "practice site", http=front.protocol(), timeout_keep_alive=75)
         self.instance_beside.start()
         return self
 
     def stop(self) -> None:
         """Stop serving and release the port."""
-        if self._server is not None and self._thread is not None:
+        if self._server is not None:
             self._server.stop()
-            self._thread.join(10)
             self._server = None
             self.keep()
             self.instance_beside.stop()

@@ -16,32 +16,13 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
-from spokekit.errors import InputError, SpokekitError
+from spokekit._serving import QUIET
+from spokekit.errors import SpokekitError
 from spokekit.practice.exchange import Answer
 
 _BODY_LIMIT = 2_000_000
 _NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-def listen(port: int, what: str) -> socket.socket:
-    """Return a socket that listens on `port` of 127.0.0.1, 0 for a free one; raises `InputError` when it is taken."""
-    # The protocol number is what makes asyncio switch Nagle's algorithm off for every accepted connection.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name != "nt":  # on Windows the option would let two servers share a port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as problem:
-        listener.close()
-        raise InputError(
-            f"The practice {what} cannot use port {port}.",
-            field="port",
-            likely=problem.strerror or None,
-            hint="Give another port, or 0 for a free one.",
-        ) from None
-    return listener
 
 
 def from_elsewhere(request: Request) -> str:
@@ -128,18 +109,31 @@ class Delivery(Response):
 
 
 class Server(uvicorn.Server):
-    """uvicorn that stops at once when told to, instead of at its next look every tenth of a second."""
+    """uvicorn in a thread of its own that stops at once when told to, not at its next look every tenth of a second.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        self._ready = ready
-        self._wake: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        super().__init__(config)
+    Parameters
+    ----------
+    what:
+        What it serves, a "practice site" or a "practice instance".
+
+    Raises
+    ------
+    SpokekitError
+        It does not start within ten seconds.
+    """
+
+    def __init__(self, app: Any, listener: socket.socket, what: str, **options: Any) -> None:
+        super().__init__(uvicorn.Config(app, **QUIET, **options))
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self.run, args=([listener],), name=what.replace(" ", "-"), daemon=True)
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise SpokekitError(f"The {what} did not start within ten seconds.", hint="Try it once more.")
 
     async def main_loop(self) -> None:
         """Tick ten times a second, as uvicorn does, but end when woken."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
-        self._ready()
+        self._ready.set()
         counter = 0
         while not await self.on_tick(counter):
             counter = (counter + 1) % 864000
@@ -165,12 +159,7 @@ class Server(uvicorn.Server):
 
     def call(self, work: Callable[[], None]) -> None:
         """Do `work` in the server's thread, between two requests, and wait for it."""
-        assert self._loop is not None  # noqa: S101 - it is there once the server has started
-        try:
-            inside = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            inside = False
-        if inside:
+        if threading.current_thread() is self._thread:
             work()
             return
 
@@ -182,35 +171,10 @@ class Server(uvicorn.Server):
     def soon(self, work: Callable[[], None]) -> None:
         """Do `work` in the server's thread as soon as it can be, without waiting; not at all once the server ended."""
         with suppress(RuntimeError):
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(work)
+            self._loop.call_soon_threadsafe(work)
 
     def stop(self) -> None:
-        """End the server from another thread."""
+        """End the server from another thread, and wait for its end."""
         self.should_exit = True
-        if self._loop is not None and self._wake is not None:
-            self._loop.call_soon_threadsafe(self._wake.set)
-
-
-def serve(app: Any, listener: socket.socket, what: str, **options: Any) -> tuple[Server, threading.Thread]:
-    """Run `app` on `listener` in a thread of its own; ``options`` are uvicorn's. `what` is "site" or "instance".
-
-    Raises `SpokekitError` when it does not start within ten seconds.
-    """
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        **options,
-    )
-    ready = threading.Event()
-    server = Server(config, ready.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name=f"practice-{what}", daemon=True)
-    thread.start()
-    if not ready.wait(10):
-        raise SpokekitError(f"The practice {what} did not start within ten seconds.", hint="Try it once more.")
-    return server, thread
+        self.soon(self._wake.set)
+        self._thread.join(10)

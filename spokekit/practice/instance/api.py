@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import re
 import secrets
@@ -17,6 +16,7 @@ from spokekit.practice.exchange import HTML, Answer, json_answer
 from spokekit.practice.instance import rules
 from spokekit.practice.instance.query import Query
 from spokekit.practice.instance.tables import OWN, Column, Row, columns
+from spokekit.practice.keys import same
 
 if TYPE_CHECKING:
     from spokekit.practice.instance.server import PracticeInstance
@@ -235,8 +235,3 @@ def _text(value: Any) -> str:
 
 def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
-
-
-def same(one: str, other: str) -> bool:
-    """Compare two secrets in constant time; an empty one is nobody's."""
-    return bool(other) and hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from spokekit._serving import listen
 from spokekit.errors import InputError
 from spokekit.practice.exchange import Answer, RequestRecord, json_answer
 from spokekit.practice.instance import pages
-from spokekit.practice.instance.api import TableApi, error, same
+from spokekit.practice.instance.api import TableApi, error
 from spokekit.practice.instance.switches import InstanceSwitches, check_fault
 from spokekit.practice.instance.tables import Database, known_id
 from spokekit.practice.instance.token import Ask, anybody, get_token, save_secret
 from spokekit.practice.instance.unload import import_xml
-from spokekit.practice.keys import TICKET, Keys
+from spokekit.practice.keys import TICKET, Keys, same
 from spokekit.practice.pages.consent import MARK, closed_page
-from spokekit.practice.serving import Delivery, Server, body_of, from_elsewhere, listen, serve
+from spokekit.practice.serving import Delivery, Server, body_of, from_elsewhere
 
 _ORDERS = ("/practice/import", "/practice/clone")
 
@@ -121,7 +121,6 @@ class PracticeInstance:
         self.certificate = certificate
         self._wanted_port = port
         self._server: Server | None = None
-        self._thread: threading.Thread | None = None
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -130,20 +129,19 @@ class PracticeInstance:
 
         `port` counts for more than the one that it was made with.
         """
-        listener = listen(self._wanted_port if port is None else port, "instance")
+        listener = listen("127.0.0.1", self._wanted_port if port is None else port, "practice instance")
         self.port: int = listener.getsockname()[1]
         tls: dict[str, Any] = {}
         if self.certificate is not None:
             tls = {"ssl_certfile": str(self.certificate[0]), "ssl_keyfile": str(self.certificate[1])}
         routes = [Route("/{path:path}", self._exchange, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])]
-        self._server, self._thread = serve(Starlette(routes=routes), listener, "instance", http="h11", **tls)
+        self._server = Server(Starlette(routes=routes), listener, "practice instance", http="h11", **tls)
         return self
 
     def stop(self) -> None:
         """Stop serving and release the port."""
-        if self._server is not None and self._thread is not None:
+        if self._server is not None:
             self._server.stop()
-            self._thread.join(10)
             self._server = None
 
     def __enter__(self) -> PracticeInstance:
