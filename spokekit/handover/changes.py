@@ -18,10 +18,10 @@ from spokekit.connections._tables import PARENT_ALIAS_ID
 from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED
 from spokekit.groups.site_state import Place
-from spokekit.handover import drift as dr
 from spokekit.handover import records as rec
-from spokekit.handover.client import Dictionary, InstanceClient, Row, Unreadable
+from spokekit.handover.client import InstanceClient, Row, Unreadable, read_dictionary
 from spokekit.handover.compare import PREFIX, GroupsTable, groups_table_of, read_table, redirect_url_of
+from spokekit.handover.drift import is_true, same_value
 from spokekit.handover.steps import CREATE, KEEP, UPDATE, Asked, Changes, Step
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -53,7 +53,7 @@ class Present:
         self.groups: GroupsTable | None = None
         self.tables: dict[str, list[Row]] = {}
         try:
-            known = Dictionary.read(source, rec.LOAD_ORDER, PREFIX).columns
+            known = read_dictionary(source, rec.LOAD_ORDER, PREFIX)
             for table in rec.LOAD_ORDER:
                 columns = sorted({name for record in plan.records() if record.table == table for name in record.values})
                 self.tables[table] = read_table(source, table, known, unreadable, columns)
@@ -94,28 +94,9 @@ def matching(
             return here in there.split()
         if column == "name":
             return here.casefold() == there.casefold()
-        return boolean(there) == here if column in rec.BOOLEANS else here == there
+        return is_true(there) == is_true(here) if column in rec.BOOLEANS else here == there
 
     return [row for row in rows if all(values.get(key) and same(row, key) for key in keys)]
-
-
-def boolean(value: str) -> str:
-    """Return true or false as ServiceNow writes it, whichever form it has."""
-    return "true" if value.lower() in ("true", "1") else "false"
-
-
-def same_value(table: str, column: str, here: str, there: str, cloud_id: str = "") -> bool:
-    """Tell whether a column of the plan and of the instance mean the same."""
-    if column in rec.BOOLEANS:
-        return boolean(here) == boolean(there)
-    if (table, column) == (rec.REGISTRY, "type"):
-        # Two words for the same thing: the template's, and the one that scripts write.
-        return there in (here, "consumer", "oauth_provider")
-    if (table, column) == (rec.CONNECTION, "connection_url"):
-        return dr.same_url(here, there, cloud_id)
-    if (table, column) == (rec.SCOPE, "oauth_entity_scope"):
-        return here in there.split()
-    return here.rstrip("/") == there.rstrip("/") if column.endswith("_url") else here == there
 
 
 def no_spoke() -> PlanError:
@@ -189,11 +170,11 @@ class _Making:
         planned = part.record(rec.CONNECTION)
         own = self._found(planned, planned.values) if planned is not None else None
         for row in self.present.tables[rec.CONNECTION]:
-            if alias is None or row["connection_alias"] != alias["sys_id"] or boolean(row["active"]) != "true":
+            if alias is None or row["connection_alias"] != alias["sys_id"] or not is_true(row["active"]):
                 continue
             path = urlsplit(row["connection_url"]).path.strip("/")
             other_site = path.startswith("ex/confluence/") and part.cloud_id and not path.endswith(part.cloud_id)
-            several = boolean(alias.get("multiple_connections", "")) == "true"
+            several = is_true(alias.get("multiple_connections", ""))
             if other_site or not (several or (own is not None and row["sys_id"] == own["sys_id"])):
                 why = f"leads to another site ({row['connection_url']})" if other_site else "is not of this plan"
                 raise PlanError(
@@ -264,21 +245,14 @@ class _Making:
             if here in self.to_make or not same_value(record.table, column, here, there.get(column, ""), part.cloud_id)
         ]
         if not different:
-            row = Step(record.table, title, there["sys_id"], "", KEEP, "there", ALREADY, "Is there, as planned.")
-            self.steps.append(replace(row, made=there["sys_id"]))
+            cells = (record.table, title, there["sys_id"], "", KEEP, "there", ALREADY, "Is there, as planned.")
+            self.steps.append(Step(*cells, made=there["sys_id"]))
         for column in different:
             self._difference(record, title, column, values[column], there)
 
     def _difference(self, record: rec.Record, title: str, column: str, here: str, there: Row) -> None:
-        step = Step(
-            record.table,
-            title,
-            there["sys_id"],
-            "",
-            UPDATE,
-            before={column: there.get(column, "")},
-            after={column: here},
-        )
+        before = {column: there.get(column, "")}
+        step = Step(record.table, title, there["sys_id"], "", UPDATE, before=before, after={column: here})
         if (record.table, column) in _FIXED:
             words = "An instance lets nobody change it: make a new child alias."
             step = replace(step, status=REFUSED, reason="fixed", message=words)

@@ -357,54 +357,45 @@ def message_of(said: Any) -> str:
 # -- what the instance knows of its tables -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Dictionary:
-    """The columns of tables with their labels, those that are inherited too; a table without any is unknown."""
+def read_dictionary(source: InstanceClient, tables: Iterable[str], prefix: str) -> dict[str, dict[str, str]]:
+    """Return the columns of tables with their labels, those that are inherited too; a table without any is unknown.
 
-    columns: dict[str, dict[str, str]]
+    ``sys_db_object`` and ``sys_dictionary`` are read for `tables`, and for those whose name begins with `prefix`.
+    """
+    wanted = list(tables)
+    fields = ("sys_id", "name", "super_class")
 
-    @classmethod
-    def read(cls, source: InstanceClient, tables: Iterable[str], prefix: str) -> Dictionary:
-        """Read ``sys_db_object`` and ``sys_dictionary`` for `tables`, and for those whose name begins with `prefix`."""
-        wanted = list(tables)
-        objects: dict[str, Row] = {}
-        fields = ("sys_id", "name", "super_class")
+    def is_wanted(row: Row) -> bool:
+        return row["name"] in wanted or row["name"].startswith(prefix)
 
-        def is_wanted(row: Row) -> bool:
-            return row["name"] in wanted or row["name"].startswith(prefix)
-
-        query = f"nameIN{','.join(wanted)}^ORnameSTARTSWITH{prefix}"
-        for row in source.rows("sys_db_object", fields, query, is_wanted):
-            objects[row["sys_id"]] = row
-        chosen = [row["name"] for row in objects.values()]
-        for _ in range(6):
-            above = {row["super_class"] for row in objects.values() if row["super_class"]} - set(objects)
-            if not above:
+    query = f"nameIN{','.join(wanted)}^ORnameSTARTSWITH{prefix}"
+    chosen = source.rows("sys_db_object", fields, query, is_wanted)
+    objects = {row["sys_id"]: row for row in chosen}
+    for _ in range(6):
+        above = {row["super_class"] for row in objects.values() if row["super_class"]} - set(objects)
+        if not above or not (found := _by_id(source, "sys_db_object", fields, above)):
+            break
+        objects |= {row["sys_id"]: row for row in found}
+    names = {row["name"] for row in objects.values()}
+    own: dict[str, dict[str, str]] = {name: {} for name in names}
+    if names:
+        for row in source.rows(
+            "sys_dictionary",
+            ("name", "element", "column_label"),
+            f"nameIN{','.join(sorted(names))}^elementISNOTEMPTY",
+            lambda row: row["name"] in names,
+        ):
+            own[row["name"]][row["element"]] = row["column_label"]
+    made: dict[str, dict[str, str]] = {}
+    for one in chosen:
+        made[one["name"]] = {}
+        at: Row | None = one
+        for _ in range(8):
+            if at is None:
                 break
-            found = _by_id(source, "sys_db_object", fields, above)
-            if not found:
-                break
-            objects |= {row["sys_id"]: row for row in found}
-        names = {row["name"] for row in objects.values()}
-        own: dict[str, dict[str, str]] = {name: {} for name in names}
-        if names:
-            for row in source.rows(
-                "sys_dictionary",
-                ("name", "element", "column_label"),
-                f"nameIN{','.join(sorted(names))}^elementISNOTEMPTY",
-                lambda row: row["name"] in names,
-            ):
-                own[row["name"]][row["element"]] = row["column_label"]
-        made: dict[str, dict[str, str]] = {}
-        for name in chosen:
-            made[name] = {}
-            at = next((row for row in objects.values() if row["name"] == name), None)
-            for _ in range(8):
-                if at is None:
-                    break
-                made[name] |= own.get(at["name"], {})
-                at = objects.get(at["super_class"])
-        return cls(made)
+            made[one["name"]] |= own[at["name"]]
+            at = objects.get(at["super_class"])
+    return made
 
 
 def _by_id(source: InstanceClient, table: str, fields: Iterable[str], ids: set[str]) -> list[Row]:

@@ -11,7 +11,7 @@ from spokekit._frames import Columns, frame_of
 from spokekit.errors import InputError
 from spokekit.handover import drift as dr
 from spokekit.handover import records as rec
-from spokekit.handover.client import Dictionary, InstanceClient, Row, SignIn, Unreadable, check_address
+from spokekit.handover.client import InstanceClient, Row, SignIn, Unreadable, check_address, read_dictionary
 from spokekit.handover.explanations import NEEDED
 
 if TYPE_CHECKING:
@@ -22,14 +22,7 @@ PREFIX = "sn_conflunce_spoke"
 COLUMNS: Columns = {
     "kind": dr.KINDS,
     "table": "category",
-    "record": "text",
-    "column": "text",
-    "here": "text",
-    "there": "text",
-    "means": "text",
-    "do": "text",
-    "alias_id": "text",
-    "sys_id": "text",
+    **dict.fromkeys(("record", "column", "here", "there", "means", "do", "alias_id", "sys_id"), "text"),
 }
 """Columns of the drift: ``here`` is the plan, ``there`` the instance; a group has its id in ``sys_id``."""
 
@@ -70,7 +63,7 @@ def compare(
 
     with InstanceClient(address, sign_in) as source:
         try:
-            known = Dictionary.read(source, rec.LOAD_ORDER, PREFIX).columns
+            known = read_dictionary(source, rec.LOAD_ORDER, PREFIX)
         except Unreadable as error:
             # Without the dictionary every column would be an assumption.
             unreadable("sys_dictionary", "", error)
@@ -111,21 +104,19 @@ def read_table(
         )
     needed = list(dict.fromkeys((*NEEDED[table], *columns)))
     lacking = [column for column in needed if column not in known[table]]
-    essential = [column for column in lacking if column in _ESSENTIAL]
-    if essential:
-        raise Unreadable(
-            f"{table} has no column {', '.join(essential)} on this instance.",
-            likely="It is named differently in this release, or hidden from this account.",
-            hint="Look at the table's dictionary on the instance; nothing is said about its records.",
-        )
+    if essential := [column for column in lacking if column in _ESSENTIAL]:
+        raise _lacks(table, essential, "nothing is said about its records")
     for column in lacking:
-        error = Unreadable(
-            f"{table} has no column {column} on this instance.",
-            likely="It is named differently in this release, or hidden from this account.",
-            hint="Look at the table's dictionary on the instance; the column is not compared.",
-        )
-        unreadable(table, column, error)
+        unreadable(table, column, _lacks(table, [column], "the column is not compared"))
     return source.rows(table, ["sys_id", *(column for column in needed if column in known[table])])
+
+
+def _lacks(table: str, columns: list[str], so: str) -> Unreadable:
+    return Unreadable(
+        f"{table} has no column {', '.join(columns)} on this instance.",
+        likely="It is named differently in this release, or hidden from this account.",
+        hint=f"Look at the table's dictionary on the instance; {so}.",
+    )
 
 
 # Without these a record cannot be found, or would be taken for another one.

@@ -19,6 +19,7 @@ from spokekit.handover.explanations import explain
 Row = dict[str, str]
 KINDS = ("missing", "extra", "different", "orphaned", "unreadable")
 GROUPS = "groups table"
+_NO_ROW: Row = {"sys_id": ""}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Finding:
     sys_id: str
     means: str
     do: str
+
+    @classmethod
+    def of(
+        cls, kind: str, table: str, record: str, column: str, here: str, there: str, alias_id: str, sys_id: str
+    ) -> Finding:
+        """Return it with what it means and what to do."""
+        return cls(kind, table, record, column, here, there, alias_id, sys_id, *explain(kind, table, column))
 
 
 @dataclass(frozen=True)
@@ -67,10 +75,6 @@ def drift(plan: rec.Plan, seen: Seen, *, whole: bool) -> list[Finding]:
     return found
 
 
-def _true(value: str) -> bool:
-    return value.lower() in ("true", "1")
-
-
 class _Part:
     """The comparison of one part of the plan."""
 
@@ -79,10 +83,9 @@ class _Part:
         self.found: list[Finding] = []
 
     def add(
-        self, kind: str, table: str, record: str, column: str = "", here: str = "", there: str = "", sys_id: str = ""
+        self, kind: str, table: str, record: str, column: str = "", here: str = "", there: str = "", row: Row = _NO_ROW
     ) -> None:
-        means, do = explain(kind, table, column)
-        self.found.append(Finding(kind, table, record, column, here, there, self.part.alias_id, sys_id, means, do))
+        self.found.append(Finding.of(kind, table, record, column, here, there, self.part.alias_id, row["sys_id"]))
 
     def has(self, *tables: str) -> bool:
         return all(table in self.seen.tables for table in tables)
@@ -101,11 +104,8 @@ class _Part:
         if profile is not None:
             self._same(rec.PROFILE, profile, ("grant_type",))
         if registry is not None:
-            self._same(
-                rec.REGISTRY,
-                registry,
-                ("name", "active", "client_id", "default_grant_type", "auth_url", "token_url", "type"),
-            )
+            columns = ("name", "active", "client_id", "default_grant_type", "auth_url", "token_url", "type")
+            self._same(rec.REGISTRY, registry, columns)
             self._redirect(registry)
             self._defaults(registry)
             self._scopes(registry, profile)
@@ -120,9 +120,7 @@ class _Part:
             # An import into another scope, or by hand, gives it another id.
             alias = self.seen.find(rec.ALIAS, planned.sys_id)
             if alias is not None:
-                self.add(
-                    "different", rec.ALIAS, self.part.label, "id", self.part.alias_id, alias["id"], alias["sys_id"]
-                )
+                self.add("different", rec.ALIAS, self.part.label, "id", self.part.alias_id, alias["id"], alias)
         if alias is None:
             self.add("missing", rec.ALIAS, self.part.label, here=self.part.alias_id)
             return None
@@ -130,7 +128,7 @@ class _Part:
             above = self.seen.find(rec.ALIAS, alias.get("parent", ""))
             if self.knows(rec.ALIAS, "parent") and (above is None or above["id"] != PARENT_ALIAS_ID):
                 there = above["id"] if above else alias.get("parent", "")
-                self.add("different", rec.ALIAS, self.part.label, "parent", PARENT_ALIAS_ID, there, alias["sys_id"])
+                self.add("different", rec.ALIAS, self.part.label, "parent", PARENT_ALIAS_ID, there, alias)
             self._same(rec.ALIAS, alias, ("type", "connection_type"))
         return alias
 
@@ -139,50 +137,25 @@ class _Part:
         planned = self.part.record(rec.CONNECTION)
         name = self.part.connection
         own = [row for row in rows if alias is not None and row.get("connection_alias") == alias["sys_id"]]
-        active = [row for row in own if _true(row.get("active", ""))]
+        active = [row for row in own if is_true(row.get("active", ""))]
         by_name = [row for row in rows if planned and (row["sys_id"] == planned.sys_id or row["name"] == name)]
-        if not active:
-            inactive = [row for row in own if row in by_name] or own
-            if inactive:
-                self.add("orphaned", rec.CONNECTION, name, "active", "true", "false", inactive[0]["sys_id"])
-                self._fields(inactive[0])
-                return inactive[0]
-            if by_name:
-                if alias is not None:
-                    where = self.seen.find(rec.ALIAS, by_name[0].get("connection_alias", ""))
-                    there = where["id"] if where else by_name[0].get("connection_alias", "")
-                    self.add(
-                        "different",
-                        rec.CONNECTION,
-                        name,
-                        "connection_alias",
-                        self.part.alias_id,
-                        there,
-                        by_name[0]["sys_id"],
-                    )
-                if not _true(by_name[0].get("active", "")):
-                    self.add("orphaned", rec.CONNECTION, name, "active", "true", "false", by_name[0]["sys_id"])
-                self._fields(by_name[0])
-                return by_name[0]
+        candidates = active or own or by_name
+        if not candidates:
             self.add("missing", rec.CONNECTION, name)
             return None
-        chosen = next((row for row in active if row in by_name), active[0])
+        chosen = next((row for row in candidates if row in by_name), candidates[0])
+        if not own and alias is not None:
+            hangs_on = chosen.get("connection_alias", "")
+            where = self.seen.find(rec.ALIAS, hangs_on)
+            there = where["id"] if where else hangs_on
+            self.add("different", rec.CONNECTION, name, "connection_alias", self.part.alias_id, there, chosen)
+        if not is_true(chosen.get("active", "")):
+            self.add("orphaned", rec.CONNECTION, name, "active", "true", "false", chosen)
         for row in active:
             if row is not chosen:
-                self.add(
-                    "extra", rec.CONNECTION, row["name"], there=row.get("connection_url", ""), sys_id=row["sys_id"]
-                )
-        self._fields(chosen)
+                self.add("extra", rec.CONNECTION, row["name"], there=row.get("connection_url", ""), row=row)
+        self._same(rec.CONNECTION, chosen, ("name", "connection_url"))
         return chosen
-
-    def _fields(self, row: Row) -> None:
-        self._same(rec.CONNECTION, row, ("name",))
-        planned = self.part.record(rec.CONNECTION)
-        if planned is None or not self.knows(rec.CONNECTION, "connection_url"):
-            return
-        here, there = planned.values["connection_url"], row.get("connection_url", "")
-        if not same_url(here, there, self.part.cloud_id):
-            self.add("different", rec.CONNECTION, self.part.connection, "connection_url", here, there, row["sys_id"])
 
     # -- along the references ------------------------------------------------------------------------------------------
 
@@ -204,11 +177,11 @@ class _Part:
         if row is None:
             return other
         if there is None and other is not None:
-            self.add("orphaned", table, row.get("name", ""), column, title, named, row["sys_id"])
+            self.add("orphaned", table, row.get("name", ""), column, title, named, row)
             return other
         # One of the planned name is as good: the instance made it anew, and an older one may still have the planned id.
         if there is not None and other is not None and there.get("name") != other.get("name"):
-            self.add("different", table, row.get("name", ""), column, title, there.get("name", ""), row["sys_id"])
+            self.add("different", table, row.get("name", ""), column, title, there.get("name", ""), row)
             return other
         return there
 
@@ -231,18 +204,14 @@ class _Part:
             there = row.get(column, "")
             if planned is None or column not in planned.values:
                 if (table, column) in self.part.by_hand and not there:
-                    self.add("different", table, title, column, "to be filled in by hand", "", row["sys_id"])
+                    self.add("different", table, title, column, "to be filled in by hand", "", row)
                 continue
             here = planned.values[column]
             if column == "active":
-                if not _true(there):
-                    self.add("orphaned", table, title, column, "true", "false", row["sys_id"])
-            elif column == "type" and table == rec.REGISTRY:
-                # Two words for the same thing: the template's, and the one that scripts write.
-                if there not in ("consumer", "oauth_provider"):
-                    self.add("different", table, title, column, here, there, row["sys_id"])
-            elif here.rstrip("/") != there.rstrip("/"):
-                self.add("different", table, title, column, here, there, row["sys_id"])
+                if not is_true(there):
+                    self.add("orphaned", table, title, column, "true", "false", row)
+            elif not same_value(table, column, here.rstrip("/"), there.rstrip("/"), self.part.cloud_id):
+                self.add("different", table, title, column, here, there, row)
 
     def _redirect(self, registry: Row) -> None:
         wanted = self.seen.redirect_url or (self.plan.redirect_url if self.plan.instance else "")
@@ -254,8 +223,7 @@ class _Part:
             and there != wanted
             and self.knows(rec.REGISTRY, "redirect_url")
         ):
-            name = registry.get("name", "")
-            self.add("different", rec.REGISTRY, name, "redirect_url", wanted, there, registry["sys_id"])
+            self.add("different", rec.REGISTRY, registry.get("name", ""), "redirect_url", wanted, there, registry)
 
     def _defaults(self, registry: Row) -> None:
         if not (
@@ -263,13 +231,11 @@ class _Part:
         ):
             return
         own = [row for row in self.seen.tables[rec.PROFILE] if row.get("oauth_entity") == registry["sys_id"]]
-        defaults = [row for row in own if _true(row.get("default", ""))]
-        name = registry.get("name", "")
-        if len(defaults) > 1:
-            said = counted(len(defaults), "default profile")
-            self.add("orphaned", rec.REGISTRY, name, "default", "1 default profile", said, registry["sys_id"])
-        elif own and not defaults:
-            self.add("orphaned", rec.REGISTRY, name, "default", "1 default profile", "none", registry["sys_id"])
+        defaults = sum(is_true(row.get("default", "")) for row in own)
+        if own and defaults != 1:
+            said = counted(defaults, "default profile") if defaults else "none"
+            name = registry.get("name", "")
+            self.add("orphaned", rec.REGISTRY, name, "default", "1 default profile", said, registry)
 
     # -- scopes --------------------------------------------------------------------------------------------------------
 
@@ -279,20 +245,20 @@ class _Part:
         consent = self.part.grant == "consent"
         wanted = list(self.part.scopes) if consent else []
         rows = [row for row in self.seen.tables[rec.SCOPE] if row.get("oauth_entity") == registry["sys_id"]]
-        values: dict[str, str] = {}
+        values: dict[str, Row] = {}
         for row in rows:
             said = row.get("oauth_entity_scope", "").split()
             # One row may hold them all, as ServiceNow's page writes it.
             for scope in said or [row.get("name", "")]:
-                values[scope] = row["sys_id"]
+                values[scope] = row
             if not said:
-                self.add("different", rec.SCOPE, row.get("name", ""), "oauth_entity_scope", "", "", row["sys_id"])
-        missing = [scope for scope in wanted if scope not in values]
-        for scope in missing:
-            self.add("missing", rec.SCOPE, scope, here=scope)
-        for scope, sys_id in values.items():
+                self.add("different", rec.SCOPE, row.get("name", ""), "oauth_entity_scope", row=row)
+        for scope in wanted:
+            if scope not in values:
+                self.add("missing", rec.SCOPE, scope, here=scope)
+        for scope, row in values.items():
             if scope not in wanted:
-                self.add("extra", rec.SCOPE, scope, there=scope, sys_id=sys_id)
+                self.add("extra", rec.SCOPE, scope, there=scope, row=row)
         if profile is None or not self.has(rec.PROFILE_SCOPE):
             return
         of = [
@@ -300,19 +266,31 @@ class _Part:
         ]
         linked = {row.get("oauth_entity_scope", "") for row in of}
         if consent and wanted and not of:
-            self.add(
-                "orphaned",
-                rec.PROFILE,
-                profile.get("name", ""),
-                "scopes",
-                counted(len(wanted), "scope"),
-                "none",
-                profile["sys_id"],
-            )
+            scopes = counted(len(wanted), "scope")
+            self.add("orphaned", rec.PROFILE, profile.get("name", ""), "scopes", scopes, "none", profile)
             return
         for scope in wanted:
-            if scope in values and values[scope] not in linked:
+            if scope in values and values[scope]["sys_id"] not in linked:
                 self.add("missing", rec.PROFILE_SCOPE, scope, here=scope)
+
+
+def is_true(value: str) -> bool:
+    """Tell whether a column says yes, whichever form it has."""
+    return value.lower() in ("true", "1")
+
+
+def same_value(table: str, column: str, here: str, there: str, cloud_id: str = "") -> bool:
+    """Tell whether a column of the plan and of the instance mean the same."""
+    if column in rec.BOOLEANS:
+        return is_true(here) == is_true(there)
+    if (table, column) == (rec.REGISTRY, "type"):
+        # Two words for the same thing: the template's, and the one that scripts write.
+        return there in (here, "consumer", "oauth_provider")
+    if (table, column) == (rec.CONNECTION, "connection_url"):
+        return same_url(here, there, cloud_id)
+    if (table, column) == (rec.SCOPE, "oauth_entity_scope"):
+        return here in there.split()
+    return here.rstrip("/") == there.rstrip("/") if column.endswith("_url") else here == there
 
 
 def same_url(here: str, there: str, cloud_id: str) -> bool:
@@ -334,10 +312,7 @@ def _more_aliases(plan: rec.Plan, seen: Seen) -> list[Finding]:
         own = row["id"].startswith("sn_conflunce_spoke.confluence_subscription")
         child = parent is not None and row.get("parent") == parent["sys_id"]
         if child and not own and row["id"] not in planned and row["sys_id"] not in ids:
-            means, do = explain("extra", rec.ALIAS, "")
-            found.append(
-                Finding("extra", rec.ALIAS, row["name"], "", "", row["id"], row["id"], row["sys_id"], means, do)
-            )
+            found.append(Finding.of("extra", rec.ALIAS, row["name"], "", "", row["id"], row["id"], row["sys_id"]))
     return found
 
 
@@ -346,8 +321,7 @@ def _groups(plan: rec.Plan, there: Mapping[str, str], *, whole: bool) -> list[Fi
     found = []
 
     def add(kind: str, group_id: str, name: str, column: str, ours: str, theirs: str, alias_id: str) -> None:
-        means, do = explain(kind, GROUPS, column)
-        found.append(Finding(kind, GROUPS, name, column, ours, theirs, alias_id, group_id, means, do))
+        found.append(Finding.of(kind, GROUPS, name, column, ours, theirs, alias_id, group_id))
 
     for group_id, (name, alias_id) in here.items():
         if group_id not in there:

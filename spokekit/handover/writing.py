@@ -22,8 +22,9 @@ from spokekit.groups.apply import RowByRow
 from spokekit.groups.journal import Journal
 from spokekit.groups.plan import ALREADY, DONE, FAILED, NOT_DONE, REFUSED, UNKNOWN, Row
 from spokekit.handover import records as rec
-from spokekit.handover.changes import COMPUTED, KEYS, matching, same_value
+from spokekit.handover.changes import COMPUTED, KEYS, matching
 from spokekit.handover.client import Unreadable
+from spokekit.handover.drift import same_value
 from spokekit.handover.steps import CREATE, DELETE, Step
 from spokekit.handover.writer import InstanceWriter
 
