@@ -12,7 +12,7 @@ import anyio
 
 from spokekit import _portal
 from spokekit.confluence.operation import Operation
-from spokekit.confluence.pull import counts, incomplete
+from spokekit.confluence.pull import incomplete, report_of
 from spokekit.confluence.report import CompletenessReport, stamp
 from spokekit.errors import Cancelled, IncompleteResult, InputError, SpokekitError
 
@@ -59,15 +59,8 @@ class AsyncFramePages:
     def report(self) -> CompletenessReport:
         """What came so far."""
         ended = self._pages.ended
-        return CompletenessReport(
-            complete=ended,
-            listed=1,
-            walked=int(ended),
-            rows=self._rows,
-            unit="lists",
-            notes=() if ended else ("More pages follow.",),
-            **counts(self._operation),
-        )
+        notes = () if ended else ("More pages follow.",)
+        return report_of(self._operation, self._rows, "lists", walked=int(ended), notes=notes, complete=ended)
 
     def __aiter__(self) -> AsyncIterator[pd.DataFrame]:
         return self
@@ -88,15 +81,7 @@ class AsyncFramePages:
         except SpokekitError as error:
             if not self._rows:
                 raise
-            report = CompletenessReport(
-                complete=False,
-                listed=1,
-                partial=("list",),
-                rows=self._rows,
-                unit="lists",
-                reasons={"list": str(error)},
-                **counts(self._operation),
-            )
+            report = report_of(self._operation, self._rows, "lists", partial={"list": error})
             raise incomplete(report, self._to_frame([]), error) from error
         if rows is None:
             self._operation.advance(0, force=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -32,6 +32,7 @@ from spokekit.errors import (
     Cancelled,
     GuardRefused,
     InputError,
+    ServiceError,
     SpokekitError,
     StoreError,
     TransportError,
@@ -73,6 +74,23 @@ class Answer(Generic[T]):
     value: T
     headers: httpx2.Headers
     status: int
+
+
+@dataclass
+class _Request:
+    """One request, sent until it has its answer; ``allowed`` is asked right before each time that a change is sent."""
+
+    method: str
+    endpoint: str
+    target: str
+    operation: Operation
+    worst: int
+    body: Any = None
+    idempotent: bool = True
+    headers: Mapping[str, str] | None = None
+    allowed: Callable[[], Awaitable[None]] | None = None
+    heavy_most: int = 0
+    tries: Tries = field(default_factory=Tries)
 
 
 class Gateway:
@@ -182,7 +200,7 @@ class Gateway:
             raise GuardRefused(f"POST {path} is not among the reads that spokekit sends.")
         method = "GET" if body is None else "POST"
         endpoint = f"{method} {path}"
-        url = (self.wire.origin if at_root else self._site()) + path
+        target = _target((self.wire.origin if at_root else self._site()) + path, query)
 
         def understand(raw: Raw) -> tuple[T, int]:
             if raw.status == 204 and empty is not None:
@@ -190,18 +208,8 @@ class Gateway:
             value = decode(raw, decoder, endpoint)
             return value, points(value)
 
-        return await self._send(
-            method,
-            url,
-            endpoint,
-            understand,
-            operation=operation,
-            worst=worst,
-            query=query,
-            body=body,
-            idempotent=True,
-            heavy_most=too_heavy,
-        )
+        request = _Request(method, endpoint, target, operation, worst, body, heavy_most=too_heavy)
+        return await self._send(request, understand)
 
     async def change_membership(
         self, method: str, group_id: str, account_id: str, *, operation: Operation
@@ -218,6 +226,7 @@ class Gateway:
         allowed = bind(self._allowed, group_id)
         await allowed()
         path = "/wiki/rest/api/group/userByGroupId"
+        endpoint = f"{method} {path}"
         query: list[tuple[str, str | int]] = [("groupId", group_id)]
         body: Any = None
         if method == "POST":
@@ -226,20 +235,19 @@ class Gateway:
             query.append(("accountId", account_id))
         else:
             raise InputError(f"A membership is not changed by {method}.", field="method")
+        request = _Request(
+            method,
+            endpoint,
+            _target(self._site() + path, query),
+            operation,
+            worst=1,
+            body=body,
+            idempotent=method == "DELETE",
+            headers={"X-Atlassian-Token": "no-check"},
+            allowed=allowed,
+        )
         try:
-            return await self._send(
-                method,
-                self._site() + path,
-                f"{method} {path}",
-                bind(changed, endpoint=f"{method} {path}"),
-                operation=operation,
-                worst=1,
-                query=query,
-                body=body,
-                idempotent=method == "DELETE",
-                headers={"X-Atlassian-Token": "no-check"},
-                allowed=allowed,
-            )
+            return await self._send(request, bind(changed, endpoint=endpoint))
         except SpokekitError as error:
             first = operation.doubtful
             open_ = isinstance(error, Cancelled | TransportError) and not isinstance(error, NeverSent)
@@ -274,30 +282,15 @@ class Gateway:
 
     # -- one request, repeated while it may be -------------------------------------------------------------------------
 
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        endpoint: str,
-        understand: Callable[[Raw], tuple[T, int]],
-        *,
-        operation: Operation,
-        worst: int,
-        query: Query,
-        body: Any,
-        idempotent: bool,
-        headers: Mapping[str, str] | None = None,
-        allowed: Callable[[], Awaitable[None]] | None = None,
-        heavy_most: int = 0,
-    ) -> Answer[T]:
-        target = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
-        patience, tries = self._patience, Tries()
+    async def _send(self, request: _Request, understand: Callable[[Raw], tuple[T, int]]) -> Answer[T]:
+        endpoint, operation, allowed = request.endpoint, request.operation, request.allowed
+        patience, tries = self._patience, request.tries
         while True:
             self.wire.check_open()
             operation.check()
             if patience.holding:
                 await patience.wait(endpoint, operation)
-            turn = 0 if self.ledger is None else await self.ledger.take(worst, operation)
+            turn = 0 if self.ledger is None else await self.ledger.take(request.worst, operation)
             spent = 0
             try:
                 token = await self._access_token()
@@ -311,7 +304,9 @@ class Gateway:
                         operation.under_way = True
                     spent = 1
                     last = None if allowed is None else self._still_ours
-                    raw = await self.wire.exchange(method, target, endpoint, token, body, headers, last)
+                    raw = await self.wire.exchange(
+                        request.method, request.target, endpoint, token, request.body, request.headers, last
+                    )
                 self._heard = True
                 if self.ledger is not None:
                     self.ledger.observe(raw.headers)
@@ -324,7 +319,7 @@ class Gateway:
                 never_sent = isinstance(error, NeverSent)
                 spent = 0 if never_sent else spent
                 tries.heavy += too_heavy(error)
-                if error.lasting or not (idempotent or never_sent) or self._spent(tries, heavy_most):
+                if error.lasting or not (request.idempotent or never_sent) or self._spent(request):
                     raise
                 if never_sent and not self._heard and tries.attempt + 1 >= _TRIES_UNHEARD:
                     raise nobody_there(error, tries.attempt + 1) from None
@@ -334,36 +329,21 @@ class Gateway:
             finally:
                 operation.tally.points += spent
                 if self.ledger is not None:
-                    self.ledger.settle(turn, worst, spent)
+                    self.ledger.settle(turn, request.worst, spent)
+            await self._before_next(request, raw, token)
 
-            target = await self._before_next(
-                tries, raw, token, target, method, endpoint, operation,
-                idempotent=idempotent, change=allowed is not None, heavy_most=heavy_most,
-            )  # fmt: skip
+    def _spent(self, request: _Request) -> bool:
+        tries = request.tries
+        return tries.attempt >= self._patience.policy.retries or 0 < request.heavy_most <= tries.heavy
 
-    def _spent(self, tries: Tries, heavy_most: int) -> bool:
-        return tries.attempt >= self._patience.policy.retries or 0 < heavy_most <= tries.heavy
-
-    async def _before_next(
-        self,
-        tries: Tries,
-        raw: Raw | None,
-        token: Secret,
-        target: str,
-        method: str,
-        endpoint: str,
-        operation: Operation,
-        *,
-        idempotent: bool,
-        change: bool,
-        heavy_most: int,
-    ) -> str:
-        """Wait as the answer (or its lack) asks and return where to ask next; raise where asking again is no use."""
+    async def _before_next(self, request: _Request, raw: Raw | None, token: Secret) -> None:
+        """Wait as the answer (or its lack) asks, and note where to ask next; raise where asking again is no use."""
+        endpoint, operation, tries, policy = request.endpoint, request.operation, request.tries, self._patience.policy
         operation.under_way = False
         operation.tally.retries += 1
         if raw is not None and raw.status in HEAVY:
             tries.heavy += 1
-            if 0 < heavy_most <= tries.heavy:
+            if 0 < request.heavy_most <= tries.heavy:
                 raise self._error(raw, endpoint, operation)
         if raw is None:
             await self._patience.rest(tries.attempt, None, operation, f"{self.wire.host[1]} does not answer")
@@ -373,8 +353,8 @@ class Gateway:
             await self._access_token(rejected=token)
         elif raw.status in _REDIRECTS and tries.redirects < _REDIRECTS_MOST:
             tries.redirects += 1
-            target = self.wire.redirect(target, raw, method, endpoint)
-        elif raw.status == 429 and tries.attempt < self._patience.policy.retries and tries.quota_waits < _QUOTA_WAITS:
+            request.target = self.wire.redirect(request.target, raw, request.method, endpoint)
+        elif raw.status == 429 and tries.attempt < policy.retries and tries.quota_waits < _QUOTA_WAITS:
             quota = "quota" in (raw.headers.get("ratelimit-reason") or "")
             until = self._patience.hold(endpoint, raw.headers, tries.attempt, everything=quota)
             if until is None:
@@ -386,14 +366,14 @@ class Gateway:
             tries.quota_waits, tries.attempt = tries.quota_waits + quota, tries.attempt + (not quota)
         elif (
             # Who says when to come back may be taken at the word, even for a change: repeated, it ends the same.
-            (raw.status in _COME_BACK or (heavy_most and raw.status == 500))
-            and tries.attempt < self._patience.policy.retries
-            and (idempotent or (raw.status == 503 and "retry-after" in raw.headers))
+            (raw.status in _COME_BACK or (request.heavy_most and raw.status == 500))
+            and tries.attempt < policy.retries
+            and (request.idempotent or (raw.status == 503 and "retry-after" in raw.headers))
         ):
             asked = retry_after(raw.headers, self._clock())
-            if asked is not None and asked > self._patience.policy.patience:
+            if asked is not None and asked > policy.patience:
                 raise self._error(raw, endpoint, operation)
-            if change:
+            if request.allowed is not None:
                 operation.doubtful = self._error(raw, endpoint, operation)
             await self._patience.rest(
                 tries.attempt, asked, operation, f"{self.wire.host[1]} is not available ({raw.status})"
@@ -402,7 +382,6 @@ class Gateway:
         else:
             operation.tally.retries -= 1
             raise self._error(raw, endpoint, operation)
-        return target
 
     # -- token and errors -----------------------------------------------------------------------------------------
 
@@ -431,20 +410,26 @@ class Gateway:
         granted = getattr(self._tokens, "granted", None)
         return (granted() if granted is not None else ()) or self.connection.scopes
 
-    def _error(self, raw: Raw, endpoint: str, operation: Operation) -> Exception:
-        asked = refusals.wait_asked(raw.headers, self._clock()) if raw.status == 429 else None
+    def _error(self, raw: Raw, endpoint: str, operation: Operation) -> ServiceError:
+        error: ServiceError
         if raw.status < 400:
-            return UnexpectedAnswer(f"{endpoint} answered with {raw.status}.", status=raw.status, endpoint=endpoint)
-        error = refusals.error_for(
-            raw.status,
-            raw.body,
-            endpoint=endpoint,
-            action=operation.action,
-            granted=self._granted(),
-            listed=self.connection.scopes,
-            asked=asked,
-        )
+            error = UnexpectedAnswer(f"{endpoint} answered with {raw.status}.")
+        else:
+            error = refusals.error_for(
+                raw.status,
+                raw.body,
+                endpoint=endpoint,
+                action=operation.action,
+                granted=self._granted(),
+                listed=self.connection.scopes,
+                asked=refusals.wait_asked(raw.headers, self._clock()),
+            )
+        error.status, error.endpoint = raw.status, endpoint
         return service_account.in_its_words(error) if self.connection.is_service_account else error
+
+
+def _target(address: str, query: Query) -> str:
+    return f"{address}?{urlencode(query, quote_via=quote)}" if query else address
 
 
 __all__ = ["Answer", "Gateway", "Purse", "RetryPolicy", "Timeouts"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial as partial_of
-from typing import TYPE_CHECKING, Literal, get_args
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import anyio
 
@@ -14,16 +16,16 @@ from spokekit._frames import frame_of
 from spokekit.confluence.members import MemberTable
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import GROUP_POINTS, USER_POINTS, OffsetPages, segment
-from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, counts, finish, until_still
-from spokekit.confluence.report import CompletenessReport, stamp
-from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group, Member
+from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, finish, report_of, until_still
+from spokekit.confluence.shapes import GROUP, GROUP_COLUMNS, GROUPS, MEMBER, MEMBERS, Group
 from spokekit.errors import Cancelled, InputError, NotThere, ServiceError, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.confluence.gateway import Gateway
+    from spokekit.confluence.gateway import Answer, Gateway
 
+T = TypeVar("T")
 Access = Literal["user", "admin", "site-admin"]
 ACCESS: tuple[Access, ...] = get_args(Access)
 
@@ -69,22 +71,9 @@ async def list_groups(
             notes.append(f"{len(late)} groups appeared while the list was read.")
             rows |= late
     frame = _group_frame(rows, {kind: set(lists[kind].groups) for kind in ACCESS if kind in lists})
-    failed = tuple(f"access {kind}" if kind else "all groups" for kind, one in lists.items() if one.error is not None)
-    report = CompletenessReport(
-        complete=not failed,
-        listed=len(lists),
-        walked=len(lists) - len(failed),
-        partial=failed,
-        notes=tuple(notes),
-        rows=len(frame),
-        unit="lists",
-        reasons={
-            f"access {kind}" if kind else "all groups": str(one.error) for kind, one in lists.items() if one.error
-        },
-        **counts(operation),
-    )
-    stamp(frame, report, gateway.connection.site_url or "", started)
-    return finish(frame, report, partial, errors[0] if errors else None)
+    partly = {f"access {kind}" if kind else "all groups": one.error for kind, one in lists.items() if one.error}
+    report = report_of(operation, len(frame), "lists", listed=len(lists), partial=partly, notes=notes)
+    return finish(frame, report, gateway, started, partial, errors[0] if errors else None)
 
 
 async def _fill(
@@ -104,7 +93,7 @@ async def _fill(
             operation,
             path,
             GROUPS,
-            key=_group_id,
+            key=attrgetter("id"),
             each=GROUP_POINTS,
             query=query,
             overlap=True,
@@ -123,10 +112,6 @@ async def _fill(
         await until_still(read, operation, path)
     except SpokekitError as error:
         into.error = error
-
-
-def _group_id(group: Group) -> str:
-    return group.id
 
 
 def _group_frame(rows: dict[str, Group], access: dict[Access, set[str]]) -> pd.DataFrame:
@@ -174,8 +159,7 @@ async def read_members(
             "not known."
         )
     report = pull.report(len(table), "groups", notes)
-    frame = stamp(table.frame(), report, gateway.connection.site_url or "", started)
-    return finish(frame, report, partial, error)
+    return finish(table.frame(), report, gateway, started, partial, error)
 
 
 async def _members(
@@ -198,7 +182,7 @@ async def _members(
             operation,
             path,
             MEMBERS,
-            key=_account,
+            key=attrgetter("account_id"),
             each=USER_POINTS,
             query=[("expand", "operations")],
             overlap=True,
@@ -215,33 +199,33 @@ async def _members(
     await until_still(read, operation, path)
 
 
-def _account(member: Member) -> str:
-    return member.account_id
-
-
 async def confirm(gateway: Gateway, operation: Operation, group_id: str) -> Group:
     """Return the group, or raise `NotThere`: an unknown group's members are an empty page, not an error."""
+    answer = gateway.read(
+        "/wiki/rest/api/group/by-id",
+        GROUP,
+        operation=operation,
+        query=[("id", group_id)],
+        worst=1 + GROUP_POINTS,
+        points=lambda _group: 1 + GROUP_POINTS,
+    )
+    return await _there(
+        answer,
+        f"There is no group with the id {group_id} on this site.",
+        "It was deleted, or the id belongs to another site.",
+        "Look the groups up again.",
+    )
+
+
+async def _there(answer: Awaitable[Answer[T]], sentence: str, likely: str, hint: str) -> T:
+    """Return what was asked for by its id, or raise `NotThere` in these words."""
     try:
-        answer = await gateway.read(
-            "/wiki/rest/api/group/by-id",
-            GROUP,
-            operation=operation,
-            query=[("id", group_id)],
-            worst=1 + GROUP_POINTS,
-            points=lambda _group: 1 + GROUP_POINTS,
-        )
+        return (await answer).value
     except ServiceError as error:
         # The live service was seen to answer an unknown id with 400 as well as with 404.
         if error.status not in (400, 404):
             raise
-        raise NotThere(
-            f"There is no group with the id {group_id} on this site.",
-            likely="It was deleted, or the id belongs to another site.",
-            hint="Look the groups up again.",
-            status=error.status,
-            endpoint=error.endpoint,
-        ) from None
-    return answer.value
+        raise NotThere(sentence, likely=likely, hint=hint, status=error.status, endpoint=error.endpoint) from None
 
 
 async def named(gateway: Gateway, operation: Operation, text: str) -> tuple[Group, ...]:
@@ -275,37 +259,23 @@ async def list_groups_of(gateway: Gateway, operation: Operation, account_id: str
         await _confirm_user(gateway, operation, account_id)
     columns = {"account_id": "text", **{name: kind for name, kind in GROUP_COLUMNS.items() if name != "access"}}
     frame = frame_of([{"account_id": account_id, **group.row()} for group in found.groups.values()], columns)
-    report = CompletenessReport(
-        complete=found.error is None,
-        listed=1,
-        walked=int(found.error is None),
-        partial=() if found.error is None else (account_id,),
-        rows=len(frame),
-        unit="lists",
-        reasons={} if found.error is None else {account_id: str(found.error)},
-        **counts(operation),
-    )
-    stamp(frame, report, gateway.connection.site_url or "", started)
-    return finish(frame, report, partial, found.error)
+    partly = {} if found.error is None else {account_id: found.error}
+    report = report_of(operation, len(frame), "lists", partial=partly)
+    return finish(frame, report, gateway, started, partial, found.error)
 
 
 async def _confirm_user(gateway: Gateway, operation: Operation, account_id: str) -> None:
-    try:
-        await gateway.read(
-            "/wiki/rest/api/user",
-            MEMBER,
-            operation=operation,
-            query=[("accountId", account_id)],
-            worst=1 + USER_POINTS,
-            points=lambda _user: 1 + USER_POINTS,
-        )
-    except ServiceError as error:
-        if error.status not in (400, 404):
-            raise
-        raise NotThere(
-            f"There is no user with the account id {account_id} on this site.",
-            likely="The account is closed, or belongs to another site.",
-            hint="Take the account id from a list of members.",
-            status=error.status,
-            endpoint=error.endpoint,
-        ) from None
+    answer = gateway.read(
+        "/wiki/rest/api/user",
+        MEMBER,
+        operation=operation,
+        query=[("accountId", account_id)],
+        worst=1 + USER_POINTS,
+        points=lambda _user: 1 + USER_POINTS,
+    )
+    await _there(
+        answer,
+        f"There is no user with the account id {account_id} on this site.",
+        "The account is closed, or belongs to another site.",
+        "Take the account id from a list of members.",
+    )

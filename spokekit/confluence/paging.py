@@ -31,6 +31,7 @@ BARREN_MOST = 200
 """So many pages in a row without a new row, each saying that more follows, are a list that never ends."""
 USER_POINTS = GROUP_POINTS = PERMISSION_POINTS = 2
 CORE_POINTS = 1
+_REPORT_IT = "Try again; if it stays, report it with this message."
 
 
 def segment(value: str) -> str:
@@ -61,11 +62,11 @@ def check_next(gateway: Gateway, link: str, path: str) -> dict[str, list[str]]:
     for prefix in (urlsplit(gateway.connection.api_base).path, "/wiki"):
         where = where.removeprefix(prefix)
     if not netloc_ok or where != unquote(path).removeprefix("/wiki"):
-        raise UnexpectedAnswer(
+        raise _wrong(
+            path,
             f"The next page of GET {path} points to another address, which was not asked.",
-            likely="The answer was changed on its way, or Confluence sent a wrong link.",
-            hint="Try again; if it stays, report it with this message.",
-            endpoint=f"GET {path}",
+            "The answer was changed on its way, or Confluence sent a wrong link.",
+            hint=_REPORT_IT,
         )
     return parse_qs(parts.query)
 
@@ -73,20 +74,15 @@ def check_next(gateway: Gateway, link: str, path: str) -> dict[str, list[str]]:
 def check_whole(page: Page[R], path: str) -> None:
     """Raise `UnexpectedAnswer` when a page brought fewer rows than it says itself."""
     if page.size is not None and page.size > len(page.results):
-        raise UnexpectedAnswer(
+        raise _wrong(
+            path,
             f"A page of GET {path} brought {len(page.results):,} rows where it says {page.size:,}.",
-            likely="The answer was changed on its way.",
-            hint="Try again.",
-            endpoint=f"GET {path}",
+            "The answer was changed on its way.",
         )
 
 
-def _endless(path: str) -> UnexpectedAnswer:
-    return UnexpectedAnswer(
-        f"GET {path} says again and again that more follows, and brings nothing new: the list has no end.",
-        hint="Try again; if it stays, report it with this message.",
-        endpoint=f"GET {path}",
-    )
+def _wrong(path: str, what: str, likely: str | None = None, *, hint: str = "Try again.") -> UnexpectedAnswer:
+    return UnexpectedAnswer(what, likely=likely, hint=hint, endpoint=f"GET {path}")
 
 
 class _Lighter:
@@ -108,7 +104,55 @@ class _Lighter:
         return self.limit
 
 
-class OffsetPages(Generic[R]):
+class _Pages(Generic[R]):
+    """What both kinds of lists do alike: ask for a page, and for fewer rows where one is too heavy."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        operation: Operation,
+        path: str,
+        decoder: msgspec.json.Decoder[Page[R]],
+        each: int,
+        query: Query,
+        limit: int,
+    ) -> None:
+        self.gateway, self.operation, self.path, self.decoder = gateway, operation, path, decoder
+        self.each, self.query, self.limit = each, list(query), limit
+        self.total: int | None = None
+        self.ended = False
+        self._seen: set[Hashable] = set()
+        self._barren = 0
+
+    async def _read(self, limit: int, *place: tuple[str, str | int]) -> Answer[Page[R]]:
+        lighter = _Lighter(limit)
+        while True:
+            try:
+                return await self.gateway.read(
+                    self.path,
+                    self.decoder,
+                    operation=self.operation,
+                    query=[*self.query, ("limit", lighter.limit), *place],
+                    worst=1 + self.each * lighter.limit,
+                    points=lambda page: 1 + self.each * len(page.results),
+                    too_heavy=lighter.tries,
+                )
+            except SpokekitError as error:
+                # The rest of the list is likely to be as heavy.
+                self.limit = min(self.limit, lighter.after(error))
+
+    def _note_barren(self, barren: bool) -> None:
+        """Count pages in a row that bring nothing new; too many of them are a list without an end."""
+        self._barren = self._barren + 1 if barren else 0
+        if self._barren >= BARREN_MOST and not self.ended:
+            raise _wrong(
+                self.path,
+                f"GET {self.path} says again and again that more follows, and brings nothing new: the list has no end.",
+                hint=_REPORT_IT,
+            )
+
+
+class OffsetPages(_Pages[R]):
     """A v1 list (``start``, ``limit``), read page by page.
 
     Parameters
@@ -142,21 +186,16 @@ class OffsetPages(Generic[R]):
         count: bool = False,
         eager: bool = False,
     ) -> None:
-        self.gateway, self.operation, self.path, self.decoder = gateway, operation, path, decoder
-        self.key, self.each, self.query, self.limit = key, each, list(query), limit
-        self.overlap, self.count, self.eager = overlap, count, eager
+        super().__init__(gateway, operation, path, decoder, each, query, limit)
+        self.key, self.overlap, self.count, self.eager = key, overlap, count, eager
         self.start = 0
         self.pages = 0
-        self.total: int | None = None
         self.moved = False
-        self.ended = False
-        self._seen: set[Hashable] = set()
         self._last: Hashable = None
         self._overlapped = False
         self._page_size = 0
         self._step = 0
         self._uneven = False
-        self._barren = 0
         self._error: SpokekitError | None = None
 
     async def next(self) -> list[R] | None:
@@ -213,27 +252,9 @@ class OffsetPages(Generic[R]):
 
     async def _fetch(self, start: int, limit: int) -> Page[R]:
         count = [("shouldReturnTotalSize", "true")] if self.count and self.pages == 1 else []
-        lighter = _Lighter(min(limit, self.limit))
-        while True:
-            try:
-                answer = await self.gateway.read(
-                    self.path,
-                    self.decoder,
-                    operation=self.operation,
-                    query=[*self.query, ("start", start), ("limit", lighter.limit), *count],
-                    worst=1 + self.each * lighter.limit,
-                    points=self._points,
-                    too_heavy=lighter.tries,
-                )
-            except SpokekitError as error:
-                # The rest of the list is likely to be as heavy.
-                self.limit = min(self.limit, lighter.after(error))
-                continue
-            self.operation.tally.pages += 1
-            return answer.value
-
-    def _points(self, page: Page[R]) -> int:
-        return 1 + self.each * len(page.results)
+        answer = await self._read(min(limit, self.limit), ("start", start), *count)
+        self.operation.tally.pages += 1
+        return answer.value
 
     def _take(self, page: Page[R]) -> list[R]:
         """Count one page in: where the list goes on, what came twice, whether it moved."""
@@ -247,11 +268,8 @@ class OffsetPages(Generic[R]):
         if page.next is not None:
             check_next(self.gateway, page.next, self.path)
             if not rows:
-                raise UnexpectedAnswer(
-                    f"GET {self.path} brought an empty page that says more follows (from row {self.start:,}).",
-                    hint="Try again.",
-                    endpoint=f"GET {self.path}",
-                )
+                what = f"GET {self.path} brought an empty page that says more follows (from row {self.start:,})."
+                raise _wrong(self.path, what)
         fresh: list[R] = []
         seen, key = self._seen, self.key
         met_again = False
@@ -262,9 +280,7 @@ class OffsetPages(Generic[R]):
                 fresh.append(row)
             elif mark == self._last:
                 met_again = True
-        self._barren = 0 if fresh else self._barren + 1
-        if self._barren >= BARREN_MOST and not self.ended:
-            raise _endless(self.path)
+        self._note_barren(not fresh)
         duplicates = len(rows) - len(fresh)
         if self._overlapped:
             self.moved = self.moved or not met_again
@@ -282,7 +298,7 @@ class OffsetPages(Generic[R]):
         return fresh
 
 
-class CursorPages(Generic[R]):
+class CursorPages(_Pages[R]):
     """A v2 list, or a v1 search (``cursor``, ``limit``), read page by page; a short page is not the end.
 
     Every page is asked with the whole query again, since the service's own ``next`` was seen to lose parts of it. That
@@ -301,22 +317,18 @@ class CursorPages(Generic[R]):
         limit: int = V2_MOST,
         key: Callable[[R], Hashable] | None = None,
     ) -> None:
-        self.gateway, self.operation, self.path, self.decoder = gateway, operation, path, decoder
-        self.each, self.query, self.limit, self.key = each, list(query), limit, key
-        self.total: int | None = None
+        super().__init__(gateway, operation, path, decoder, each, query, limit)
+        self.key = key
         self.rows = 0
-        self.ended = False
         self._cursor = ""
         self._cursors: set[str] = set()
-        self._seen: set[Hashable] = set()
         self._last: list[R] = []
-        self._barren = 0
 
     async def next(self) -> list[R] | None:
         """Return the rows of the next page that did not come before, or None after the last page."""
         if self.ended:
             return None
-        answer = await self._fetch()
+        answer = await self._read(self.limit, *([("cursor", self._cursor)] if self._cursor else []))
         page = answer.value
         check_whole(page, self.path)
         self.operation.tally.pages += 1
@@ -326,47 +338,22 @@ class CursorPages(Generic[R]):
         if link is not None:
             self._go_on(link)
         elif page.links is None:
-            raise UnexpectedAnswer(
-                f"The answer of GET {self.path} does not say whether more follows: its links are missing.",
-                hint="Try again.",
-                endpoint=f"GET {self.path}",
-            )
+            what = f"The answer of GET {self.path} does not say whether more follows: its links are missing."
+            raise _wrong(self.path, what)
         rows = page.results
         if self.key is not None:
             rows = [row for row in rows if (mark := self.key(row)) not in self._seen and not self._seen.add(mark)]  # type: ignore[func-returns-value]
             self.operation.tally.duplicates += len(page.results) - len(rows)
-        self._barren = self._barren + 1 if not rows or page.results == self._last else 0
-        if self._barren >= BARREN_MOST and not self.ended:
-            raise _endless(self.path)
+        self._note_barren(not rows or page.results == self._last)
         self._last = page.results
         self.rows += len(rows)
         return rows
 
-    async def _fetch(self) -> Answer[Page[R]]:
-        cursor = [("cursor", self._cursor)] if self._cursor else []
-        lighter = _Lighter(self.limit)
-        while True:
-            try:
-                return await self.gateway.read(
-                    self.path,
-                    self.decoder,
-                    operation=self.operation,
-                    query=[*self.query, ("limit", lighter.limit), *cursor],
-                    worst=1 + self.each * lighter.limit,
-                    points=lambda page: 1 + self.each * len(page.results),
-                    too_heavy=lighter.tries,
-                )
-            except SpokekitError as error:
-                self.limit = lighter.after(error)
-
     def _go_on(self, link: str) -> None:
         cursor = check_next(self.gateway, link, self.path).get("cursor", [""])[0]
         if not cursor or cursor in self._cursors:
-            raise UnexpectedAnswer(
-                f"The next page of GET {self.path} leads {'back' if cursor else 'nowhere'}: the list has no end.",
-                hint="Try again; if it stays, report it with this message.",
-                endpoint=f"GET {self.path}",
-            )
+            what = f"The next page of GET {self.path} leads {'back' if cursor else 'nowhere'}: the list has no end."
+            raise _wrong(self.path, what, hint=_REPORT_IT)
         self._cursors.add(cursor)
         self._cursor = cursor
 

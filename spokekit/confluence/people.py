@@ -91,18 +91,14 @@ async def users_in_bulk(
     error = pull.first_error()
     if error is not None and not pull.walked and (isinstance(error, STOPS) or len(chunks) == 1):
         raise error
-    errors: dict[str, SpokekitError] = {}
-    for number, one in pull.failed.items():
-        errors.update(dict.fromkeys(chunks[number], one))
-    unknown = [account for account in wanted if account not in found and account not in errors]
+    pull.spread(chunks)
+    unknown = [account for account in wanted if account not in found and account not in pull.failed]
     if unknown:
         notes.append(f"{len(unknown):,} account ids are not known on this site; attrs['unknown'] lists them.")
-    pull.failed, pull.listed, pull.walked = errors, len(wanted), len(wanted) - len(errors)
     frame = frame_of((_row(found[account]) for account in wanted if account in found), USER_COLUMNS)
     report = pull.report(len(frame), "accounts", notes)
-    stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["unknown"] = unknown
-    return finish(frame, report, partial, error)
+    return finish(frame, report, gateway, started, partial, error)
 
 
 def _row(user: BulkUser) -> tuple[object, ...]:
@@ -111,33 +107,19 @@ def _row(user: BulkUser) -> tuple[object, ...]:
 
 
 async def _chunk(gateway: Gateway, operation: Operation, ids: list[str], by_v2: bool) -> Page[BulkUser]:
-    def points(page: Page[BulkUser]) -> int:
-        return 1 + USER_POINTS * len(page.results)
-
-    worst = 1 + USER_POINTS * len(ids)
     # Accounts that are too many for one answer are asked for in halves.
     heavy = (2 if len(ids) in (V1_USERS, V2_USERS) else 1) if len(ids) > 1 else 0
     try:
-        if by_v2:
-            answer = await gateway.read(
-                "/wiki/api/v2/users-bulk",
-                BULK_USERS,
-                operation=operation,
-                worst=worst,
-                points=points,
-                body={"accountIds": ids},
-                too_heavy=heavy,
-            )
-        else:
-            answer = await gateway.read(
-                "/wiki/rest/api/user/bulk",
-                BULK_USERS,
-                operation=operation,
-                worst=worst,
-                points=points,
-                query=[("accountId", account) for account in ids],
-                too_heavy=heavy,
-            )
+        answer = await gateway.read(
+            "/wiki/api/v2/users-bulk" if by_v2 else "/wiki/rest/api/user/bulk",
+            BULK_USERS,
+            operation=operation,
+            worst=1 + USER_POINTS * len(ids),
+            points=lambda page: 1 + USER_POINTS * len(page.results),
+            query=[] if by_v2 else [("accountId", account) for account in ids],
+            body={"accountIds": ids} if by_v2 else None,
+            too_heavy=heavy,
+        )
     except SpokekitError as error:
         if not heavy or not too_heavy(error):
             raise
@@ -183,17 +165,15 @@ async def personal_data(
     error = pull.first_error()
     if error is not None and not pull.walked:
         raise error
-    reported = [one for number, chunk in chunks.items() if number not in pull.failed for one in chunk]
-    errors = {one: pull.failed[number] for number in pull.failed for one in chunks[number]}
-    pull.failed, pull.listed, pull.walked = errors, len(ids), len(reported)
+    pull.spread(chunks)
+    reported = [one for one in ids if one not in pull.failed]
     frame = frame_of(
         [(one, answers.get(one, "unchanged")) for one in reported],
         {"account_id": "text", "status": ("unchanged", "updated", "closed")},
     )
     report = pull.report(len(frame), "accounts")
-    stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["cycle_days"] = min(cycles, default=REPORT_CYCLE_DAYS)
-    return finish(frame, report, partial, error)
+    return finish(frame, report, gateway, started, partial, error)
 
 
 def _moments(accounts: Mapping[str, datetime] | pd.DataFrame) -> dict[str, str]:

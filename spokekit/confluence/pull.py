@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import anyio
 
 from spokekit.confluence.operation import Operation
-from spokekit.confluence.report import Cancel, CompletenessReport
+from spokekit.confluence.report import Cancel, CompletenessReport, stamp
 from spokekit.errors import (
     AppNotInstalled,
     Cancelled,
@@ -29,7 +31,10 @@ from spokekit.errors import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit.confluence.gateway import Gateway
+
 T = TypeVar("T")
+NOTHING: Mapping[str, SpokekitError] = {}
 
 Partial = Literal["raise", "keep"]
 
@@ -205,50 +210,72 @@ class Pull:
         if isinstance(error, STOPS) or self._broken_in_a_row >= 2 * self.in_flight:
             self.stopped = error
 
+    def spread(self, chunks: Mapping[str, Collection[str]]) -> None:
+        """Let the report speak of what the ids stood for: each is a chunk of things that were read together."""
+        self.failed = {one: error for number, error in self.failed.items() for one in chunks[number]}
+        self.listed = sum(map(len, chunks.values()))
+        self.walked = self.listed - len(self.failed)
+
     def first_error(self) -> SpokekitError | None:
         """Return the error that says best why something is missing."""
         return self.stopped or next(iter((self.failed | self.partial).values()), None)
 
     def report(self, rows: int, unit: str, notes: Iterable[str] = ()) -> CompletenessReport:
         """Return what was read and what is missing."""
-        return CompletenessReport(
-            complete=not self.failed and not self.partial,
+        return report_of(
+            self.operation,
+            rows,
+            unit,
             listed=self.listed,
             walked=self.walked,
-            failed=tuple(self.failed),
-            partial=tuple(self.partial),
-            notes=tuple(notes),
-            rows=rows,
-            unit=unit,
-            reasons={key: str(error) for key, error in (self.failed | self.partial).items()},
-            **counts(self.operation),
+            failed=self.failed,
+            partial=self.partial,
+            notes=notes,
         )
 
 
-class Counts(TypedDict):
-    """The report's fields that an operation counts by itself."""
+def report_of(
+    operation: Operation,
+    rows: int,
+    unit: str,
+    *,
+    listed: int = 1,
+    walked: int | None = None,
+    failed: Mapping[str, SpokekitError] = NOTHING,
+    partial: Mapping[str, SpokekitError] = NOTHING,
+    notes: Iterable[str] = (),
+    complete: bool = True,
+) -> CompletenessReport:
+    """Return what was read and what is missing, with what the operation counted.
 
-    pages: int
-    retries: int
-    duplicates: int
-    points: int
-
-
-def counts(operation: Operation) -> Counts:
-    """Return what the operation counted, as the report's fields."""
-    tally = operation.tally
-    return {
-        "pages": tally.pages,
-        "retries": tally.retries,
-        "duplicates": tally.duplicates,
-        "points": tally.points,
-    }
+    Without ``walked``, everything that is neither in ``failed`` nor in ``partial`` was read to its end. ``complete`` is
+    False where rows are missing although nothing failed.
+    """
+    missing = {**failed, **partial}
+    return CompletenessReport(
+        complete=complete and not missing,
+        listed=listed,
+        walked=listed - len(missing) if walked is None else walked,
+        failed=tuple(failed),
+        partial=tuple(partial),
+        notes=tuple(notes),
+        rows=rows,
+        unit=unit,
+        reasons={key: str(error) for key, error in missing.items()},
+        **asdict(operation.tally),
+    )
 
 
 def finish(
-    frame: pd.DataFrame, report: CompletenessReport, partial: Partial, cause: BaseException | None
+    frame: pd.DataFrame,
+    report: CompletenessReport,
+    gateway: Gateway,
+    started: datetime,
+    partial: Partial,
+    cause: BaseException | None,
 ) -> pd.DataFrame:
     """Return the frame when it is complete or when an incomplete one is wanted; raise `IncompleteResult` if not."""
+    stamp(frame, report, gateway.connection.site_url or "", started)
     if report.complete or partial == "keep":
         return frame
     raise incomplete(report, frame, cause)

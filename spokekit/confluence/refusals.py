@@ -118,14 +118,12 @@ def reset_time(headers: Any) -> datetime | None:
     return None
 
 
-def _not_permitted(said: str, quoted: str, more: dict[str, Any]) -> NotPermitted:
-    endpoint = more["endpoint"]
+def _not_permitted(said: str, endpoint: str, quoted: str) -> NotPermitted:
     if _ACCOUNT_OFF.search(said):
         return NotPermitted(
             f"The account that consented may not be used any more ({endpoint}).{quoted}",
             likely="It was deactivated or suspended.",
             hint="Press Get OAuth Token and sign in as somebody else, or have an admin restore the account.",
-            **more,
         )
     writes = endpoint.startswith(("POST /wiki/rest/api/group", "DELETE /wiki/rest/api/group"))
     return NotPermitted(
@@ -134,7 +132,6 @@ def _not_permitted(said: str, quoted: str, more: dict[str, Any]) -> NotPermitted
         if writes
         else "It needs access to Confluence itself, or the rights of a site administrator.",
         hint="Sign in as a site administrator and press Get OAuth Token, or ask one.",
-        **more,
     )
 
 
@@ -148,24 +145,22 @@ def error_for(
     listed: Sequence[str] = (),
     asked: float | None = None,
 ) -> ServiceError:
-    """Return the error that stands for this answer."""
+    """Return the error that stands for this answer; the gateway notes in it which answer, and of which endpoint."""
     said = message_of(body)
     quoted = _quoted(said)
-    more: dict[str, Any] = {"status": status, "endpoint": endpoint}
-    between = _between(status, body, quoted, more) or _whole_site(status, said, quoted, more)
-    if between is not None:
-        return between
+    elsewhere = _between(status, body, endpoint, quoted) or _whole_site(status, said, endpoint, quoted)
+    if elsewhere is not None:
+        return elsewhere
     if scope_is_missing(status, body):
-        return scope_error(action, granted, listed, **more)
+        return scope_error(action, granted, listed)
     if status == 401:
         return TokenRejected(
             f"Confluence does not accept the access token ({endpoint}), and a fresh one did not help.{quoted}",
             likely="The consent was withdrawn, or the app lost access to the site.",
             hint="Press Get OAuth Token on the connection to consent again.",
-            **more,
         )
     if status == 403 and ("not installed" in said.lower() or "app is not" in said.lower()):
-        lacks = scope_error(action, granted, listed, **more)
+        lacks = scope_error(action, granted, listed)
         # Reported: a write without its scope is refused in these words too (facts: one report).
         if lacks.scopes:
             return lacks
@@ -173,12 +168,11 @@ def error_for(
             f"The OAuth app is not installed on this site ({endpoint}).{quoted}",
             likely="The consent was given for another site, or a scope was taken away from the app.",
             hint="Press Get OAuth Token and choose the site on the consent page.",
-            **more,
         )
     if status == 403:
-        return _not_permitted(said, quoted, more)
+        return _not_permitted(said, endpoint, quoted)
     if status in (404, 410):
-        return _not_there(status, quoted, more)
+        return _not_there(status, endpoint, quoted)
     if status == 429:
         return RateLimited(
             f"Confluence asks to slow down ({endpoint}) and went on asking.{quoted}",
@@ -186,7 +180,6 @@ def error_for(
             if asked is None
             else f"Try again {later(asked)}.",
             retry_after=asked,
-            **more,
         )
     if (status == 500 or status == 409) and any(
         word.lower() in body[:4000].decode("utf-8", "replace").lower() for word in _LICENCE_WORDS
@@ -195,7 +188,6 @@ def error_for(
             f"The user was not added ({endpoint}): Confluence has no free seat.",
             likely="The group gives access to the product, and the number of licensed users is used up.",
             hint="Free a seat or ask for a bigger plan at admin.atlassian.com, then try again.",
-            **more,
         )
     if status >= 500:
         title = page_words(body) if is_web_page(body) else ""
@@ -204,13 +196,11 @@ def error_for(
             likely="It is trouble on Atlassian's side.",
             hint="Look at status.atlassian.com and try again later.",
             next_step="retry",
-            **more,
         )
     return ServiceError(
         f"Confluence refused the request with {status} ({endpoint}).{quoted}",
         likely="A value in it is not one that Confluence takes.",
         next_step="fix_input",
-        **more,
     )
 
 
@@ -218,15 +208,13 @@ def _quoted(said: str) -> str:
     return f' It said: "{said}".' if said else ""
 
 
-def _between(status: int, body: bytes, quoted: str, more: dict[str, Any]) -> ServiceError | None:
+def _between(status: int, body: bytes, endpoint: str, quoted: str) -> ServiceError | None:
     """Return the error for an answer that came from somebody between this computer and Confluence, or None."""
-    endpoint = more["endpoint"]
     if status == 407:
         return UnexpectedAnswer(
             f"A proxy between this computer and Confluence wants a name and a password (407, {endpoint}).{quoted}",
             hint="Write HTTPS_PROXY as http://NAME:PASSWORD@HOST:PORT, with signs percent-encoded.",
             next_step="fix_computer",
-            **more,
         )
     if status == 511 or (status < 500 and is_web_page(body)):
         title = page_words(body)
@@ -236,14 +224,12 @@ def _between(status: int, body: bytes, quoted: str, more: dict[str, Any]) -> Ser
             "connection URL is the address of the site and not of Atlassian's gateway.",
             hint="Sign in to the network, check the proxy settings and the connection URL, then try again.",
             next_step="fix_computer",
-            **more,
         )
     if status == 451:
         return SiteRefuses(
             f"{endpoint} is not delivered here for legal reasons (451).{quoted}",
             likely="A filter of the network or the country forbids the address.",
             hint="Ask whoever runs the network.",
-            **more,
         )
     return None
 
@@ -252,43 +238,37 @@ def _of_site(said: str) -> bool:
     return bool(_OF_SITE.search(said)) and not _OF_PERSON.search(said)
 
 
-def _whole_site(status: int, said: str, quoted: str, more: dict[str, Any]) -> ServiceError | None:
+def _whole_site(status: int, said: str, endpoint: str, quoted: str) -> ServiceError | None:
     """Return the error for a site that lets nobody in from here, whoever asks, or None."""
-    endpoint = more["endpoint"]
     if status in (401, 403, 404) and _OF_NETWORK.search(said):
         return SiteRefuses(
             f"The site takes no requests from this computer's network address ({endpoint}).{quoted}",
             likely="Its organization has an IP allow list, and this address is not on it.",
             hint="Work from the company's network or VPN, or ask an organization admin to add the address "
             "(admin.atlassian.com, Security, IP allowlists). A new consent does not help.",
-            **more,
         )
     if status == 402:
         return SiteRefuses(
             f"The site's subscription does not allow it ({endpoint}, 402).{quoted}",
             likely="It is not paid, or has ended, or the plan does not have this.",
             hint="Ask whoever pays for the site (admin.atlassian.com, Billing). A new consent does not help.",
-            **more,
         )
     if status in (401, 403, 404, 410, 423, 503) and _of_site(said):
         return SiteRefuses(
             f"The site is not in use at the moment ({endpoint}, {status}).{quoted}",
             likely="It was suspended, deactivated or closed.",
             hint="Ask an organization admin about the site's state (admin.atlassian.com). A new consent does not help.",
-            **more,
         )
     return None
 
 
-def _not_there(status: int, quoted: str, more: dict[str, Any]) -> NotThere:
-    endpoint = more["endpoint"]
+def _not_there(status: int, endpoint: str, quoted: str) -> NotThere:
     if status == 404 and endpoint.partition(" ")[2] in _LISTS:
         return NotThere(
             f"The site has no Confluence at the connection's address: {endpoint} found nothing.{quoted}",
             likely="The site was closed, moved or renamed, or the connection belongs to another site (cloud id).",
             hint="Open the site in a browser; if it is there, press Get OAuth Token and choose it again.",
             next_step="choose_site",
-            **more,
         )
     if status == 410:
         return NotThere(
@@ -296,18 +276,16 @@ def _not_there(status: int, quoted: str, more: dict[str, Any]) -> NotThere:
             likely="Atlassian took this call away.",
             hint="Update spokekit with pip.",
             next_step="none",
-            **more,
         )
     return NotThere(
         f"{endpoint} found nothing.{quoted}",
         likely="The id is wrong, the thing was deleted, or the signed-in person may not see it.",
         hint="Look the list up again and take the id from there.",
         next_step="fix_input",
-        **more,
     )
 
 
-def scope_error(action: str, granted: Sequence[str], listed: Sequence[str] = (), **more: Any) -> ScopeMissing:
+def scope_error(action: str, granted: Sequence[str], listed: Sequence[str] = ()) -> ScopeMissing:
     """Return the error for a missing scope: which, for which action, and the press that mends it.
 
     ``granted`` are the scopes that the token holds, as far as it is known, ``listed`` those of the connection: one that
@@ -335,4 +313,4 @@ def scope_error(action: str, granted: Sequence[str], listed: Sequence[str] = (),
             "The connection lists the scope, but the consent was given before it did, or the app does not allow it."
         )
         hint = "Enable the scope on the app, then press Get OAuth Token to consent again."
-    return ScopeMissing(message, likely=likely, hint=hint, scopes=missing, action=action, **more)
+    return ScopeMissing(message, likely=likely, hint=hint, scopes=missing, action=action)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from spokekit._frames import frame_of
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, CursorPages
-from spokekit.confluence.pull import Partial, counts, finish
-from spokekit.confluence.report import CompletenessReport, stamp
+from spokekit.confluence.pull import Partial, finish, report_of
 from spokekit.confluence.shapes import SEARCH, Found, FoundContent
 from spokekit.confluence.spaces import page_size
 from spokekit.confluence.wire import sendable
@@ -115,20 +114,10 @@ async def search(
     notes = [f"Confluence estimated {pages.total:,} results."] if pages.total is not None else []
     if cut:
         notes.append(f"There are more results; {most:,} were asked for.")
-    report = CompletenessReport(
-        complete=error is None and not cut,
-        listed=1,
-        walked=int(error is None),
-        partial=("search",) if error is not None else (),
-        notes=tuple(notes),
-        rows=len(frame),
-        unit="searches",
-        reasons={} if error is None else {"search": str(error)},
-        **counts(operation),
-    )
-    stamp(frame, report, gateway.connection.site_url or "", started)
+    partly = {} if error is None else {"search": error}
+    report = report_of(operation, len(frame), "searches", partial=partly, notes=notes, complete=not cut)
     frame.attrs["cql"] = cql
-    return finish(frame, report, "keep" if cut and error is None else partial, error)
+    return finish(frame, report, gateway, started, "keep" if cut and error is None else partial, error)
 
 
 def _what(row: Found) -> tuple[str | None, str | None, str | None]:

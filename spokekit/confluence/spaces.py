@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,6 @@ from spokekit.confluence.frame_pages import AsyncFramePages
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import CORE_POINTS, PERMISSION_POINTS, V2_MOST, CursorPages, segment
 from spokekit.confluence.pull import STOPS, Partial, PartlyRead, Pull, finish
-from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import (
     ASSIGNMENTS,
     CONTENT_PAGES,
@@ -54,6 +54,8 @@ PAGE_COLUMNS = {
     "version": "count",
     "version_at": "moment",
 }
+_ID = attrgetter("id")
+_ASSIGNMENT = attrgetter("principal.type", "principal.id", "role_id")
 PERMISSION_COLUMNS = ("space_id", "principal_type", "principal_id", "operation", "target", "role")
 
 
@@ -91,14 +93,10 @@ def page_size(value: int, most: int = V2_MOST) -> int:
 
 def stream_spaces(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFramePages:
     pages = CursorPages(
-        gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, limit=page_size(size), key=_space_id,
+        gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, limit=page_size(size), key=_ID,
         query=filters(query, SPACE_FILTERS),
     )  # fmt: skip
     return AsyncFramePages(operation, pages, _space_frame, gateway.connection.site_url or "")
-
-
-def _space_id(space: Space) -> str:
-    return space.id
 
 
 def _space_frame(rows: list[Space]) -> pd.DataFrame:
@@ -115,14 +113,10 @@ def stream_pages(gateway: Gateway, operation: Operation, size: int, query: Filte
     wanted = filters(query, PAGE_FILTERS)
     pages = CursorPages(
         gateway, operation, "/wiki/api/v2/pages", CONTENT_PAGES, each=CORE_POINTS, limit=page_size(size), query=wanted,
-        key=_page_id,
+        key=_ID,
     )  # fmt: skip
     body = next((str(value) for name, value in wanted if name == "body-format"), None)
     return AsyncFramePages(operation, pages, lambda rows: _page_frame(rows, body), gateway.connection.site_url or "")
-
-
-def _page_id(page: ContentPage) -> str:
-    return page.id
 
 
 def _page_row(row: ContentPage, body: str | None) -> tuple[object, ...]:
@@ -149,7 +143,7 @@ async def read_permissions(
     started = datetime.now(UTC)
     if space_ids is None:
         space_ids = []
-        spaces = CursorPages(gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, key=_space_id)
+        spaces = CursorPages(gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, key=_ID)
         while (rows := await spaces.next()) is not None:
             space_ids += [space.id for space in rows]
     mode, notes = await _role_mode(gateway, operation)
@@ -172,14 +166,14 @@ async def read_permissions(
         try:
             if mode != "ROLES":
                 pages = CursorPages(
-                    gateway, operation, f"{base}/permissions", PERMISSIONS, each=PERMISSION_POINTS, key=_permission_id
+                    gateway, operation, f"{base}/permissions", PERMISSIONS, each=PERMISSION_POINTS, key=_ID
                 )
                 async for row in _rows(pages):
                     permission(space_id, row)
                     read_rows += 1
             if mode != "PRE_ROLES":
                 path = f"{base}/role-assignments"
-                found = CursorPages(gateway, operation, path, ASSIGNMENTS, each=PERMISSION_POINTS, key=_assignment_id)
+                found = CursorPages(gateway, operation, path, ASSIGNMENTS, each=PERMISSION_POINTS, key=_ASSIGNMENT)
                 try:
                     async for given in _rows(found):
                         assignment(space_id, given)
@@ -200,17 +194,8 @@ async def read_permissions(
         raise error
     frame = pd.DataFrame({name: column.categorical() for name, column in columns.items()})
     report = pull.report(len(frame), "spaces", notes)
-    stamp(frame, report, gateway.connection.site_url or "", started)
     frame.attrs["role_mode"] = mode or "unknown"
-    return finish(frame, report, partial, error)
-
-
-def _permission_id(row: Permission) -> str:
-    return row.id
-
-
-def _assignment_id(row: RoleAssignment) -> tuple[str, str, str]:
-    return row.principal.type, row.principal.id, row.role_id
+    return finish(frame, report, gateway, started, partial, error)
 
 
 async def _rows(pages: CursorPages[T]) -> AsyncIterator[T]:
