@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,26 +80,30 @@ class Checkpoint:
         self._waiting: list[_Statement] = []
         self._members_waiting = 0
         self._trouble: StoreError | None = None
-        try:
-            self._file = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
-            # Exclusive until closed, or until the process dies: that is the lock between two walks.
-            self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._file.execute("PRAGMA journal_mode=WAL")
-            self._file.execute("PRAGMA synchronous=NORMAL")
-            self._file.executescript(_SCHEMA)
-            self._file.execute("INSERT OR REPLACE INTO about VALUES ('format', ?)", [str(FORMAT)])
-        except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise Conflict(
-                    "Another walk of this site is running.",
-                    hint="Wait until it ends, or stop it first.",
-                    next_step="wait",
-                ) from None
-            raise self._broken(error) from None
-        self._people = {
-            account: number for number, account in self._all("SELECT number, account_id FROM people ORDER BY number")
-        }
-        self._pages: dict[str, int] = dict(self._all("SELECT group_id, COUNT(*) FROM pages GROUP BY group_id"))
+        with ExitStack() as failed:
+            try:
+                file = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
+                self._file = failed.enter_context(closing(file))
+                # Exclusive until closed, or until the process dies: that is the lock between two walks.
+                self._file.execute("PRAGMA locking_mode=EXCLUSIVE")
+                self._file.execute("PRAGMA journal_mode=WAL")
+                self._file.execute("PRAGMA synchronous=NORMAL")
+                self._file.executescript(_SCHEMA)
+                self._file.execute("INSERT OR REPLACE INTO about VALUES ('format', ?)", [str(FORMAT)])
+            except sqlite3.Error as error:
+                if "locked" in str(error):
+                    raise Conflict(
+                        "Another walk of this site is running.",
+                        hint="Wait until it ends, or stop it first.",
+                        next_step="wait",
+                    ) from None
+                raise self._broken(error) from None
+            self._people = {
+                account: number
+                for number, account in self._all("SELECT number, account_id FROM people ORDER BY number")
+            }
+            self._pages: dict[str, int] = dict(self._all("SELECT group_id, COUNT(*) FROM pages GROUP BY group_id"))
+            failed.pop_all()
 
     def _broken(self, error: sqlite3.Error) -> StoreError:
         return StoreError(
