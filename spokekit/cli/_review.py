@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spokekit import review
+from spokekit._words import comparable, moment
+from spokekit._workspace import workspace
 from spokekit.cli._output import INCOMPLETE, Format, emit, listener, say, typed_words
 from spokekit.cli._signals import interruptible
-from spokekit.errors import InputError
+from spokekit.cli.members import carry_out, go_on, say_rows, show
+from spokekit.errors import InputError, NotConfigured, NotFound
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.groups.membership import Membership
-    from spokekit.groups.result import Result
     from spokekit.review import Campaign, Decided, Reviews
 
 _TOLD = 20
@@ -27,16 +30,11 @@ _TOLD = 20
 
 def reviews_of(connection: str | None) -> Reviews:
     """Return the reviews of a connection's site."""
-    from spokekit._workspace import workspace
-    from spokekit.review import Reviews
-
-    return Reviews.of(workspace(), connection)
+    return review.Reviews.of(workspace(), connection)
 
 
 def reviews_or_none(connection: str | None) -> Reviews | None:
     """Return the reviews of this home; None where it has no site: a folder can be checked anywhere."""
-    from spokekit.errors import NotConfigured, NotFound
-
     try:
         return reviews_of(connection)
     except (NotConfigured, NotFound):
@@ -48,14 +46,10 @@ def reviews_or_none(connection: str | None) -> Reviews | None:
 @contextmanager
 def members_of(connection: str | None) -> Iterator[tuple[Reviews, Membership]]:
     """Open reviews and memberships of a connection."""
-    from spokekit._workspace import workspace
     from spokekit.groups.membership import Membership
 
-    members = Membership.of(workspace(), connection)
-    try:
+    with closing(Membership.of(workspace(), connection)) as members:
         yield reviews_of(connection), members
-    finally:
-        members.close()
 
 
 def reviewers(said: list[str] | None) -> dict[str, str]:
@@ -86,8 +80,6 @@ def summary(campaign: Campaign) -> dict[str, Any]:
 def head(campaign: Campaign) -> None:
     """Say which review this is, and how far."""
     taken = datetime.fromisoformat(campaign.head.about["taken_at"])
-    from spokekit._words import moment
-
     say(f"Review {campaign.name} of {campaign.head.site}: {campaign.state}. Population of {moment(taken)}.")
     if campaign.missing:
         say(f"Partial: {'; '.join(campaign.missing)}.")
@@ -100,8 +92,6 @@ def filtered(
     campaign: Campaign, *, undecided: bool, group: str | None, person: str | None, recommended: str | None
 ) -> pd.DataFrame:
     """Return the rows that fit all that is asked for."""
-    from spokekit._words import comparable
-
     chosen = list(campaign.rows)
     if undecided:
         chosen = [row for row in chosen if not row.routed_out and campaign.decision(row.row_id) is None]
@@ -119,13 +109,6 @@ def filtered(
     return campaign.frame(chosen)
 
 
-def columns() -> tuple[str, ...]:
-    """Return the columns of rows."""
-    from spokekit.review import COLUMNS
-
-    return COLUMNS
-
-
 def told(campaign: Campaign, made: Decided, chosen: list[int], format: Format) -> None:  # noqa: A002
     """Say what came of decisions, and list their rows; ends with exit code 3 when some were refused."""
     for row_id, words in made.refused[:_TOLD]:
@@ -135,7 +118,7 @@ def told(campaign: Campaign, made: Decided, chosen: list[int], format: Format) -
     for row_id, before, after in made.changed[:_TOLD]:
         say(f"Row {row_id}: {before} before, {after} now.")
     say(made.words)
-    emit(campaign.frame([campaign.row(one) for one in chosen]), format, columns=columns())
+    emit(campaign.frame([campaign.row(one) for one in chosen]), format, columns=review.COLUMNS)
     if made.refused:
         raise typer.Exit(INCOMPLETE)
 
@@ -159,8 +142,6 @@ def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: For
 
 def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, format: Format) -> None:  # noqa: A002
     """Plan, show, confirm and carry out the removals."""
-    from spokekit.cli.members import _say_rows, _show
-
     preview = campaign.plan(members, progress=listener())
     if preview is None:
         if dry_run:
@@ -170,15 +151,16 @@ def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, 
         say("No row is to be removed; that is noted.")
         emit([summary(campaign)], format)
         return
-    _say_rows(preview)
-    _show(preview)
+    say_rows(preview)
+    show(preview)
     if dry_run:
         emit(preview.frame, format)
         say("Nothing was changed: a dry run.")
         return
     typed = preview.confirmation if yes else typed_words(preview.confirmation, "--yes")
-    with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
-        finish(campaign, campaign.apply(members, preview, confirm=typed, progress=listener(), cancel=cancel), format)
+    then, told = _said(campaign)
+    carry_out(partial(campaign.apply, members), preview, typed, format, then=then, told=told)
+    say(campaign.next_words)
 
 
 def resume(
@@ -191,37 +173,21 @@ def resume(
     format: Format,  # noqa: A002
 ) -> None:
     """Show the rest of an apply, and go on with it."""
-    from spokekit.cli.members import _rest
-
     say("An apply of this review is not finished; this goes on with it.")
-    rest = _rest(members, apply_id)
-    if dry_run:
-        emit(rest.preview.frame, format)
-        say("Nothing was changed: a dry run.")
-        return
-    asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
-    typed = rest.confirmation if yes or not asks else typed_words(rest.preview.words_of_consent, "--yes")
-    with interruptible(f"; spokekit review apply {campaign.name} then goes on") as cancel:
-        finish(campaign, campaign.resume(members, rest, confirm=typed, progress=listener(), cancel=cancel), format)
+    then, told = _said(campaign)
+    action = partial(campaign.resume, members)
+    go_on(members, action, apply_id, dry_run=dry_run, yes=yes, format=format, then=then, told=told)
+    if not dry_run:
+        say(campaign.next_words)
 
 
-def finish(campaign: Campaign, result: Result, format: Format) -> None:  # noqa: A002
-    """Say what an apply came to; ends with exit code 3 where rows are left."""
-    emit(result.frame, format)
-    say(result.words)
-    if result.apply_id and result.kept is None:
-        say(
-            f"In the journal as {result.apply_id}, for {campaign.name}. "
-            f"Undo: spokekit members undo {result.apply_id[:8]}"
-        )
-    if result.stopped or not result.finished or "failed" in result.counts():
-        raise typer.Exit(INCOMPLETE)
-    say(campaign.next_words)
+def _said(campaign: Campaign) -> tuple[str, str]:
+    """Return what a person reads after Ctrl-C, and with the id in the journal."""
+    return f"; spokekit review apply {campaign.name} then goes on", f", for {campaign.name}"
 
 
 def walk_again(campaign: Campaign, connection: str | None) -> None:
     """Walk the groups of a review anew: what was read before the apply proves nothing."""
-    from spokekit._workspace import workspace
     from spokekit.audit import Walk
 
     work = workspace()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -51,23 +50,11 @@ APPLIES = (
 )
 
 _ROWS_SAID = 50
+_THEN = "; spokekit members resume then settles it"
 
 
-class Mode(enum.StrEnum):
-    """What the list means."""
-
-    add = "add"
-    remove = "remove"
-    sync = "sync"
-
-
-class Only(enum.StrEnum):
-    """Half of a sync."""
-
-    add_only = "add-only"
-    remove_only = "remove-only"
-
-
+Mode = Literal["add", "remove", "sync"]
+Only = Literal["add-only", "remove-only"]
 ApplyArgument = Annotated[
     str | None, typer.Argument(metavar="APPLY_ID", help="From `members journal --applies`; its beginning is enough.")
 ]
@@ -137,11 +124,11 @@ def plan(
             )
         else:
             wishes = read_csv(file, group=group, account_column=account_column, group_column=group_column)
-            made = members.plan(wishes, mode.value, group=group, only=only.value if only else "", progress=listener())
+            made = members.plan(wishes, mode, group=group, only=only or "", progress=listener())
         preview = members.preview(made, progress=listener())
         members.save(preview, out_)
         emit(preview.frame, format)
-        _show(preview)
+        show(preview)
         say(f"The plan is in {out_}. Apply it: spokekit members apply {out_}")
 
 
@@ -168,7 +155,7 @@ def apply(
                 "what follows is read from the site."
             )
             preview = members.preview_anew(preview, progress=listener())
-            _say_rows(preview)
+            say_rows(preview)
         _apply(members, preview, dry_run=dry_run, yes=yes, format=format, foreign=strange and not foreign)
 
 
@@ -187,15 +174,7 @@ def resume(
     """
     with _open(connection) as members:
         _take_in(members)
-        rest = _rest(members, apply_id)
-        if dry_run:
-            emit(rest.preview.frame, format)
-            say("Nothing was changed: a dry run.")
-            return
-        asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
-        typed = rest.confirmation if yes or not asks else typed_words(rest.preview.words_of_consent, "--yes")
-        with interruptible("; spokekit members resume then settles it") as cancel:
-            _finish(members.resume(rest, confirm=typed, progress=listener(), cancel=cancel), format)
+        go_on(members, members.resume, apply_id, dry_run=dry_run, yes=yes, format=format, then=_THEN)
 
 
 @app.command()
@@ -232,7 +211,7 @@ def undo(
         if out_ is not None:
             members.save(preview, out_)
             emit(preview.frame, format)
-            _show(preview)
+            show(preview)
             say(f"The plan is in {out_}. Apply it: spokekit members apply {out_}")
             return
         _apply(members, preview, dry_run=dry_run, yes=yes, format=format)
@@ -268,8 +247,6 @@ def journal(
 
 def _for_a_list_or_one(mode: Mode, file: Path | None, person: str, everywhere: bool, like: str, *, lists: bool) -> None:
     """Refuse options of `plan` that do not go together."""
-    from spokekit.errors import InputError
-
     forms = "--file LIST, or --mode remove --person PERSON --everywhere, or --mode add --person PERSON --like COLLEAGUE"
     if file is not None:
         wrong = "A list and one person exclude each other." if person or everywhere or like else ""
@@ -277,9 +254,9 @@ def _for_a_list_or_one(mode: Mode, file: Path | None, person: str, everywhere: b
         wrong = "Neither a list nor a person was named."
     elif lists:
         wrong = "--only, --group and the columns go with a list."
-    elif mode is Mode.remove:
+    elif mode == "remove":
         wrong = "" if everywhere and not like else "Taking one person out goes with --everywhere alone."
-    elif mode is Mode.add:
+    elif mode == "add":
         wrong = "" if like and not everywhere else "Adding one person goes with --like COLLEAGUE alone."
     else:
         wrong = "A sync needs a list."
@@ -301,15 +278,10 @@ def _options_named() -> Iterator[None]:
         raise InputError(error.message, likely=error.likely, hint=f"{error.hint} {options}", field=COLUMNS) from None
 
 
-@contextmanager
-def _open(connection: str | None) -> Iterator[Membership]:
+def _open(connection: str | None) -> closing[Membership]:
     from spokekit.groups.membership import Membership
 
-    members = Membership.of(workspace(), connection)
-    try:
-        yield members
-    finally:
-        members.close()
+    return closing(Membership.of(workspace(), connection))
 
 
 def _take_in(members: Membership) -> None:
@@ -317,27 +289,45 @@ def _take_in(members: Membership) -> None:
         say(words)
 
 
-def _rest(members: Membership, apply_id: str | None) -> Resumption:
-    """Show the rest of an apply that is not finished."""
+def go_on(
+    members: Membership,
+    resume: Callable[..., Result],
+    apply_id: str | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+    format: Format,  # noqa: A002 - as in the commands
+    then: str,
+    told: str = "",
+) -> None:
+    """Show the rest of an apply that is not finished, and go on with it by `resume`; see `carry_out`."""
     from spokekit.groups.resumption import about
 
     if apply_id is None:
         for other in members.unfinished()[1:]:
             say(f"Not finished either: {about(other)[0]}")
     rest = members.preview_resume(apply_id, progress=listener())
-    _say_rows(rest.preview)
-    _show(rest)
-    return rest
+    say_rows(rest.preview)
+    show(rest)
+    if dry_run:
+        emit(rest.preview.frame, format)
+        say("Nothing was changed: a dry run.")
+        return
+    asks = rest.confirmation or (sys.stdin.isatty() and rest.preview.plan.planned)
+    typed = rest.confirmation if yes or not asks else typed_words(rest.preview.words_of_consent, "--yes")
+    carry_out(resume, rest, typed, format, then=then, told=told)
 
 
-def _show(preview: Preview | Resumption) -> None:
+def show(preview: Preview | Resumption) -> None:
+    """Say what a preview comes to, and its dangers."""
     for line in preview.lines:
         say(line)
     for danger in preview.dangers:
         say(f"Danger: {danger}")
 
 
-def _say_rows(preview: Preview) -> None:
+def say_rows(preview: Preview) -> None:
+    """Say what is planned row by row, the first rows of many."""
     rows = preview.plan.planned
     for row in rows[:_ROWS_SAID]:
         direction = "to" if row.action == "add" else "from"
@@ -356,7 +346,7 @@ def _apply(
     foreign: bool = False,
 ) -> None:
     """Show a preview and apply it; one from a `foreign` file is asked about whatever it does, ``--yes`` or not."""
-    _show(preview)
+    show(preview)
     if dry_run:
         changed = members.check(preview, progress=listener())
         emit(preview.frame, format)
@@ -368,14 +358,27 @@ def _apply(
         return
     words = preview.words_of_consent if foreign and preview.plan.planned else preview.confirmation
     typed = words if yes and not foreign else typed_words(words, "--foreign" if foreign else "--yes")
-    with interruptible("; spokekit members resume then settles it") as cancel:
-        _finish(members.apply(preview, confirm=typed, progress=listener(), cancel=cancel), format)
+    carry_out(members.apply, preview, typed, format, then=_THEN)
 
 
-def _finish(result: Result, format: Format) -> None:  # noqa: A002 - as in the commands
-    emit(result.frame, format)
-    say(result.words)
-    if result.apply_id and result.kept is None:
-        say(f"In the journal as {result.apply_id}. Undo: spokekit members undo {result.apply_id[:8]}")
-    if result.stopped or not result.finished or "failed" in result.counts():
-        raise typer.Exit(INCOMPLETE)
+def carry_out(
+    action: Callable[..., Result],
+    shown: Preview | Resumption,
+    typed: str,
+    format: Format,  # noqa: A002 - as in the commands
+    *,
+    then: str,
+    told: str = "",
+) -> None:
+    """Carry out what was shown and confirmed, and say what came of it; ends with exit code 3 where rows are left.
+
+    `then` is what the person reads after Ctrl-C, and `told` what stands behind the id in the journal.
+    """
+    with interruptible(then) as cancel:
+        result = action(shown, confirm=typed, progress=listener(), cancel=cancel)
+        emit(result.frame, format)
+        say(result.words)
+        if result.apply_id and result.kept is None:
+            say(f"In the journal as {result.apply_id}{told}. Undo: spokekit members undo {result.apply_id[:8]}")
+        if result.stopped or not result.finished or "failed" in result.counts():
+            raise typer.Exit(INCOMPLETE)

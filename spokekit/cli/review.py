@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from spokekit import review
 from spokekit.cli import _review as steps
 from spokekit.cli._output import FAILED, INCOMPLETE, ConnectionOption, Format, FormatOption, emit, say
 from spokekit.errors import InputError
@@ -19,15 +19,7 @@ app = typer.Typer(
 )
 
 
-class Decision(enum.StrEnum):
-    """What is decided about a row."""
-
-    keep = "keep"
-    remove = "remove"
-    ask = "ask"
-    exception = "exception"
-
-
+Decision = Literal["keep", "remove", "ask", "exception"]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of the review, such as 2026-Q4.")]
 PartialOption = Annotated[
     bool, typer.Option("--partial", help="Go on although something is missing; the evidence says so on every page.")
@@ -135,12 +127,10 @@ def rows(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the memberships of a review with recommendations and decisions."""
-    from spokekit.review import COLUMNS
-
     campaign = steps.reviews_of(connection).get(name)
     frame = steps.filtered(campaign, undecided=undecided, group=group, person=person, recommended=recommended)
     short = ("row_id", "group", "person", "access", "recommendation", "decision", "reason", "account_id")
-    columns = None if wide else short if format is Format.table else COLUMNS
+    columns = None if wide else short if format is Format.table else review.COLUMNS
     steps.head(campaign)
     emit(frame, format, columns=columns, empty="No row fits.")
 
@@ -194,10 +184,10 @@ def decide(
             "No row is named.", field="row", hint="Give --row ID, --group, --person, --recommended or --undecided."
         )
     if dry_run:
-        emit(campaign.frame([campaign.row(one) for one in chosen]), format, columns=steps.columns())
+        emit(campaign.frame([campaign.row(one) for one in chosen]), format, columns=review.COLUMNS)
         say("Nothing was decided: a dry run.")
         return
-    steps.told(campaign, campaign.decide(chosen, decision.value, reason=reason, until=until), chosen, format)
+    steps.told(campaign, campaign.decide(chosen, decision, reason=reason, until=until), chosen, format)
 
 
 @app.command()
@@ -339,9 +329,7 @@ def check(
 
     The exit code is 1 when something is found; it is named.
     """
-    from spokekit.review import check_evidence
-
-    found = check_evidence(folder, steps.reviews_or_none(connection), campaign=campaign)
+    found = review.check_evidence(folder, steps.reviews_or_none(connection), campaign=campaign)
     emit(found, format)
     for note in found.attrs["notes"]:
         say(note)
