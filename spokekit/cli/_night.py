@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from spokekit._workspace import workspace
 from spokekit.cli._output import AtMostOption, ChangedOption, Format, FormatOption, emit, listener, out, say
 from spokekit.cli._signals import interruptible
 from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    from spokekit.audit.night import Night
 
 _MOST_SHOWN = 20
 
@@ -95,11 +98,9 @@ def night(
     raise typer.Exit(made.exit_code)
 
 
-def _tell(made: object) -> None:
-    from spokekit.audit.night import Night
+def _tell(made: Night) -> None:
     from spokekit.audit.show.night_files import frames_of
 
-    assert isinstance(made, Night)  # noqa: S101 - imported late, so that a start loads nothing of it
     for one in made.sites:
         failed = "failed. " if one.outcome == "failed" else ""
         out(f"{one.site or one.connection or 'The default connection'}: {failed}{one.words}")

@@ -135,10 +135,11 @@ def emit(
         if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
             # A file is read elsewhere: a name must arrive as it is, whatever this terminal can show.
             sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-        # A file gets the names as they are; a terminal would obey what is in them.
-        form = _on_screen if sys.stdout.isatty() else _as_it_is
-        guarded_rows = ([form(guard_formula(_flat(value))) for value in row] for row in cells)
-        write_rows(sys.stdout, [names, *guarded_rows])
+        safe = [[guard_formula(_flat(value)) for value in row] for row in cells]
+        if sys.stdout.isatty():
+            # A file gets the names as they are; a terminal would obey what is in them.
+            safe = [[shown(value) for value in row] for row in safe]
+        write_rows(sys.stdout, [names, *safe])
     elif cells:
         _table(names, cells, _numbers(rows))
     else:
@@ -161,13 +162,7 @@ def _records(rows: Any) -> list[Mapping[str, Any]]:
         return records
     if isinstance(rows, Mapping):
         return [rows]
-    made: list[Mapping[str, Any]] = []
-    for row in rows:
-        if dataclasses.is_dataclass(row) and not isinstance(row, type):
-            made.append({field.name: getattr(row, field.name) for field in dataclasses.fields(row)})
-        else:
-            made.append(row)
-    return made
+    return [vars(row) if dataclasses.is_dataclass(row) else row for row in rows]
 
 
 def _plain(value: Any) -> Any:
@@ -259,14 +254,6 @@ def _escaped(value: Any) -> str:
     """Return JSON in which what a terminal would obey is written as an escape; it means the same."""
     unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
     return in_json(json.dumps(value, ensure_ascii=not unicode, indent=2))
-
-
-def _on_screen(value: Any) -> Any:
-    return shown(value) if isinstance(value, str) else value
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def pauses() -> Callable[[Progress], None]:

@@ -48,3 +48,11 @@ def _listening(handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def asked_to_stop() -> threading.Event:
+    """Return an event that Ctrl-C, or the end of this process, sets from now on: for what serves until then."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
-import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spokekit._words import counted, moment
 from spokekit.cli._output import Format, FormatOption, emit, out, say
+from spokekit.cli._signals import asked_to_stop
 from spokekit.errors import Conflict, InputError, NotFound, StoreError
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def serve(
                 "The class of this home is being served already.",
                 hint="Open its board by the link that was printed there, stop it, or choose another SPOKEKIT_HOME.",
             ) from None
-        stopped = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
+        stopped = asked_to_stop()
         board = BoardSite(
             path,
             class_name=name,
@@ -199,12 +197,9 @@ def _forget() -> None:
     if not path.exists():
         say("There is no class in this home.")
         return
-    records = Records(path)
-    try:
+    with closing(Records(path)) as records:
         gone = records.forget()
-    finally:
-        records.close()
-    say(f"Forgotten: {gone} {'class' if gone == 1 else 'classes'}, with learners, events, orders and certificates.")
+    say(f"Forgotten: {counted(gone, 'class', 'classes')}, with learners, events, orders and certificates.")
     say("A board that was being served ends by itself.")
 
 
@@ -217,15 +212,11 @@ def verify(
 
     The learner's own computer has reported it; nobody has watched.
     """
-    from spokekit._words import moment
     from spokekit.board import classroom
     from spokekit.board.records import Records
 
-    records = Records(_file())
-    try:
+    with closing(Records(_file())) as records:
         found = classroom.verify(records, code)
-    finally:
-        records.close()
     say(f"Given by “{found.class_name}” to {found.name or found.pseudonym} on {moment(_when(found.made_at))}.")
     rows = [
         {"lesson": one.lesson, "right_at": _when(one.at), "attempts": one.attempts, "hints": one.hints}
@@ -246,7 +237,6 @@ def export(
 ) -> None:
     """Write who was there, what they did in each lesson and their wrong turns; also while the board is served."""
     from spokekit._home import write_private
-    from spokekit._words import counted
     from spokekit.board.export import FORMATS
     from spokekit.board.export import export as made
     from spokekit.board.records import Records
@@ -254,14 +244,11 @@ def export(
     how = next((one for one in FORMATS if file.suffix.lower() == f".{one}"), None)
     if how is None:
         raise InputError(f"{file} ends in none of .csv, .xlsx and .json.", field="--file")
-    records = Records(_file())
-    try:
+    with closing(Records(_file())) as records:
         ids = records.all_ids()
         if not ids:
-            raise NotFound("There is no class in this home.", hint="spokekit class begins one.")
+            raise _no_class()
         classes = [records.load(one) for one in (ids if all_classes else ids[-1:])]
-    finally:
-        records.close()
     write_private(file.expanduser(), made(classes, _menus().course, how, names=names))
     out(str(file))
     learners = counted(sum(len(one.learners) for one in classes), "learner")
@@ -273,8 +260,12 @@ def _file() -> Path:
 
     path = class_file()
     if not path.exists():
-        raise NotFound("There is no class in this home.", hint="spokekit class begins one.")
+        raise _no_class()
     return path
+
+
+def _no_class() -> NotFound:
+    return NotFound("There is no class in this home.", hint="spokekit class begins one.")
 
 
 def _when(seconds: float) -> datetime:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from enum import StrEnum
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,15 +23,13 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
-class GrantChoice(StrEnum):
-    """What can get a token."""
-
-    consent = "consent"
-    service_account = "service-account"
-
-
 _LIST = ("alias", "name", "state", "status", "site_name", "url", "alias_id", "connection_id")
 _TABLE = ("alias", "name", "status", "site_name", "url")
+# What one is shown with: its row, the app's side, the site and the person, and the rest.
+_ROW = ("alias", "alias_id", "name", "connection_id", "url", "site_name", "state", "status")
+_APP = ("auth_url", "client_id", "client_secret", "grant", "read_only", "redirect_uri", "scopes")
+_SITE = ("cloud_id", "site_url", "account_id", "account_name")
+_REST = ("pkce", "active", "created_at", "updated_at")
 
 NameArgument = Annotated[
     str | None, typer.Argument(metavar="NAME", help="Name, id or alias; without it, the default alias's connection.")
@@ -64,7 +61,7 @@ SiteOption = Annotated[
     typer.Option("--site", help="Address, name or cloud id of one of the sites that the saved token reaches."),
 ]
 GrantOption = Annotated[
-    GrantChoice | None,
+    Literal["consent", "service-account"] | None,
     typer.Option("--grant", help="What gets the token: a person's consent (the default), or a service account."),
 ]
 ReadOnlyOption = Annotated[
@@ -79,7 +76,7 @@ PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send 
 @app.command("list")
 def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """List the connections with their status: the default alias first, the others from A to Z."""
-    here = _workspace()
+    here = workspace()
     tell_unknown(here, here.connections.list())
     rows = [_row(status) for status in here.status()]
     emit(rows, format, columns=_TABLE if format is Format.table else _LIST)
@@ -88,7 +85,7 @@ def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opti
 @app.command()
 def show(name: NameArgument = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
     """Show a connection with all its fields; the client secret is never shown."""
-    _emit_one(_workspace(), name, format)
+    _emit_one(workspace(), name, format)
 
 
 @app.command()
@@ -123,7 +120,7 @@ def add(
     from spokekit.connections.records import DEFAULT_REDIRECT_URI, DEFAULT_URL
     from spokekit.connections.scopes import CONSENT, proposed_scopes
 
-    work = _workspace()
+    work = workspace()
     draft = ConnectionDraft(
         name=work.connections.propose_name() if name is None else name,
         url=DEFAULT_URL if url is None else url,
@@ -134,7 +131,7 @@ def add(
             proposed_scopes(grant or CONSENT, read_only=bool(read_only)) if scopes is None else scopes,
             without_unpublished,
         ),
-        grant=(grant or GrantChoice.consent).value,
+        grant=grant or CONSENT,
         read_only=bool(read_only),
         pkce=bool(pkce),
     )
@@ -166,7 +163,7 @@ def edit(
     """Change the fields that are named and leave the others, the scopes too, as they are."""
     from spokekit.connections.records import host_notes
 
-    work = _workspace()
+    work = workspace()
     saved = work.connection(connection)
     changes: dict[str, Any] = {
         field: value
@@ -176,7 +173,7 @@ def edit(
             "auth_url": auth_url,
             "client_id": client_id,
             "redirect_uri": redirect_uri,
-            "grant": grant and grant.value,
+            "grant": grant,
             "read_only": read_only,
             "pkce": pkce,
         }.items()
@@ -214,7 +211,7 @@ def remove(
 
     It asks first on a terminal. The consent itself ends in the account's settings at Atlassian.
     """
-    work = _workspace()
+    work = workspace()
     saved = work.connection(connection)
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Remove “{saved.name}”?", err=True):
         say("Nothing was removed.")
@@ -234,7 +231,7 @@ def check(
     """
     from spokekit.check import trouble
 
-    found = _workspace().check(connection)
+    found = workspace().check(connection)
     emit(found, format, columns=["check", "state", "words", "fix"] if format is Format.table else None)
     if trouble(found):
         raise typer.Exit(FAILED)
@@ -243,45 +240,19 @@ def check(
 # ------------------------------------------------------------------------------------------------- inside
 
 
-def _workspace() -> Workspace:
-    return workspace()
-
-
 def _row(status: RowStatus) -> dict[str, Any]:
-    saved = status.connection
-    return {
-        "alias": status.alias.label,
-        "alias_id": status.alias.alias_id,
-        "name": saved.name if saved else None,
-        "connection_id": saved.connection_id if saved else None,
-        "url": saved.url if saved else None,
-        "site_name": saved.site_name if saved else None,
-        "state": status.state,
-        "status": status.words,
-    }
+    """Return what is known of a row of the list; without a connection, what it would say is left out."""
+    known = vars(status.connection) if status.connection else {}
+    alias = status.alias
+    return {**known, "alias": alias.label, "alias_id": alias.alias_id, "state": status.state, "status": status.words}
 
 
 def _emit_one(work: Workspace, name: str | None, format: Format) -> None:  # noqa: A002 - as in the commands
     saved = work.connection(name)
     status = work.status(saved.connection_id)[0]
-    fields = {
-        **_row(status),
-        "auth_url": saved.auth_url,
-        "client_id": saved.client_id,
-        "client_secret": "saved" if work.tokens.has_client_secret(saved) else "not saved",
-        "grant": saved.grant,
-        "read_only": saved.read_only,
-        "redirect_uri": saved.redirect_uri,
-        "scopes": list(saved.scopes),
-        "cloud_id": saved.cloud_id,
-        "site_url": saved.site_url,
-        "account_id": saved.account_id,
-        "account_name": saved.account_name,
-        "pkce": saved.pkce,
-        "active": saved.active,
-        "created_at": saved.created_at,
-        "updated_at": saved.updated_at,
-    }
+    secret = "saved" if work.tokens.has_client_secret(saved) else "not saved"
+    known = {**_row(status), "client_secret": secret}
+    fields = {field: known[field] for field in (*_ROW, *_APP, *_SITE, *_REST)}
     if format is not Format.table:
         emit(fields, format)
         return

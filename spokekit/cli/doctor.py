@@ -90,13 +90,12 @@ def _print(findings: list[Finding]) -> None:
     # The words are sentences: a column as wide as the longest of them would be unreadable.
 
     width = max(60, min(shutil.get_terminal_size().columns, 120))
+    below = " " * 9
     for finding in findings:
-        lines = textwrap.wrap(f"{finding.check}: {finding.words}", width - 9) or [finding.check]
+        words, first = f"{finding.check}: {finding.words}", f"{finding.state:7}  "
+        out(textwrap.fill(words, width, initial_indent=first, subsequent_indent=below))
         if finding.next:
-            lines += textwrap.wrap(f"Next: {finding.next}", width - 9)
-        out(f"{finding.state:7}  {lines[0]}")
-        for line in lines[1:]:
-            out(" " * 9 + line)
+            out(textwrap.fill(f"Next: {finding.next}", width, initial_indent=below, subsequent_indent=below))
 
 
 def _versions() -> Iterator[Finding]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,21 +18,15 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
-def _columns() -> tuple[str, ...]:
+def group_columns() -> tuple[str, ...]:
+    """Return the columns of groups, and whether they are registered."""
     from spokekit.confluence.shapes import GROUP_COLUMNS
 
     return (*GROUP_COLUMNS, "registered")
 
 
+Access = Literal["user", "admin", "site-admin"]
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID", help="Group ids, as `groups list` shows them.")]
-
-
-class Access(enum.StrEnum):
-    """Kinds of access to Confluence that a group can give."""
-
-    user = "user"
-    admin = "admin"
-    site_admin = "site-admin"
 
 
 @app.command("list")
@@ -47,16 +40,16 @@ def list_(
 
     The exit code is 3 when some could not be read.
     """
-    work = _workspace()
+    work = workspace()
     groups = _look_up(work, connection)
     if access is not None:
         kinds = groups["access"].str.split(", ")
-        groups = _keep(groups, [access.value in kind for kind in kinds])
+        groups = _keep(groups, [access in kind for kind in kinds])
     elif not all_:
         groups = _keep(groups, groups["access"] != "")
     registered = work.registry(connection).ids()
     groups["registered"] = groups["group_id"].isin(registered).astype(bool)
-    emit(groups, format, columns=_columns(), empty="No group fits.")
+    emit(groups, format, columns=group_columns(), empty="No group fits.")
 
 
 @app.command()
@@ -68,14 +61,14 @@ def registered(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """List the registered groups; nothing is asked of the site unless --refresh is given."""
-    work = _workspace()
+    work = workspace()
     groups = _look_up(work, connection) if refresh else None
     frame = work.registry(connection).frame()
     frame["registered"] = True
     if groups is not None:
         frame.attrs["completeness"] = groups.attrs.get("completeness")
     more = ("current_name", "renamed", "missing", "registered_at", "registered_by")
-    emit(frame, format, columns=(*_columns(), *more), empty="No group is registered yet: spokekit groups add ID…")
+    emit(frame, format, columns=(*group_columns(), *more), empty="No group is registered yet: spokekit groups add ID…")
 
 
 @app.command()
@@ -85,28 +78,25 @@ def add(
     format: FormatOption = Format.table,  # noqa: A002 - the option has this name
 ) -> None:
     """Register groups by id, all or none, so that their members may be managed."""
-    work = _workspace()
+    work = workspace()
     groups = _look_up(work, connection)
     registry = work.registry(connection)
     new = registry.add(ids, groups=groups)
     known = len(set(ids)) - len(new)
     before = f"; {counted(known, 'group')} before." if known else "."
     say(f"Registered {counted(len(new), 'group')}{before}")
-    _emit_registered(registry.frame(), ids, format)
+    frame = registry.frame()
+    emit(frame[frame["group_id"].isin(ids)].assign(registered=True), format, columns=group_columns())
 
 
 @app.command()
 def remove(ids: IdsArgument, connection: ConnectionOption = None) -> None:
     """Take groups off the list of registered groups, all or none. Nobody's membership changes."""
-    removed = _workspace().registry(connection).remove(ids)
+    removed = workspace().registry(connection).remove(ids)
     say(f"Removed {counted(len(removed), 'group')} from the registered groups.")
 
 
 # ------------------------------------------------------------------------------------------------- inside
-
-
-def _workspace() -> Workspace:
-    return workspace()
 
 
 def _look_up(work: Workspace, connection: str | None) -> pd.DataFrame:
@@ -120,8 +110,3 @@ def _keep(groups: pd.DataFrame, mask: Any) -> pd.DataFrame:
     kept: pd.DataFrame = groups[mask].copy()
     kept.attrs = groups.attrs
     return kept
-
-
-def _emit_registered(frame: pd.DataFrame, ids: list[str], format: Format) -> None:  # noqa: A002 - as in the commands
-    frame = frame[frame["group_id"].isin(ids)].assign(registered=True)
-    emit(frame, format, columns=_columns())

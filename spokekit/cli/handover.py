@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -56,13 +55,7 @@ ApplyArgument = Annotated[
 ]
 
 
-class Grant(enum.StrEnum):
-    """How the instance gets its token."""
-
-    consent = "consent"
-    service_account = "service-account"
-
-
+Grant = Literal["consent", "service-account"]
 GrantOption = Annotated[
     Grant, typer.Option("--grant", help="As in the plan: a person's consent, or a service account.")
 ]
@@ -84,7 +77,7 @@ def plan(
     ] = "",
     grant: Annotated[
         Grant, typer.Option("--grant", help="A person's consent, or a service account's client credentials.")
-    ] = Grant.consent,
+    ] = "consent",
 ) -> None:
     """Write a folder with all that an instance needs: a checklist, the records, and the registered groups.
 
@@ -101,7 +94,7 @@ def plan(
         instance=instance,
         parent_sys_id=parent_alias,
         client_id=client_id,
-        grant="service-account" if grant is Grant.service_account else "consent",
+        grant=grant,
     )
     target = write(made, to)
     out(str(target))
@@ -135,7 +128,7 @@ def compare(
     api_key_file: ApiKeyOption = "",
     session_file: SessionOption = "",
     app_id: AppIdOption = "",
-    grant: GrantOption = Grant.consent,
+    grant: GrantOption = "consent",
     groups_table: GroupsTableOption = "",
     out_: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the drift as a page and a workbook as well.")
@@ -158,7 +151,7 @@ def compare(
         connection or (),
         instance=instance_of(address),
         client_id=app_id,
-        grant="service-account" if grant is Grant.service_account else "consent",
+        grant=grant,
     )
     frame = compared(made, address, sign_in, whole=not connection, groups_table=groups_table)
     if out_ is not None:
@@ -182,7 +175,7 @@ def apply(
     api_key_file: ApiKeyOption = "",
     session_file: SessionOption = "",
     app_id: AppIdOption = "",
-    grant: GrantOption = Grant.consent,
+    grant: GrantOption = "consent",
     update: Annotated[
         list[str] | None,
         typer.Option("--update", metavar="NAME", help="Confirm a difference by its name in the preview; repeatable."),
@@ -212,9 +205,7 @@ def apply(
 
         made = read_plan(plan_file)
     else:
-        made = hand_over.plan(
-            connection or (), app_id, "service-account" if grant is Grant.service_account else "consent"
-        )
+        made = hand_over.plan(connection or (), app_id, grant)
     changes = hand_over.preview(made, update=update or (), groups=groups, groups_table=groups_table)
     _carry_out(hand_over, changes, write=write, yes=yes, fingerprint=fingerprint, format=format)
 
@@ -239,7 +230,7 @@ def resume(
     for words in hand_over.take_in():
         say(words)
     changes = hand_over.preview_resume(apply_id)
-    _carry_out(hand_over, changes, write=write, yes=yes, fingerprint="", format=format)
+    _carry_out(hand_over, changes, write=write, yes=yes, format=format)
 
 
 @app.command()
@@ -259,7 +250,7 @@ def undo(
     A dry run, unless --write is given. Only what spokekit made is deleted, as it was left.
     """
     hand_over = _open(instance, client_id, client_secret_file, api_key_file, session_file)
-    _carry_out(hand_over, hand_over.preview_undo(apply_id), write=write, yes=yes, fingerprint="", format=format)
+    _carry_out(hand_over, hand_over.preview_undo(apply_id), write=write, yes=yes, format=format)
 
 
 @app.command()
@@ -326,8 +317,8 @@ def _carry_out(
     *,
     write: bool,
     yes: bool,
-    fingerprint: str,
     format: Format,  # noqa: A002 - as in the commands
+    fingerprint: str = "",
 ) -> None:
     """Show a preview, and write it where that was asked for."""
     if fingerprint and not changes.fingerprint.startswith(fingerprint.strip().lower()):

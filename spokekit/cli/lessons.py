@@ -20,7 +20,7 @@ from spokekit.cli._class import (
 )
 from spokekit.cli._class import join as join_class
 from spokekit.cli._output import FAILED, Format, FormatOption, emit, out, say
-from spokekit.errors import InputError
+from spokekit.errors import InputError, NotFound, SpokekitError
 
 if TYPE_CHECKING:
     from spokekit.training.attempts import Attempt, Attempts
@@ -36,7 +36,6 @@ LessonsOption = Annotated[
 
 
 def _lesson(name: str, folder: Path | None) -> Lesson:
-    from spokekit.errors import NotFound
     from spokekit.training.course import lesson
 
     try:
@@ -131,7 +130,6 @@ def check(name: NameArgument, lessons: LessonsOption = None) -> None:
 
     The exit code is 0 when it is right, and 1 when it is not yet, was not begun, or cannot be checked.
     """
-    from spokekit.errors import NotFound, SpokekitError
     from spokekit.training.lesson import Verdict
 
     lesson = _lesson(name, lessons)
@@ -220,7 +218,6 @@ def certificate(
     In a class the board gives a code for it, by which the class confirms what it has; where it cannot be reached the
     page is written without one.
     """
-    from spokekit.errors import SpokekitError
     from spokekit.training.attempts import events_here
     from spokekit.training.course import lessons as all_lessons
     from spokekit.training.joining import confirmed
@@ -286,7 +283,6 @@ def hand(
     down: Annotated[bool, typer.Option("--down", help="You need no help any more.")] = False,
 ) -> None:
     """Put your hand up: the trainer sees that you need help."""
-    from spokekit.errors import NotFound
     from spokekit.training.my_class import my_class, raise_hand
 
     if my_class(practice_root()) is None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from spokekit.cli._class import CodeOption, JoinOption, NameOption, class_beside
 from spokekit.cli._output import out, say
 from spokekit.cli._practice_home import practice_salt, practice_surroundings
+from spokekit.cli._signals import asked_to_stop
 from spokekit.errors import InputError
+
+if TYPE_CHECKING:
+    from spokekit.practice import PracticeInstance, PracticeSite
 
 app = typer.Typer(add_completion=False)
 
@@ -74,11 +77,10 @@ def practice(
         _instance(port, fault or [], load, others=bool(command or switch or join))
         return
     from spokekit.oauth.receivers import LOOPBACK_REDIRECT, own_callback
-    from spokekit.practice import FAULTS
+    from spokekit.practice import FAULTS, PracticeSite
 
     if fault and "list" in fault:
-        for name, words in FAULTS.items():
-            out(f"{name:20} {words}")
+        _menu(FAULTS)
         return
     own = own_callback()
     # Beside a person's server on a hub, the address at which that server takes the redirect is registered too.
@@ -103,19 +105,20 @@ def practice(
             field="--join",
             hint="spokekit practice --join ADDRESS --code CODE bash, for example; or spokekit lab --join ADDRESS.",
         )
-    _alone(options)
+    _serve(PracticeSite(salt=practice_salt(), **options), "Practice site", "developer console")
 
 
-def _alone(options: dict[str, Any]) -> None:
-    from spokekit.practice import PracticeSite
+def _menu(faults: Mapping[str, str]) -> None:
+    for name, words in faults.items():
+        out(f"{name:20} {words}")
 
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with PracticeSite(salt=practice_salt(), **options) as site:
-        out(json.dumps(site.describe()))
-        say(f"Practice site on {site.url}. Stop it with Ctrl-C. Its developer console, by a link that works once:")
-        say(site.page())
+
+def _serve(made: PracticeSite | PracticeInstance, kind: str, page: str) -> None:
+    stopped = asked_to_stop()
+    with made:
+        out(json.dumps(made.describe()))
+        say(f"{kind} on {made.url}. Stop it with Ctrl-C. Its {page}, by a link that works once:")
+        say(made.page())
         stopped.wait()
 
 
@@ -124,8 +127,7 @@ def _instance(port: int, faults: list[str], load: str, *, others: bool) -> None:
     from spokekit.practice.instance import FAULTS
 
     if "list" in faults:
-        for name, words in FAULTS.items():
-            out(f"{name:20} {words}")
+        _menu(FAULTS)
         return
     if others:
         raise InputError(
@@ -136,14 +138,7 @@ def _instance(port: int, faults: list[str], load: str, *, others: bool) -> None:
     made = PracticeInstance(port=port, faults=faults)
     if load:
         made.import_folder(load)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with made:
-        out(json.dumps(made.describe()))
-        say(f"Practice instance on {made.url}. Stop it with Ctrl-C. Its records, by a link that works once:")
-        say(made.page())
-        stopped.wait()
+    _serve(made, "Practice instance", "records")
 
 
 def _beside(command: list[str], options: dict[str, Any], of_class: tuple[str, str, str]) -> NoReturn:

@@ -133,18 +133,9 @@ def _confirm(question: str, yes: bool) -> None:
 def _row(found: Contents) -> dict[str, Any]:
     from spokekit.oauth.key_users import in_backup
 
-    return {
-        "file": str(found.path),
-        "bytes": found.bytes,
-        "layout": found.layout,
-        "connections": list(found.connections),
-        "registered_groups": found.registered_groups,
-        "applies": found.applies,
-        "last_change": found.last_change,
-        "keys": sorted(in_backup(found.path) or ()),
-        "keys_missing": sorted(_missing(found.path)),
-        "words": found.words,
-    }
+    keys, missing = in_backup(found.path) or set(), _missing(found.path)
+    more = {"file": str(found.path), "keys": sorted(keys), "keys_missing": sorted(missing), "words": found.words}
+    return {**vars(found), **more}
 
 
 def _missing(path: Path) -> set[str]:

@@ -205,22 +205,7 @@ def status(
     here = workspace()
     chosen = here.connections.list() if connection is None else (here.connection(connection),)
     tell_unknown(here, chosen)
-    rows = []
-    for one in chosen:
-        found = here.tokens.status(one)
-        rows.append(
-            {
-                "connection": one.name,
-                "state": found.state,
-                "expires_at": found.expires_at,
-                "consent_by": found.consent_by,
-                "scopes": list(found.scopes),
-                "site": found.site,
-                "account": found.account,
-                "account_before": found.account_before,
-                "words": found.words,
-            }
-        )
+    rows = [{"connection": one.name, **vars(here.tokens.status(one))} for one in chosen]
     columns = STATUS_COLUMNS if format is not Format.table else ("connection", "state", "words")
     emit(rows, format, columns, empty="No connection is configured yet.")
 

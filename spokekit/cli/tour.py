@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,21 +12,15 @@ import typer
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
 from spokekit.cli._output import Format, FormatOption, emit, out, say
+from spokekit.cli.groups import group_columns
 from spokekit.errors import IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit._workspace import Workspace
     from spokekit.practice import PracticeSite
 
 app = typer.Typer(add_completion=False)
-
-
-def _columns() -> tuple[str, ...]:
-    from spokekit.confluence.shapes import GROUP_COLUMNS
-
-    return (*GROUP_COLUMNS, "registered")
 
 
 @app.command()
@@ -39,7 +34,7 @@ def tour(format: FormatOption = Format.table) -> None:  # noqa: A002 - the optio
     tell = out if format is Format.table else say
     frame = run(tell)
     tell("")
-    emit(frame, format, columns=_columns())
+    emit(frame, format, columns=group_columns())
 
 
 def run(tell: Callable[[str], None]) -> pd.DataFrame:
@@ -52,11 +47,8 @@ def run(tell: Callable[[str], None]) -> pd.DataFrame:
 
     with PracticeSite(size="class", seed=1) as site:
         tell(f"1. A practice site stands in for Atlassian: {site.url}")
-        store = Store("sqlite://")
-        try:
+        with closing(Store("sqlite://")) as store:
             return _walk(site, Workspace(store), tell)
-        finally:
-            store.close()
 
 
 def _walk(site: PracticeSite, work: Workspace, tell: Callable[[str], None]) -> pd.DataFrame:

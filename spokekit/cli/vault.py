@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,13 +12,6 @@ from spokekit.cli._output import FAILED, Format, FormatOption, emit, say
 app = typer.Typer(no_args_is_help=True)
 
 COLUMNS = ("kind", "key_id", "made_at", "keys", "words", "protects")
-
-
-class Place(enum.StrEnum):
-    """Where the new key is to lie."""
-
-    keyring = "keyring"
-    file = "file"
 
 
 @app.command()
@@ -36,11 +28,13 @@ def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opt
 
 @app.command()
 def rotate(
-    to: Annotated[Place | None, typer.Option("--to", help="Move the key there; without it, it stays.")] = None,
+    to: Annotated[
+        Literal["keyring", "file"] | None, typer.Option("--to", help="Move the key there; without it, it stays.")
+    ] = None,
 ) -> None:
     """Make a new key, seal every secret by it, and drop the old one. Safe to interrupt and to run again."""
     vault = workspace().vault
-    count = vault.rotate(to.value if to is not None else None)
+    count = vault.rotate(to)
     say(f"{count} secrets are sealed by the new key. {vault.status().words}")
 
 
