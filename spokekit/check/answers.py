@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from spokekit.check.probes import NO_ACCOUNT, NO_GROUP, PROBES, V1, Probe
+from spokekit.confluence.paging import GROUP_POINTS, OffsetPages
 from spokekit.confluence.service_account import WHERE, to_get_scopes
+from spokekit.confluence.shapes import GROUPS
 from spokekit.connections.scopes import APP_ONLY, STEPS, missing_for, needed_for, published_first
 from spokekit.errors import (
     AppNotInstalled,
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 _CLOCKS_APART = timedelta(minutes=3)
 _CONSENT_AGAIN = "press Save and Get OAuth Token"
+_LEAVE_OUT = "It can be left out of the connection's scopes."
 
 
 @dataclass
@@ -87,8 +93,6 @@ class Check:
 
     async def read(self, path: str, query: Sequence[tuple[str, str | int]] = (), body: Any = None) -> Any:
         """Return the decoded answer of a harmless call, or raise what it means."""
-        import msgspec
-
         at_root = not path.startswith("/wiki/")
         try:
             answer = await self.gateway.read(
@@ -116,14 +120,10 @@ class Check:
         if abs(behind) < _CLOCKS_APART or any(row.check == "Clock" for row in self.rows):
             return
         minutes = round(abs(behind).total_seconds() / 60)
-        self.note(
-            "connection",
-            "Clock",
-            "failed",
-            f"This computer's clock is {minutes:,} minutes {'behind' if behind > timedelta() else 'ahead of'} the "
-            "service's.",
-            "Set this computer's clock. Until then a token is renewed too late or too often; none is lost by it.",
-        )
+        side = "behind" if behind > timedelta() else "ahead of"
+        words = f"This computer's clock is {minutes:,} minutes {side} the service's."
+        fix = "Set this computer's clock. Until then a token is renewed too late or too often; none is lost by it."
+        self.note("connection", "Clock", "failed", words, fix)
 
     async def run(self) -> None:
         """Do all checks, each with its own line; none of them stops the others except a token that is refused."""
@@ -155,15 +155,11 @@ class Check:
             self.note("connection", "Site", "ok", f"{name} ({own[0].get('url', '')}) is reached.")
             return
         others = ", ".join(sorted({str(site.get("name", "")) for site in entries})) or "none at all"
-        self.note(
-            "connection",
-            "Site",
-            "failed",
-            f"The token is not for {self.connection.site_name or 'the site of this connection'}; its sites: {others}.",
-            f"Give it access to the site in {WHERE}, or choose another: {to_choose_a_site(self.connection)}"
-            if self.service
-            else f"Choose the site on the consent page: {_CONSENT_AGAIN}.",
-        )
+        wanted = self.connection.site_name or "the site of this connection"
+        fix = f"Choose the site on the consent page: {_CONSENT_AGAIN}."
+        if self.service:
+            fix = f"Give it access to the site in {WHERE}, or choose another: {to_choose_a_site(self.connection)}"
+        self.note("connection", "Site", "failed", f"The token is not for {wanted}; its sites: {others}.", fix)
 
     async def _person(self) -> None:
         """Who is signed in, from the identity API or else from Confluence."""
@@ -182,15 +178,10 @@ class Check:
                 self.me = {"account_id": str(answer[account]), "name": str(answer.get(name) or answer[account])}
                 break
         if not self.me:
-            self.note(
-                "connection",
-                "Person",
-                "unknown",
-                "Nobody says who is signed in.",
-                to_get_scopes(["read:confluence-user"])
-                if self.service
-                else f"Add read:me to the scopes and to the app, then {_CONSENT_AGAIN}.",
-            )
+            fix = f"Add read:me to the scopes and to the app, then {_CONSENT_AGAIN}."
+            if self.service:
+                fix = to_get_scopes(["read:confluence-user"])
+            self.note("connection", "Person", "unknown", "Nobody says who is signed in.", fix)
             return
         known = self.connection.account_id
         if known and known != self.me["account_id"]:
@@ -201,31 +192,26 @@ class Check:
 
     async def _access(self) -> None:
         """The person may use Confluence at all; a scope that is missing is told by its own line."""
+        tell = partial(self.note, "connection", "Access to Confluence")
+        person = self.me.get("name", "The person")
         try:
             await self.read(f"{V1}/user/current")
-        except (AppNotInstalled, NotThere, UnexpectedAnswer) as error:
-            self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
-        except SiteRefuses as error:
-            # Nothing of what follows could be told from it.
-            self.stopped = error
-            self.note("connection", "Access to Confluence", "failed", error.message, next_of(error))
+        except (AppNotInstalled, NotThere, UnexpectedAnswer, SiteRefuses) as error:
+            if isinstance(error, SiteRefuses):
+                # Nothing of what follows could be told from it.
+                self.stopped = error
+            tell("failed", error.message, next_of(error))
         except NotPermitted:
-            self.note(
-                "connection",
-                "Access to Confluence",
-                "failed",
-                f"{self.me.get('name', 'The person')} may not use Confluence on this site.",
-                f"Give the service account access to Confluence in {WHERE}."
-                if self.service
-                else "Ask a site administrator for access to Confluence, or sign in as somebody who has it.",
-            )
+            fix = "Ask a site administrator for access to Confluence, or sign in as somebody who has it."
+            if self.service:
+                fix = f"Give the service account access to Confluence in {WHERE}."
+            tell("failed", f"{person} may not use Confluence on this site.", fix)
         except ScopeMissing:
-            self.note("connection", "Access to Confluence", "unknown", "The token may not ask: see its scopes.")
+            tell("unknown", "The token may not ask: see its scopes.")
         except (ServiceError, TransportError) as error:
-            self.note("connection", "Access to Confluence", "unknown", error.message, next_of(error))
+            tell("unknown", error.message, next_of(error))
         else:
-            words = f"{self.me.get('name', 'The person')} may use Confluence."
-            self.note("connection", "Access to Confluence", "ok", words)
+            tell("ok", f"{person} may use Confluence.")
 
     # -------------------------------------------------------------------------------------------- scopes
 
@@ -251,7 +237,7 @@ class Check:
                 words = (
                     "The connection is read-only: nothing is sent that could change anything, so this is not tested."
                 )
-                self.note("scope", name, "off", words, "It can be left out of the connection's scopes.")
+                self.note("scope", name, "off", words, _LEAVE_OUT)
                 return
             verdict, said = await self._ask(probe)
             if probe.write:
@@ -303,10 +289,8 @@ class Check:
             self.note("scope", name, "unknown", words, again)
             return
         self.present.add(name)
-        words = f"The token has it ({call})."
-        if others:
-            words = f"The token has it or {' or '.join(others)}, which permits the same ({call})."
-        self.note("scope", name, "ok", words)
+        also = f" or {' or '.join(others)}, which permits the same" if others else ""
+        self.note("scope", name, "ok", f"The token has it{also} ({call}).")
 
     def _as_told(self, name: str) -> None:
         """Scopes that no harmless call tests: what the token endpoint said about the grant has to do."""
@@ -317,10 +301,10 @@ class Check:
             words = "Atlassian publishes no such scope, so there is nothing to test; " + (
                 "the token lists it." if told else "the token does not list it."
             )
-            self.note("scope", name, "unknown", words, "It can be left out of the connection's scopes.")
+            self.note("scope", name, "unknown", words, _LEAVE_OUT)
         elif name in APP_ONLY:
             words = "It is enabled on the app; no consent gives it to a token."
-            self.note("scope", name, "unknown", words, "It can be left out of the connection's scopes.")
+            self.note("scope", name, "unknown", words, _LEAVE_OUT)
         elif told:
             self.present.add(name)
             words = "Granted, as the token says; no harmless call tests it."
@@ -375,9 +359,6 @@ class Check:
         self.note("person", "Right to change membership", self.may_write, words, fix)
 
     async def _ids(self, path: str, query: tuple[tuple[str, str | int], ...]) -> dict[str, str]:
-        from spokekit.confluence.paging import GROUP_POINTS, OffsetPages
-        from spokekit.confluence.shapes import GROUPS
-
         pages = OffsetPages(
             self.gateway, self.operation, path, GROUPS, key=lambda group: group.id, each=GROUP_POINTS, query=query
         )
@@ -399,16 +380,15 @@ class Check:
                 # Who it is, Confluence says; the identity API is for people.
                 actions = tuple(action for action in actions if action != "who_is_signed_in")
             if step == "Change membership" and self.connection.read_only:
-                self.note("step", step, "off", "The connection is read-only: nothing is changed through it.", "")
+                self.note("step", step, "off", "The connection is read-only: nothing is changed through it.")
                 continue
             ways = [needed_for(action) for action in actions]
             lacks = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, self.present)))
             wanted = tuple(dict.fromkeys(name for action in actions for name in missing_for(action, asked)))
             needed = {name for alternatives in ways for way in alternatives for name in way}
             if self.stopped is not None:
-                self.note(
-                    "step", step, "unknown", "Not tested: the check came to an end before.", next_of(self.stopped)
-                )
+                words = "Not tested: the check came to an end before."
+                self.note("step", step, "unknown", words, next_of(self.stopped))
             elif wanted:
                 words = f"The connection does not ask for {' and '.join(wanted)}, which this needs."
                 fix = f"If you want it: enable it on the app, add it to the connection's scopes and {_CONSENT_AGAIN}."

@@ -8,14 +8,18 @@ in the same way, with a group id that no site has, and the guard of this gateway
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
 
 from spokekit import _portal
 from spokekit._frames import Columns, frame_of
 from spokekit.check.answers import Check, Found
 from spokekit.check.probes import NoRealGroup
+from spokekit.confluence.gateway import Gateway, RetryPolicy
+from spokekit.confluence.operation import Operation
+from spokekit.confluence.quota import Ledger
 from spokekit.confluence.service_account import WHERE
 from spokekit.errors import Cancelled, SpokekitError
 from spokekit.oauth.status import NO_SITE, to_choose_a_site
@@ -23,7 +27,6 @@ from spokekit.oauth.status import NO_SITE, to_choose_a_site
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spokekit.confluence.operation import Operation
     from spokekit.confluence.report import Cancel, ProgressCallback
     from spokekit.connections.connection import Connection
     from spokekit.oauth.status import TokenStatus
@@ -80,12 +83,6 @@ def check_connection(
 async def _check(
     connection: Connection, tokens: Tokens, progress: ProgressCallback | None, cancel: Cancel | None, transport: Any
 ) -> pd.DataFrame:
-    import anyio.to_thread
-
-    from spokekit.confluence.gateway import Gateway, RetryPolicy
-    from spokekit.confluence.operation import Operation
-    from spokekit.confluence.quota import Ledger
-
     status = await anyio.to_thread.run_sync(tokens.status, connection)
     operation = Operation("check the connection", unit="checks", progress=progress, cancel=cancel)
     early = _before(connection, status)
@@ -102,14 +99,7 @@ async def _check(
     )
     check = Check(connection, status, gateway, operation)
     check.note("connection", "Token", "ok", status.words)
-    try:
-        await operation.run(_careful(check))
-    finally:
-        await gateway.aclose()
-    return _frame(check.rows, connection, operation)
 
-
-def _careful(check: Check) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
         try:
             await check.run()
@@ -121,19 +111,21 @@ def _careful(check: Check) -> Callable[[], Awaitable[None]]:
             check.stop(error)
             check.steps()
 
-    return run
+    try:
+        await operation.run(run)
+    finally:
+        await gateway.aclose()
+    return _frame(check.rows, connection, operation)
 
 
 def _before(connection: Connection, status: TokenStatus) -> list[Found]:
     """Say what stops the check before anything is sent."""
     if status.state in ("not_configured", "no_token", "consent_needed"):
-        fix = (
-            f"Give the client id and secret of the service account's credential ({WHERE})."
-            if connection.is_service_account
-            else "Give the client id and secret of your app."
-        )
-        fix = fix if status.state == "not_configured" else ""
-        fix = fix or "Press Save and Get OAuth Token, or run: spokekit token get."
+        fix = "Press Save and Get OAuth Token, or run: spokekit token get."
+        if status.state == "not_configured":
+            fix = "Give the client id and secret of your app."
+            if connection.is_service_account:
+                fix = f"Give the client id and secret of the service account's credential ({WHERE})."
         return [Found("connection", "Token", "failed", status.words, fix)]
     if not connection.cloud_id:
         return [Found("connection", "Site", "failed", NO_SITE, to_choose_a_site(connection))]
