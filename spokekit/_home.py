@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spokekit._surroundings import expanded
-from spokekit.errors import StoreError
+from spokekit.errors import StoreError, told_as
 
 
 def home() -> Path:
@@ -144,13 +144,9 @@ def _of_this_process() -> Path:
     mine = os.getpid()
     with _passing_lock:
         if mine not in _passing:
-            try:
+            hint = "Set TMPDIR to a folder that may be written, or free some space."
+            with told_as(StoreError, "No temporary folder can be made", hint=hint):
                 _passing[mine] = Path(tempfile.mkdtemp(prefix="spokekit-"))
-            except OSError as error:
-                raise StoreError(
-                    f"No temporary folder can be made: {error.strerror or error}.",
-                    hint="Set TMPDIR to a folder that may be written, or free some space.",
-                ) from None
             atexit.register(_remove, mine)
         return _passing[mine]
 
@@ -232,7 +228,8 @@ def replacing(path: Path, *, reserved: Path | None = None) -> Iterator[Path]:
     if _is_special(path):
         raise StoreError(f"{path} is not a file.", hint="Choose the name of a file, new or old.")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
+    hint = "See whether the folder may be written and has space, or choose another place."
+    with told_as(StoreError, f"The file {path} cannot be written", hint=hint):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if reserved is None or not reserved.exists():
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -247,11 +244,6 @@ def replacing(path: Path, *, reserved: Path | None = None) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise StoreError(
-            f"The file {path} cannot be written: {error.strerror or error}.",
-            hint="See whether the folder may be written and has space, or choose another place.",
-        ) from None
 
 
 def write_folder(target: Path, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from spokekit._words import counted
-from spokekit.errors import InputError, StoreError
+from spokekit.errors import InputError, StoreError, told_as
 
 FIRST = "00-start-here.ipynb"
 FOLDER = "spokekit-notebooks"
@@ -60,15 +60,10 @@ def copy_notebooks(target: Path, *, named_by: str = "--folder") -> Copied:
 
     Raises `InputError` when `target` cannot be a folder of notebooks; `named_by` is where the person names another one.
     """
-    try:
+    hint = f"Start from a folder that you may write to, or name another one with {named_by}."
+    with told_as(InputError, f"The notebooks cannot be copied to {target}", field=named_by, hint=hint):
         target.mkdir(parents=True, exist_ok=True)
         return _copy(shipped(), target)
-    except OSError as error:
-        raise InputError(
-            f"The notebooks cannot be copied to {target}: {error.strerror or error}.",
-            field=named_by,
-            hint=f"Start from a folder that you may write to, or name another one with {named_by}.",
-        ) from None
 
 
 def _copy(source: Path, target: Path) -> Copied:

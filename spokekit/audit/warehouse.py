@@ -27,7 +27,7 @@ from spokekit.audit.frames import Site
 from spokekit.audit.history.tables import NAMES
 from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.audit.questions.runner import Asking, used
-from spokekit.errors import InputError, NotFound
+from spokekit.errors import InputError, NotFound, told_as
 
 if TYPE_CHECKING:
     from spokekit.audit.audit import Audit
@@ -162,7 +162,7 @@ def tables_to(audit: Audit, folder: Path | str) -> list[Path]:
     target = Path(folder).expanduser()
     if target.exists():
         raise InputError(f"{target} is there already.", hint="Choose a new folder.", field="folder")
-    try:
+    with told_as(InputError, f"{target} cannot be written", field="folder"):
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             for name in NAMES:
@@ -170,8 +170,6 @@ def tables_to(audit: Audit, folder: Path | str) -> list[Path]:
             temporary.rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}.", field="folder") from None
     return [target / f"{name}.parquet" for name in NAMES]
 
 

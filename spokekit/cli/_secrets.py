@@ -8,7 +8,7 @@ from pathlib import Path
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
 from spokekit.cli._output import say
-from spokekit.errors import InputError
+from spokekit.errors import InputError, told_as
 
 
 def read_secret(source: str, what: str) -> Secret:
@@ -21,10 +21,8 @@ def read_secret(source: str, what: str) -> Secret:
         from getpass import getpass
 
         return Secret(getpass(f"{what[:1].upper()}{what[1:]} (not shown): "))
-    try:
+    with told_as(InputError, f"The file {source} cannot be read", field=field):
         data = sys.stdin.buffer.read() if source == "-" else Path(source).expanduser().read_bytes()
-    except OSError as error:
-        raise InputError(f"The file {source} cannot be read: {error.strerror or error}.", field=field) from None
     if source != "-" and Path(source).expanduser().stat().st_mode & 0o077 and sys.platform != "win32":
         say(f"Others can read {source}: remove it, or run chmod 600 on it.")
     try:

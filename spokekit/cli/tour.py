@@ -13,7 +13,7 @@ from spokekit._secret import Secret
 from spokekit._workspace import Workspace
 from spokekit.cli._output import Format, FormatOption, emit, out, say
 from spokekit.cli.groups import group_columns
-from spokekit.errors import IncompleteResult, SpokekitError
+from spokekit.errors import IncompleteResult, SpokekitError, told_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,9 +114,6 @@ def _compare(site: PracticeSite, groups: pd.DataFrame, members: pd.DataFrame) ->
 
 
 def _free_port() -> int:
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        raise SpokekitError(f"No port of this machine can be used: {error.strerror or error}.") from None
+    with told_as(SpokekitError, "No port of this machine can be used"), socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

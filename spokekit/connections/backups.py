@@ -26,7 +26,7 @@ from spokekit._home import replacing
 from spokekit._words import counted
 from spokekit.connections import database_errors, store_address
 from spokekit.connections.store import SCHEMA_VERSION, SIDE_FILES, let_go, metadata, store_schema
-from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
+from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError, told_as
 
 # Where SQLite locks its file and its shared memory, on every system that has such locks: whoever has a store open
 # holds some of these bytes, also while it does nothing.
@@ -92,14 +92,12 @@ def look(path: Path) -> Contents:
     Raises `NotFound` where there is no file, `InputError` for what is no store of spokekit, and `StoreError` for one
     that is damaged or of a newer spokekit.
     """
-    try:
+    with told_as(StoreError, f"The file {path} cannot be read"):
         if not path.is_file():
             if path.exists():
                 raise InputError(f"{path} is not a file.", field="file", hint="Choose a backup of a store.")
             raise NotFound(f"There is no file {path}.", hint="See whether the name is right.")
         size = path.stat().st_size
-    except OSError as error:
-        raise StoreError(f"The file {path} cannot be read: {error.strerror or error}.") from None
     if not size:
         raise StoreError(
             f"The file {path} is empty: no store was ever written to it, or it was cut to nothing.",

@@ -28,7 +28,7 @@ from sqlalchemy.pool import StaticPool
 
 from spokekit._home import home, nothing_kept
 from spokekit.connections import database_errors, store_address
-from spokekit.errors import InputError, StoreError
+from spokekit.errors import InputError, StoreError, told_as
 
 metadata = sa.MetaData(
     naming_convention={
@@ -371,13 +371,9 @@ def let_go(path: Path) -> None:
 
 
 def _see_that_it_opens(path: Path) -> None:
-    try:
+    hint = "Choose another folder with the environment variable SPOKEKIT_HOME."
+    with told_as(StoreError, f"The store {path} cannot be opened", hint=hint):
         os.close(os.open(path, os.O_RDWR))
-    except OSError as error:
-        raise StoreError(
-            f"The store {path} cannot be opened: {error.strerror or error}.",
-            hint="Choose another folder with the environment variable SPOKEKIT_HOME.",
-        ) from None
 
 
 def _make_private(path: Path, *, make: bool) -> None:

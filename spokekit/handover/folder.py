@@ -11,7 +11,7 @@ from spokekit._foreign import encodable, in_json
 from spokekit._frames import guard_formula, write_rows
 from spokekit._home import write_folder
 from spokekit.connections._tables import PARENT_ALIAS_ID
-from spokekit.errors import InputError
+from spokekit.errors import InputError, told_as
 from spokekit.handover import checklist, fluent, unload
 from spokekit.handover import records as rec
 
@@ -69,7 +69,7 @@ def files(plan: rec.Plan) -> dict[str, bytes]:
 def write(plan: rec.Plan, folder: Path | str) -> Path:
     """Write the artefacts into `folder`, which is made; raises `InputError` where it is not empty or cannot be."""
     target = Path(folder).expanduser().absolute()
-    try:
+    with told_as(InputError, f"{target} cannot be written", field="out", hint="Choose another folder."):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise InputError(
                 f"{target} is there already and is not an empty folder.",
@@ -79,8 +79,4 @@ def write(plan: rec.Plan, folder: Path | str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         # What is in it is sent on: it is for others to read, too.
         write_folder(target, files(plan), mode=0o666)
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be written: {error.strerror or error}.", field="out", hint="Choose another folder."
-        ) from None
     return target

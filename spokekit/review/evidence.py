@@ -20,7 +20,7 @@ from spokekit._foreign import encodable
 from spokekit._frames import frame_of
 from spokekit._home import write_folder
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, sealed
-from spokekit.errors import InputError, StoreError
+from spokekit.errors import InputError, StoreError, told_as
 from spokekit.review import handout, removal, report
 from spokekit.review import records as rec
 from spokekit.review.checking import KIND, damages_of, digest, read, rendered
@@ -98,28 +98,20 @@ def _see_that_it_can_be_written(target: Path) -> None:
         raise InputError(
             f"{target} is there already and is not empty.", field="out", hint="Name a new folder for the evidence."
         )
-    try:
+    with told_as(InputError, f"{target} cannot be written", field="out", hint="Choose another folder."):
         target.parent.mkdir(parents=True, exist_ok=True)
         trial = target.parent / f".{target.name}-{secrets.token_hex(4)}"
         trial.mkdir(mode=0o700)
         trial.rmdir()
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be written: {error.strerror or error}.", field="out", hint="Choose another folder."
-        ) from None
 
 
 def _write(target: Path, data: Mapping[str, bytes]) -> None:
     """Write all files into a folder beside, and put it into its place in one step."""
-    try:
+    again = "spokekit review close NAME --out FOLDER."
+    hint = f"The review is closed and nothing of it is lost. Free some space and write its evidence again: {again}"
+    said = f"The evidence cannot be written to {target}"
+    with told_as(StoreError, said, likely="The disk may be full.", hint=hint):
         write_folder(target, data)
-    except OSError as error:
-        raise StoreError(
-            f"The evidence cannot be written to {target}: {error.strerror or error}.",
-            likely="The disk may be full.",
-            hint="The review is closed and nothing of it is lost. Free some space and write its evidence again: "
-            "spokekit review close NAME --out FOLDER.",
-        ) from None
 
 
 def _manifest(campaign: Campaign, target: Path, data: Mapping[str, bytes]) -> bytes:

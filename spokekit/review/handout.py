@@ -9,7 +9,7 @@ from spokekit._foreign import shown
 from spokekit._frames import WORDS, frame_of
 from spokekit._home import write_private
 from spokekit._words import counted
-from spokekit.errors import Conflict, InputError, StoreError
+from spokekit.errors import Conflict, InputError, StoreError, told_as
 from spokekit.review import records as rec
 from spokekit.review import removal
 
@@ -87,10 +87,8 @@ def write(campaign: Campaign, folder: Path | str) -> tuple[Path, Path]:
     if campaign.state == rec.DRAFT:
         raise Conflict(f"The review {campaign.name} is a draft.", hint=campaign.next_words)
     target = Path(folder).expanduser()
-    try:
+    with told_as(InputError, f"{target} cannot be made", field="out"):
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise InputError(f"{target} cannot be made: {error.strerror or error}.", field="out") from None
     rows = frame(campaign)
     table, letter = target / "handout.csv", target / "handout.txt"
     try:

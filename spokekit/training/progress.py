@@ -13,7 +13,7 @@ from typing import Any
 from spokekit._foreign import NAME, markup, shown
 from spokekit._home import write_private
 from spokekit._words import counted
-from spokekit.errors import InputError, NotFound, StoreError
+from spokekit.errors import InputError, NotFound, StoreError, told_as
 from spokekit.training.events import Events, Noted
 from spokekit.training.lesson import RIGHT, Lesson
 
@@ -126,11 +126,7 @@ reached. Written on {self.made_on}.</p>
     def write(self, path: Path) -> tuple[Path, Path]:
         """Write the page to `path` and the same as JSON beside it; returns both."""
         page, data = path.with_suffix(".html"), path.with_suffix(".json")
-        try:
+        with told_as(StoreError, f"{page} cannot be written", hint="Choose another --file."):
             write_private(page, self.html().encode())
             write_private(data, json.dumps(asdict(self), ensure_ascii=False, indent=1).encode())
-        except OSError as error:
-            raise StoreError(
-                f"{page} cannot be written: {error.strerror or error}.", hint="Choose another --file."
-            ) from None
         return page, data

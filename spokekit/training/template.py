@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from spokekit._home import write_private
-from spokekit.errors import Conflict, StoreError
+from spokekit.errors import Conflict, StoreError, told_as
 
 _LESSON = '''"""Lessons of our own. Try them in every state: spokekit lessons test FOLDER"""
 
@@ -65,16 +65,12 @@ def write(folder: Path) -> tuple[Path, Path]:
 
     Raises `Conflict` when something is in the folder, and `StoreError` when it cannot be written.
     """
-    try:
+    with told_as(StoreError, f"{folder} cannot be written", hint="Name another folder."):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise Conflict(f"There is something in {folder} already.", hint="Name a folder that is new or empty.")
         lesson, notebook = folder / "legal_only.py", folder / "legal-only.ipynb"
         write_private(lesson, _LESSON.encode())
         write_private(notebook, json.dumps(_notebook(), ensure_ascii=False, indent=1).encode())
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written: {error.strerror or error}.", hint="Name another folder."
-        ) from None
     return lesson, notebook
 
 

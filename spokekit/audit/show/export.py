@@ -21,7 +21,7 @@ from spokekit._foreign import CELL, encodable, markup, shown
 from spokekit._frames import UNKNOWN, guard_formula, human, is_number, ordered
 from spokekit._home import write_private
 from spokekit._words import counted, moment
-from spokekit.errors import InputError, StoreError
+from spokekit.errors import InputError, StoreError, told_as
 
 if TYPE_CHECKING:
     from spokekit.audit.audit import Audit
@@ -123,12 +123,8 @@ def to_folder(
         The folder or a file cannot be written.
     """
     target = Path(folder).expanduser().resolve()
-    try:
+    with told_as(InputError, f"{target} cannot be made", hint="Name another folder.", field="folder"):
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{target} cannot be made: {error.strerror or error}.", hint="Name another folder.", field="folder"
-        ) from None
     return Written(
         (
             to_xlsx(frames, target / f"{name}.xlsx", about),
