@@ -75,6 +75,11 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+def texts(*names: str, **options: Any) -> list[sa.Column[str]]:
+    """Return columns for text that is never null."""
+    return [sa.Column(name, sa.Text, nullable=False, **options) for name in names]
+
+
 class Store:
     """Records of one home. Cheap to make; safe to share between threads.
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from spokekit.connections._tables import append_only
-from spokekit.connections.store import UtcDateTime, metadata
+from spokekit.connections.store import UtcDateTime, metadata, texts
 
 
 def journal_tables(name: str, *more: sa.Column[Any]) -> tuple[sa.Table, sa.Table]:
@@ -21,17 +21,12 @@ def journal_tables(name: str, *more: sa.Column[Any]) -> tuple[sa.Table, sa.Table
         sa.Column("event", sa.String(16), nullable=False),
         sa.Column("alias_id", sa.Text, nullable=False),
         sa.Column("connection_id", sa.String(36), nullable=False),
-        sa.Column("connection", sa.Text, nullable=False),
-        sa.Column("cloud_id", sa.Text, nullable=False),
-        sa.Column("site", sa.Text, nullable=False),
-        sa.Column("by", sa.Text, nullable=False),
+        *texts("connection", "cloud_id", "site", "by"),
         sa.Column("mode", sa.String(8), nullable=False),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("undo_of", sa.String(36), nullable=False),
         sa.Column("position", sa.Integer),
-        sa.Column("group_id", sa.Text, nullable=False, server_default=""),
-        sa.Column("group_name", sa.Text, nullable=False, server_default=""),
-        sa.Column("account_id", sa.Text, nullable=False, server_default=""),
+        *texts("group_id", "group_name", "account_id", server_default=""),
         sa.Column("action", sa.String(8), nullable=False, server_default=""),
         sa.Column("status", sa.String(16), nullable=False, server_default=""),
         sa.Column("reason", sa.String(32), nullable=False, server_default=""),

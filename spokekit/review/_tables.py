@@ -9,16 +9,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from spokekit.connections._tables import append_only
-from spokekit.connections.store import UtcDateTime, metadata
+from spokekit.connections.store import UtcDateTime, metadata, texts
 
 campaigns_table = sa.Table(
     "review_campaigns",
     metadata,
     sa.Column("campaign_id", sa.String(36), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("name_key", sa.Text, nullable=False),
-    sa.Column("cloud_id", sa.Text, nullable=False),
-    sa.Column("site", sa.Text, nullable=False),
+    *texts("name", "name_key", "cloud_id", "site"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("about", sa.Text, nullable=False),
     sa.UniqueConstraint("cloud_id", "name_key"),
@@ -31,13 +28,7 @@ rows_table = sa.Table(
     sa.Column("key", sa.String(60), primary_key=True),
     sa.Column("campaign_id", sa.ForeignKey("review_campaigns.campaign_id"), nullable=False, index=True),
     sa.Column("row_id", sa.Integer, nullable=False),
-    sa.Column("group_id", sa.Text, nullable=False),
-    sa.Column("group_name", sa.Text, nullable=False),
-    sa.Column("account_id", sa.Text, nullable=False),
-    sa.Column("access", sa.Text, nullable=False),
-    sa.Column("managed_by", sa.Text, nullable=False),
-    sa.Column("account_type", sa.Text, nullable=False),
-    sa.Column("account_status", sa.Text, nullable=False),
+    *texts("group_id", "group_name", "account_id", "access", "managed_by", "account_type", "account_status"),
     sa.Column("is_guest", sa.Boolean, nullable=False),
     sa.Column("licensed", sa.Boolean, nullable=False),
     sa.Column("member_since", sa.Text, nullable=False),
@@ -58,10 +49,8 @@ events_table = sa.Table(
     sa.Column("decision", sa.String(16), nullable=False, server_default=""),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("until", sa.String(10), nullable=False, server_default=""),
-    sa.Column("by", sa.Text, nullable=False),
-    sa.Column("through", sa.Text, nullable=False),
-    sa.Column("stated_by", sa.Text, nullable=False, server_default=""),
-    sa.Column("detail", sa.Text, nullable=False, server_default=""),
+    *texts("by", "through"),
+    *texts("stated_by", "detail", server_default=""),
     sqlite_autoincrement=True,
 )
 
@@ -70,9 +59,7 @@ people_table = sa.Table(
     metadata,
     sa.Column("key", sa.String(200), primary_key=True),
     sa.Column("campaign_id", sa.String(36), nullable=False, index=True),
-    sa.Column("account_id", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("email", sa.Text, nullable=False),
+    *texts("account_id", "name", "email"),
 )
 """Names as they were at the opening; not append-only, on purpose."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,25 @@ class Population:
     groups: Mapping[str, str]
     missing: tuple[str, ...] = ()
 
+    def check(self, *, partial: bool) -> None:
+        """Raise `InputError` where nobody is in it, `IncompleteResult` where something is missing, unless `partial`."""
+        if self.missing and not partial:
+            raise IncompleteResult(
+                f"The population is not complete: {'; '.join(self.missing)}.",
+                likely="A review of an incomplete list proves nothing of what is not on it.",
+                hint="Walk again until it is complete, or open the review as partial (--partial), which then stands on "
+                "every page of its evidence.",
+            )
+        if not self.rows:
+            raise InputError(
+                "Nobody is in scope: no group of it has a member in the snapshot.",
+                field="scope",
+                hint="Choose another scope, register groups (notebook 04, spokekit groups register), or walk again.",
+            )
 
-@dataclass(frozen=True)
-class Earlier:
-    """Exceptions of earlier campaigns by (group id, account id): until when, and the name of the campaign."""
 
-    until: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+Earlier = Mapping[tuple[str, str], tuple[str, str]]
+"""Exceptions of earlier campaigns by (group id, account id): until when, and the name of the campaign."""
 
 
 def population(
@@ -78,20 +91,18 @@ def population(
     rows = []
     for number, one in enumerate(found, start=1):
         (group_id, name, account, access, managed, kind, status, guest, licensed, seats, since, *_, gives) = one
-        facts = _Facts(kind, status, bool(guest), bool(licensed), bool(gives), int(seats or 0))
-        advice, words = _advice(facts, listed.get(account), inactive_days, today)
-        if not advice and earlier is not None:
-            advice, words = _exception(earlier, (group_id, account), today, words)
-        rows.append(
-            Row(
-                *(number, group_id, name, account, access, managed, kind, status, bool(guest), bool(licensed)),
-                member_since=_since(since, moments, first),
-                registered=group_id in registered,
-                routed_out=managed == EXTERNAL,
-                advice=advice,
-                recommendation=words,
-            )
+        row = Row(
+            *(number, group_id, name, account, access, managed, kind, status, bool(guest), bool(licensed)),
+            member_since=_since(since, moments, first),
+            registered=group_id in registered,
+            routed_out=managed == EXTERNAL,
+            advice="",
+            recommendation="",
         )
+        advice, words = _advice(row, bool(gives), int(seats or 0), listed.get(account), inactive_days, today)
+        if not advice and earlier is not None:
+            advice, words = _exception(earlier, row.pair, today, words)
+        rows.append(replace(row, advice=advice, recommendation=words))
     known = {row[2]: (row[11], row[12]) for row in found}
     return Population(tuple(rows), known, {gid: group["name"] for gid, group in chosen.items()}, missing)
 
@@ -170,28 +181,7 @@ def _not_read(audit: Audit, chosen: Mapping[str, Mapping[str, Any]]) -> tuple[st
     return tuple(found)
 
 
-def refuse_partial(missing: Sequence[str]) -> None:
-    """Raise `IncompleteResult` where something is missing from a population."""
-    if missing:
-        raise IncompleteResult(
-            f"The population is not complete: {'; '.join(missing)}.",
-            likely="A review of an incomplete list proves nothing of what is not on it.",
-            hint="Walk again until it is complete, or open the review as partial (--partial), which then stands on "
-            "every page of its evidence.",
-        )
-
-
 # -- recommendations ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    kind: str
-    status: str
-    guest: bool
-    licensed: bool
-    gives: bool
-    seats: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +246,13 @@ def _day(value: Any) -> date | None:
     return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
 
 
-def _advice(facts: _Facts, listed: _Listed | None, days: int, today: date) -> tuple[str, str]:
-    if facts.status in ("inactive", "closed"):
-        return REMOVE, f"remove: leaver, the account is {facts.status}"
-    if facts.kind == "app":
+def _advice(row: Row, gives: bool, seats: int, listed: _Listed | None, days: int, today: date) -> tuple[str, str]:
+    """Return the advice about a row and its reason; ``gives`` says that its group gives access, in one of ``seats``."""
+    if row.account_status in ("inactive", "closed"):
+        return REMOVE, f"remove: leaver, the account is {row.account_status}"
+    if row.account_type == "app":
         return ASK, "ask: service account; the account belongs to an app"
-    if facts.guest and facts.gives:
+    if row.is_guest and gives:
         return REMOVE, "remove: guest in an access group"
     if listed is not None:
         if listed.left:
@@ -269,19 +260,19 @@ def _advice(facts: _Facts, listed: _Listed | None, days: int, today: date) -> tu
         if listed.in_list is False:
             return REMOVE, "remove: in no list of people" + (f" (list of {listed.as_of})" if listed.as_of else "")
         seen, as_of = listed.last_seen, listed.as_of or today
-        if listed.never_seen and facts.gives:
+        if listed.never_seen and gives:
             return REMOVE, f"remove: inactive, never seen (list of {as_of})"
-        if seen is not None and facts.gives and (as_of - seen).days >= days:
+        if seen is not None and gives and (as_of - seen).days >= days:
             idle = counted((as_of - seen).days, "day")
             return REMOVE, f"remove: inactive for {idle}, last seen {seen} (list of {as_of})"
-    if facts.gives and facts.seats == 1 and facts.licensed:
+    if gives and seats == 1 and row.licensed:
         # No advice: it says what a removal would mean.
         return "", "mind: holds the seat only here"
     return "", ""
 
 
 def _exception(earlier: Earlier, pair: tuple[str, str], today: date, words: str) -> tuple[str, str]:
-    until, campaign = earlier.until.get(pair, ("", ""))
+    until, campaign = earlier.get(pair, ("", ""))
     if not until:
         return "", words
     if until < today.isoformat():

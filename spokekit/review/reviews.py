@@ -14,7 +14,7 @@ from spokekit.errors import InputError
 from spokekit.review import records as rec
 from spokekit.review.campaign import Campaign
 from spokekit.review.decisions import day, today_here
-from spokekit.review.population import INACTIVE_DAYS, Earlier, Population, population, refuse_partial
+from spokekit.review.population import INACTIVE_DAYS, Earlier, Population, population
 from spokekit.review.records import Actor, Head, Records
 
 if TYPE_CHECKING:
@@ -86,15 +86,9 @@ class Reviews:
     def of(cls, workspace: Opens, name: str | None = None) -> Reviews:
         """Open them for a connection of a workspace; without a name, the default alias's."""
         connection = workspace.sited(name)
-        registry = workspace.registry(name)
         actor = Actor(connection.account_id or "", connection.account_name or "", through(connection.name))
-        return cls(
-            workspace.store,
-            connection.cloud_id or "",
-            connection.site_name or "",
-            actor=actor,
-            registered=registry.ids,
-        )
+        site = (connection.cloud_id or "", connection.site_name or "")
+        return cls(workspace.store, *site, actor=actor, registered=workspace.registry(name).ids)
 
     def audit(self) -> Audit:
         """Return the newest snapshot of the site, to be asked; raises `NotFound` where there is none."""
@@ -163,7 +157,15 @@ class Reviews:
         if last and last < today_here().isoformat():
             raise InputError(f"The due day {last} is over.", field="due", hint="Name a day to come, like 2027-01-15.")
         source = audit or self.audit()
-        found = self._population(source, scope, groups, people, inactive_days, partial)
+        found = population(
+            *(source, scope, groups),
+            registered=frozenset(self._registered()),
+            people=people,
+            inactive_days=inactive_days,
+            earlier=self._earlier(),
+            today=today_here(),
+        )
+        found.check(partial=partial)
         about = self._about(source, found, scope, groups, last, _reviewers(source, found, reviewers or {}))
         head = Head(str(uuid.uuid4()), title, self.cloud_id, self.site, datetime.now(UTC), about)
         acted = (self.actor.account_id, self.actor.through)
@@ -172,35 +174,6 @@ class Reviews:
         if not draft:
             campaign.start()
         return campaign
-
-    def _population(
-        self,
-        source: Audit,
-        scope: str,
-        groups: Sequence[str],
-        people: Comparison | pd.DataFrame | None,
-        inactive_days: int,
-        partial: bool,
-    ) -> Population:
-        found = population(
-            source,
-            scope,
-            groups,
-            registered=frozenset(self._registered()),
-            people=people,
-            inactive_days=inactive_days,
-            earlier=self._earlier(),
-            today=today_here(),
-        )
-        if not partial:
-            refuse_partial(found.missing)
-        if not found.rows:
-            raise InputError(
-                "Nobody is in scope: no group of it has a member in the snapshot.",
-                field="scope",
-                hint="Choose another scope, register groups (notebook 04, spokekit groups register), or walk again.",
-            )
-        return found
 
     def _draft(self, title: str) -> Campaign | None:
         known = next((head for head in self.records.heads(self.cloud_id) if head.name == title), None)
@@ -280,7 +253,7 @@ class Reviews:
                 event = decided.get(row.row_id)
                 if event is not None and event.decision == rec.EXCEPTION:
                     until[row.pair] = (event.until, head.name)
-        return Earlier(until)
+        return until
 
 
 def through(connection: str = "") -> str:
