@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
+from spokekit._words import some
+
 if TYPE_CHECKING:
     import pandas as pd
+
+_NAMED = 3
 
 
 class Cancel(Protocol):
@@ -138,17 +142,12 @@ class CompletenessReport:
             return f"Complete: {counts}."
         parts = []
         if self.failed:
-            parts.append(f"{len(self.failed):,} {self.unit} missing ({_some(self.failed)})")
+            parts.append(f"{len(self.failed):,} {self.unit} missing ({some(self.failed, _NAMED)})")
         if self.partial:
-            parts.append(f"{len(self.partial):,} {self.unit} in part ({_some(self.partial)})")
+            parts.append(f"{len(self.partial):,} {self.unit} in part ({some(self.partial, _NAMED)})")
         if not parts:
             parts.append("the list was not read to its end")
         return f"Incomplete: {counts}; {', '.join(parts)}."
-
-
-def _some(ids: tuple[str, ...], most: int = 3) -> str:
-    shown = ", ".join(ids[:most])
-    return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"
 
 
 @dataclass

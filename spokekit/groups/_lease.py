@@ -88,7 +88,7 @@ class Lease:
         try:
             with self._store.write() as connection:
                 now = _now(connection)
-                held, fence = self._held(connection), self._fence(connection)
+                held, fence = self._seen(connection)
                 if held is not None:
                     signs = _signs(held, fence)
                     life = _life(held, fence, now, one_clock=connection.dialect.name == "postgresql")
@@ -112,11 +112,10 @@ class Lease:
             raise _taken() from None
         return None
 
-    def _held(self, connection: sa.Connection) -> dict[str, Any] | None:
-        return _row(connection, sa.select(leases_table).where(leases_table.c.site_key == self.key))
-
-    def _fence(self, connection: sa.Connection) -> dict[str, Any] | None:
-        return _row(connection, sa.select(fences_table).where(fences_table.c.site == self.key))
+    def _seen(self, connection: sa.Connection) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return what the store has of the site: who holds it, and its fence."""
+        held = sa.select(leases_table).where(leases_table.c.site_key == self.key)
+        return _row(connection, held), _row(connection, sa.select(fences_table).where(fences_table.c.site == self.key))
 
     def _watch(self, signs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Wait for as long as a lease lasts; returns `signs`, or raises `Conflict` when there was another one."""
@@ -129,8 +128,8 @@ class Lease:
             if self._cancel is not None and self._cancel.is_set():
                 raise Cancelled("Cancelled while another apply was watched; nothing was changed.", nothing_done=True)
             with self._store.read() as connection:
-                held = self._held(connection)
-                if held is not None and _signs(held, self._fence(connection)) != signs:
+                held, fence = self._seen(connection)
+                if held is not None and _signs(held, fence) != signs:
                     raise _taken()
         return signs
 
@@ -141,20 +140,11 @@ class Lease:
         """
         t, f = leases_table, fences_table
         clocks = _clocks()
-        kept = connection.execute(
-            t.update()
-            .where(t.c.site_key == self.key, t.c.holder == self._holder)
-            .values(expires_at=_now(connection) + LASTS)
-        ).rowcount
-        kept = (
-            kept
-            and connection.execute(
-                f.update()
-                .where(f.c.site == self.key, f.c.number == self._number)
-                .values(beats=f.c.beats + 1, boot=_boot(), seen=_running())
-            ).rowcount
-        )
-        if not kept:
+        lease = t.update().where(t.c.site_key == self.key, t.c.holder == self._holder)
+        fence = f.update().where(f.c.site == self.key, f.c.number == self._number)
+        renewed = lease.values(expires_at=_now(connection) + LASTS)
+        told = fence.values(beats=f.c.beats + 1, boot=_boot(), seen=_running())
+        if not all(connection.execute(one).rowcount for one in (renewed, told)):
             self._lost = True
             raise Conflict(
                 "Another kernel has taken this apply over.",
@@ -174,7 +164,7 @@ class Lease:
             self.check()
             return
         with self._store.read() as connection:
-            held, fence = self._held(connection), self._fence(connection)
+            held, fence = self._seen(connection)
         if (held or {}).get("holder") != self._holder or (fence or {}).get("number") != self._number:
             # Says it, and marks it as lost.
             self.check()

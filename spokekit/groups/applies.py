@@ -21,8 +21,10 @@ def by_id(journal: Journal, apply_id: str, here: Place) -> ApplyState:
     return state
 
 
-def last_done(journal: Journal, here: Place) -> ApplyState:
-    """Return the last apply that is not an undo and changed something; raises `NotFound`."""
+def done(journal: Journal, apply_id: str | None, here: Place) -> ApplyState:
+    """Return an apply, without an id the last one that is not an undo and changed something; raises `NotFound`."""
+    if apply_id:
+        return by_id(journal, apply_id, here)
     for apply_id in reversed(journal.apply_ids(here.cloud_id, here.alias_id)):
         state = journal.state(apply_id)
         if not state.undo_of and any(row.status == DONE for row in state.rows):
@@ -30,16 +32,12 @@ def last_done(journal: Journal, here: Place) -> ApplyState:
     raise NotFound("Nothing was changed through this connection yet, so there is nothing to undo.")
 
 
-def last_unfinished(journal: Journal, here: Place) -> ApplyState:
-    """Return the latest apply that has open rows; raises `NotFound`."""
-    for state in journal.unfinished(here.cloud_id, here.alias_id):
-        return state
-    raise NotFound("No apply is unfinished; there is nothing to resume.")
-
-
 def unfinished(journal: Journal, apply_id: str | None, here: Place) -> ApplyState:
     """Return an apply that can be resumed or dropped, without an id the latest; raises `NotFound` for any other."""
-    state = by_id(journal, apply_id, here) if apply_id else last_unfinished(journal, here)
+    found = [by_id(journal, apply_id, here)] if apply_id else journal.unfinished(here.cloud_id, here.alias_id)
+    if not found:
+        raise NotFound("No apply is unfinished; there is nothing to resume.")
+    state = found[0]
     if state.dropped:
         raise NotFound(
             f"The apply {state.apply_id[:8]} was dropped; it is not gone on with.",

@@ -84,14 +84,7 @@ class RowByRow(ABC):
         After so many failed rows without a success between them the apply stops.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        *,
-        by: str,
-        pace: float = PACE,
-        max_failures: int = MAX_FAILURES,
-    ) -> None:
+    def __init__(self, journal: Journal, *, by: str, pace: float = PACE, max_failures: int = MAX_FAILURES) -> None:
         self._journal = journal
         self._by = by
         self._every = 1 / pace
@@ -242,7 +235,7 @@ class RowByRow(ABC):
             if held is not None:
                 stop = ""
                 if row.status == NOT_DONE:
-                    row = _ended(row, NOT_DONE, "waited", "It had to wait for long; the site is read again first.")
+                    row = row.ended(NOT_DONE, "waited", "It had to wait for long; the site is read again first.")
             elif stop is None:
                 stop, reason = _cancelled(number, total, row), "cancelled"
             self._sent = (position, row) if row.status in (DONE, UNKNOWN) else None
@@ -253,7 +246,7 @@ class RowByRow(ABC):
                 except StoreError as error:
                     stop = f"Stopped: the outcome of the last change could not be noted in the journal. {error.message}"
                     self._not_noted[position] = row
-                    row = _ended(row, UNKNOWN, "not_noted", f"{row.message} That is not in the journal yet.")
+                    row = row.ended(UNKNOWN, "not_noted", f"{row.message} That is not in the journal yet.")
             rows[position] = row
             if held is None or stop:
                 left.popleft()
@@ -337,27 +330,27 @@ class Applier(RowByRow):
             change(row.group_id, row.account_id, watching=watching)
         except Cancelled as error:
             if error.nothing_done:
-                return _ended(row, NOT_DONE, "cancelled", "The apply was cancelled before this change was made."), None
+                return row.ended(NOT_DONE, "cancelled", "The apply was cancelled before this change was made."), None
             return _in_doubt(row), None
         except LicenceFull as error:
-            return _ended(row, FAILED, "licence_full", error.message), (
+            return row.ended(FAILED, "licence_full", error.message), (
                 "Stopped: no seat of the licence is left. Free some (sync, remove-only), then resume."
             )
         except GuardRefused as error:
-            return _ended(row, REFUSED, "guard", error.message), ""
+            return row.ended(REFUSED, "guard", error.message), ""
         except NotPermitted as error:
-            return _ended(row, FAILED, "not_permitted", error.message), ""
+            return row.ended(FAILED, "not_permitted", error.message), ""
         except NotThere as error:
-            return _ended(row, FAILED, "not_there", error.message), ""
+            return row.ended(FAILED, "not_there", error.message), ""
         except RateLimited as error:
-            return _ended(row, FAILED, "rate_limited", error.message), f"Stopped: {error}"
+            return row.ended(FAILED, "rate_limited", error.message), f"Stopped: {error}"
         except NeverSent as error:
-            return _ended(row, FAILED, "not_sent", error.message), f"Stopped: {error}"
+            return row.ended(FAILED, "not_sent", error.message), f"Stopped: {error}"
         except (ScopeMissing, TokenRejected, AppNotInstalled, ConsentError, NotConfigured, StoreError) as error:
-            return _ended(row, FAILED, "not_permitted", error.message), f"Stopped: {error}"
+            return row.ended(FAILED, "not_permitted", error.message), f"Stopped: {error}"
         except (ServiceError, TransportError) as error:
             return self._read_back(row, wanted, error, watching)
-        return _ended(row, DONE, "", "Added." if wanted else "Removed."), ""
+        return row.ended(DONE, "", "Added." if wanted else "Removed."), ""
 
     def _was_so(self, row: Row, watching: Watching) -> bool | None:
         try:
@@ -369,26 +362,22 @@ class Applier(RowByRow):
         return so
 
     def _read_back(
-        self,
-        row: Row,
-        wanted: bool,
-        error: ServiceError | TransportError,
-        watching: Watching,
+        self, row: Row, wanted: bool, error: ServiceError | TransportError, watching: Watching
     ) -> tuple[Row, str | None]:
         try:
             so = self._hands.is_member(row.group_id, row.account_id, watching=watching) == wanted
         except Cancelled:
             return _in_doubt(row), None
         except SpokekitError as second:
-            return _ended(row, UNKNOWN, "no_answer", error.message), (
+            return row.ended(UNKNOWN, "no_answer", error.message), (
                 f"Stopped: it is not known whether the last change arrived, and it could not be read back. {second}"
             )
         state = "a member" if wanted == so else "not a member"
         if not so:
-            return _ended(row, FAILED, "no_answer", f"{error.message} Read back: {state}."), ""
+            return row.ended(FAILED, "no_answer", f"{error.message} Read back: {state}."), ""
         if isinstance(error, ServiceError) and 400 <= error.status < 500:
-            return _ended(row, ALREADY, "member" if wanted else "no_member", f"Somebody was faster: is {state}."), ""
-        return _ended(row, DONE, "read_back", f"The answer was lost; read back: is {state}."), ""
+            return row.ended(ALREADY, "member" if wanted else "no_member", f"Somebody was faster: is {state}."), ""
+        return row.ended(DONE, "read_back", f"The answer was lost; read back: is {state}."), ""
 
 
 def _cancelled(number: int, total: int, row: Row | None = None) -> str:
@@ -399,33 +388,29 @@ def _cancelled(number: int, total: int, row: Row | None = None) -> str:
 
 
 def _in_doubt(row: Row) -> Row:
-    return _ended(row, UNKNOWN, "no_answer", "The apply was cancelled before an answer came; it may have been made.")
+    return row.ended(UNKNOWN, "no_answer", "The apply was cancelled before an answer came; it may have been made.")
 
 
 def from_reading(row: Row, verdict: Verdict, sent: bool) -> Row:
     """Return an open row as the site has settled it: what we may have sent ourselves, and is so, was our doing."""
     if verdict.status == ALREADY and sent:
         state = "a member" if row.action == "add" else "not a member"
-        return _ended(row, DONE, "read_back", f"The answer was lost; read back: is {state}.")
-    return _ended(row, verdict.status, verdict.reason, verdict.message)
+        return row.ended(DONE, "read_back", f"The answer was lost; read back: is {state}.")
+    return row.ended(verdict.status, verdict.reason, verdict.message)
 
 
 def dropped(row: Row, verdict: Verdict | None) -> Row:
     """Return a row of which it was not known whether it was made, as the site shows it when its apply is dropped."""
     if verdict is not None and verdict.status == ALREADY:
         return from_reading(row, verdict, sent=True)
-    return _ended(row, NOT_DONE, "dropped", "Read back: it was not made. The apply was dropped.")
-
-
-def _ended(row: Row, status: str, reason: str, message: str) -> Row:
-    return replace(row, status=status, reason=reason, message=message)
+    return row.ended(NOT_DONE, "dropped", "Read back: it was not made. The apply was dropped.")
 
 
 def _leave(rows: list[Row], positions: Iterable[int], reason: str, message: str) -> None:
     for position in positions:
         # A row that an earlier run left unknown or failed keeps that: it is the truer word.
         if rows[position].status == NOT_DONE:
-            rows[position] = _ended(rows[position], NOT_DONE, reason, message)
+            rows[position] = rows[position].ended(NOT_DONE, reason, message)
 
 
 def _progress(done: int, total: int, seconds: float) -> Progress:

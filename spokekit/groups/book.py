@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from spokekit._secret import scrub
 from spokekit.groups.plan import NOT_DONE, Row
 from spokekit.groups.site_state import Place
 from spokekit.groups.tables import entries_table, plans_table
@@ -40,7 +41,7 @@ def _unpacked(kept: list[str]) -> Row:
 
 
 def _outcome(row: Row, entry: Mapping[str, Any]) -> Row:
-    return replace(row, status=entry["status"], reason=entry["reason"], message=entry["message"])
+    return row.ended(entry["status"], entry["reason"], entry["message"])
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,13 @@ class Book:
     kind: str = "spokekit apply"
     actions: frozenset[str] = frozenset(("add", "remove"))
     row: type[Row] = Row
+
+    def columns(self, row: Row, *, ended: bool) -> dict[str, Any]:
+        """Return the columns of an entry about a row; what became of it only where it has ended."""
+        about = {"group_id": row.group_id, "group_name": row.group, "account_id": row.account_id, "action": row.action}
+        if not ended:
+            return about
+        return about | {"status": row.status, "reason": row.reason, "message": scrub(row.message), **self.detail(row)}
 
 
 MEMBERSHIPS = Book(entries_table, plans_table)

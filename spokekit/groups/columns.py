@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from spokekit._lists.bounds import LOOKED_AT, Kind
 from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON, bare_column, first_line, key_among, key_of
+from spokekit._words import some
 from spokekit.errors import InputError
 
 # The first of each is what spokekit's own files say. A plain "group" may hold an id as well as a name.
@@ -200,9 +201,8 @@ def _checked(found: Columns, called: str, group: str, notes: list[str]) -> Colum
     if group and found.where:
         notes.append("The group in each line counts, the one beside the list only where a line names none.")
     if found.unused:
-        some = ", ".join(f"“{found.names[i][:40]}”" for i in found.unused[:_NAMED])
-        more = f" and {len(found.unused) - _NAMED:,} more" if len(found.unused) > _NAMED else ""
-        notes.append(f"Not used: the column{'s' if len(found.unused) > 1 else ''} {some}{more}.")
+        named = some([f"“{found.names[i][:40]}”" for i in found.unused], _NAMED)
+        notes.append(f"Not used: the column{'s' if len(found.unused) > 1 else ''} {named}.")
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,11 @@ class ApplyHead:
     undo_of: str
     started_at: datetime
 
+    def columns(self, by: str = "") -> dict[str, Any]:
+        """Return the columns that every entry of it has, written now; ``by`` is who acts, where that is another one."""
+        about = {"apply_id": self.apply_id, "mode": self.mode, "fingerprint": self.fingerprint, "undo_of": self.undo_of}
+        return {"at": datetime.now(UTC), **about, **asdict(self.place), "by": by or self.by}
+
 
 @dataclass(frozen=True)
 class ApplyState(ApplyHead):
@@ -111,9 +116,14 @@ class ApplyState(ApplyHead):
     late: frozenset[int] = frozenset()
 
     @property
+    def open_rows(self) -> dict[int, Row]:
+        """The rows that a resume would go through, by position."""
+        return {position: row for position, row in enumerate(self.rows) if not settled(row)}
+
+    @property
     def open_positions(self) -> tuple[int, ...]:
-        """The rows that a resume would go through."""
-        return tuple(position for position, row in enumerate(self.rows) if not settled(row))
+        """The positions of `open_rows`."""
+        return tuple(self.open_rows)
 
     @property
     def finished(self) -> bool:
@@ -150,25 +160,17 @@ class Journal:
         ``purpose`` what for.
         """
         apply_id = str(uuid.uuid4())
+        by = plan.by if by is None else by
+        about = (plan.mode, plan.fingerprint, plan.undo_of, datetime.now(UTC))
+        head = ApplyHead(apply_id, place or plan.place, by, *about)
         kept = [self.book.packed(row) for row in plan.planned]
+        message = f"{len(kept)} rows" + (f"; {purpose.words}" if purpose else "")
         with self.store.write() as connection:
             connection.execute(
                 self.book.plans.insert().values(apply_id=apply_id, plan=json.dumps(kept, ensure_ascii=False))
             )
-            written = connection.execute(
-                self.book.entries.insert().values(
-                    **head(
-                        apply_id,
-                        place or plan.place,
-                        plan.by if by is None else by,
-                        plan.mode,
-                        plan.fingerprint,
-                        plan.undo_of,
-                    ),
-                    event=APPLY_STARTED,
-                    message=f"{len(kept)} rows" + (f"; {purpose.words}" if purpose else ""),
-                )
-            )
+            entry = head.columns() | {"event": APPLY_STARTED, "message": message}
+            written = connection.execute(self.book.entries.insert().values(**entry))
             if purpose is not None:
                 note(connection, apply_id, purpose)
         self._witness(apply_id).wrote((_seq(written), APPLY_STARTED, None))
@@ -192,19 +194,10 @@ class Journal:
         it is written after the entry before it, or not at all: `StoreError` is raised when that one is not there. A
         row is only begun when whoever opens the store now finds that.
         """
-        values = head(state.apply_id, state.place, by or state.by, state.mode, state.fingerprint, state.undo_of)
+        values = state.columns(by)
         values |= {"event": what, "status": status, "message": scrub(message), "position": position}
         if row is not None:
-            values |= {
-                "group_id": row.group_id,
-                "group_name": row.group,
-                "account_id": row.account_id,
-                "action": row.action,
-                "status": row.status if what == ROW_ENDED else "",
-                "reason": row.reason if what == ROW_ENDED else "",
-                "message": scrub(row.message) if what == ROW_ENDED else "",
-                **self.book.detail(row),
-            }
+            values |= self.book.columns(row, ended=what == ROW_ENDED)
         with self.store.write() as connection:
             if lease is not None:
                 self._witness(state.apply_id).see(connection)
@@ -240,17 +233,12 @@ class Journal:
         for entry in entries:
             position = entry["position"]
             if entry["event"] == ROW_STARTED:
-                rows[position] = replace(
-                    rows[position],
-                    status=UNKNOWN,
-                    reason="no_answer",
-                    message="The call was begun; its end is not known.",
-                )
+                rows[position] = rows[position].ended(UNKNOWN, "no_answer", "The call was begun; its end is not known.")
                 sent_before = position in sent
                 sent.add(position)
             elif entry["event"] == ROW_LATE:
                 words = "Sent by a process from which the apply had been taken over; what became of it is not known."
-                rows[position] = replace(rows[position], status=UNKNOWN, reason="no_answer", message=words)
+                rows[position] = rows[position].ended(UNKNOWN, "no_answer", words)
                 sent.add(position)
                 late.add(position)
                 dropped = False
@@ -273,11 +261,8 @@ class Journal:
             self._witness(full).wrote((last["seq"], last["event"], last["position"]), len(entries))
         return ApplyState(
             apply_id=full,
-            place=Place(*(first[key] for key in ("alias_id", "connection_id", "connection", "cloud_id", "site"))),
-            by=first["by"],
-            mode=first["mode"],
-            fingerprint=first["fingerprint"],
-            undo_of=first["undo_of"],
+            place=Place(**{field.name: first[field.name] for field in fields(Place)}),
+            **{name: first[name] for name in ("by", "mode", "fingerprint", "undo_of")},
             started_at=first["at"],
             ended_at=ended_at,
             rows=tuple(rows),
@@ -410,23 +395,6 @@ def _where_it_stands(state: ApplyState) -> str:
     if state.dropped:
         return DROPPED
     return "unfinished" if state.ended_at is None else FINISHED if state.finished else STOPPED
-
-
-def head(apply_id: str, place: Place, by: str, mode: str, fingerprint: str, undo_of: str) -> dict[str, Any]:
-    """What every entry of an apply has."""
-    return {
-        "at": datetime.now(UTC),
-        "apply_id": apply_id,
-        "alias_id": place.alias_id,
-        "connection_id": place.connection_id,
-        "connection": place.connection,
-        "cloud_id": place.cloud_id,
-        "site": place.site,
-        "by": by,
-        "mode": mode,
-        "fingerprint": fingerprint,
-        "undo_of": undo_of,
-    }
 
 
 def _seq(written: sa.CursorResult[Any]) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from spokekit._home import home, write_private
@@ -28,10 +29,10 @@ from spokekit.groups.journal import (
     STOPPED,
     ApplyHead,
     Journal,
-    head,
     settled,
 )
 from spokekit.groups.plan import ALREADY, NOT_DONE, REFUSED, STATUSES, UNKNOWN, Row
+from spokekit.groups.planfile import sane
 from spokekit.groups.site_state import Place
 
 VERSION = 1
@@ -62,19 +63,9 @@ def keep(store: Store, kept: Kept, book: Book = MEMBERSHIPS) -> Path:
     Raises `StoreError` when it can be written neither beside the store nor in the folder for temporary files.
     """
     name = _name(book, kept.apply_id)
-    head = {
-        "format": book.kind,
-        "version": VERSION,
-        "apply_id": kept.apply_id,
-        "place": asdict(kept.place),
-        "by": kept.by,
-        "mode": kept.mode,
-        "fingerprint": kept.fingerprint,
-        "undo_of": kept.undo_of,
-        "started_at": kept.started_at.isoformat(),
-        "written_at": datetime.now(UTC).isoformat(),
-        "why": scrub(kept.why),
-    }
+    head = {"format": book.kind, "version": VERSION, **asdict(replace(kept, rows=())), "why": scrub(kept.why)}
+    head |= {"started_at": kept.started_at.isoformat(), "written_at": datetime.now(UTC).isoformat()}
+    del head["rows"]
     # No names of people, as in the journal.
     rows = (
         {"row": number, **asdict(row), "display_name": "", "message": scrub(row.message)}
@@ -143,38 +134,15 @@ def read(path: Path, book: Book = MEMBERSHIPS) -> Kept:
 def _kept(head: dict[str, Any], rows: Sequence[dict[str, Any]], book: Book) -> Kept:
     if head["format"] != book.kind or head["version"] != VERSION:
         raise ValueError("another format")
-    started_at = datetime.fromisoformat(head["started_at"])
-    if started_at.tzinfo is None:
-        raise ValueError("a time without a time zone")
-    texts = ("apply_id", "by", "mode", "fingerprint", "undo_of", "why")
-    place = Place(**dict(_texts(head["place"], head["place"])))
-    return Kept(
-        place=place, started_at=started_at, rows=tuple(_row(row, book) for row in rows), **dict(_texts(head, texts))
-    )
-
-
-def _row(cells: dict[str, Any], book: Book) -> Row:
-    found: dict[str, Any] = {}
-    for field in fields(book.row):
-        value = cells[field.name]
-        # What is no text is columns of a record, by their names.
-        found[field.name] = dict(_texts(value, value)) if isinstance(value, dict) else _text(value)
-    row = book.row(**found)
-    if row.action not in book.actions or row.status not in STATUSES:
+    # What is missing is not taken for empty.
+    whole = all(cells.keys() >= {field.name for field in fields(book.row)} for cells in rows)
+    found = tuple(msgspec.convert(sane(cells), book.row) for cells in rows)
+    if not whole or any(row.action not in book.actions or row.status not in STATUSES for row in found):
         raise ValueError("no row of an apply")
-    return row
-
-
-def _texts(source: dict[str, Any], names: Any) -> Iterator[tuple[str, str]]:
-    for name in names:
-        yield _text(name), _text(source[name])
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or "\x00" in value:
-        raise TypeError("text is expected")
-    value.encode()
-    return value
+    kept = msgspec.convert(sane(head | {"rows": []}), Kept)
+    if kept.started_at.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return replace(kept, rows=found)
 
 
 def take_in(journal: Journal, kept: Kept) -> str:
@@ -189,8 +157,7 @@ def take_in(journal: Journal, kept: Kept) -> str:
     pairs = [(row.pair, row.action) for row in kept.rows]
     if known is not None and [(row.pair, row.action) for row in known.rows] != pairs:
         raise other
-    base = head(kept.apply_id, kept.place, kept.by, kept.mode, kept.fingerprint, kept.undo_of)
-    base |= {"status": "", "reason": ""}
+    base = kept.columns()
     told = f"Taken in from a file. {kept.why}"
     entries: list[dict[str, Any]] = []
     if known is None:
@@ -200,13 +167,10 @@ def take_in(journal: Journal, kept: Kept) -> str:
     for position, row in enumerate(kept.rows):
         if row.status == NOT_DONE or (known is not None and known.rows[position].status == row.status):
             continue
-        about = base | {"position": position, "group_id": row.group_id, "group_name": row.group, "message": ""}
-        about |= {"account_id": row.account_id, "action": row.action}
         if row.status not in (ALREADY, REFUSED):
-            entries.append(about | {"event": ROW_STARTED})
+            entries.append(base | {"position": position, "event": ROW_STARTED} | book.columns(row, ended=False))
         if row.status != UNKNOWN:
-            outcome = {"status": row.status, "reason": row.reason, "message": scrub(row.message)}
-            entries.append(about | {"event": ROW_ENDED} | outcome | dict(book.detail(row)))
+            entries.append(base | {"position": position, "event": ROW_ENDED} | book.columns(row, ended=True))
     done = all(settled(row) for row in kept.rows)
     entries.append(base | {"event": APPLY_ENDED, "status": FINISHED if done else STOPPED, "message": told})
     rows = [book.packed(row) for row in kept.rows]

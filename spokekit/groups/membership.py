@@ -166,11 +166,7 @@ class Membership(Planner):
         return self.journal.unfinished(here.cloud_id, here.alias_id)
 
     def preview_resume(
-        self,
-        apply_id: str | None = None,
-        *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
     ) -> Resumption:
         """Show what resuming an apply would do now; without an id, the latest that is not finished.
 
@@ -182,7 +178,7 @@ class Membership(Planner):
         self.site.check_connection()
         state = applies.unfinished(self.journal, apply_id, self.site.place)
         watching = Watching(progress, cancel)
-        present = self._now(self._open_rows(state), watching, also=[state.by])
+        present = self._now(list(state.open_rows.values()), watching, also=[state.by])
         preview = self._previewed(self._rest(state, present), state.apply_id, watching)
         person = present.person(state.by)
         return Resumption(state, preview, person.display_name if person else "")
@@ -230,14 +226,14 @@ class Membership(Planner):
         with self._lease(watching) as lease:
             apply_id = shown.state.apply_id if shown else what if isinstance(what, str) else None
             state = applies.unfinished(self.journal, apply_id, self.site.place)
-            present = self._reading(lease, self._open_rows(state), watching)
+            present = self._reading(lease, list(state.open_rows.values()), watching)
             if shown is None:
                 plan = self._rest(state, present)
                 check_words(Preview(plan, Seats(), Cost(0, 0), (), grave(plan, present)), confirm)
             else:
                 self._check_shown(shown, state, present)
                 check_words(shown.preview, confirm)
-            verdicts = self._verdicts(state, present)
+            verdicts = judged_again(state, state.open_rows, present)
             names = {account: person.display_name for account, person in present.people.items()}
             look = self._looking(state, lease, watching)
             return self._applier().run(
@@ -245,11 +241,7 @@ class Membership(Planner):
             )
 
     def drop(
-        self,
-        apply_id: str | None = None,
-        *,
-        progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, apply_id: str | None = None, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None
     ) -> ApplyState:
         """Decide not to go on with an apply, and write that down; what it did stays, and can be undone.
 
@@ -260,7 +252,7 @@ class Membership(Planner):
         watching = Watching(progress, cancel)
         with self._lease(watching) as lease:
             state = applies.unfinished(self.journal, apply_id, self.site.place)
-            doubtful = {p: state.rows[p] for p in state.open_positions if p in state.sent}
+            doubtful = {position: row for position, row in state.open_rows.items() if position in state.sent}
             if doubtful:
                 present = self._reading(lease, list(doubtful.values()), watching)
                 verdicts = judged_again(state, doubtful, present)
@@ -290,10 +282,7 @@ class Membership(Planner):
     @contextmanager
     def _lease(self, watching: Watching) -> Iterator[Lease]:
         """Hold the site, and let the lease be asked last before every change."""
-        with (
-            Lease(self.journal.store, self.site.place.cloud_id, watching) as lease,
-            self.site.fenced(lease),
-        ):
+        with Lease(self.journal.store, self.site.place.cloud_id, watching) as lease, self.site.fenced(lease):
             yield lease
 
     def _reading(self, lease: Lease, rows: Sequence[Row], watching: Watching) -> Present:
@@ -313,16 +302,8 @@ class Membership(Planner):
 
         return look
 
-    @staticmethod
-    def _open_rows(state: ApplyState) -> list[Row]:
-        return [state.rows[position] for position in state.open_positions]
-
-    @staticmethod
-    def _verdicts(state: ApplyState, present: Present) -> dict[int, Verdict | None]:
-        return judged_again(state, {position: state.rows[position] for position in state.open_positions}, present)
-
     def _rest(self, state: ApplyState, present: Present) -> Plan:
-        return rest_of(state, self._verdicts(state, present), present, self.site.place)
+        return rest_of(state, judged_again(state, state.open_rows, present), present, self.site.place)
 
     def _check_shown(self, shown: Resumption, state: ApplyState, present: Present) -> None:
         """Raise `PlanError` unless the rest of an apply is still what was shown."""

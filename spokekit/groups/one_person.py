@@ -60,12 +60,7 @@ def find_person(site: LiveSite, text: str, field: str, watching: Watching = UNWA
     return found[0]
 
 
-def wishes_for(
-    site: LiveSite,
-    person: str,
-    like: str = "",
-    watching: Watching = UNWATCHED,
-) -> WishList:
+def wishes_for(site: LiveSite, person: str, like: str = "", watching: Watching = UNWATCHED) -> WishList:
     """Return a list with `person` in each group of theirs, or in each of those of the colleague `like`.
 
     Groups that are not registered are on it too: the plan refuses them by name, with the reason. Where the scope for

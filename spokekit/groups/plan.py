@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from spokekit._frames import frame_of
 from spokekit.errors import InputError
@@ -56,6 +56,10 @@ class Row:
     def pair(self) -> tuple[str, str]:
         """Group id and account id."""
         return self.group_id, self.account_id
+
+    def ended(self, status: str, reason: str, message: str) -> Self:
+        """Return the row with what became of it."""
+        return replace(self, status=status, reason=reason, message=message)
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,9 @@ def _notes(wishes: WishList, doubled: int, kept_out: int, kept_in: int, unchecke
     return notes
 
 
-def _check_mode(mode: Mode, only: Only) -> None:
-    if mode not in ("add", "remove", "sync", "undo"):
+def check_mode(mode: Mode, only: Only, *more: Mode) -> None:
+    """Raise `InputError` for a mode that a person cannot choose, and that is not one of `more` either."""
+    if mode not in ("add", "remove", "sync", *more):
         raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
     if only and (mode != "sync" or only not in ("add-only", "remove-only")):
         raise InputError(
@@ -166,7 +171,7 @@ def build(
     fixed:
         For an undo: the action of each pair and, where it is decided already, the verdict on it.
     """
-    _check_mode(mode, only)
+    check_mode(mode, only, "undo")
     judge = Judge(present)
     torn = _torn(wishes, judge, mode)
     rows: list[Row] = []
@@ -278,9 +283,7 @@ def _row(
         display_name=person.display_name if person else "",
         action=action,
     )
-    if verdict is None:
-        return row
-    return replace(row, status=verdict.status, reason=verdict.reason, message=verdict.message)
+    return row if verdict is None else row.ended(verdict.status, verdict.reason, verdict.message)
 
 
 def _leavers(group: GroupNow, listed: set[str], broken: int, judge: Judge, present: Present) -> Iterable[Row]:
@@ -293,11 +296,5 @@ def _leavers(group: GroupNow, listed: set[str], broken: int, judge: Judge, prese
                 f"{broken:,} line{'s' if broken > 1 else ''} for this group could not be understood and may mean this "
                 "person; nobody is removed on such a list.",
             )
-        yield _row(
-            Wish(group.group_id, account),
-            group,
-            account,
-            "remove",
-            verdict or judge.row(group, account, "remove"),
-            present,
-        )
+        verdict = verdict or judge.row(group, account, "remove")
+        yield _row(Wish(group.group_id, account), group, account, "remove", verdict, present)

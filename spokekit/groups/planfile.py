@@ -94,17 +94,7 @@ def dumps(preview: Preview, sign: Sign | None = None) -> str:
         "made_at": plan.made_at.isoformat(),
         "notes": list(plan.notes),
         "rows": [list(astuple(row)) for row in plan.rows],
-        "ground": [
-            {
-                "group_id": footing.group_id,
-                "name": footing.name,
-                "managed_by": footing.managed_by,
-                "registered": footing.registered,
-                "access": footing.access,
-                "members": sorted(footing.members),
-            }
-            for footing in plan.ground.values()
-        ],
+        "ground": [vars(footing) | {"members": sorted(footing.members)} for footing in plan.ground.values()],
         "preview": {
             "seats": asdict(preview.seats),
             "cost": asdict(preview.cost),
@@ -188,36 +178,28 @@ class _Content(msgspec.Struct):
 
 
 def _preview(content: dict[str, Any]) -> Preview:
-    said = msgspec.convert(_sane(content), _Content)
+    said = msgspec.convert(sane(content), _Content)
     made_at = said.made_at.astimezone(UTC)
     if made_at.year not in _YEARS:
         raise ValueError("a time that no clock shows")
     rows = tuple(Row(*cells) for cells in said.rows)
     if any(row.status == PLANNED and not (row.group_id.strip() and row.account_id.strip()) for row in rows):
         raise ValueError("a change of nothing, or of nobody")
-    plan = Plan(
-        mode=said.mode,
-        only=said.only,
-        rows=rows,
-        ground={item.group_id: Footing(**msgspec.structs.asdict(item)) for item in said.ground},
-        place=said.place,
-        by=said.by,
-        made_at=made_at,
-        notes=said.notes,
-        undo_of=said.undo_of,
-    )
-    return Preview(plan, said.preview.seats, said.preview.cost, said.preview.dangers, said.preview.grave)
+    ground = {item.group_id: Footing(**msgspec.structs.asdict(item)) for item in said.ground}
+    facts = msgspec.structs.asdict(said) | {"rows": rows, "ground": ground, "made_at": made_at}
+    previewed: _Said = facts.pop("preview")
+    return Preview(Plan(**facts), **msgspec.structs.asdict(previewed))
 
 
-def _sane(value: Any) -> Any:
+def sane(value: Any) -> Any:
     """Return `value` when all its texts can be kept and sent, and all its numbers are of this world."""
     if isinstance(value, str):
         # Half of a surrogate pair is no character of any encoding, and no database takes a null character.
         if "\x00" in value or not sendable(value):
             raise ValueError("not a text that can be kept or sent")
     elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            _sane(one)
+        for one in (*value, *value.values()) if isinstance(value, dict) else value:
+            sane(one)
     elif isinstance(value, int | float) and not 0 <= value <= _MOST_NUMBER:
         raise ValueError("not a number of this world")
     return value

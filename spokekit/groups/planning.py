@@ -13,9 +13,9 @@ from spokekit.confluence.report import Cancel, ProgressCallback, Watching
 from spokekit.errors import InputError, NotFound, NotThere, PlanError
 from spokekit.groups import applies, one_person, planfile
 from spokekit.groups.apply import MAX_FAILURES, PACE
-from spokekit.groups.journal import ApplyState, Journal
+from spokekit.groups.journal import Journal
 from spokekit.groups.list_groups import settle_groups
-from spokekit.groups.plan import ALREADY, DONE, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build
+from spokekit.groups.plan import ALREADY, DONE, REFUSED, UNKNOWN, Mode, Only, Plan, Row, build, check_mode
 from spokekit.groups.preview import Preview, check_age, cost, dangers, grave, licensing_accounts, seats
 from spokekit.groups.recheck import planned_again, refuse_unlike, unlike
 from spokekit.groups.registry import is_name
@@ -136,8 +136,7 @@ class Planner:
             The list cannot be used as a whole. A bad line is no error: its row is refused, with the reason.
         """
         watching = Watching(progress, cancel)
-        if mode not in ("add", "remove", "sync"):
-            raise InputError(f"There is no mode {mode}.", field="mode", hint="Use add, remove or sync.")
+        check_mode(mode, only)
         wishes = settle_groups(wishes_from(source, group), self.site, watching)
         present = self.site.present(
             dict.fromkeys(wish.group for wish in wishes.wishes if wish.group),
@@ -184,7 +183,7 @@ class Planner:
         PlanError
             It belongs to another site, or an outcome is still unknown: resume first.
         """
-        state = self._find(apply_id) if apply_id else applies.last_done(self.journal, self.site.place)
+        state = applies.done(self.journal, apply_id, self.site.place)
         if any(row.status == UNKNOWN for row in state.rows):
             raise PlanError(
                 "The outcome of a row of this apply is not known yet, so it cannot be undone.",
@@ -275,12 +274,7 @@ class Planner:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _now(
-        self,
-        rows: Sequence[Row],
-        watching: Watching,
-        also: Iterable[str] = (),
-    ) -> Present:
+    def _now(self, rows: Sequence[Row], watching: Watching, also: Iterable[str] = ()) -> Present:
         return self.site.present(
             dict.fromkeys(row.group_id for row in rows),
             {*(row.account_id for row in rows), *(account for account in also if account)},
@@ -299,9 +293,6 @@ class Planner:
                 next_step="fix_input",
             )
 
-    def _find(self, apply_id: str) -> ApplyState:
-        return applies.by_id(self.journal, apply_id, self.site.place)
-
     def _vault(self) -> Vault:
         return self._of_workspace or Vault.open(self.journal.store)
 
@@ -313,4 +304,4 @@ class Planner:
 def _left_alone(row: Row) -> Row:
     if row.status != ALREADY:
         return row
-    return replace(row, reason="changed_since", message="Somebody else has changed it back already; it is left alone.")
+    return row.ended(ALREADY, "changed_since", "Somebody else has changed it back already; it is left alone.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spokekit._foreign import markup
+from spokekit._frames import frame_of
 from spokekit._words import counted, span
 from spokekit.errors import InputError, PlanError
 from spokekit.groups.plan import ALREADY, PLANNED, REFUSED, Plan, Row
@@ -32,6 +33,13 @@ LOOKS_UP_TO = 200
 _LOOK = 11
 """Points of such a look, at a guess: one, and two for each of the person's groups."""
 
+_BY_GROUP = {
+    **dict.fromkeys(("group_id", "group"), "text"),
+    "members_now": "count",
+    **dict.fromkeys(("add", "remove"), "int"),
+    "members_after": "count",
+    **dict.fromkeys(("already_so", "refused"), "int"),
+}
 _PAGE = 200
 _HALF = 0.5
 
@@ -120,35 +128,21 @@ class Preview:
 
         Of a group that was not read, which is refused, ``members_now`` and ``members_after`` are missing (Int64).
         """
-        import pandas as pd
-
         counted: Counter[tuple[str, str]] = Counter()
         names: dict[str, str] = {}
         for row in self.plan.rows:
             names.setdefault(row.group_id, row.group)
             counted[row.group_id, row.action if row.status == PLANNED else row.status] += 1
-        order = list(names)
-        now = [len(self.plan.ground[group_id].members) if group_id in self.plan.ground else None for group_id in order]
-        adds = [counted[group_id, "add"] for group_id in order]
-        removes = [counted[group_id, "remove"] for group_id in order]
-        numbers = {
-            "members_now": now,
-            "add": adds,
-            "remove": removes,
-            "members_after": [None if n is None else n + a - r for n, a, r in zip(now, adds, removes, strict=True)],
-            "already_so": [counted[group_id, ALREADY] for group_id in order],
-            "refused": [counted[group_id, REFUSED] for group_id in order],
-        }
-        return pd.DataFrame(
-            {
-                "group_id": pd.Series(order, dtype="str"),
-                "group": pd.Series([names[group_id] for group_id in order], dtype="str"),
-                **{
-                    name: pd.Series(values, dtype="Int64" if name.startswith("members") else "int64")
-                    for name, values in numbers.items()
-                },
-            }
-        )
+        rows = []
+        for group_id, name in names.items():
+            footing = self.plan.ground.get(group_id)
+            now = None if footing is None else len(footing.members)
+            add, remove = counted[group_id, "add"], counted[group_id, "remove"]
+            after = None if now is None else now + add - remove
+            rows.append(
+                (group_id, name, now, add, remove, after, counted[group_id, ALREADY], counted[group_id, REFUSED])
+            )
+        return frame_of(rows, _BY_GROUP)
 
     @property
     def age_words(self) -> str:

@@ -12,7 +12,7 @@ from spokekit.groups.journal import ApplyState
 from spokekit.groups.plan import REFUSED, Plan, Row, build
 from spokekit.groups.preview import MAX_AGE, Preview, duration, grave
 from spokekit.groups.rules import Judge, Verdict
-from spokekit.groups.site_state import Difference, Present, differences
+from spokekit.groups.site_state import Difference, Present, differences, named
 from spokekit.groups.wishes import Wish, WishList
 
 _SHOWN = 3
@@ -35,15 +35,15 @@ def changes(plan: Plan, now: Present) -> tuple[Difference, ...]:
             message = f"{row.group or row.group_id} is not a registered group."
             found.append(Difference(row.group_id, row.group, row.account_id, "not_registered", message))
             continue
+        who = named(row.account_id, row.display_name)
         if row.pair in seen:
-            message = f"The plan has two changes of {_who(row)} in {group.name}."
+            message = f"The plan has two changes of {who} in {group.name}."
             found.append(Difference(row.group_id, group.name, row.account_id, "contradiction", message))
         seen.add(row.pair)
         verdict = judge.row(group, row.account_id, row.action)
         if verdict is not None and (verdict.status == REFUSED or row.group_id not in told):
-            found.append(
-                Difference(row.group_id, group.name, row.account_id, verdict.reason, f"{_who(row)}: {verdict.message}")
-            )
+            message = f"{who}: {verdict.message}"
+            found.append(Difference(row.group_id, group.name, row.account_id, verdict.reason, message))
         found.extend(_other_names(row, now))
     return tuple(found)
 
@@ -66,13 +66,9 @@ def unlike(preview: Preview, now: Present) -> tuple[Difference, ...]:
     if found:
         return found
     shown, there = set(preview.grave), grave(preview.plan, now)
-    new = [Difference("", "", "", "danger", f"The preview did not say: {one}") for one in there if one not in shown]
-    gone = [
-        Difference("", "", "", "danger", f"The preview says what is not so: {one}")
-        for one in preview.grave
-        if one not in there
-    ]
-    return (*new, *gone)
+    new = (f"The preview did not say: {one}" for one in there if one not in shown)
+    gone = (f"The preview says what is not so: {one}" for one in preview.grave if one not in there)
+    return tuple(Difference("", "", "", "danger", message) for message in (*new, *gone))
 
 
 def refuse_unlike(found: tuple[Difference, ...]) -> None:
@@ -114,15 +110,10 @@ def judged_again(state: ApplyState, rows: Mapping[int, Row], present: Present) -
         )
         if verdict is None and position in state.late:
             # It was settled before it was sent: what somebody has decided since is not done a second time.
-            verdict = Verdict(
-                REFUSED, "late", "It was sent late, and is not so on the site: it is left as it is there."
-            )
+            message = "It was sent late, and is not so on the site: it is left as it is there."
+            verdict = Verdict(REFUSED, "late", message)
         if verdict is None and age > MAX_AGE:
             message = f"Not done, and the apply is {duration(age)} old: if it is still wanted, make a new plan."
             verdict = Verdict(REFUSED, "too_old", message)
         verdicts[position] = verdict
     return verdicts
-
-
-def _who(row: Row) -> str:
-    return f"{row.display_name} ({row.account_id})" if row.display_name else row.account_id

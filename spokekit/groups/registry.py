@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from spokekit._frames import frame_of
 from spokekit._ids import group_id as group_id_in
-from spokekit._words import comparable, look_alike
+from spokekit._words import comparable, look_alike, some
 from spokekit.connections._tables import aliases_table
 from spokekit.connections.connection import Connection
-from spokekit.connections.store import Store, UtcDateTime, metadata, storable
+from spokekit.connections.store import Store, UtcDateTime, metadata, storable, texts
 from spokekit.errors import GuardRefused, InputError, NotConfigured, NotFound
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "Registry", "registered_groups"]
 
 ID_MOST = 200
+_SHOWN = 3
 
 registered_groups = sa.Table(
     "registered_groups",
@@ -33,13 +34,9 @@ registered_groups = sa.Table(
     sa.Column("alias_id", sa.ForeignKey("aliases.alias_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("group_id", sa.String(ID_MOST), primary_key=True),
     sa.Column("cloud_id", sa.String(100), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("access", sa.Text, nullable=False),
-    sa.Column("managed_by", sa.Text, nullable=False),
-    sa.Column("usage_type", sa.Text, nullable=False),
+    *texts("name", "access", "managed_by", "usage_type"),
     sa.Column("registered_at", UtcDateTime, nullable=False),
-    sa.Column("registered_by", sa.Text, nullable=False),
-    sa.Column("current_name", sa.Text, nullable=False),
+    *texts("registered_by", "current_name"),
     sa.Column("missing", sa.Boolean, nullable=False),
 )
 
@@ -161,8 +158,9 @@ class Registry:
             there = {row["group_id"] for row in self._rows(connection)}
             strange = [group_id for group_id in wanted if group_id not in there]
             if strange:
+                named = f"{some(strange, _SHOWN)} {'is' if len(strange) == 1 else 'are'}"
                 raise NotFound(
-                    f"{_listed(strange)} {'is' if len(strange) == 1 else 'are'} not registered; nothing was removed.",
+                    f"{named} not registered; nothing was removed.",
                     hint="Look at the registered groups and take the ids from there.",
                 )
             for group_id in wanted:
@@ -270,7 +268,7 @@ class Registry:
         if not strange:
             return
         raise NotFound(
-            f"The site has no group with the id {_listed(strange)}; nothing was registered.",
+            f"The site has no group with the id {some(strange, _SHOWN)}; nothing was registered.",
             likely=is_name(strange[0], {group_id: known["name"] for group_id, known in details.items()}) or None,
             hint="Look up the groups and take the ids from there; groups are registered by id.",
         )
@@ -283,14 +281,14 @@ def is_name(text: str, names: Mapping[str, str]) -> str:
     """
     named = [group_id for group_id, name in names.items() if comparable(name) == comparable(text)]
     if named:
-        return f"“{text}” is the name of the group {_listed(named)}."
+        return f"“{text}” is the name of the group {some(named, _SHOWN)}."
     alike = look_alike(text, (*names.values(), *names))
     if alike is None:
         return ""
     if alike[0] in names:
         return f"“{text}” looks like {alike[0]}, the id of the group “{names[alike[0]]}”, but {alike[1]}."
     ids = [group_id for group_id, name in names.items() if name == alike[0]]
-    return f"“{text}” looks like “{alike[0]}”, the name of the group {_listed(ids)}, but {alike[1]}."
+    return f"“{text}” looks like “{alike[0]}”, the name of the group {some(ids, _SHOWN)}, but {alike[1]}."
 
 
 def _ids(group_ids: str | Iterable[str]) -> tuple[str, ...]:
@@ -306,11 +304,6 @@ def _ids(group_ids: str | Iterable[str]) -> tuple[str, ...]:
         if len(group_id) > ID_MOST or storable(group_id) != group_id:
             raise InputError("This cannot be a group id: it is too long or damaged.", field="group_ids", hint=hint)
     return tuple(dict.fromkeys(group_id_in(text) for text in found))
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
 def _details(groups: pd.DataFrame | None) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from spokekit._words import clock, counted
+from spokekit._words import clock, counted, some
 from spokekit.groups.apply import from_reading
 from spokekit.groups.journal import ApplyState
 from spokekit.groups.plan import DONE, UNKNOWN, Mode, Plan, Row
@@ -56,7 +56,6 @@ class Resumption:
 def about(state: ApplyState, who: str = "") -> tuple[str, ...]:
     """Say in sentences which apply this is: who began it and when, what it does where, and how far it came."""
     groups = dict.fromkeys(row.group or row.group_id for row in state.rows)
-    shown = ", ".join(list(groups)[:5]) + (f" and {len(groups) - 5:,} more" if len(groups) > 5 else "")
     counts = Counter(row.action for row in state.rows)
     what = " and ".join(
         f"{action} {counted(counts[action], 'member')}" for action in ("add", "remove") if counts[action]
@@ -66,7 +65,7 @@ def about(state: ApplyState, who: str = "") -> tuple[str, ...]:
     doubt = f" Of {counted(unknown, 'row')} it is not known yet whether the change was made." if unknown else ""
     return (
         f"The apply {state.apply_id[:8]}, begun by {who or state.by or 'somebody unknown'}, "
-        f"{clock(state.started_at)}: {what} in {shown}.",
+        f"{clock(state.started_at)}: {what} in {some(list(groups), 5)}.",
         f"{done:,} of {len(state.rows):,} planned are done.{doubt}",
     )
 

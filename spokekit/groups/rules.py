@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from spokekit._words import LookAlikes, comparable
-from spokekit.groups.site_state import EXTERNAL, SITE_ADMIN, GroupNow, Person, Present
+from spokekit.groups.site_state import EXTERNAL, SITE_ADMIN, GroupNow, Present
 from spokekit.groups.wishes import Wish
 
 _ALREADY = "already so"
@@ -116,15 +116,10 @@ class Judge:
         """Say why nothing may be changed in this group, or None."""
         if not group.registered:
             if not group.there:
-                return _no(
-                    "other_site",
-                    "The site knows no group with this id; it may belong to another site.",
-                )
+                return _no("other_site", "The site knows no group with this id; it may belong to another site.")
             return _no(
                 "not_registered", f"The group {group.name} is not registered, so it is not changed. Register it first."
             )
-        if group.other_site:
-            return _no("other_site", f"The group {group.registered_name} was registered on another site.")
         if not group.there:
             return _no(
                 "stale_registration",
@@ -151,7 +146,7 @@ class Judge:
         for other in wish.mails:
             theirs = now.mails.get(comparable(other), ())
             if found and theirs and not set(found) & set(theirs):
-                both = " and ".join(f"{mail} ({self._named(who[0])})" for mail, who in ((text, found), (other, theirs)))
+                both = " and ".join(f"{mail} ({now.who(who[0])})" for mail, who in ((text, found), (other, theirs)))
                 return "", _no("contradiction", f"Line {wish.line} names two people, {both}: who is meant?")
             found = found or theirs
         if len(found) == 1:
@@ -176,7 +171,7 @@ class Judge:
         for mail in wish.mails:
             owners = self._now.mails.get(comparable(mail), ())
             if owners and account not in owners:
-                others = ", ".join(self._named(owner) for owner in owners)
+                others = ", ".join(self._now.who(owner) for owner in owners)
                 return _no("contradiction", f"{line} and the address {mail}, which is that of {others}: who is meant?")
         shown = {comparable(mail) for mail in (*wish.mails, *([wish.account] if "@" in wish.account else []))}
         if shown and person is not None and person.email and comparable(person.email) not in shown:
@@ -210,38 +205,28 @@ class Judge:
         ids = (group_id for found in self._now.names.values() for group_id in found)
         return LookAlikes((*self._now.called, *ids))
 
-    def _named(self, account: str) -> str:
-        person = self._now.person(account)
-        return f"{person.display_name} ({account})" if person and person.display_name else account
-
     def row(self, group: GroupNow, account_id: str, action: str) -> Verdict | None:
         """Judge one change; None means that it is planned."""
         refused = self.group_verdict(group)
         if refused:
             return refused
         person = self._now.person(account_id)
-        if action == "add":
-            return self._add(group, account_id, person)
-        return self._remove(group, account_id, person)
-
-    def _add(self, group: GroupNow, account_id: str, person: Person | None) -> Verdict | None:
-        if account_id in group.members:
+        is_member = account_id in group.members
+        if action == "add" and is_member:
             return Verdict(_ALREADY, "member", "Is a member already.")
-        if person is None:
+        if person is None and not is_member:
             return _no("unknown_account", f"The site does not know the account {account_id}.")
-        if person.account_type == "app":
-            return _no("app_account", "The account belongs to an app; apps manage their own memberships.")
-        if person.status in ("inactive", "closed"):
-            return _no("inactive", f"The account is {person.status}; only active accounts are added.")
-        return None
-
-    def _remove(self, group: GroupNow, account_id: str, person: Person | None) -> Verdict | None:
-        if account_id not in group.members:
-            if person is None:
-                return _no("unknown_account", f"The site does not know the account {account_id}.")
+        if action == "remove" and not is_member:
             return Verdict(_ALREADY, "no_member", "Is not a member.")
         if person is not None and person.account_type == "app":
             return _no("app_account", "The account belongs to an app; apps manage their own memberships.")
+        if action == "remove":
+            return self._remove(group, account_id)
+        if person is not None and person.status in ("inactive", "closed"):
+            return _no("inactive", f"The account is {person.status}; only active accounts are added.")
+        return None
+
+    def _remove(self, group: GroupNow, account_id: str) -> Verdict | None:
         if account_id == self._now.me:
             return _no("oneself", "That is you: nobody removes themselves here. Ask another administrator.")
         if SITE_ADMIN in group.gives and group.group_id in self._admins:

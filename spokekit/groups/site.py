@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial as bind
@@ -38,8 +37,6 @@ LOOK_FOR = 2.0
 
 STRANGERS_ASKED = 50
 """So many groups that are not registered are looked up, only to say better why they are refused."""
-
-_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class LiveSite:
@@ -89,12 +86,7 @@ class LiveSite:
             raise read_only(ours)
 
     def present(
-        self,
-        groups: Iterable[str],
-        accounts: Collection[str],
-        *,
-        removes: bool,
-        watching: Watching = UNWATCHED,
+        self, groups: Iterable[str], accounts: Collection[str], *, removes: bool, watching: Watching = UNWATCHED
     ) -> Present:
         """Read what a plan needs to know.
 
@@ -164,12 +156,7 @@ class LiveSite:
             site_admin=self._is_admin(admin_groups, aside),
         )
 
-    def group_among(
-        self,
-        texts: Collection[str],
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> str:
+    def group_among(self, texts: Collection[str], *, watching: Watching = UNWATCHED) -> str:
         """Return the first of `texts` that is the name or the id of a group of the site, registered or not; else ""."""
         gateway = self.spoke.aio.gateway
         operation = Operation("look_up_groups", unit="groups", **only_pauses(watching).options)
@@ -188,12 +175,7 @@ class LiveSite:
         self._all(ask, texts, operation)
         return next((text for text in texts if text in there), "")
 
-    def memberships(
-        self,
-        accounts: Collection[str],
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> dict[str, frozenset[str]]:
+    def memberships(self, accounts: Collection[str], *, watching: Watching = UNWATCHED) -> dict[str, frozenset[str]]:
         """Return the groups of each account, for at most `SEATS_ASKED` accounts; empty when that is not to be known."""
         if len(accounts) > SEATS_ASKED:
             return {}
@@ -224,49 +206,22 @@ class LiveSite:
 
     # -- what an apply does (`spokekit.groups.apply.Hands`) ------------------------------------------------------------
 
-    def add(
-        self,
-        group_id: str,
-        account_id: str,
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> None:
+    def add(self, group_id: str, account_id: str, *, watching: Watching = UNWATCHED) -> None:
         """Add one member; the guard of the gateway has the last word."""
         self.spoke.add_member_to_group_by_group_id(group_id, account_id, **watching.options)
 
-    def remove(
-        self,
-        group_id: str,
-        account_id: str,
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> None:
+    def remove(self, group_id: str, account_id: str, *, watching: Watching = UNWATCHED) -> None:
         """Remove one member; the guard of the gateway has the last word."""
         self.spoke.remove_member_from_group_by_group_id(group_id, account_id, **watching.options)
 
-    def was_so(
-        self,
-        group_id: str,
-        account_id: str,
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> bool | None:
+    def was_so(self, group_id: str, account_id: str, *, watching: Watching = UNWATCHED) -> bool | None:
         """Ask quickly whether the account is a member, by the person's groups; None when that cannot be told soon."""
         try:
-            frame = self.spoke.look_up_group_memberships_for_user(account_id, **watching.options, deadline=LOOK_FOR)
-        except NotThere:
-            return False
+            return group_id in self._groups_of(account_id, watching, deadline=LOOK_FOR)
         except (ServiceError, TransportError, IncompleteResult):
             return None
-        return group_id in set(frame["group_id"])
 
-    def is_member(
-        self,
-        group_id: str,
-        account_id: str,
-        *,
-        watching: Watching = UNWATCHED,
-    ) -> bool:
+    def is_member(self, group_id: str, account_id: str, *, watching: Watching = UNWATCHED) -> bool:
         """Ask the site, by the person's groups, or by the group's members where the scope for that is missing."""
         try:
             return group_id in self._groups_of(account_id, watching)
@@ -276,9 +231,9 @@ class LiveSite:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _groups_of(self, account_id: str, watching: Watching) -> frozenset[str]:
+    def _groups_of(self, account_id: str, watching: Watching, deadline: float | None = None) -> frozenset[str]:
         try:
-            frame = self.spoke.look_up_group_memberships_for_user(account_id, **watching.options)
+            frame = self.spoke.look_up_group_memberships_for_user(account_id, **watching.options, deadline=deadline)
         except NotThere:
             return frozenset()
         return frozenset(frame["group_id"])
@@ -307,16 +262,13 @@ class LiveSite:
         return {group_id: frozenset(kinds) for group_id, kinds in found.items()}
 
     def _by_id(
-        self,
-        wanted: Iterable[str],
-        registered: Mapping[str, object],
-        watching: Watching,
+        self, wanted: Iterable[str], registered: Mapping[str, object], watching: Watching
     ) -> dict[str, Group | None]:
         """Ask for each group that is registered or whose id looks like one; None for those that are not there."""
         gateway = self.spoke.aio.gateway
         operation = Operation("look_up_groups", unit="groups", **watching.options)
         found: dict[str, Group | None] = {}
-        strange = [text for text in wanted if text not in registered and _ID.fullmatch(text)]
+        strange = [text for text in wanted if text not in registered and is_group_id(text)]
         wanted = [group_id for group_id in wanted if group_id in registered] + strange[:STRANGERS_ASKED]
 
         async def ask(group_id: str) -> None:

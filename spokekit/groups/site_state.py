@@ -47,8 +47,7 @@ class Person:
 class GroupNow:
     """A group as it is at this moment.
 
-    ``registered_name`` is its name when it was registered, ``other_site`` says that the registration was made on
-    another site, ``there`` that the site knows the id.
+    ``registered_name`` is its name when it was registered, ``there`` says that the site knows the id.
     """
 
     group_id: str
@@ -60,7 +59,6 @@ class GroupNow:
     registered: bool = True
     registered_name: str = ""
     there: bool = True
-    other_site: bool = False
 
     @property
     def gives(self) -> frozenset[str]:
@@ -98,6 +96,16 @@ class Present:
     def person(self, account_id: str) -> Person | None:
         """Return what is known of the account, or None."""
         return self.people.get(account_id)
+
+    def who(self, account_id: str) -> str:
+        """Return the account's name, as far as it is known, with its id."""
+        person = self.people.get(account_id)
+        return named(account_id, person.display_name if person else "")
+
+
+def named(account_id: str, name: str) -> str:
+    """Return an account in words: its name and its id, or the id alone."""
+    return f"{name} ({account_id})" if name else account_id
 
 
 @dataclass(frozen=True)
@@ -170,12 +178,7 @@ def differences(ground: Mapping[str, Footing], now: Present) -> tuple[Difference
             now_, then = (", ".join(sorted(kinds)) or "nothing" for kinds in (group.gives, accesses(footing.access)))
             add("access", f"Membership of {footing.name} gives {now_}; by the plan it gives {then}.")
         for account in sorted(group.members - footing.members):
-            add("joined", f"{_who(now, account)} has joined {footing.name} since the preview.", account)
+            add("joined", f"{now.who(account)} has joined {footing.name} since the preview.", account)
         for account in sorted(footing.members - group.members):
-            add("left", f"{_who(now, account)} has left {footing.name} since the preview.", account)
+            add("left", f"{now.who(account)} has left {footing.name} since the preview.", account)
     return tuple(found)
-
-
-def _who(now: Present, account_id: str) -> str:
-    person = now.person(account_id)
-    return f"{person.display_name} ({account_id})" if person and person.display_name else account_id

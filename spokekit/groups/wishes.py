@@ -157,11 +157,10 @@ def wishes_from(source: Any, group: str = "") -> WishList:
 def for_accounts(group: str, accounts: Iterable[str]) -> WishList:
     """Make a list from accounts chosen by hand, for one group; raises `InputError` when one of them is no text."""
     chosen = list(accounts)
-    strange = next((account for account in chosen if not isinstance(account, str)), None)
-    if any(not isinstance(account, str) for account in chosen):
-        raise InputError(
-            f"{strange!r} is neither an account id nor an address.", field="accounts", hint="Give each of them as text."
-        )
+    for one in chosen:
+        if not isinstance(one, str):
+            what = f"{one!r} is neither an account id nor an address."
+            raise InputError(what, field="accounts", hint="Give each of them as text.")
     wishes = tuple(_wish(group, account, number, "", "Entry") for number, account in enumerate(chosen, start=1))
     return WishList(wishes, (), "a selection")
 

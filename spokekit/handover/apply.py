@@ -166,8 +166,7 @@ class HandOver:
         PlanError
             It is not finished: whether a step was done is not known yet.
         """
-        here = self._place(())
-        state = applies.by_id(self.journal, apply_id, here) if apply_id else applies.last_done(self.journal, here)
+        state = applies.done(self.journal, apply_id, self._place(()))
         if not (state.finished or state.dropped):
             raise PlanError(
                 f"The apply {state.apply_id[:8]} is not finished.",
@@ -176,6 +175,7 @@ class HandOver:
         done = [step for step in self._steps(state) if step.status == DONE]
         if not done:
             raise NotFound(f"The apply {state.apply_id[:8]} has written nothing.")
+        registry = any(step.table == rec.REGISTRY and step.action == CREATE for step in done)
         return Changes(
             state.place,
             self._by,
@@ -183,7 +183,7 @@ class HandOver:
             tuple(opposite(step) for step in reversed(done)),
             "",
             ("A record is only deleted as it was left, and while nothing else names it.",)
-            + (("A secret that was typed into its registry, and the token, go with it.",) if _registry(done) else ()),
+            + (("A secret that was typed into its registry, and the token, go with it.",) if registry else ()),
             state.apply_id,
         )
 
@@ -251,9 +251,7 @@ class HandOver:
                 )
             if changes.resumes:
                 state = applies.unfinished(self.journal, changes.resumes, changes.place)
-                if [step.account_id for step in changes.rows] != [
-                    state.rows[position].account_id for position in state.open_positions
-                ]:
+                if [step.account_id for step in changes.rows] != [row.account_id for row in state.open_rows.values()]:
                     raise PlanError(
                         "The apply is not where it was when its rest was shown.",
                         hint="Look at the rest again.",
@@ -317,7 +315,3 @@ def opposite(step: Step) -> Step:
     if step.action == CREATE:
         return Step(step.table, step.group, step.made, "", DELETE, before=step.left)
     return Step(step.table, step.group, step.account_id, "", UPDATE, before=step.left, after=step.before)
-
-
-def _registry(steps: Iterable[Step]) -> bool:
-    return any(step.table == rec.REGISTRY and step.action == CREATE for step in steps)

@@ -142,14 +142,8 @@ def explain(kind: str, table: str, column: str) -> tuple[str, str]:
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "oauth_entity": (
-        "name",
-        "active",
-        "type",
-        "client_id",
-        "default_grant_type",
-        "auth_url",
-        "token_url",
-        "redirect_url",
+        *("name", "active", "type", "client_id", "default_grant_type"),
+        *("auth_url", "token_url", "redirect_url"),
     ),
     "oauth_entity_profile": ("name", "oauth_entity", "grant_type", "default"),
     "oauth_entity_scope": ("name", "oauth_entity", "oauth_entity_scope"),

@@ -148,18 +148,15 @@ def _part(
     client_id: str,
     grant: rec.Grant,
 ) -> rec.Part:
-    frame = Registry(store, connection).frame()
-    groups = tuple(
-        rec.Group(row["group_id"], row["current_name"] or row["name"] or row["group_id"])
-        for row in frame.to_dict("records")
-    )
+    rows = Registry(store, connection).frame().to_dict("records")
+    groups = tuple(rec.Group(row["group_id"], row["current_name"] or row["name"] or row["group_id"]) for row in rows)
     notes = []
     if not groups:
         notes.append(
             f"No group is registered for “{connection.name}”: groups.csv has none for it. Register them first "
             "(spokekit groups add), so that user management on the instance is limited to them."
         )
-    if gone := [row["name"] or row["group_id"] for row in frame.to_dict("records") if row["missing"]]:
+    if gone := [row["name"] or row["group_id"] for row in rows if row["missing"]]:
         notes.append(f"Not on the site any more, and in the plan all the same: {', '.join(gone)}.")
     if connection.is_practice:
         notes.append(

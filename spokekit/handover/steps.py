@@ -118,8 +118,8 @@ def _detail(step: Step) -> dict[str, str]:
 
 
 def _outcome(step: Step, entry: Mapping[str, Any]) -> Step:
-    words = {"status": entry["status"], "reason": entry["reason"], "message": entry["message"]}
-    return replace(step, **words, **json.loads(entry["detail"] or "{}"))
+    ended = step.ended(entry["status"], entry["reason"], entry["message"])
+    return replace(ended, **json.loads(entry["detail"] or "{}"))
 
 
 RECORDS = Book(

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from spokekit._http import clean, json_of
 from spokekit._ids import BLANK
+from spokekit.confluence.report import Fence
 from spokekit.errors import NotPermitted, PlanError, ServiceError
 from spokekit.handover import records as rec
 from spokekit.handover.client import InstanceClient, Row, SignIn, message_of
 
 SECRET = ("secret", "password", "token", "private_key")
 """What the name of a column that holds a secret has in it; those that end in ``_url`` are addresses."""
-
-
-class Fence(Protocol):
-    """Asked last before each write; raises when somebody else has taken the instance over."""
-
-    def ask(self) -> None: ...
 
 
 def is_secret(column: str) -> bool:
@@ -37,6 +32,7 @@ class InstanceWriter(InstanceClient):
 
     def __init__(self, address: str, sign_in: SignIn, fence: Fence | None = None) -> None:
         super().__init__(address, sign_in)
+        # Asked last before each write; it raises when somebody else has taken the instance over.
         self._fence = fence
 
     def one(self, table: str, sys_id: str, columns: Iterable[str]) -> Row | None:

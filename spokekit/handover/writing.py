@@ -54,11 +54,11 @@ class Writing(RowByRow):
         try:
             return do(step, sent)
         except NotPermitted as error:
-            return _ended(step, FAILED, "not_permitted", error.message), f"Stopped: {error}"
+            return step.ended(FAILED, "not_permitted", error.message), f"Stopped: {error}"
         except RateLimited as error:
-            return _ended(step, FAILED, "rate_limited", error.message), f"Stopped: {error}"
+            return step.ended(FAILED, "rate_limited", error.message), f"Stopped: {error}"
         except (TokenRejected, Unreadable, InputError, PlanError, StoreError) as error:
-            return _ended(step, FAILED, "not_written", error.message), f"Stopped: {error}"
+            return step.ended(FAILED, "not_written", error.message), f"Stopped: {error}"
         except (ServiceError, TransportError) as error:
             return self._read_back(step, error)
 
@@ -71,7 +71,7 @@ class Writing(RowByRow):
             if not (sent or by_rule):
                 words = "Was made by somebody else since the preview."
                 self._ids[step.account_id] = there
-                ended = replace(_ended(step, ALREADY, "there", words), made=there)
+                ended = replace(step.ended(ALREADY, "there", words), made=there)
                 return ended, f"Stopped: {step.what} has appeared since the preview. Look at it; resume then uses it."
             reason, words = ("by_rule", "Made by the instance itself.") if by_rule else ("read_back", _FOUND)
             return self._taken(step, there, values, reason, words)
@@ -89,7 +89,7 @@ class Writing(RowByRow):
             self._writer.change(step.table, made, {column: values[column] for column in wrong})
             left = self._left(step, made, values)
             wrong = _unlike(step.table, values, left)
-        ended = replace(_ended(step, DONE, reason, words), made=made, left=left)
+        ended = replace(step.ended(DONE, reason, words), made=made, left=left)
         return _told(ended, values, wrong)
 
     def _left(self, step: Step, made: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -106,43 +106,41 @@ class Writing(RowByRow):
         ((column, here),) = step.after.items()
         row = self._writer.one(step.table, step.account_id, [column])
         if row is None:
-            return _ended(step, FAILED, "not_there", "The record is gone."), f"Stopped: {step.what} is gone."
+            return step.ended(FAILED, "not_there", "The record is gone."), f"Stopped: {step.what} is gone."
         here = self._ids.get(here, here)
         if same_value(step.table, column, here, row[column]):
             if sent:
-                return replace(_ended(step, DONE, "read_back", _FOUND), left={column: row[column]}), ""
-            return _ended(step, ALREADY, "there", "Somebody else has set it so since the preview."), ""
+                return replace(step.ended(DONE, "read_back", _FOUND), left={column: row[column]}), ""
+            return step.ended(ALREADY, "there", "Somebody else has set it so since the preview."), ""
         before = step.before[column]
         if row[column] != before and not same_value(step.table, column, before, row[column]):
             words = f"Was changed since by somebody else: {column} is “{row[column]}” now."
-            return _ended(step, REFUSED, "changed_since", words), ""
+            return step.ended(REFUSED, "changed_since", words), ""
         self._writer.change(step.table, step.account_id, {column: here})
         left = self._left(step, step.account_id, {column: here})
-        ended = replace(_ended(step, DONE, "", "Changed."), left=left)
+        ended = replace(step.ended(DONE, "", "Changed."), left=left)
         return _told(ended, {column: here}, _unlike(step.table, {column: here}, left))
 
     def _delete(self, step: Step, sent: bool) -> tuple[Step, str]:
         row = self._writer.one(step.table, step.account_id, step.before)
         if row is None:
             if sent:
-                return _ended(step, DONE, "read_back", "The answer was lost; it is gone."), ""
-            return _ended(step, ALREADY, "gone", "Is gone already."), ""
+                return step.ended(DONE, "read_back", "The answer was lost; it is gone."), ""
+            return step.ended(ALREADY, "gone", "Is gone already."), ""
         if changed := [column for column, value in step.before.items() if row[column] != value]:
             words = f"Left alone: {changed[0]} was changed since to “{row[changed[0]]}”."
-            return _ended(step, REFUSED, "changed_since", words), ""
+            return step.ended(REFUSED, "changed_since", words), ""
         for (table, column), target in rec.REFERENCES.items():
             if target != step.table:
                 continue
             rows = self._writer.rows(table, ["sys_id", column])
             if any(one[column] == step.account_id for one in rows):
                 words = f"Left alone: a {rec.WORDS[table]} names it."
-                return _ended(step, REFUSED, "in_use", words), ""
+                return step.ended(REFUSED, "in_use", words), ""
         self._writer.delete(step.table, step.account_id)
         if self._writer.one(step.table, step.account_id, ()) is not None:
-            return _ended(
-                step, FAILED, "still_there", "The instance has not deleted it."
-            ), "Stopped: it is still there."
-        return _ended(step, DONE, "", "Deleted."), ""
+            return step.ended(FAILED, "still_there", "The instance has not deleted it."), "Stopped: it is still there."
+        return step.ended(DONE, "", "Deleted."), ""
 
     # -- where the answer was lost -------------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class Writing(RowByRow):
         try:
             return self._as_it_is(step, error.message)
         except SpokekitError as second:
-            return _ended(step, UNKNOWN, "no_answer", error.message), (
+            return step.ended(UNKNOWN, "no_answer", error.message), (
                 f"Stopped: it is not known whether the last write arrived, and it could not be read back. {second}"
             )
 
@@ -164,19 +162,19 @@ class Writing(RowByRow):
                 return self._taken(step, there, values, "read_back", _FOUND)
         elif step.action == DELETE:
             if self._writer.one(step.table, step.account_id, ()) is None:
-                return _ended(step, DONE, "read_back", "The answer was lost; it is gone."), ""
+                return step.ended(DONE, "read_back", "The answer was lost; it is gone."), ""
         else:
             ((column, here),) = step.after.items()
             row = self._writer.one(step.table, step.account_id, [column])
             if row is not None and same_value(step.table, column, self._ids.get(here, here), row[column]):
-                return replace(_ended(step, DONE, "read_back", _FOUND), left={column: row[column]}), ""
-        return _ended(step, FAILED, "no_answer", f"{why} Read back: it was not written."), stop
+                return replace(step.ended(DONE, "read_back", _FOUND), left={column: row[column]}), ""
+        return step.ended(FAILED, "no_answer", f"{why} Read back: it was not written."), stop
 
     def as_it_is(self, position: int) -> Step:
         """Return a step of which it is not known whether it was done, as the instance shows it; for a drop."""
         step = self._steps[position]
         ended, _ = self._as_it_is(step, "The apply was dropped.")
-        return ended if ended.status == DONE else _ended(step, NOT_DONE, "dropped", "Read back: it was not written.")
+        return ended if ended.status == DONE else step.ended(NOT_DONE, "dropped", "Read back: it was not written.")
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -202,10 +200,6 @@ class Writing(RowByRow):
 
 
 _FOUND = "The answer was lost; read back: it was written."
-
-
-def _ended(step: Step, status: str, reason: str, message: str) -> Step:
-    return replace(step, status=status, reason=reason, message=message)
 
 
 def _unlike(table: str, values: Mapping[str, str], left: Mapping[str, str]) -> list[str]:
