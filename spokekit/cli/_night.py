@@ -48,7 +48,7 @@ def night(
     with_spaces: Annotated[bool, typer.Option("--with-spaces", help="Read spaces and their grants too.")] = False,
     changed: ChangedOption = False,
     at_most: AtMostOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Walk, ask, and say what is new since the night before: for cron, a timer, a CI job.
 

@@ -94,7 +94,7 @@ def show_whatever_comes() -> None:
 
 def emit(
     rows: pd.DataFrame | Iterable[Any] | Mapping[str, Any],
-    format: Format | str = Format.table,  # noqa: A002 - the option has this name
+    format: Format | str = Format.table,
     columns: Sequence[str] | None = None,
     *,
     empty: str = "Nothing to list.",

@@ -109,7 +109,7 @@ def filtered(
     return campaign.frame(chosen)
 
 
-def told(campaign: Campaign, made: Decided, chosen: list[int], format: Format) -> None:  # noqa: A002
+def told(campaign: Campaign, made: Decided, chosen: list[int], format: Format) -> None:
     """Say what came of decisions, and list their rows; ends with exit code 3 when some were refused."""
     for row_id, words in made.refused[:_TOLD]:
         say(f"Row {row_id}: {words}")
@@ -123,7 +123,7 @@ def told(campaign: Campaign, made: Decided, chosen: list[int], format: Format) -
         raise typer.Exit(INCOMPLETE)
 
 
-def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: Format) -> None:  # noqa: A002
+def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: Format) -> None:
     """Take a worksheet\'s decisions, or say what they would change."""
     sheet = campaign.read_worksheet(file)
     for row_id, words in sheet.refused[:_TOLD]:
@@ -140,7 +140,7 @@ def from_worksheet(campaign: Campaign, file: Path, *, dry_run: bool, format: For
         raise typer.Exit(INCOMPLETE)
 
 
-def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, format: Format) -> None:  # noqa: A002
+def apply(campaign: Campaign, members: Membership, *, dry_run: bool, yes: bool, format: Format) -> None:
     """Plan, show, confirm and carry out the removals."""
     preview = campaign.plan(members, progress=listener())
     if preview is None:
@@ -170,7 +170,7 @@ def resume(
     *,
     dry_run: bool,
     yes: bool,
-    format: Format,  # noqa: A002
+    format: Format,
 ) -> None:
     """Show the rest of an apply, and go on with it."""
     say("An apply of this review is not finished; this goes on with it.")

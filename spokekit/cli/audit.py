@@ -56,7 +56,7 @@ def walk(
         bool, typer.Option("--fresh", help="Start over instead of continuing an unfinished walk.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the walk starts.")] = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Read groups and members and write a snapshot; an unfinished walk is continued.
 
@@ -115,7 +115,7 @@ app.command()(night)
 
 
 @app.command()
-def questions(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def questions(format: FormatOption = Format.table) -> None:
     """List the questions by name, and those that cannot be answered, with the reason."""
     from spokekit.audit import questions_frame
 
@@ -125,10 +125,7 @@ def questions(format: FormatOption = Format.table) -> None:  # noqa: A002 - the 
 
 
 @app.command()
-def snapshots(
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def snapshots(connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """List the snapshots of the site, oldest first."""
     kept = _snapshots(connection)
     emit(kept.frame(), format, empty="No snapshot yet: spokekit audit walk makes one.")
@@ -137,10 +134,7 @@ def snapshots(
 
 
 @app.command()
-def check(
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def check(connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """Read every file of every snapshot of the site and hold it against its checksum.
 
     Nothing is changed. The exit code is 1 when something is damaged or missing; the files are named.
@@ -172,7 +166,7 @@ def ask(
     param: ParamOption = None,
     connection: ConnectionOption = None,
     at: AtOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Answer a question from the newest snapshot, or from an earlier moment."""
     audit = _audit(connection, at)
@@ -188,7 +182,7 @@ def diff(
         str | None, typer.Option("--from", help="A date or number; by default the snapshot before.")
     ] = None,
     after: Annotated[str | None, typer.Option("--to", help="A date or number; by default the newest snapshot.")] = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the memberships that were added and removed between two snapshots."""
     from spokekit.audit.audit import Audit
@@ -226,7 +220,7 @@ def compare_list(
     seen_column: Annotated[str, typer.Option("--seen-column", help="The column of when people were last seen.")] = "",
     connection: ConnectionOption = None,
     at: AtOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Compare lists of people with a snapshot: leavers with a seat, accounts in no list, two accounts of one person.
 
@@ -264,7 +258,7 @@ def findings(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Accepted and fixed ones, too.")] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Review a question's rows as findings; accept some, with a reason. Only new ones are shown unless --all."""
     from spokekit.audit.findings import Findings

@@ -206,7 +206,7 @@ def _forget() -> None:
 @app.command()
 def verify(
     code: Annotated[str, typer.Argument(help="The code that stands on the certificate.")],
-    format: FormatOption = Format.table,  # noqa: A002
+    format: FormatOption = Format.table,
 ) -> None:
     """Show what this home's classes have of a certificate; exit code 1 when there is no such code.
 

@@ -74,7 +74,7 @@ PkceOption = Annotated[bool | None, typer.Option("--pkce/--no-pkce", help="Send 
 
 
 @app.command("list")
-def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def list_(format: FormatOption = Format.table) -> None:
     """List the connections with their status: the default alias first, the others from A to Z."""
     here = workspace()
     tell_unknown(here, here.connections.list())
@@ -83,7 +83,7 @@ def list_(format: FormatOption = Format.table) -> None:  # noqa: A002 - the opti
 
 
 @app.command()
-def show(name: NameArgument = None, format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def show(name: NameArgument = None, format: FormatOption = Format.table) -> None:
     """Show a connection with all its fields; the client secret is never shown."""
     _emit_one(workspace(), name, format)
 
@@ -109,7 +109,7 @@ def add(
     read_only: ReadOnlyOption = None,
     pkce: PkceOption = None,
     without_unpublished: UnpublishedOption = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Save a new connection. The token comes afterwards: spokekit token get.
 
@@ -158,7 +158,7 @@ def edit(
     pkce: PkceOption = None,
     site: SiteOption = None,
     without_unpublished: UnpublishedOption = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Change the fields that are named and leave the others, the scopes too, as they are."""
     from spokekit.connections.records import host_notes
@@ -221,10 +221,7 @@ def remove(
 
 
 @app.command()
-def check(
-    connection: NameArgument = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def check(connection: NameArgument = None, format: FormatOption = Format.table) -> None:
     """Check a connection: site, person, every scope one at a time, and what that allows. Nothing is changed by it.
 
     The exit code is 1 when something is missing that a step needs.
@@ -247,7 +244,7 @@ def _row(status: RowStatus) -> dict[str, Any]:
     return {**known, "alias": alias.label, "alias_id": alias.alias_id, "state": status.state, "status": status.words}
 
 
-def _emit_one(work: Workspace, name: str | None, format: Format) -> None:  # noqa: A002 - as in the commands
+def _emit_one(work: Workspace, name: str | None, format: Format) -> None:
     saved = work.connection(name)
     status = work.status(saved.connection_id)[0]
     secret = "saved" if work.tokens.has_client_secret(saved) else "not saved"
@@ -306,7 +303,7 @@ def _finish(
     saved: Connection,
     secret: Secret | None,
     notes: tuple[str, ...],
-    format: Format,  # noqa: A002 - as in the commands
+    format: Format,
 ) -> None:
     if secret is not None:
         work.tokens.set_client_secret(saved, secret)

@@ -50,7 +50,7 @@ class Finding:
 
 
 @app.command()
-def doctor(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def doctor(format: FormatOption = Format.table) -> None:
     """Check this installation and say what is wrong and how to mend it.
 
     Nothing is changed and nothing leaves this machine. The exit code is 1 when something is in trouble.

@@ -34,7 +34,7 @@ def list_(
     connection: ConnectionOption = None,
     access: Annotated[Access | None, typer.Option("--access", help="Only groups that give this access.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Groups that give no access to Confluence, too.")] = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the groups that give access to Confluence, or with --all every group of the site.
 
@@ -58,7 +58,7 @@ def registered(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Ask the site first what the groups are called now.")
     ] = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the registered groups; nothing is asked of the site unless --refresh is given."""
     work = workspace()
@@ -72,11 +72,7 @@ def registered(
 
 
 @app.command()
-def add(
-    ids: IdsArgument,
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def add(ids: IdsArgument, connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """Register groups by id, all or none, so that their members may be managed."""
     work = workspace()
     groups = _look_up(work, connection)

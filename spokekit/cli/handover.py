@@ -133,7 +133,7 @@ def compare(
     out_: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the drift as a page and a workbook as well.")
     ] = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Compare an instance with what is configured here, and say what is missing, extra, different or orphaned.
 
@@ -185,7 +185,7 @@ def apply(
     write: WriteOption = False,
     yes: YesOption = False,
     fingerprint: FingerprintOption = "",
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Write the plan to an instance by its Table API: what it lacks is made, and nothing else is touched.
 
@@ -220,7 +220,7 @@ def resume(
     session_file: SessionOption = "",
     write: WriteOption = False,
     yes: YesOption = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Go on with an apply that was killed or stopped (the latest, without an id); a dry run, unless --write is given.
 
@@ -243,7 +243,7 @@ def undo(
     session_file: SessionOption = "",
     write: WriteOption = False,
     yes: YesOption = False,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Take an apply back (the last one, without an id), less what others have changed or used since.
 
@@ -269,10 +269,7 @@ def drop(
 
 
 @app.command()
-def journal(
-    apply_id: ApplyArgument = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def journal(apply_id: ApplyArgument = None, format: FormatOption = Format.table) -> None:
     """List what was written to instances: every entry, or those of one apply."""
     from spokekit.groups import journal_copy
     from spokekit.handover import entries
@@ -317,7 +314,7 @@ def _carry_out(
     *,
     write: bool,
     yes: bool,
-    format: Format,  # noqa: A002 - as in the commands
+    format: Format,
     fingerprint: str = "",
 ) -> None:
     """Show a preview, and write it where that was asked for."""

@@ -57,7 +57,7 @@ def _newest(name: str, folder: Path | None) -> Attempt:
 
 
 @app.command("list")
-def list_(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
+def list_(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:
     """List the lessons, with their minutes, and which are for a session of one hour."""
     from spokekit.training.course import ONE_HOUR, chapter_of
     from spokekit.training.course import lessons as all_lessons
@@ -196,7 +196,7 @@ def solution(
 
 
 @app.command()
-def progress(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:  # noqa: A002
+def progress(format: FormatOption = Format.table, lessons: LessonsOption = None) -> None:
     """List how far each lesson is: attempts, checks, hints, the last outcome and the last turn."""
     from spokekit.training.attempts import events_here
     from spokekit.training.course import lessons as all_lessons
@@ -267,7 +267,7 @@ def leave() -> None:
 
 
 @app.command()
-def sent(format: FormatOption = Format.table) -> None:  # noqa: A002
+def sent(format: FormatOption = Format.table) -> None:
     """Show everything that the class keeps of you: what was sent, and what became of the trainer's orders."""
     from spokekit.training.joining import what_was_sent
     from spokekit.training.sent import rows_of
@@ -311,7 +311,7 @@ def test(
         Path | None, typer.Argument(help="A folder with lessons of your own; without it, spokekit's lessons.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="A lesson's name; may be repeated.")] = None,
-    format: FormatOption = Format.table,  # noqa: A002
+    format: FormatOption = Format.table,
 ) -> None:
     """Run every lesson without a person, each run on a practice site and in a home of its own.
 

@@ -72,7 +72,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would h
 def list_(
     group_id: Annotated[str, typer.Argument(metavar="GROUP_ID", help="As `groups list` shows it.")],
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the members of a group."""
     from spokekit.confluence.members import COLUMNS as MEMBERS
@@ -102,7 +102,7 @@ def plan(
         str, typer.Option("--group-column", help="The column that says which group, where its name is not known here.")
     ] = "",
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Compare a list, or the groups of one person, with the site; write the plan to a file and show the preview.
 
@@ -139,7 +139,7 @@ def apply(
     yes: YesOption = False,
     foreign: ForeignOption = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Carry out a plan. It is refused when the site is not as its preview says: groups, names, access, dangers.
 
@@ -165,7 +165,7 @@ def resume(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Go on with an apply that was killed, cancelled or stopped (the latest, without an id), after showing its rest.
 
@@ -178,10 +178,7 @@ def resume(
 
 
 @app.command()
-def drop(
-    apply_id: ApplyArgument = None,
-    connection: ConnectionOption = None,
-) -> None:
+def drop(apply_id: ApplyArgument = None, connection: ConnectionOption = None) -> None:
     """Do not go on with an apply that is not finished (the latest, without an id); what it did can still be undone."""
     from spokekit.groups.resumption import about
 
@@ -202,7 +199,7 @@ def undo(
         Path | None, typer.Option("--out", help="Write the opposite plan to this file instead of applying it.")
     ] = None,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Take an apply back (the last one, without an id), less what others have changed since."""
     with _open(connection) as members:
@@ -222,7 +219,7 @@ def journal(
     apply_id: ApplyArgument = None,
     applies: Annotated[bool, typer.Option("--applies", help="One line for each apply instead of every entry.")] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the journal: every entry of all connections, of one connection, or of one apply."""
     from spokekit.groups import journal_copy
@@ -296,7 +293,7 @@ def go_on(
     *,
     dry_run: bool,
     yes: bool,
-    format: Format,  # noqa: A002 - as in the commands
+    format: Format,
     then: str,
     told: str = "",
 ) -> None:
@@ -342,7 +339,7 @@ def _apply(
     *,
     dry_run: bool,
     yes: bool,
-    format: Format,  # noqa: A002 - as in the commands
+    format: Format,
     foreign: bool = False,
 ) -> None:
     """Show a preview and apply it; one from a `foreign` file is asked about whatever it does, ``--yes`` or not."""
@@ -365,7 +362,7 @@ def carry_out(
     action: Callable[..., Result],
     shown: Preview | Resumption,
     typed: str,
-    format: Format,  # noqa: A002 - as in the commands
+    format: Format,
     *,
     then: str,
     told: str = "",

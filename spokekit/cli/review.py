@@ -53,7 +53,7 @@ def open_(
     partial: PartialOption = False,
     draft: Annotated[bool, typer.Option("--draft", help="Leave it as a draft; the same command opens it.")] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Open a review from the newest snapshot, or a draft of that name.
 
@@ -89,20 +89,13 @@ def open_(
 
 
 @app.command("list")
-def list_(
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def list_(connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """List the reviews of the site, newest first."""
     emit(steps.reviews_of(connection).list(), format, empty="No review was opened yet: spokekit review open NAME.")
 
 
 @app.command()
-def show(
-    name: NameArgument,
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def show(name: NameArgument, connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """Show how far a review is: its state, the sums, who signed, and what comes next."""
     campaign = steps.reviews_of(connection).get(name)
     steps.head(campaign)
@@ -124,7 +117,7 @@ def rows(
     recommended: Recommended = None,
     wide: Annotated[bool, typer.Option("--wide", help="Every column, the outcomes of a verification too.")] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """List the memberships of a review with recommendations and decisions."""
     campaign = steps.reviews_of(connection).get(name)
@@ -151,7 +144,7 @@ def decide(
         bool, typer.Option("--dry-run", help="Say what a worksheet would change; decide nothing.")
     ] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Decide rows by id, all that fit --group, --person, --recommended or --undecided, or those of a worksheet.
 
@@ -209,7 +202,7 @@ def sign(
     by: Annotated[str, typer.Option("--by", help="The name of whoever signs.")],
     role: Annotated[str, typer.Option("--role", help="In which role, such as Head of IT.")],
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Sign the decisions; every row has to be decided."""
     campaign = steps.reviews_of(connection).get(name)
@@ -224,7 +217,7 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the words that confirm a large plan.")] = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Carry the removals out as one guarded plan, or go on with an apply of this review that was stopped.
 
@@ -250,7 +243,7 @@ def verify(
     ] = True,
     partial: PartialOption = False,
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Walk again and say row by row what was done, what was not, what came back, and what nobody decided.
 
@@ -274,7 +267,7 @@ def handout(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="A folder for the CSV and the text.")] = Path(),
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Write what others have to do where groups are synced from elsewhere: a CSV and a text for a ticket."""
     from spokekit.review import handout as work
@@ -303,7 +296,7 @@ def close(
     name: NameArgument,
     out_: Annotated[Path, typer.Option("--out", help="A new folder for the evidence.")],
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Close a verified review and write its evidence; of a closed one, write the evidence once more."""
     from spokekit.audit.history.integrity import MANIFEST
@@ -323,7 +316,7 @@ def check(
         str, typer.Option("--campaign", help="Which review's evidence it has to be, if it was renamed.")
     ] = "",
     connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Find every changed, missing or added file of evidence, and evidence in the place of another.
 

@@ -37,7 +37,7 @@ def check(
     file: Annotated[
         Path | None, typer.Argument(help="A backup to look at; without it, the store in use.", show_default=False)
     ] = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
+    format: FormatOption = Format.table,
 ) -> None:
     """Read the whole of the store, or of a backup, and say what is in it and which vault key it needs.
 

@@ -197,10 +197,7 @@ def tell_unknown(here: Workspace, chosen: Iterable[Connection]) -> None:
 
 
 @app.command()
-def status(
-    connection: ConnectionOption = None,
-    format: FormatOption = Format.table,  # noqa: A002 - the option has this name
-) -> None:
+def status(connection: ConnectionOption = None, format: FormatOption = Format.table) -> None:
     """Say how the tokens stand: of one connection, or of all of them."""
     here = workspace()
     chosen = here.connections.list() if connection is None else (here.connection(connection),)

@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def tour(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def tour(format: FormatOption = Format.table) -> None:
     """Watch the whole set-up run by itself against a practice site.
 
     Connection, consent with real redirects, groups, registration, members: what the notebooks do, in a few seconds,

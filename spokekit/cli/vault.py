@@ -15,7 +15,7 @@ COLUMNS = ("kind", "key_id", "made_at", "keys", "words", "protects")
 
 
 @app.command()
-def status(format: FormatOption = Format.table) -> None:  # noqa: A002 - the option has this name
+def status(format: FormatOption = Format.table) -> None:
     """Say which vault is used, where its key lies, and what that protects against."""
     found = workspace().vault.status()
     if format is Format.table:
