@@ -18,7 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from types import TracebackType
 
 from spokekit._home import home, private_folder, write_private
 from spokekit._secret import Secret
@@ -48,9 +47,7 @@ class PrivateBrowser:
     def __enter__(self) -> PrivateBrowser:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def open(self, address: str | Secret) -> None:

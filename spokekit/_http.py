@@ -123,8 +123,13 @@ async def _begin_async(request: httpx2.Request) -> None:
     request.extensions["trace"] = _AsyncTrail()
 
 
-def _ways(addresses: tuple[str, ...], transport: type[Any], limits: Any, begin: Any) -> dict[str, Any]:
-    """Return what a client takes so that each of `addresses` is reached as this computer's settings say."""
+def _ways(addresses: tuple[str, ...], given: Any, transport: type[Any], limits: Any, begin: Any) -> dict[str, Any]:
+    """Return what a client takes so that each of `addresses` is reached as this computer's settings say.
+
+    A transport that is `given` reaches all of them.
+    """
+    if given is not None:
+        return {"transport": given}
     if all(address.startswith("http://") and is_loopback(urlsplit(address).hostname) for address in addresses):
         # Nothing is encrypted on the way, so what this computer trusts does not matter.
         return {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
@@ -157,11 +162,7 @@ def client(*addresses: str, transport: httpx2.BaseTransport | None = None, **opt
     """
     import httpx2
 
-    ways = (
-        {"transport": transport}
-        if transport is not None
-        else _ways(addresses, httpx2.HTTPTransport, options.get("limits"), _begin)
-    )
+    ways = _ways(addresses, transport, httpx2.HTTPTransport, options.get("limits"), _begin)
     return httpx2.Client(trust_env=False, **ways, **options)
 
 
@@ -171,9 +172,5 @@ def async_client(
     """Do the same as `client`, for the I/O thread."""
     import httpx2
 
-    ways = (
-        {"transport": transport}
-        if transport is not None
-        else _ways(addresses, httpx2.AsyncHTTPTransport, options.get("limits"), _begin_async)
-    )
+    ways = _ways(addresses, transport, httpx2.AsyncHTTPTransport, options.get("limits"), _begin_async)
     return httpx2.AsyncClient(trust_env=False, **ways, **options)

@@ -169,28 +169,17 @@ class Workspace:
         if name is not None:
             wanted = self.connection(name).connection_id
             rows = tuple(row for row in rows if row.connection and row.connection.connection_id == wanted)
-        found = []
-        for row in rows:
-            if row.connection is None:
-                found.append(RowStatus(row.alias, None, "not_configured", "not configured"))
-                continue
-            if not row.connection.active:
-                found.append(RowStatus(row.alias, row.connection, "inactive", "switched off"))
-                continue
-            status = self.tokens.status(row.connection)
-            found.append(
-                RowStatus(
-                    row.alias,
-                    row.connection,
-                    status.state,
-                    status.words,
-                    status.expires_at,
-                    status.needs_site,
-                    status.reason,
-                    waits=bool(status.waits),
-                )
-            )
-        return tuple(found)
+        return tuple(self._status(row.alias, row.connection) for row in rows)
+
+    def _status(self, alias: Alias, connection: Connection | None) -> RowStatus:
+        if connection is None:
+            return RowStatus(alias, None, "not_configured", "not configured")
+        if not connection.active:
+            return RowStatus(alias, connection, "inactive", "switched off")
+        now = self.tokens.status(connection)
+        return RowStatus(
+            alias, connection, now.state, now.words, now.expires_at, now.needs_site, now.reason, bool(now.waits)
+        )
 
     def check(self, name: str | None = None, **options: Any) -> pd.DataFrame:
         """Check a connection, every scope one at a time; see `spokekit.check.check_connection`.

@@ -8,6 +8,7 @@ in the same way, with a group id that no site has, and the guard of this gateway
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +112,8 @@ async def _check(
             check.stop(error)
             check.steps()
 
-    try:
+    async with aclosing(gateway):
         await operation.run(run)
-    finally:
-        await gateway.aclose()
     return _frame(check.rows, connection, operation)
 
 

@@ -34,7 +34,7 @@ def class_here(address: str, code: str, name: str) -> None:
     from spokekit.training.my_class import class_address, my_class
 
     if not address:
-        _nothing_without(address, code, name)
+        _nothing_without_join(code, name)
         joined = None if nothing_kept(os.environ) else my_class(practice_root())
         if joined is not None:
             say(f"Class:         {joined.class_name}, in which you are {joined.pseudonym}")
@@ -51,12 +51,12 @@ def class_here(address: str, code: str, name: str) -> None:
         say("               what you do is kept, and sent once the class is reached.")
 
 
-def _nothing_without(address: str, code: str, name: str) -> None:
+def _nothing_without_join(code: str, name: str) -> None:
     # A code in the environment is meant for whoever joins, not for this command alone.
     given = [option for option, value in (("--code", code), ("--name", name)) if value]
     if "--code" in given and code == os.environ.get("SPOKEKIT_CLASS_CODE"):
         given.remove("--code")
-    if given and not address:
+    if given:
         raise InputError(f"{given[0]} belongs to a class.", field=given[0], hint="Add --join ADDRESS.")
 
 
@@ -68,7 +68,7 @@ def refuse_with_own_site(address: str, code: str, name: str) -> None:
             field="--join",
             hint="Leave out --own-site, or leave out --join.",
         )
-    _nothing_without(address, code, name)
+    _nothing_without_join(code, name)
 
 
 def refuse_where_nothing_is_kept() -> None:

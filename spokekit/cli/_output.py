@@ -10,7 +10,6 @@ import enum
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -211,6 +210,8 @@ def _numbers(rows: Any) -> frozenset[str]:
 
 
 def _table(names: Sequence[str], cells: list[list[Any]], numbers: frozenset[str]) -> None:
+    from rich.cells import cell_len
+
     def word(name: str, value: Any) -> str:
         return UNKNOWN if value is None and name in numbers else _word(human(name, value))
 
@@ -220,12 +221,12 @@ def _table(names: Sequence[str], cells: list[list[Any]], numbers: frozenset[str]
         for i, name in enumerate(names)
     ]
     heads = [shown(name.replace("_", " "), NAME) for name in names]
-    widths = [min(_WIDEST, max([_width(heads[i]), *(_width(row[i]) for row in words)])) for i in range(len(names))]
+    widths = [min(_WIDEST, max([cell_len(heads[i]), *(cell_len(row[i]) for row in words)])) for i in range(len(names))]
 
     def line(row: Sequence[str]) -> str:
         parts = []
         for text, width, right in zip(row, widths, numeric, strict=True):
-            pad = " " * (width - _width(text))
+            pad = " " * (width - cell_len(text))
             parts.append(pad + text if right else text + pad)
         return "  ".join(parts).rstrip()
 
@@ -244,10 +245,6 @@ def _word(value: Any) -> str:
         return f"{value:,.6g}"
     # A list is ours to write whole, scopes for example; each of its items is foreign.
     return " ".join(shown(item, NAME) for item in value) if isinstance(value, list) else shown(_flat(value), NAME)
-
-
-def _width(text: str) -> int:
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _escaped(value: Any) -> str:

@@ -117,23 +117,20 @@ def add(
     (admin.atlassian.com, Directory, Service accounts): nobody consents, and the token comes without a browser.
     """
     from spokekit.connections.connection import ConnectionDraft
-    from spokekit.connections.records import DEFAULT_REDIRECT_URI, DEFAULT_URL
     from spokekit.connections.scopes import CONSENT, proposed_scopes
 
     work = workspace()
+    kind, restricted = grant or CONSENT, bool(read_only)
+    asked = proposed_scopes(kind, read_only=restricted) if scopes is None else scopes
     draft = ConnectionDraft(
         name=work.connections.propose_name() if name is None else name,
-        url=DEFAULT_URL if url is None else url,
         auth_url=auth_url or "",
         client_id=client_id,
-        redirect_uri=DEFAULT_REDIRECT_URI if redirect_uri is None else redirect_uri,
-        scopes=_scopes(
-            proposed_scopes(grant or CONSENT, read_only=bool(read_only)) if scopes is None else scopes,
-            without_unpublished,
-        ),
-        grant=grant or CONSENT,
-        read_only=bool(read_only),
+        scopes=_scopes(asked, without_unpublished),
+        grant=kind,
+        read_only=restricted,
         pkce=bool(pkce),
+        **_given(url=url, redirect_uri=redirect_uri),
     )
     secret = _secret(client_secret_file)
     if alias is None or _exists(work, alias):
@@ -165,20 +162,8 @@ def edit(
 
     work = workspace()
     saved = work.connection(connection)
-    changes: dict[str, Any] = {
-        field: value
-        for field, value in {
-            "name": name,
-            "url": url,
-            "auth_url": auth_url,
-            "client_id": client_id,
-            "redirect_uri": redirect_uri,
-            "grant": grant,
-            "read_only": read_only,
-            "pkce": pkce,
-        }.items()
-        if value is not None
-    }
+    changes = _given(name=name, url=url, auth_url=auth_url, client_id=client_id, redirect_uri=redirect_uri)
+    changes |= _given(grant=grant, read_only=read_only, pkce=pkce)
     if scopes is not None or without_unpublished:
         changes["scopes"] = _scopes(saved.scopes if scopes is None else scopes, without_unpublished)
     if url is not None and auth_url is None:
@@ -254,6 +239,11 @@ def _emit_one(work: Workspace, name: str | None, format: Format) -> None:
         emit(fields, format)
         return
     emit([{"field": field.replace("_", " "), "value": value} for field, value in fields.items()], format)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were named on the command line."""
+    return {field: value for field, value in fields.items() if value is not None}
 
 
 def _exists(work: Workspace, alias: str) -> bool:

@@ -139,8 +139,7 @@ def check(name: NameArgument, lessons: LessonsOption = None) -> None:
         verdict = attempt.check()
         say_what_the_trainer_said(attempts, attempt)
     except SpokekitError as error:
-        words = " ".join(filter(None, (error.message, error.likely, error.hint)))
-        verdict = Verdict("not attempted" if isinstance(error, NotFound) else "cannot check", "", words)
+        verdict = Verdict("not attempted" if isinstance(error, NotFound) else "cannot check", "", str(error))
     found = {"lesson": name, "outcome": verdict.outcome, "turn": verdict.turn, "words": verdict.words}
     out(json.dumps(found, ensure_ascii=False))
     if not verdict.right:

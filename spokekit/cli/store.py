@@ -43,18 +43,13 @@ def check(
 
     Nothing is changed. The exit code is 1 when it is damaged, empty, of a newer spokekit, or no store at all.
     """
-    from spokekit.connections.backups import file_of, look
-    from spokekit.connections.store import chosen
+    from spokekit.connections.backups import look
 
-    _know_all_tables()
-    if file is None:
-        path = file_of(chosen()[0])
-        if not path.exists() and not list(path.parent.glob(f"{path.name}-*")):
-            say(f"There is no store yet: {path} is made when the first connection is added.")
-            emit([], format, COLUMNS, empty="")
-            return
-    else:
-        path = file.absolute()
+    path = _store_here(file)
+    if file is None and not path.exists() and not list(path.parent.glob(f"{path.name}-*")):
+        say(f"There is no store yet: {path} is made when the first connection is added.")
+        emit([], format, COLUMNS, empty="")
+        return
     found = look(path)
     if format is Format.table:
         say(f"{path} is in order: {found.words}")
@@ -70,11 +65,8 @@ def backup(
 ) -> None:
     """Write a copy of the store to FILE, whole and checked, while notebooks and commands may go on using it."""
     from spokekit.connections.backups import backup as write
-    from spokekit.connections.backups import file_of
-    from spokekit.connections.store import chosen
 
-    _know_all_tables()
-    path = file_of(chosen()[0])
+    path = _store_here()
     if not path.exists():
         raise NotFound(f"There is no store yet ({path}).", hint="Add a connection first; then there is something.")
     found = write(path, file, replace=replace)
@@ -94,12 +86,9 @@ def restore(
 
     Refused while another process uses the store, and for a file that is damaged, of a newer spokekit or no store.
     """
-    from spokekit.connections.backups import Restore, file_of
-    from spokekit.connections.store import chosen
+    from spokekit.connections.backups import Restore
 
-    _know_all_tables()
-    path = file_of(chosen()[0])
-    this = Restore(path, file)
+    this = Restore(_store_here(), file)
     say(f"{this.file} holds {this.found.words}")
     say(_keys(this.file))
     if this.damage:
@@ -131,29 +120,32 @@ def _confirm(question: str, yes: bool) -> None:
 
 
 def _row(found: Contents) -> dict[str, Any]:
-    from spokekit.oauth.key_users import in_backup
-
-    keys, missing = in_backup(found.path) or set(), _missing(found.path)
+    keys, missing = _needed(found.path), _missing(found.path)
     more = {"file": str(found.path), "keys": sorted(keys), "keys_missing": sorted(missing), "words": found.words}
     return {**vars(found), **more}
 
 
+def _needed(path: Path) -> set[str]:
+    """Return the ids of the keys that the secrets in a store need."""
+    from spokekit.oauth.key_users import in_backup
+
+    return in_backup(path) or set()
+
+
 def _missing(path: Path) -> set[str]:
     """Return the ids of the keys that the secrets in a store need and this home does not have."""
-    from spokekit.oauth.key_users import in_backup
     from spokekit.oauth.vault import keys_at_hand
 
-    needed = in_backup(path) or set()
+    needed = _needed(path)
     return needed - set(keys_at_hand()) if needed else set()
 
 
 def _keys(path: Path) -> str:
     """Say which keys of the vault the secrets in a store need, and whether they are here."""
-    from spokekit.oauth.key_users import in_backup
     from spokekit.oauth.keys import WAY_OUT
     from spokekit.oauth.vault import keys_at_hand
 
-    needed = in_backup(path) or set()
+    needed = _needed(path)
     if not needed:
         return "No secret is in it, so it needs no key of the vault."
     here = keys_at_hand()
@@ -169,9 +161,7 @@ def _keys(path: Path) -> str:
 
 
 def _keep_its_keys(path: Path) -> None:
-    from spokekit.oauth.key_users import in_backup
-
-    if not in_backup(path):
+    if not _needed(path):
         return
     try:
         workspace().vault.note_backup(path)
@@ -179,10 +169,13 @@ def _keep_its_keys(path: Path) -> None:
         say(f"The backup is written, and the vault cannot be used: {error}")
 
 
-def _know_all_tables() -> None:
-    """Import what defines the tables of a store, so that a file can be held against all of them."""
+def _store_here(file: Path | None = None) -> Path:
+    """Return `file`, or that of the store in use; what defines its tables is imported, to hold a file against them."""
     from spokekit.confluence import quota
     from spokekit.connections import connection
+    from spokekit.connections.backups import file_of
+    from spokekit.connections.store import chosen
     from spokekit.groups import journal, registry
 
     _ = quota, connection, journal, registry
+    return file_of(chosen()[0]) if file is None else file.absolute()

@@ -8,6 +8,7 @@ the practice site sees a program of this machine, as it does from the kernel.
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -108,13 +109,9 @@ class PracticePages(QuietHandler):
             request_timeout=_SECONDS,
         )
         # Not the one that a hub may have chosen for the whole process, which may go over a proxy.
-        client = SimpleAsyncHTTPClient(force_instance=True)
-        try:
+        with suppress(OSError, HTTPError), closing(SimpleAsyncHTTPClient(force_instance=True)) as client:
             return await client.fetch(request, raise_error=False)
-        except (OSError, HTTPError):
-            return None
-        finally:
-            client.close()
+        return None
 
     def _show(self, found: HTTPResponse) -> None:
         for name, value in _HEADERS.items():
