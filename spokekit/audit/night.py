@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -315,11 +315,8 @@ def _changes(audit: Audit, snapshot: Snapshot, last: int | None) -> tuple[pd.Dat
     if not earlier:
         return None, None
     since = next((moment for moment in earlier if moment.number == last), earlier[-1])
-    older = Audit.of_snapshot(snapshot, at=since.number)
-    try:
+    with closing(Audit.of_snapshot(snapshot, at=since.number)) as older:
         return diff(older, audit), since.taken_at
-    finally:
-        older.close()
 
 
 def _ask(audit: Audit, findings: Findings, name: str, told: set[str]) -> Asked:

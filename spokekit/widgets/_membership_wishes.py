@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -67,11 +68,8 @@ class MembershipWishes(MembershipList):
             if self._walked is None or self._walked[0] != key:
                 from spokekit.audit.audit import Audit
 
-                audit = Audit.of_snapshot(newest)
-                try:
+                with closing(Audit.of_snapshot(newest)) as audit:
                     self._walked = key, audit.frame("users")
-                finally:
-                    audit.close()
             people.take(self._walked[1])
         except NotFound:
             people.source = (

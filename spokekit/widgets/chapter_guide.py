@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import traitlets as tr
@@ -116,8 +117,6 @@ def _right_since() -> dict[str, Any]:
         # Nothing was begun here, and to look leaves no trace.
         return {}
     events = events_here(root)
-    try:
+    with closing(events.store):
         rows = by_lesson(events, (lesson for chapter in chapters() for lesson in chapter.lessons))
-    finally:
-        events.store.close()
     return {row["lesson"]: row["right_at"] for row in rows if row["right_at"] is not None}

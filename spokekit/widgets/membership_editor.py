@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
@@ -17,8 +17,6 @@ from spokekit.widgets.base import Task
 from spokekit.widgets.controls import choices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pandas as pd
 
     from spokekit._workspace import Workspace
@@ -115,15 +113,10 @@ class MembershipEditor(MembershipWishes):
             self.add_button,
         )
 
-    @contextmanager
-    def _open(self) -> Iterator[Membership]:
+    def _open(self) -> closing[Membership]:
         from spokekit.groups.membership import Membership
 
-        opened = Membership.of(self._workspace, self._name, **self._options)
-        try:
-            yield opened
-        finally:
-            opened.close()
+        return closing(Membership.of(self._workspace, self._name, **self._options))
 
     # --- reading -------------------------------------------------------------------------------------------------
     def look(self) -> None:

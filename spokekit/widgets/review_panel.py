@@ -6,7 +6,7 @@ import io
 import re
 import tempfile
 import zipfile
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,6 @@ from spokekit.widgets.base import Kind, Task
 from spokekit.widgets.controls import choices, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spokekit._workspace import Workspace
     from spokekit.groups.membership import Membership, Preview, Result, Resumption
     from spokekit.review import Campaign, Decided
@@ -122,15 +120,10 @@ class ReviewPanel(ReviewOpening):
         )
         self.disable_while_busy(*controls, *self.decide_buttons.values(), self.verify_button, self.close_button)
 
-    @contextmanager
-    def _members(self) -> Iterator[Membership]:
+    def _members(self) -> closing[Membership]:
         from spokekit.groups.membership import Membership
 
-        opened = Membership.of(self._workspace, self._name)
-        try:
-            yield opened
-        finally:
-            opened.close()
+        return closing(Membership.of(self._workspace, self._name))
 
     # --- which review --------------------------------------------------------------------------------------------
     def look(self) -> None:

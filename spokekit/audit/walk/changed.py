@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -144,15 +144,10 @@ class Base:
         return [i for i in accounts if part_of(i) in parts or not statuses.get(i)]
 
 
-@contextmanager
-def _opened(snapshot: Snapshot) -> Iterator[Session]:
+def _opened(snapshot: Snapshot) -> closing[Session]:
     from spokekit.audit.history.tables import Session
 
-    session = Session(snapshot)
-    try:
-        yield session
-    finally:
-        session.close()
+    return closing(Session(snapshot))
 
 
 def unread(record: Checkpoint) -> list[str]:

@@ -360,8 +360,5 @@ def unfinished(cloud_id: str, folder: Path | None = None) -> Unfinished | None:
     path = _path(cloud_id, folder)
     if not path.exists():
         return None
-    record = Checkpoint(cloud_id, folder)
-    try:
+    with closing(Checkpoint(cloud_id, folder)) as record:
         return record.unfinished()
-    finally:
-        record.close()

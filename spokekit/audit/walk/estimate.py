@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -229,13 +230,10 @@ def _earlier(snapshots: Snapshots) -> tuple[dict[str, int], int, int, int]:
     if not snapshots.exists():
         return {}, 0, 0, 0
     snapshot = snapshots.latest()
-    session = Session(snapshot)
-    try:
+    with closing(Session(snapshot)) as session:
         sizes = session.rows(
             "SELECT g.group_id, COUNT(m.user_no) FROM groups g JOIN coverage c ON c.group_no = g.group_no "
             "LEFT JOIN memberships m ON m.group_no = g.group_no WHERE c.walked_at IS NOT NULL GROUP BY g.group_id"
         )
-    finally:
-        session.close()
     rows = snapshot.manifest["rows"]
     return {i: int(n) for i, n in sizes}, rows["users"], rows["spaces"], rows["grants"]
