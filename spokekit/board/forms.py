@@ -16,11 +16,10 @@ Choice = tuple[str, str]
 
 @dataclass(frozen=True)
 class Typed:
-    """What was sent and refused: the form, the sentence, and the field that it is about."""
+    """What was sent and refused: the form, and the sentence."""
 
     form: Form
     problem: str
-    field: str = ""
 
 
 def orders(view: View, only: Learner | None, typed: Typed | None, said: str) -> str:
@@ -50,9 +49,9 @@ def orders(view: View, only: Learner | None, typed: Typed | None, said: str) -> 
 
 
 def _form(view: View, only: Learner | None, form: Form, kind: str, title: str, fields: str, press: str) -> str:
-    back = f'<input type="hidden" name="learner" value="{only.number}">' if only else ""
-    names = '<input type="hidden" name="names" value="1">' if view.names else ""
-    verb = "" if kind == "lesson" else f'<input type="hidden" name="do" value="{kind}">'
+    back = hidden("learner", str(only.number)) if only else ""
+    names = hidden("names", "1") if view.names else ""
+    verb = "" if kind == "lesson" else hidden("do", kind)
     learners: list[Choice] = [("", "all who are in the class")]
     learners += [(str(one.number), one.pseudonym) for one in view.learners]
     to = "" if only else select(f"{kind}-to", "to", "For", learners, form)
@@ -65,6 +64,11 @@ def _form(view: View, only: Learner | None, form: Form, kind: str, title: str, f
         f'<div class="fields">{fields}{to}</div>'
         f'<div class="row"><button class="main">{escape(press)}</button></div></form></details>'
     )
+
+
+def hidden(name: str, value: str) -> str:
+    """Return a field that nobody sees."""
+    return f'<input type="hidden" name="{name}" value="{markup(value)}">'
 
 
 def select(

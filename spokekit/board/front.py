@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from spokekit.board import trainer
 from spokekit.board.admission import HEADERS, Refused, body_of, from_elsewhere
-from spokekit.board.classroom import ClassIsFull, Classroom, WrongCode
+from spokekit.board.classroom import Classroom, WrongCode
 from spokekit.board.joining import Tries
 from spokekit.board.orders import Menus
 from spokekit.board.records import Forgotten, Given, Learner
@@ -61,27 +61,22 @@ class Front:
         self._turn: asyncio.Lock | None = None
         self._waiting: dict[int, list[asyncio.Event]] = {}
         self._ending = False
-        self.app = Starlette(
-            routes=[
-                self._route("/api/join", self._join, "POST"),
-                self._route("/api/report", self._report, "POST"),
-                self._route("/api/orders", self._orders, "GET"),
-                self._route("/api/sent", self._sent, "GET"),
-                self._route("/api/certificate", self._certificate, "POST"),
-                self._route("/api/verify", self._verify, "GET"),
-                *(self._route(path, answer, method) for (method, path), answer in self.trainer.routes().items()),
-                Route("/{path:path}", self._endpoint(self._nothing), methods=_METHODS),
-            ]
-        )
+        answers = {
+            ("POST", "/api/join"): self._join,
+            ("POST", "/api/report"): self._report,
+            ("GET", "/api/orders"): self._orders,
+            ("GET", "/api/sent"): self._sent,
+            ("POST", "/api/certificate"): self._certificate,
+            ("GET", "/api/verify"): self._verify,
+            **self.trainer.routes(),
+            ("", "/{path:path}"): self._nothing,
+        }
+        routes = [Route(path, self._endpoint(one, how), methods=_METHODS) for (how, path), one in answers.items()]
+        self.app = Starlette(routes=routes)
 
     # -- around every request ----------------------------------------------------------------------------------------
 
-    def _route(self, path: str, answer: Callable[[Request], Awaitable[Response]], method: str) -> Route:
-        return Route(path, self._endpoint(answer, method), methods=_METHODS)
-
-    def _endpoint(
-        self, answer: Callable[[Request], Awaitable[Response]], method: str = ""
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, answer: trainer.Answer, method: str = "") -> trainer.Answer:
         async def endpoint(request: Request) -> Response:
             try:
                 strange = from_elsewhere(request, self.hosts)
@@ -97,6 +92,8 @@ class Front:
             except (StoreError, Forgotten) as problem:
                 gone = isinstance(problem, Forgotten)
                 made = _told(request, 410 if gone else 503, problem.message, {} if gone else {"Retry-After": "5"})
+            except (Conflict, NotFound) as problem:
+                made = _told(request, 409 if isinstance(problem, Conflict) else 404, _sentence(problem), {})
             except Exception as problem:  # noqa: BLE001 - it must not reach a page or a log with what was asked
                 self._note(problem)
                 made = _told(request, 500, "The board has a defect. It is no fault of yours.", {})
@@ -133,16 +130,11 @@ class Front:
         except WrongCode as problem:
             self._codes.wrong(address)
             raise Refused(403, _sentence(problem)) from None
-        except ClassIsFull as problem:
-            raise Refused(409, _sentence(problem)) from None
 
     async def _report(self, request: Request) -> Response:
         learner = self._learner(request)
         told = _read(await body_of(request), Report)
-        try:
-            return _message(Kept(await self.turn(self.classroom.report, learner, told)))
-        except Conflict as problem:
-            raise Refused(409, _sentence(problem)) from None
+        return _message(Kept(await self.turn(self.classroom.report, learner, told)))
 
     async def _orders(self, request: Request) -> Response:
         learner = self._learner(request)
@@ -173,12 +165,7 @@ class Front:
     async def _certificate(self, request: Request) -> Response:
         learner = self._learner(request)
         await body_of(request)
-        try:
-            return _message(await self.turn(self.classroom.certify, learner))
-        except Forgotten:
-            raise
-        except NotFound as problem:
-            raise Refused(404, _sentence(problem)) from None
+        return _message(await self.turn(self.classroom.certify, learner))
 
     async def _verify(self, request: Request) -> Response:
         address = request.client.host if request.client else ""
@@ -186,9 +173,9 @@ class Front:
             raise Refused(429, "Too many codes were tried. Try again in a minute.", Retry_After=str(int(wait) + 1))
         try:
             return _message(await self.turn(self.classroom.verify, request.query_params.get("code", "")))
-        except NotFound as problem:
+        except NotFound:
             self._certificates.wrong(address)
-            raise Refused(404, _sentence(problem)) from None
+            raise
 
     async def _nothing(self, request: Request) -> Response:
         raise Refused(404, "There is nothing at this address.")

@@ -85,6 +85,15 @@ class View:
         name = f" ({markup(learner.name, NAME)})" if self.names and learner.name else ""
         return f"{escape(learner.pseudonym)}{name}"
 
+    def whom(self, given: Given) -> str:
+        """Return whom an order is for, escaped."""
+        return "all" if given.to is None else self.who(self.kept.learners[given.to])
+
+    def sentence(self, lesson: str, turn: str) -> str:
+        """Return what is said about a wrong turn, escaped; "" where nothing is."""
+        course = self.menus.course
+        return markup(course[lesson].turns.get(turn, "")) if lesson in course else ""
+
     def link(self, path: str, **query: object) -> str:
         """Return an address on the board that keeps whether names are shown."""
         told = {name: value for name, value in query.items() if value} | ({"names": "1"} if self.names else {})
@@ -141,9 +150,28 @@ def how_to_join(view: View) -> str:
     )
 
 
-def wide(label: str, table: str) -> str:
-    """Return a table that scrolls by itself where it is wider than the screen, by the keyboard too."""
-    return f'<div class="wide" role="region" tabindex="0" aria-label="Table: {escape(label)}">{table}</div>'
+def _table(label: str, heads: Mapping[str, str], rows: str, *, css: str = "", body: str = "") -> str:
+    """Return a table that scrolls by itself where it is wider than the screen, by the keyboard too.
+
+    `heads` are markup, each with the attributes of its cell; `css` and `body` are those of the table and of its body.
+    """
+    top = "".join(f'<th scope="col"{more}>{head}</th>' for head, more in heads.items())
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="Table: {escape(label)}">'
+        f"<table{css}><thead><tr>{top}</tr></thead><tbody{body}>{rows}</tbody></table></div>"
+    )
+
+
+def _section(name: str, title: str, live: str) -> str:
+    """Return a part of a page, of which `live` changes by itself."""
+    return (
+        f'<section aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
+        f'<div id="{name}" data-live>{live}</div></section>'
+    )
+
+
+def _earlier(more: int, what: str) -> str:
+    return f"<p class=soft>and {counted(more, f'earlier {what}')}</p>" if more > 0 else ""
 
 
 def hands(view: View) -> str:
@@ -160,51 +188,42 @@ def where(view: View) -> str:
         f'<td class="number">{one.begun}</td><td class="number">{one.right}</td></tr>'
         for one in ranking.where(view.learners, view.kept.lessons)
     )
-    table = wide(
-        "Where they are",
-        '<table><thead><tr><th scope="col">Lesson</th><th scope="col" class="number">Now</th>'
-        '<th scope="col" class="number">Begun</th><th scope="col" class="number">Right</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>",
-    )
-    body = table if rows else "<p class=soft>Nobody has begun a lesson yet.</p>"
-    return (
-        f'<section aria-labelledby="where-title"><h2 id="where-title">Where they are</h2>'
-        f'<div id="where" data-live>{body}</div></section>'
-    )
+    table = _table("Where they are", {"Lesson": "", "Now": _NUMBER, "Begun": _NUMBER, "Right": _NUMBER}, rows)
+    return _section("where", "Where they are", table if rows else "<p class=soft>Nobody has begun a lesson yet.</p>")
 
 
 def common(view: View) -> str:
     """Return the three commonest wrong turns now."""
     items = "".join(
         f"<li><b>{one.count} of {one.of}</b> in “{view.title(one.lesson)}”: {escape(ranking.readable(one.turn))}"
-        f"{_sentence(view, one.lesson, one.turn)}</li>"
+        f"{_said(view, one.lesson, one.turn)}</li>"
         for one in ranking.commonest(view.learners)
     )
     body = f"<ol>{items}</ol>" if items else "<p class=soft>No wrong turn that has a name.</p>"
-    return (
-        '<section aria-labelledby="common-title"><h2 id="common-title">Commonest wrong turns now</h2>'
-        f'<div id="common" data-live>{body}</div></section>'
-    )
+    return _section("common", "Commonest wrong turns now", body)
 
 
-def _sentence(view: View, lesson: str, turn: str) -> str:
-    said = view.menus.course[lesson].turns.get(turn, "") if lesson in view.menus.course else ""
-    return f'<br><span class="soft">{markup(said)}</span>' if said else ""
+def _said(view: View, lesson: str, turn: str) -> str:
+    said = view.sentence(lesson, turn)
+    return f'<br><span class="soft">{said}</span>' if said else ""
 
 
-_HEADS = ("Who", "How it is", "Lesson", "Last check", "Wrong turn", "Checks", "Hints", "Minutes (class)", "Last seen")
+_NUMBER = ' class="number"'
+_HEADS: Mapping[str, str] = {
+    **dict.fromkeys(("Who", "How it is", "Lesson", "Last check", "Wrong turn"), ""),
+    **dict.fromkeys(("Checks", "Hints", "Minutes (class)"), _NUMBER),
+    "Last seen": "",
+}
 
 
 def people(view: View) -> str:
     """Return the table of all learners, those who need help first."""
-    numbers = ("Checks", "Hints", "Minutes (class)")
-    heads = "".join(f'<th scope="col"{" class=number" if name in numbers else ""}>{name}</th>' for name in _HEADS)
     rows = "".join(_row(view, row) for row in ranking.rows(view.learners, view.menus.course, view.now))
     none = "" if rows else "<p class=soft id=nobody>Nobody has joined yet.</p>"
-    table = f'<table class="people"><thead><tr>{heads}</tr></thead><tbody id="rows" data-live>{rows}</tbody></table>'
+    table = _table("Learners", _HEADS, rows, css=' class="people"', body=' id="rows" data-live')
     return (
         '<section class="people" aria-labelledby="people-title"><h2 id="people-title">Who needs help first</h2>'
-        f'<div id="none" data-live>{none}</div>{wide("Learners", table)}</section>'
+        f'<div id="none" data-live>{none}</div>{table}</section>'
     )
 
 
@@ -230,21 +249,17 @@ def _signed(sign: str, outcome: str) -> str:
 
 
 def _state(row: ranking.Row) -> str:
-    if row.state == "same turn":
-        return f"same turn {counted(row.same, 'time')}"
-    if row.state == "silent":
-        return "silent"
-    return row.state
+    return f"same turn {counted(row.same, 'time')}" if row.state == "same turn" else row.state
 
 
 def _turn(view: View, row: ranking.Row) -> str:
     if not row.turn:
         return ""
     name = escape(ranking.readable(row.turn))
-    said = view.menus.course[row.lesson].turns.get(row.turn, "") if row.lesson in view.menus.course else ""
+    said = view.sentence(row.lesson, row.turn)
     if not said:
         return name
-    return f'<details id="t{row.number}"><summary>{name}</summary><span class="soft">{markup(said)}</span></details>'
+    return f'<details id="t{row.number}"><summary>{name}</summary><span class="soft">{said}</span></details>'
 
 
 def _seen(silent: float) -> str:
@@ -259,23 +274,18 @@ def given(view: View, only: Learner | None = None) -> str:
     """Return what became of the orders, the newest first; those for one learner with `only`."""
     all_of_them = [one for one in view.kept.orders if only is None or one.is_for(only)]
     items = "".join(_given(view, one, only) for one in reversed(all_of_them[-_MOST_ORDERS:]))
-    more = len(all_of_them) - _MOST_ORDERS
-    rest = f"<p class=soft>and {counted(more, 'earlier order')}</p>" if more > 0 else ""
+    rest = _earlier(len(all_of_them) - _MOST_ORDERS, "order")
     body = f"<ul>{items}</ul>{rest}" if items else "<p class=soft>None yet.</p>"
-    return (
-        '<section aria-labelledby="given-title"><h2 id="given-title">What became of the orders</h2>'
-        f'<div id="given" data-live>{body}</div></section>'
-    )
+    return _section("given", "What became of the orders", body)
 
 
 def _given(view: View, one: Given, only: Learner | None) -> str:
     told = ranking.became(one, [only] if only else view.learners)
-    to = "all" if one.to is None else view.who(view.kept.learners[one.to])
     parts = [f"{escape(word)} {count}" if not only else escape(word) for word, count in told.outcomes.items()]
     if told.open:
         parts.append(f"not yet {told.open}" if not only else "not yet")
     return (
-        f"<li><b>{one.ordered.n}.</b> {at(one.ordered.at, view.now)}, for {to}: "
+        f"<li><b>{one.ordered.n}.</b> {at(one.ordered.at, view.now)}, for {view.whom(one)}: "
         f"{markup(words(one.ordered.order, view.menus.course))}: {', '.join(parts) or 'nobody was there'}</li>"
     )
 
@@ -290,26 +300,21 @@ def learner(view: View, who: Learner) -> str:
     hits = f"<p>Trouble that you made has struck {counted(row.hits, 'answer')} in this attempt.</p>" if row.hits else ""
     shown = f"{view.title(row.lesson)}: {_signed(sign, outcome)}" if row.lesson else "No lesson yet"
     turn = (
-        f"<p>Wrong turn: {escape(ranking.readable(row.turn))}{_sentence(view, row.lesson, row.turn)}</p>"
+        f"<p>Wrong turn: {escape(ranking.readable(row.turn))}{_said(view, row.lesson, row.turn)}</p>"
         if row.turn
         else ""
     )
     noted = who.noted()
     rows = "".join(_event(view, one) for one in reversed(noted[-_MOST_EVENTS:]))
-    more = len(noted) - _MOST_EVENTS
-    rest = f"<p class=soft>and {counted(more, 'earlier line')}</p>" if more > 0 else ""
-    table = wide(
-        "What was done",
-        '<table><thead><tr><th scope="col">At</th><th scope="col">What</th><th scope="col">Lesson</th>'
-        '<th scope="col" class="number">Attempt</th><th scope="col">Outcome</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>",
-    )
-    return (
-        f'<section aria-labelledby="who-title"><h2 id="who-title">{view.who(who)}</h2><div id="who" data-live>'
+    rest = _earlier(len(noted) - _MOST_EVENTS, "line")
+    table = _table("What was done", {"At": "", "What": "", "Lesson": "", "Attempt": _NUMBER, "Outcome": ""}, rows)
+    about = (
         f'<p><span class="state {_STATES[row.state]}">{_state(row)}</span> {shown}</p>{turn}{hits}'
-        f"<p class=soft>Joined {at(who.joined, view.now)}, last seen {_seen(row.silent)}.</p></div></section>"
-        f'<section aria-labelledby="events-title"><h2 id="events-title">What was done, by the learner\'s own clock</h2>'
-        f'<div id="events" data-live>{table + rest if rows else "<p class=soft>Nothing yet.</p>"}</div></section>'
+        f"<p class=soft>Joined {at(who.joined, view.now)}, last seen {_seen(row.silent)}.</p>"
+    )
+    events = table + rest if rows else "<p class=soft>Nothing yet.</p>"
+    return _section("who", view.who(who), about) + _section(
+        "events", "What was done, by the learner's own clock", events
     )
 
 
@@ -330,23 +335,17 @@ def answers(view: View, lesson: str) -> str:
     found = ranking.answers(view.learners, lesson)
     most = max(map(len, found.values()), default=1)
     rows = "".join(
-        f'<tr><th scope="row">{_answer(answer)}{_sentence(view, lesson, answer) if answer else ""}</th>'
+        f'<tr><th scope="row">{_answer(answer)}{_said(view, lesson, answer) if answer else ""}</th>'
         f'<td class="number">{len(who)}</td><td><svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" '
         f'aria-hidden="true"><rect width="{100 * len(who) / most:.0f}" height="8"/></svg></td></tr>'
         for answer, who in found.items()
     )
-    table = wide(
-        "Answers",
-        '<table><thead><tr><th scope="col">Answer</th><th scope="col" class="number">Learners</th>'
-        f'<th scope="col"><span class="unseen">Share</span></th></tr></thead><tbody>{rows}</tbody></table>',
-    )
+    table = _table("Answers", {"Answer": "", "Learners": _NUMBER, '<span class="unseen">Share</span>': ""}, rows)
     items = "".join(f"<li>{' and '.join(view.who(one) for one in who)}</li>" for who in ranking.pairs(found))
-    return (
-        f'<section aria-labelledby="answers-title"><h2 id="answers-title">{view.title(lesson)}: answers</h2>'
-        f'<div id="answers" data-live>{table if rows else "<p class=soft>Nobody has begun it.</p>"}</div></section>'
-        '<section aria-labelledby="pairs-title"><h2 id="pairs-title">Pairs, of different answers where there are</h2>'
-        f'<div id="pairs" data-live>{f"<ul>{items}</ul>" if items else "<p class=soft>Two answers are needed.</p>"}'
-        "</div></section>"
+    spread = table if rows else "<p class=soft>Nobody has begun it.</p>"
+    talk = f"<ul>{items}</ul>" if items else "<p class=soft>Two answers are needed.</p>"
+    return _section("answers", f"{view.title(lesson)}: answers", spread) + _section(
+        "pairs", "Pairs, of different answers where there are", talk
     )
 
 

@@ -70,8 +70,6 @@ class Row:
     """
 
     number: int
-    pseudonym: str
-    name: str
     state: State
     lesson: str
     outcome: str
@@ -81,7 +79,6 @@ class Row:
     attempts: int
     minutes: float | None
     median: float | None
-    hand: bool
     silent: float
     same: int
     hits: int
@@ -156,8 +153,6 @@ def _row(learner: Learner, course: Course, usual: Mapping[str, tuple[float, bool
         state = "not begun"
     return Row(
         number=learner.number,
-        pseudonym=learner.pseudonym,
-        name=learner.name,
         state=state,
         lesson=lesson,
         outcome=checks[-1].outcome if checks else "",
@@ -167,7 +162,6 @@ def _row(learner: Learner, course: Course, usual: Mapping[str, tuple[float, bool
         attempts=len({one.attempt for one in own}),
         minutes=minutes,
         median=half if lesson in usual else None,
-        hand=learner.now.hand,
         silent=silent,
         same=same,
         hits=learner.now.hits,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -102,6 +104,9 @@ class_certificates = sa.Table(
     sa.Column("made", sa.Float, nullable=False),
 )
 _TABLES = (classes, class_links, class_learners, class_events, class_orders, class_done, class_certificates)
+_OF_A_LEARNER = ("pseudonym", "name", "digest", "seed", "joined", "after", "seen")
+"""Columns of `class_learners` that are fields of `Learner` as they stand."""
+M = TypeVar("M", Noted, Done)
 
 
 class Forgotten(NotFound):
@@ -241,54 +246,42 @@ class Records:
                 return db.execute(sa.select(table).where(table.c.class_id == class_id).order_by(*order)).mappings()
 
             for one in rows(class_learners, class_learners.c.learner):
+                now = msgspec.json.decode(one["now"], type=Now)
                 kept.learners[one["learner"]] = Learner(
-                    *(one["learner"], one["pseudonym"], one["name"], one["digest"], one["seed"]),
-                    *(one["joined"], one["after"], one["seen"]),
-                    now=msgspec.json.decode(one["now"], type=Now),
+                    one["learner"], **{name: one[name] for name in _OF_A_LEARNER}, now=now
                 )
             for one in rows(class_events, class_events.c.seq):
                 learner = kept.learners[one["learner"]]
-                learner.events[one["seq"]] = msgspec.convert(
-                    {name: one[name] for name in Noted.__struct_fields__}, Noted
-                )
+                learner.events[one["seq"]] = _read(one, Noted)
                 learner.came[one["seq"]] = one["came"]
             for one in rows(class_orders, class_orders.c.n):
                 order = order_of(json.loads(one["told"]))
                 kept.orders.append(Given(Ordered(one["n"], one["at"], order), one["learner"]))
             for one in rows(class_done, class_done.c.n):
-                done = msgspec.convert({name: one[name] for name in Done.__struct_fields__}, Done)
-                kept.learners[one["learner"]].done[one["n"]] = done
+                kept.learners[one["learner"]].done[one["n"]] = _read(one, Done)
         return kept
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
-    def _there(self, db: sa.Connection, class_id: int) -> None:
-        if db.execute(sa.select(classes.c.class_id).where(classes.c.class_id == class_id)).first() is None:
-            raise Forgotten("This class was deleted.")
+    @contextmanager
+    def _writing(self, class_id: int) -> Iterator[sa.Connection]:
+        """Write to a class; raises `Forgotten`."""
+        with self.store.write() as db:
+            if not _is_there(db, class_id):
+                raise Forgotten("This class was deleted.")
+            yield db
 
     def is_there(self, class_id: int) -> bool:
         """Whether the class is still kept."""
         with self.store.read() as db:
-            return db.execute(sa.select(classes.c.class_id).where(classes.c.class_id == class_id)).first() is not None
+            return _is_there(db, class_id)
 
     def add_learner(self, class_id: int, learner: Learner) -> None:
         """Keep a new learner."""
-        with self.store.write() as db:
-            self._there(db, class_id)
-            db.execute(
-                class_learners.insert().values(
-                    class_id=class_id,
-                    learner=learner.number,
-                    pseudonym=learner.pseudonym,
-                    name=learner.name,
-                    digest=learner.digest,
-                    seed=learner.seed,
-                    joined=learner.joined,
-                    after=learner.after,
-                    seen=learner.seen,
-                    now=msgspec.json.encode(learner.now).decode(),
-                )
-            )
+        values = {name: getattr(learner, name) for name in _OF_A_LEARNER}
+        values |= {"class_id": class_id, "learner": learner.number, "now": msgspec.json.encode(learner.now).decode()}
+        with self._writing(class_id) as db:
+            db.execute(class_learners.insert().values(values))
 
     def change_learner(self, class_id: int, number: int, **values: Any) -> None:
         """Keep another name, another `now`, or when a learner was seen."""
@@ -305,64 +298,53 @@ class Records:
     ) -> None:
         """Keep new events, what became of orders, and what changed of a learner."""
         mine = {"class_id": class_id, "learner": number}
-        with self.store.write() as db:
-            self._there(db, class_id)
-            who = (class_learners.c.class_id == class_id) & (class_learners.c.learner == number)
-            db.execute(class_learners.update().where(who).values(values))
+        with self._writing(class_id) as db:
+            db.execute(class_learners.update().where(_of(class_learners, class_id, number)).values(values))
             if events:
                 db.execute(
                     class_events.insert(), [mine | msgspec.structs.asdict(one) | {"came": came} for one in events]
                 )
             for one in done:
-                here = (
-                    (class_done.c.class_id == class_id) & (class_done.c.learner == number) & (class_done.c.n == one.n)
-                )
-                db.execute(class_done.delete().where(here))
+                db.execute(class_done.delete().where(_of(class_done, class_id, number), class_done.c.n == one.n))
                 db.execute(class_done.insert().values(mine | msgspec.structs.asdict(one)))
 
     def seen(self, class_id: int, when: dict[int, float]) -> None:
         """Keep when learners were seen; raises `Forgotten`."""
-        with self.store.write() as db:
-            self._there(db, class_id)
+        with self._writing(class_id) as db:
             for number, at in when.items():
-                who = (class_learners.c.class_id == class_id) & (class_learners.c.learner == number)
-                db.execute(class_learners.update().where(who).values(seen=at))
+                db.execute(class_learners.update().where(_of(class_learners, class_id, number)).values(seen=at))
 
     def order(self, class_id: int, given: Given) -> None:
         """Keep an order."""
         told = msgspec.json.encode(given.ordered.order).decode()
         values = {"class_id": class_id, "n": given.ordered.n, "at": given.ordered.at, "learner": given.to, "told": told}
-        with self.store.write() as db:
-            self._there(db, class_id)
+        with self._writing(class_id) as db:
             db.execute(class_orders.insert().values(values))
 
     # -- certificates ----------------------------------------------------------------------------------------------
 
     def certify(self, class_id: int, number: int, code: str, told: bytes) -> None:
         """Keep a certificate; of more than `MOST_CERTIFICATES` of a learner the first goes."""
-        mine = (class_certificates.c.class_id == class_id) & (class_certificates.c.learner == number)
-        with self.store.write() as db:
-            self._there(db, class_id)
-            values = {"code": code, "class_id": class_id, "learner": number, "told": told, "made": time.time()}
-            db.execute(class_certificates.insert().values(values))
-            newest = sa.select(class_certificates.c.code).where(mine).order_by(class_certificates.c.made.desc())
+        t = class_certificates
+        values = {"code": code, "class_id": class_id, "learner": number, "told": told, "made": time.time()}
+        with self._writing(class_id) as db:
+            db.execute(t.insert().values(values))
+            newest = sa.select(t.c.code).where(_of(t, class_id, number)).order_by(t.c.made.desc())
             for old in list(db.execute(newest).scalars())[MOST_CERTIFICATES:]:
-                db.execute(class_certificates.delete().where(class_certificates.c.code == old))
+                db.execute(t.delete().where(t.c.code == old))
 
     def newest_certificate(self, class_id: int, number: int) -> bytes | None:
         """Return the learner's newest certificate; None when there is none."""
-        mine = (class_certificates.c.class_id == class_id) & (class_certificates.c.learner == number)
-        newest = sa.select(class_certificates.c.told).where(mine).order_by(class_certificates.c.made.desc())
-        with self.store.read() as db:
-            found: bytes | None = db.execute(newest).scalar()
-            return found
+        return self._certificate(_of(class_certificates, class_id, number))
 
     def certificate(self, code: str) -> bytes | None:
         """Return a certificate by its code, of whichever class; None when there is none."""
+        return self._certificate(class_certificates.c.code == code)
+
+    def _certificate(self, which: sa.ColumnElement[bool]) -> bytes | None:
+        newest = sa.select(class_certificates.c.told).where(which).order_by(class_certificates.c.made.desc())
         with self.store.read() as db:
-            found: bytes | None = db.execute(
-                sa.select(class_certificates.c.told).where(class_certificates.c.code == code)
-            ).scalar()
+            found: bytes | None = db.execute(newest).scalar()
             return found
 
     # -- the end -----------------------------------------------------------------------------------------------------
@@ -390,3 +372,15 @@ class Records:
                     break
                 # Somebody reads just now.
                 time.sleep(0.02)
+
+
+def _is_there(db: sa.Connection, class_id: int) -> bool:
+    return db.execute(sa.select(classes.c.class_id).where(classes.c.class_id == class_id)).first() is not None
+
+
+def _of(table: sa.Table, class_id: int, learner: int) -> sa.ColumnElement[bool]:
+    return (table.c.class_id == class_id) & (table.c.learner == learner)
+
+
+def _read(row: Mapping[str, Any], kind: type[M]) -> M:
+    return msgspec.convert({name: row[name] for name in kind.__struct_fields__}, kind)

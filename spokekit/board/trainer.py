@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from html import escape
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -23,6 +23,7 @@ from spokekit.errors import Conflict, InputError, NotFound
 
 Turn = Callable[..., Awaitable[Any]]
 Give = Callable[[Order, int | None], Awaitable[Given]]
+Answer = Callable[[Request], Awaitable[Response]]
 COOKIE_SECONDS = 2 * 86_400
 
 
@@ -46,18 +47,18 @@ class Trainer:
         self.url = ""
         self._turn, self._give = turn, give
 
-    def routes(self) -> dict[tuple[str, str], Callable[[Request], Awaitable[Response]]]:
+    def routes(self) -> dict[tuple[str, str], Answer]:
         """Return what is answered, by method and path."""
         return {
             ("GET", "/"): self._front_door,
             ("GET", "/open"): self._open,
             ("GET", "/board.css"): self._style,
-            ("GET", "/board"): self._board,
-            ("GET", "/learner"): self._learner,
-            ("GET", "/answers"): self._answers,
-            ("GET", "/end"): self._end,
-            ("GET", "/export"): self._export,
-            ("POST", "/order"): self._order,
+            ("GET", "/board"): self._for_trainer(self._board),
+            ("GET", "/learner"): self._for_trainer(self._learner),
+            ("GET", "/answers"): self._for_trainer(self._answers),
+            ("GET", "/end"): self._for_trainer(self._end),
+            ("GET", "/export"): self._for_trainer(self._export),
+            ("POST", "/order"): self._for_trainer(self._order),
         }
 
     # -- who comes in ------------------------------------------------------------------------------------------------
@@ -72,9 +73,13 @@ class Trainer:
     def _opens(self, key: str) -> bool:
         return len(key) <= 100 and any(joining.same(joining.digest(key), one) for one in self.doors)
 
-    def _must_be_trainer(self, request: Request) -> None:
-        if not self._is_trainer(request):
-            raise Refused(403, "This page opens by the trainer's link.")
+    def _for_trainer(self, answer: Answer) -> Answer:
+        async def answered(request: Request) -> Response:
+            if not self._is_trainer(request):
+                raise Refused(403, "This page opens by the trainer's link.")
+            return await answer(request)
+
+        return answered
 
     async def _open(self, request: Request) -> Response:
         key = request.query_params.get("key", "")
@@ -106,19 +111,18 @@ class Trainer:
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
-    def _view(self, names: bool) -> pages.View:
+    def _view(self, asked: Mapping[str, str]) -> pages.View:
+        names = asked.get("names") == "1"
         return pages.View(self.classroom.kept, self.menus, self.classroom.clock(), self.url, names)
 
     async def _board(self, request: Request) -> Response:
-        self._must_be_trainer(request)
-        return await self._shown(request, self._view(request.query_params.get("names") == "1"), None, None)
+        return await self._shown(request, self._view(request.query_params), None, None)
 
     async def _learner(self, request: Request) -> Response:
-        self._must_be_trainer(request)
         who = self._by_number(request.query_params.get("id", ""))
         if who is None:
             raise Refused(404, "There is no such learner in this class.")
-        return await self._shown(request, self._view(request.query_params.get("names") == "1"), who, None)
+        return await self._shown(request, self._view(request.query_params), who, None)
 
     async def _shown(
         self, request: Request, view: pages.View, who: Learner | None, typed: forms.Typed | None
@@ -141,14 +145,12 @@ class Trainer:
     def _said(self, view: pages.View, number: str) -> str:
         for one in view.kept.orders:
             if str(one.ordered.n) == number:
-                to = "all" if one.to is None else view.who(view.kept.learners[one.to])
                 told = markup(words(one.ordered.order, self.menus.course))
-                return f"Order {one.ordered.n} was given, for {to}: {told}"
+                return f"Order {one.ordered.n} was given, for {view.whom(one)}: {told}"
         return ""
 
     async def _answers(self, request: Request) -> Response:
-        self._must_be_trainer(request)
-        view = self._view(request.query_params.get("names") == "1")
+        view = self._view(request.query_params)
         live = request.query_params.get("live") == "1"
 
         def made() -> str:
@@ -162,12 +164,12 @@ class Trainer:
 
     def _answers_of(self, view: pages.View, lesson: str) -> str:
         choices = [(name, ranking.title_of(self.menus.course, name)) for name in view.lessons]
-        names = '<input type="hidden" name="names" value="1">' if view.names else ""
+        names = forms.hidden("names", "1") if view.names else ""
         menu = forms.select("answers-lesson", "lesson", "Lesson", choices, {"lesson": lesson})
         choose = (
             f'<section class="noprint"><form action="answers">{names}{menu}<div class="row"><button>Show</button></div>'
-            f'</form><form method="post" action="order">{names}<input type="hidden" name="do" value="answer-again">'
-            f'<input type="hidden" name="lesson" value="{markup(lesson)}"><div class="row"><button class="main">'
+            f'</form><form method="post" action="order">{names}{forms.hidden("do", "answer-again")}'
+            f'{forms.hidden("lesson", lesson)}<div class="row"><button class="main">'
             "Ask all: discuss, then answer again</button></div></form></section>"
         )
         return f"{choose}{pages.answers(view, lesson) if lesson else ''}"
@@ -179,9 +181,8 @@ class Trainer:
         return self.classroom.kept.learners.get(number)
 
     async def _order(self, request: Request) -> Response:
-        self._must_be_trainer(request)
         form = _form(await body_of(request))
-        view = self._view(form.get("names") == "1")
+        view = self._view(form)
         page_of = self._by_number(form["learner"]) if "learner" in form else None
         try:
             told = form.get("learner", "") or form.get("to", "")
@@ -191,9 +192,7 @@ class Trainer:
             given = await self._give(order_of(form, self.menus), to.number if to else None)
         except (InputError, Conflict, NotFound) as problem:
             said = " ".join(filter(None, (problem.message, problem.hint)))
-            return await self._shown(
-                request, view, page_of, forms.Typed(form, said, getattr(problem, "field", "") or "")
-            )
+            return await self._shown(request, view, page_of, forms.Typed(form, said))
         query = {"given": given.ordered.n, **({"names": 1} if view.names else {})}
         path = f"learner?id={page_of.number}&" if page_of else "board?"
         return RedirectResponse(f"{path}{urlencode(query)}#said", 303)
@@ -201,8 +200,7 @@ class Trainer:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     async def _end(self, request: Request) -> Response:
-        self._must_be_trainer(request)
-        view = self._view(request.query_params.get("names") == "1")
+        view = self._view(request.query_params)
         links = "".join(
             f'<li><a href="{view.link("export", format=how)}" download>{how.upper()}</a></li>' for how in export.FORMATS
         )
@@ -217,13 +215,11 @@ class Trainer:
         return _page(pages.page(f"Export: {view.kept.name}", body, narrow=True))
 
     async def _export(self, request: Request) -> Response:
-        self._must_be_trainer(request)
         how = next((one for one in export.FORMATS if one == request.query_params.get("format")), None)
         if how is None:
             raise Refused(404, "There is no such export.")
-        names = request.query_params.get("names") == "1"
-        kept, course = self.classroom.kept, self.menus.course
-        data = await self._turn(lambda: export.export([kept], course, how, names=names))
+        view = self._view(request.query_params)
+        data = await self._turn(lambda: export.export([view.kept], view.menus.course, how, names=view.names))
         headers = {"Content-Disposition": f'attachment; filename="class.{how}"'}
         return Response(data, headers=headers, media_type=export.MEDIA[how])
 

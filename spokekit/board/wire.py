@@ -260,10 +260,10 @@ def encode(message: Message) -> bytes:
     return msgspec.json.encode(message)
 
 
-def decode(body: bytes, kind: type[M]) -> M:
+def decode(body: bytes, kind: type[M], most: int = MOST_BYTES) -> M:
     """Read a message; raises `InputError` for what is none, naming the place and never quoting what it holds."""
-    if len(body) > MOST_BYTES:
-        raise InputError(f"A message has at most {MOST_BYTES} bytes.", field="body")
+    if len(body) > most:
+        raise InputError(f"A message has at most {most} bytes.", field="body")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from spokekit._http import clean, client, json_of, retry_after
 from spokekit._secret import Secret
@@ -35,6 +35,7 @@ _SECONDS = 10.0
 _ANSWERS = 4_000_000
 """Bytes of what is kept of a learner (`sent`), at most; every other answer has `MOST_BYTES`."""
 GONE = "The class does not know this computer any more: it was ended, or begun anew."
+WHERE = "It has six signs and stands on the trainer's board."
 AGAIN = "Ask the trainer for today's code and join again; what you did is kept here."
 
 
@@ -80,7 +81,7 @@ class BoardClient:
             raise InputError(
                 said,
                 field="code" if of_code else "address",
-                hint="It has six signs and stands on the trainer's board." if of_code else "Show this to the trainer.",
+                hint=WHERE if of_code else "Show this to the trainer.",
             )
         if status == 429:
             wait = retry_after(headers, datetime.now(UTC)) or 60
@@ -109,9 +110,7 @@ class BoardClient:
     def sent(self) -> Sent:
         """Return all that the board keeps of this learner."""
         status, _, body = self._send("GET", "api/sent", most=_ANSWERS)
-        if status == 200:
-            return _decoded(body, Sent, most=_ANSWERS)
-        return self._read(status, body, Sent)
+        return self._read(status, body, Sent, _ANSWERS)
 
     def certificate(self) -> Verified:
         """Return what the board has of this learner, with a code; raises `NotFound` when nothing was right yet."""
@@ -122,18 +121,21 @@ class BoardClient:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _read(self, status: int, body: bytes, kind: type[M]) -> M:
+    def _read(self, status: int, body: bytes, kind: type[M], most: int = MOST_BYTES) -> M:
         if status in (401, 410):
             raise NotInClass(GONE, hint=AGAIN)
-        if status != 200:
-            self._no_board(status, body)
-        return _decoded(body, kind)
-
-    def _no_board(self, status: int, body: bytes) -> NoReturn:
-        said = _message(body)
-        if said and status >= 400:
+        if status >= 400 and (said := _message(body)):
             raise UnexpectedAnswer(f"The board refused: {said}", status=status, hint="Try again in a moment.")
-        raise _not_a_board(self.url, status)
+        if status != 200:
+            raise _not_a_board(self.url, status)
+        try:
+            return decode(body, kind, most)
+        except InputError:
+            raise UnexpectedAnswer(
+                "The class answered with something that this spokekit does not know.",
+                likely="It is no class of spokekit, or of another version.",
+                hint="Copy the address from the trainer's board; the trainer's spokekit and yours have one version.",
+            ) from None
 
     def _send(
         self,
@@ -193,26 +195,6 @@ def _not_a_board(url: str, status: int) -> UnexpectedAnswer:
         likely="The address leads to another program, or somebody between shows a page to sign in.",
         hint="Copy the address from the trainer's board.",
     )
-
-
-def _decoded(body: bytes, kind: type[M], *, most: int = MOST_BYTES) -> M:
-    try:
-        return decode(body, kind) if most == MOST_BYTES else _long(body, kind)
-    except InputError:
-        raise UnexpectedAnswer(
-            "The class answered with something that this spokekit does not know.",
-            likely="It is no class of spokekit, or of another version.",
-            hint="Copy the address from the trainer's board; the trainer's spokekit and yours have one version.",
-        ) from None
-
-
-def _long(body: bytes, kind: type[M]) -> M:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InputError("This is no message of a class.") from None
 
 
 def _message(body: bytes) -> str:

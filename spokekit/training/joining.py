@@ -10,7 +10,7 @@ from spokekit._secret import Secret
 from spokekit.board.wire import Join, Joined, Sent
 from spokekit.errors import InputError, NotFound
 from spokekit.training.attempts import events_here
-from spokekit.training.board_client import AGAIN, GONE, BoardClient, NotInClass
+from spokekit.training.board_client import AGAIN, GONE, WHERE, BoardClient, NotInClass
 from spokekit.training.my_class import (
     MyClass,
     class_address,
@@ -23,7 +23,6 @@ from spokekit.training.my_class import (
 from spokekit.training.progress import Confirmed
 
 _CODE = 20
-_WHERE = "It has six signs and stands on the trainer's board."
 
 
 def join_class(root: Path, address: str, code: str = "", name: str = "") -> MyClass:
@@ -53,18 +52,14 @@ def join_class(root: Path, address: str, code: str = "", name: str = "") -> MyCl
     if len(name) > 80 or not name.isprintable():
         raise InputError("A name has up to 80 letters, and none that cannot be seen.", field="name")
     if len(code) > _CODE:
-        raise InputError("This is too long for a code.", field="code", hint=_WHERE)
+        raise InputError("This is too long for a code.", field="code", hint=WHERE)
     before = my_class(root)
     if before is not None and before.url == url:
         again = _go_on(root, before, name, with_code=bool(code))
         if again is not None:
             return again
     if not code:
-        raise InputError(
-            "The code of the class is missing.",
-            field="code",
-            hint="It has six signs and stands on the trainer's board.",
-        )
+        raise InputError("The code of the class is missing.", field="code", hint=WHERE)
     with closing(BoardClient(url)) as board:
         found = board.join(Join(code, name))
     joined = _kept(root, url, found, Secret(found.key), name)
