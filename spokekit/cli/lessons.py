@@ -269,12 +269,12 @@ def leave() -> None:
 def sent(format: FormatOption = Format.table) -> None:
     """Show everything that the class keeps of you: what was sent, and what became of the trainer's orders."""
     from spokekit.training.joining import what_was_sent
-    from spokekit.training.sent import rows_of
+    from spokekit.training.sent import COLUMNS, rows_of
 
     found = what_was_sent(practice_root())
     named = f", named {found.name}" if found.name else ", without a name"
     say(f"{found.class_name} keeps of you: {found.pseudonym}{named}; hand {'up' if found.now.hand else 'down'}.")
-    emit(rows_of(found), format, ["at", "what", "lesson", "attempt", "outcome", "turn"], empty="No event was sent yet.")
+    emit(rows_of(found), format, COLUMNS, empty="No event was sent yet.")
 
 
 @app.command()

@@ -14,17 +14,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from spokekit._home import home, private_folder, write_private
 from spokekit._http import clean
-from spokekit._words import comparable
+from spokekit._words import comparable, counted
+from spokekit._workspace import Workspace, workspace
+from spokekit.connections.store import Store
 from spokekit.errors import Conflict, NotFound, SpokekitError
+from spokekit.oauth.receivers import own_callback_taken
 from spokekit.training.doer import Doer
 from spokekit.training.events import Events, Noted
 from spokekit.training.lesson import Lesson, Verdict, own_code
@@ -33,7 +39,6 @@ from spokekit.training.seen import Marks, Seen, SiteState
 from spokekit.training.trainer_orders import Taken, TrainerOrders, is_released, lesson_begun, orders_of
 
 if TYPE_CHECKING:
-    from spokekit._workspace import Workspace
     from spokekit.training.desk import Desk
 
 RECORD = "attempt.json"
@@ -56,10 +61,6 @@ def in_an_attempt() -> bool:
 
 def events_here(root: Path | None = None) -> Events:
     """Return the progress of a practice home, this process's by default; it lies in that home's store."""
-    import sqlalchemy as sa
-
-    from spokekit.connections.store import Store
-
     path = private_folder(root or practice_home()) / "spokekit.sqlite"
     return Events(Store(sa.URL.create("sqlite", database=str(path))))
 
@@ -70,6 +71,19 @@ def begin_again(name: str) -> str:
 
 
 NOT_OURS = ("SPOKEKIT_STORE_URL", "SPOKEKIT_VAULT_FILE")
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Put back afterwards what this process was told of its home; within, it may enter an attempt's."""
+    kept = {name: os.environ.get(name) for name in ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", *NOT_OURS)}
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -136,15 +150,13 @@ class Attempt:
     @property
     def workspace(self) -> Workspace:
         """The workspace of the attempt's home."""
-        from spokekit._workspace import workspace
-
         self.enter()
         return workspace()
 
     @property
     def current(self) -> bool:
         """True while the practice site is set for this attempt."""
-        return self._attempts.is_current(self)
+        return self._attempts.current_name() == (self.lesson.name, self.number)
 
     def fits(self, now: SiteState) -> bool:
         """Tell whether the practice site is still the one that was set for this attempt, and not begun anew since."""
@@ -156,8 +168,7 @@ class Attempt:
     @cached_property
     def _record(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.home / RECORD).read_text(encoding="utf-8"))
-            return dict(found)
+            return dict(json.loads((self.home / RECORD).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise SpokekitError(
                 f"The record of this attempt cannot be read: {clean(error)}.",
@@ -194,23 +205,19 @@ class Attempt:
         return verdict
 
     def _judged(self) -> Verdict:
-        if not self.current:
-            words = f"The practice site is set for another lesson or attempt now. {begin_again(self.lesson.name)}"
-            return Verdict("cannot check", "", words)
         try:
-            now = self.desk.state()
-            if not self.fits(now):
+            if not self.current:
+                words = f"The practice site is set for another lesson or attempt now. {begin_again(self.lesson.name)}"
+            elif not self.fits(now := self.desk.state()):
                 words = f"The practice site was begun anew since this attempt began. {begin_again(self.lesson.name)}"
-                return Verdict("cannot check", "", words)
-            return self.lesson.check(self.seen(now=now))
+            else:
+                return self.lesson.check(self.seen(now=now))
         except SpokekitError as error:
-            words = " ".join(filter(None, (error.message, error.likely, error.hint)))
-            return Verdict("cannot check", "", clean(words, 600))
+            words = clean(" ".join(filter(None, (error.message, error.likely, error.hint))), 600)
         except Exception as fault:  # noqa: BLE001 - a check never raises into a cell
-            words = (
-                f"This lesson cannot be checked: {type(fault).__name__}: {clean(fault)}. It is a fault of the lesson."
-            )
-            return Verdict("cannot check", "", words)
+            what = f"{type(fault).__name__}: {clean(fault)}"
+            words = f"This lesson cannot be checked: {what}. It is a fault of the lesson."
+        return Verdict("cannot check", "", words)
 
     def choices(self, seen: Seen) -> tuple[str, ...]:
         """Return what may be answered; empty where no answer is asked for."""
@@ -249,12 +256,8 @@ class Attempt:
         over = (datetime.now(UTC) - self.began).total_seconds() > 120 * self.lesson.minutes
         shown = any(noted.event == "solution" for noted in self.events)
         if left > 0 and not over and not shown and not is_released(self._attempts.from_trainer(), self.lesson.name):
-            from spokekit._words import counted
-
-            words = (
-                f"The solution comes after {counted(left, 'more hint')}, or after {2 * self.lesson.minutes} minutes."
-            )
-            return Solution((), words)
+            more, minutes = counted(left, "more hint"), 2 * self.lesson.minutes
+            return Solution((), f"The solution comes after {more}, or after {minutes} minutes.")
         self._note("solution")
         seen = self.seen()
         return Solution(tuple(self.lesson.text(step, seen) for step in self.lesson.steps), "")
@@ -317,7 +320,6 @@ class Attempts:
         with own_code(lesson):
             self._prepare(attempt, do := Doer(attempt))
         self._write(attempt, self._marks(attempt, do.notes))
-        attempt.__dict__.pop("_record", None)
         self._set_current(attempt)
         self.events.note(lesson.name, number, "reset" if again else "begun")
         if (orders := self.trainer_orders()) is not None:
@@ -334,8 +336,6 @@ class Attempts:
         return orders.all() if orders is not None else ()
 
     def _prepare(self, attempt: Attempt, do: Doer) -> None:
-        from spokekit.oauth.receivers import own_callback_taken
-
         lesson = attempt.lesson
         joined = my_class(self.root)
         self.desk.reset(lesson.start, seed=joined.seed if joined is not None else None)
@@ -406,10 +406,6 @@ class Attempts:
         return [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
 
     # -- which one the site is set for ---------------------------------------------------------------------------------
-
-    def is_current(self, attempt: Attempt) -> bool:
-        """Tell whether the practice site is set for this attempt."""
-        return self.current_name() == (attempt.lesson.name, attempt.number)
 
     def current_name(self) -> tuple[str, int] | None:
         """Return the lesson and the number of the attempt that the practice site is set for."""

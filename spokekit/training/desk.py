@@ -21,7 +21,7 @@ from spokekit._surroundings import is_loopback
 from spokekit.connections.fields import host_of
 from spokekit.errors import NotFound, SpokekitError
 from spokekit.training.lesson import Start
-from spokekit.training.seen import AppSeen, GroupSeen, InstanceSeen, PersonSeen, SiteState, WriteSeen
+from spokekit.training.seen import SiteState
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,7 +61,7 @@ class Desk:
         """Return the site's state; raises `SpokekitError` when it does not answer."""
         try:
             return _read(self._ask("GET", "practice/state"))
-        except (LookupError, TypeError, AttributeError):
+        except (LookupError, TypeError, AttributeError, ValueError):
             raise SpokekitError(
                 "What answers at the practice site's address is no practice site of this version.", hint=START
             ) from None
@@ -194,42 +194,18 @@ def desk_here() -> Desk:
 
 
 def _read(found: Mapping[str, Any]) -> SiteState:
-    first = found["sites"][0]
+    first, signed_in = found["sites"][0], found["signed_in"]
     authorised = {one["client_id"] for one in found["authorised"]}
-    groups = [
-        GroupSeen(g["group_id"], g["name"], ", ".join(g["access"]), g["managed_by"], frozenset(g["members"]))
-        for g in first["groups"]
-    ]
-    people = [
-        PersonSeen(p["account_id"], p["name"], p["status"], p["guest"], p["type"] == "app", p["licensed"])
-        for p in first["people"]
-    ]
-    return SiteState(
-        signed_in=found["signed_in"]["role"],
-        account_id=found["signed_in"]["account_id"],
-        sites=tuple((site["cloud_id"], site["name"]) for site in found["sites"]),
-        apps=tuple(
-            AppSeen(
-                app["name"],
-                app["client_id"],
-                tuple(app["scopes"]),
-                tuple(app["redirect_uris"]),
-                app["secrets_made"],
-                app["client_id"] in authorised,
-            )
-            for app in found["apps"]
-        ),
-        groups={group.name: group for group in groups},
-        people={person.account_id: person for person in people},
-        switches=found["switches"],
-        counts=found["requests"],
-        refused=found["refused"],
-        licensed=first["licensed"],
-        begun=found.get("begun", ""),
-        instance=InstanceSeen.of(found.get("instance")),
-        writes=tuple(
-            WriteSeen(write["name"], write["group"], write["account_id"])
-            for write in found["writes"]
-            if write["changed"]
-        ),
-    )
+    told = {
+        "signed_in": signed_in["role"],
+        "account_id": signed_in["account_id"],
+        "sites": [(site["cloud_id"], site["name"]) for site in found["sites"]],
+        "apps": [{**app, "authorized": app["client_id"] in authorised} for app in found["apps"]],
+        "groups": [{**group, "access": ", ".join(group["access"])} for group in first["groups"]],
+        "people": [{**one, "is_guest": one["guest"], "is_app": one["type"] == "app"} for one in first["people"]],
+        "counts": found["requests"],
+        "licensed": first["licensed"],
+        "instance": found.get("instance") or None,
+        "writes": [{**write, "action": write["name"]} for write in found["writes"] if write["changed"]],
+    }
+    return SiteState.from_json({**found, **told})

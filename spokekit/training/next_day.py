@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from spokekit._http import clean
+from spokekit._workspace import Workspace
+from spokekit.connections.store import Store
 from spokekit.errors import SpokekitError
-from spokekit.training.attempts import FOLDER, NOT_OURS, RECORD, begin_again, current_in, enter_home
+from spokekit.oauth.practice import put_right
+from spokekit.training.attempts import FOLDER, RECORD, begin_again, current_in, enter_home, environment_kept
 
 
 def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) -> list[str]:
@@ -18,12 +21,6 @@ def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) 
 
     Returns what the person has to know: the attempt in which they are has lost its token, or one cannot be read.
     """
-    import sqlalchemy as sa
-
-    from spokekit._workspace import Workspace
-    from spokekit.connections.store import Store
-    from spokekit.oauth.practice import put_right
-
     # What a learner has typed as the client secret is theirs, right or wrong.
     about = {name: value for name, value in site.items() if name != "client_secret"}
     now = current_in(root)
@@ -32,7 +29,8 @@ def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) 
         path, name = record.parent / "spokekit.sqlite", record.parent.parent.name
         if not path.is_file():
             continue
-        with _entered(record.parent):
+        with environment_kept():
+            enter_home(record.parent)
             work = Workspace(Store(sa.URL.create("sqlite", database=str(path))))
             try:
                 lost = put_right(work.connections, work.tokens, about, before)
@@ -44,17 +42,3 @@ def put_attempts_right(root: Path, site: Mapping[str, Any], before: str | None) 
             finally:
                 work.close()
     return told
-
-
-@contextmanager
-def _entered(folder: Path) -> Iterator[None]:
-    """Let this process work in an attempt's home for a moment."""
-    kept = {name: os.environ.get(name) for name in ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", *NOT_OURS)}
-    enter_home(folder)
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from spokekit.errors import NotConfigured, NotFound, SpokekitError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from spokekit._workspace import Workspace
     from spokekit.audit.history.snapshot import Snapshot
     from spokekit.connections.connection import Connection
-    from spokekit.groups.journal import ApplyState
+    from spokekit.groups.journal import ApplyState, Journal
     from spokekit.handover import Plan, SignIn
     from spokekit.oauth.status import TokenStatus
 
@@ -89,11 +91,6 @@ class InstanceSeen:
         """Return one record of a table: the only one where a lesson has handed over one connection; else nothing."""
         return next(iter(self.records.get(table, {}).values()), {})
 
-    @classmethod
-    def of(cls, told: Mapping[str, Any] | None) -> InstanceSeen | None:
-        """Read what the site says, or None where there is no instance."""
-        return cls(**{**told, "tokens": tuple(told["tokens"])}) if told else None
-
 
 @dataclass(frozen=True)
 class SiteState:
@@ -133,22 +130,10 @@ class SiteState:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> SiteState:
-        """Read what `to_json` gave."""
-        groups = [GroupSeen(**{**group, "members": frozenset(group["members"])}) for group in found["groups"]]
-        return cls(
-            **{
-                **found,
-                "sites": tuple((one, name) for one, name in found["sites"]),
-                "apps": tuple(
-                    AppSeen(**{**app, "scopes": tuple(app["scopes"]), "redirect_uris": tuple(app["redirect_uris"])})
-                    for app in found["apps"]
-                ),
-                "groups": {group.name: group for group in groups},
-                "people": {person["account_id"]: PersonSeen(**person) for person in found["people"]},
-                "instance": InstanceSeen.of(found.get("instance")),
-                "writes": tuple(WriteSeen(**write) for write in found.get("writes", ())),
-            }
-        )
+        """Read what `to_json` gave; more than it knows may stand there."""
+        groups = {group["name"]: group for group in found["groups"]}
+        people = {person["account_id"]: person for person in found["people"]}
+        return msgspec.convert({**found, "groups": groups, "people": people}, cls)
 
     def members(self, group: str) -> frozenset[str]:
         """Return who is in a group, by its name; nobody where there is no such group."""
@@ -190,8 +175,7 @@ class Marks:
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Marks:
         """Read what JSON has of it."""
-        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
-        return cls(**fields)
+        return msgspec.convert(told, cls)
 
 
 class Seen:
@@ -319,8 +303,7 @@ class Seen:
     def _all_applies(self) -> tuple[ApplyState, ...]:
         from spokekit.groups.journal import Journal
 
-        journal = Journal(self._work.store)
-        return tuple(map(journal.state, journal.apply_ids()))
+        return _states(Journal(self._work.store))
 
     def came(self, group: str) -> frozenset[str]:
         """Return who is in a group now and was not when the attempt began."""
@@ -421,5 +404,8 @@ class Seen:
         from spokekit.groups.journal import Journal
         from spokekit.handover.steps import RECORDS
 
-        journal = Journal(self._work.store, RECORDS)
-        return tuple(map(journal.state, journal.apply_ids()))
+        return _states(Journal(self._work.store, RECORDS))
+
+
+def _states(journal: Journal) -> tuple[ApplyState, ...]:
+    return tuple(map(journal.state, journal.apply_ids()))

@@ -7,37 +7,22 @@ from typing import Any
 
 from spokekit.board.wire import Sent
 
+COLUMNS = ["at", "what", "lesson", "attempt", "outcome", "turn"]
+
 
 def rows_of(found: Sent) -> list[dict[str, Any]]:
     """Return a row for each event, and for each of the trainer's orders that something became of: at, what, lesson,
     attempt, outcome, turn; oldest first."""
-    rows: list[dict[str, Any]] = [
-        {
-            "at": _time(one.at),
-            "what": one.event,
-            "lesson": one.lesson,
-            "attempt": one.attempt,
-            "outcome": one.outcome,
-            "turn": one.turn,
-        }
-        for one in found.events
+    rows: list[tuple[Any, ...]] = [
+        (one.at, one.event, one.lesson, one.attempt, one.outcome, one.turn) for one in found.events
     ]
-    rows += [
-        {
-            "at": _time(one.at),
-            "what": f"order {one.n}",
-            "lesson": "",
-            "attempt": None,
-            "outcome": f"{one.outcome}: {one.why}" if one.why else one.outcome,
-            "turn": "",
-        }
-        for one in found.done
-    ]
-    return sorted(rows, key=lambda row: row["at"])
+    became = [(one.at, one.n, f"{one.outcome}: {one.why}" if one.why else one.outcome) for one in found.done]
+    rows += [(at, f"order {n}", "", None, outcome, "") for at, n, outcome in became]
+    return [dict(zip(COLUMNS, (_time(at), *rest), strict=True)) for at, *rest in sorted(rows, key=lambda row: row[0])]
 
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(min(seconds, 2e11), UTC)
 
 
-__all__ = ["Sent", "rows_of"]
+__all__ = ["COLUMNS", "Sent", "rows_of"]

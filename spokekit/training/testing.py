@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, get_args
 
 from spokekit._home import locked
 from spokekit._http import clean
-from spokekit.training.attempts import Attempt, Attempts
+from spokekit.connections.store import let_go
+from spokekit.training.attempts import Attempt, Attempts, environment_kept
+from spokekit.training.desk import Desk
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Tool, Turn, Verdict, fields_of, parts
 
 if TYPE_CHECKING:
-    from spokekit.training.desk import Desk
     from spokekit.training.seen import Seen
 
 SECONDS = 20.0
@@ -263,10 +264,8 @@ def _hygiene(lesson: Lesson) -> Iterator[Failure]:
 def own_site(seed: int = 1) -> Iterator[tuple[Desk, Path]]:
     """Serve a practice site, and open a home, for one run; what the process had before is put back."""
     from spokekit.practice import PracticeSite
-    from spokekit.training.desk import Desk
 
-    kept = {name: os.environ.get(name) for name in _SET}
-    with _quick_folder() as folder:
+    with environment_kept(), _quick_folder() as folder:
         site = PracticeSite(seed=seed, redirect_uris=[f"http://localhost:{free_ports()}/callback"]).start()
         desk = Desk(site.describe())
         try:
@@ -274,12 +273,8 @@ def own_site(seed: int = 1) -> Iterator[tuple[Desk, Path]]:
         finally:
             desk.close()
             site.stop()
-            _close_stores(folder)
-            for name, value in kept.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+            for path in folder.rglob("spokekit.sqlite"):
+                let_go(path)
 
 
 @contextmanager
@@ -314,16 +309,6 @@ def _sweep(folder: Path) -> None:
                 dead = locked(lock.fileno())
             if dead:
                 shutil.rmtree(path.parent, ignore_errors=True)
-
-
-_SET = ("SPOKEKIT_HOME", "SPOKEKIT_VAULT", "SPOKEKIT_VAULT_FILE", "SPOKEKIT_STORE_URL")
-
-
-def _close_stores(root: Path) -> None:
-    from spokekit.connections.store import let_go
-
-    for path in root.rglob("spokekit.sqlite"):
-        let_go(path)
 
 
 def _tree(folder: Path) -> set[str]:

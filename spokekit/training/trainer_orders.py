@@ -6,7 +6,7 @@ done twice, whenever a process is killed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, get_args
 import msgspec
 import sqlalchemy as sa
 
+from spokekit._words import span
 from spokekit.board.wire import (
     Advance,
     AnswerAgain,
@@ -178,17 +179,16 @@ def lesson_begun(orders: TrainerOrders, lesson: str) -> None:
 
 def words_of(order: Order) -> str:
     """Return what an order has changed on the practice site, as the end of a sentence; "" where it changes nothing."""
-    from spokekit._words import span
-
-    if isinstance(order, Fault):
-        return f"the fault {order.fault} was ordered"
-    if isinstance(order, Clear):
-        return "all faults were ended"
-    if isinstance(order, Advance):
-        return f"its clock went on by {span(order.seconds)}"
-    if isinstance(order, Colleague):
-        how = "put somebody into" if order.change == "add" else "took somebody out of"
-        return f"a colleague {how} {order.group}"
+    match order:
+        case Fault(fault):
+            return f"the fault {fault} was ordered"
+        case Clear():
+            return "all faults were ended"
+        case Advance(_, seconds):
+            return f"its clock went on by {span(seconds)}"
+        case Colleague(change, group):
+            how = "put somebody into" if change == "add" else "took somebody out of"
+            return f"a colleague {how} {group}"
     return ""
 
 
@@ -201,19 +201,18 @@ def changes_since(found: Iterable[Taken], began: datetime) -> str:
     return f"Your trainer changed something on the practice site: {told}." if told else ""
 
 
+_SPOKEN: Mapping[type[Any], str] = {
+    Say: "Your trainer says: {0.text}",
+    Begin: "Your trainer asks you to begin a lesson: spokekit lessons begin {0.lesson}",
+    Release: "Your trainer has set a solution free: spokekit lessons solution {0.lesson}",
+    OfferReset: "Your trainer offers you a fresh start, if you like: spokekit lessons reset {0.lesson}",
+    AnswerAgain: "Your trainer asks: discuss, then answer once more: spokekit lessons answer {0.lesson}",
+}
+
+
 def spoken_by(order: Order) -> str:
     """Return what an order says to somebody in a terminal; "" for one that changes the practice site."""
-    if isinstance(order, Say):
-        return f"Your trainer says: {order.text}"
-    if isinstance(order, Begin):
-        return f"Your trainer asks you to begin a lesson: spokekit lessons begin {order.lesson}"
-    if isinstance(order, Release):
-        return f"Your trainer has set a solution free: spokekit lessons solution {order.lesson}"
-    if isinstance(order, OfferReset):
-        return f"Your trainer offers you a fresh start, if you like: spokekit lessons reset {order.lesson}"
-    if isinstance(order, AnswerAgain):
-        return f"Your trainer asks: discuss, then answer once more: spokekit lessons answer {order.lesson}"
-    return ""
+    return _SPOKEN.get(type(order), "").format(order)
 
 
 __all__ = [
