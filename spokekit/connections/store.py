@@ -266,7 +266,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections of this process; one that a thread still uses is closed when it is given back."""
-        if self.engine.dialect.name == "postgresql":
+        if not self.in_memory:
             # Before the next pool is made from this one: a thread that comes later still leaves nothing open.
             event.listen(self.engine.pool, "checkin", lambda _connection, record: record.invalidate())
         self.engine.dispose()

@@ -210,6 +210,18 @@ def test_a_store_that_goes_away_leaves_no_connection_open(address: str, tmp_path
             connection.execute("SELECT 1")
 
 
+def test_a_connection_that_is_given_back_after_the_store_was_closed_is_closed_too(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{made(tmp_path / 'store')}")
+    with store.read() as using:
+        connection = using.connection.dbapi_connection
+        assert connection is not None
+        store.close()
+        assert using.execute(sa.text("SELECT 1")).scalar() == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        connection.cursor()
+    assert len(Connections(store).list()) == 1, "who comes later finds the records"
+
+
 def test_times_without_a_zone_are_refused(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/store")
     saved = Connections(store).add(ConnectionDraft(client_id="Abc"))
