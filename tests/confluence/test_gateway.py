@@ -387,7 +387,8 @@ GOOD = {"results": [{"id": "g", "name": "n"}], "_links": {}}
         (b'{"results": [{"id": "g"}]}', "missing required field `name`"),
         (b'{"results": [], "_links": {"next": 5}}', "got `int`"),
         (b'{"results": [], "_links": {"next": "/rest/api/group?start=200"}}', "empty page that says more"),
-        (b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
+        # From Python 3.14 on, the stack decides how deep is too deep.
+        (b'{"x": ' + b"[" * 490_000 + b"]" * 490_000 + b"}", "nested too deeply"),
         (b'{"results": [{"id": "\xff\xfe", "name": "n"}]}', "damaged"),
         (b'{"results": [' + b" " * 2_000_000 + b"]}", "longer than 1,000,000 bytes"),
     ],

@@ -236,7 +236,8 @@ def test_a_browser_that_is_a_snap_gets_the_file_where_it_may_read(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("webbrowser._tryorder", None)
     monkeypatch.setattr("webbrowser._browsers", {})
-    monkeypatch.setattr("os.path.isdir", lambda path: path == "/snap")
+    isdir = os.path.isdir
+    monkeypatch.setattr("os.path.isdir", lambda path: path == "/snap" or isdir(path))
     assert _snap_folder(None) is None, "its own folder is not there"
     (tmp_path / "snap" / "firefox" / "common").mkdir(parents=True)
     assert _snap_folder(None) == tmp_path / "snap" / "firefox" / "common" / "spokekit"
