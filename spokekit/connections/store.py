@@ -15,12 +15,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -46,6 +46,7 @@ LOCK_TIMEOUT = 60.0
 SIDE_FILES = ("-wal", "-shm", "-journal")
 """What SQLite puts beside its file, by the end of the name."""
 
+_Columns = TypeVarTuple("_Columns")
 _WRITERS = 4
 _FILE = "spokekit_file"
 
@@ -207,6 +208,11 @@ class Store:
         """Open a transaction for reading."""
         with self._transaction(writing=False) as connection:
             yield connection
+
+    def fetch(self, query: sa.Select[*_Columns]) -> Sequence[sa.Row[*_Columns]]:
+        """Return all that one query finds, read in a transaction of its own."""
+        with self.read() as connection:
+            return connection.execute(query).all()
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[sa.Connection]:

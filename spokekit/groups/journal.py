@@ -280,8 +280,7 @@ class Journal:
             query = query.where(t.c.cloud_id == cloud_id)
         if alias_id is not None:
             query = query.where(t.c.alias_id == alias_id)
-        with self.store.read() as connection:
-            return tuple(connection.execute(query).scalars())
+        return tuple(apply_id for (apply_id,) in self.store.fetch(query))
 
     def unfinished(self, cloud_id: str, alias_id: str) -> tuple[ApplyState, ...]:
         """Return the applies of this site and alias with open rows that were not dropped, newest first."""
@@ -295,9 +294,8 @@ class Journal:
             .where(sa.or_(t.c.apply_id.not_in(closed), t.c.apply_id.in_(late)))
             .order_by(t.c.seq.desc())
         )
-        with self.store.read() as connection:
-            found = connection.execute(query).scalars().all()
-        return tuple(state for state in map(self.state, found) if not (state.finished or state.dropped))
+        found = (self.state(apply_id) for (apply_id,) in self.store.fetch(query))
+        return tuple(state for state in found if not (state.finished or state.dropped))
 
     def later_changes(self, apply_id: str) -> Mapping[tuple[str, str], str]:
         """Return pairs that other applies have changed after this one did, on the same site, with the apply's id."""

@@ -32,6 +32,5 @@ def note(connection: sa.Connection, apply_id: str, purpose: Purpose) -> None:
 def purposes(store: Store) -> Mapping[str, Purpose]:
     """Return the purposes by apply id."""
     store.ensure(purposes_table)
-    with store.read() as connection:
-        found = connection.execute(sa.select(purposes_table)).all()
+    found = store.fetch(sa.select(purposes_table))
     return {apply_id: Purpose(words, reference) for apply_id, words, reference in found}

@@ -141,25 +141,21 @@ class Records:
     def heads(self, cloud_id: str) -> tuple[Head, ...]:
         """Return the campaigns of a site, oldest first."""
         t = campaigns_table
-        with self.store.read() as connection:
-            found = connection.execute(sa.select(t).where(t.c.cloud_id == cloud_id).order_by(t.c.created_at)).all()
-        return tuple(_head(row) for row in found)
+        query = sa.select(t).where(t.c.cloud_id == cloud_id).order_by(t.c.created_at)
+        return tuple(_head(row) for row in self.store.fetch(query))
 
     def head(self, cloud_id: str, name: str) -> Head:
         """Return a campaign by its name; raises `NotFound` with the names there are."""
         t = campaigns_table
-        with self.store.read() as connection:
-            found = connection.execute(
-                sa.select(t).where(t.c.cloud_id == cloud_id, t.c.name_key == comparable(name))
-            ).first()
-        if found is None:
+        found = self.store.fetch(sa.select(t).where(t.c.cloud_id == cloud_id, t.c.name_key == comparable(name)))
+        if not found:
             names = [head.name for head in self.heads(cloud_id)]
             raise NotFound(
                 f"There is no review called {name}.",
                 likely=f"There are: {', '.join(names[-10:])}." if names else "None was opened on this site yet.",
                 hint="Open one: spokekit review open NAME --scope registered, or Open a review in notebook 07.",
             )
-        return _head(found)
+        return _head(found[0])
 
     def create(
         self, head: Head, rows: Sequence[Row], people: Mapping[str, tuple[str, str]], events: Sequence[Event]
@@ -185,20 +181,14 @@ class Records:
     def rows(self, campaign_id: str) -> tuple[Row, ...]:
         """Return the population of a campaign in its order."""
         t = rows_table
-        with self.store.read() as connection:
-            found = connection.execute(
-                sa.select(*(t.c[name] for name in _FIELDS)).where(t.c.campaign_id == campaign_id).order_by(t.c.row_id)
-            ).all()
-        return tuple(Row(*row) for row in found)
+        query = sa.select(*(t.c[name] for name in _FIELDS)).where(t.c.campaign_id == campaign_id).order_by(t.c.row_id)
+        return tuple(Row(*row) for row in self.store.fetch(query))
 
     def people(self, campaign_id: str) -> dict[str, tuple[str, str]]:
         """Return name and address by account id, as far as they are kept."""
         t = people_table
-        with self.store.read() as connection:
-            found = connection.execute(
-                sa.select(t.c.account_id, t.c.name, t.c.email).where(t.c.campaign_id == campaign_id)
-            ).all()
-        return {account: (name, email) for account, name, email in found}
+        query = sa.select(t.c.account_id, t.c.name, t.c.email).where(t.c.campaign_id == campaign_id)
+        return {account: (name, email) for account, name, email in self.store.fetch(query)}
 
     def forget_people(self, account_ids: Iterable[str]) -> int:
         """Forget names and addresses, in every campaign, and return how many; what was decided stays."""

@@ -275,8 +275,7 @@ def _other_applies(campaign: Campaign, mine: set[str]) -> dict[tuple[str, str], 
         .order_by(t.c.seq)
     )
     campaign.records.store.ensure(t)
-    with campaign.records.store.read() as connection:
-        rows = connection.execute(query).all()
+    rows = campaign.records.store.fetch(query)
     return {(g, a): (apply_id, by) for g, a, apply_id, by in rows if apply_id not in mine}
 
 
