@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spokekit._refused import told_as
 from spokekit._surroundings import expanded
-from spokekit.errors import StoreError, told_as
+from spokekit.errors import StoreError
 
 
 def home() -> Path:

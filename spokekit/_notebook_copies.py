@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from spokekit._refused import told_as
 from spokekit._words import counted
-from spokekit.errors import InputError, StoreError, told_as
+from spokekit.errors import InputError, StoreError
 
 FIRST = "00-start-here.ipynb"
 FOLDER = "spokekit-notebooks"

@@ -47,8 +47,6 @@ can act on. No error ever holds a token, a code or a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from spokekit._foreign import SENTENCE, shown
@@ -359,12 +357,3 @@ class Cancelled(SpokekitError):
     def __init__(self, message: str, *, nothing_done: bool = False, **more: Any) -> None:
         self.nothing_done = nothing_done
         super().__init__(message, **more)
-
-
-@contextmanager
-def told_as(kind: type[SpokekitError], what: str, **more: Any) -> Iterator[None]:
-    """Raise what this computer refuses (`OSError`) as an error of ours: `what`, and the system's reason for it."""
-    try:
-        yield
-    except OSError as error:
-        raise kind(f"{what}: {error.strerror or error}.", **more) from None

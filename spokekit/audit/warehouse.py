@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from spokekit._refused import told_as
 from spokekit.audit import questions as _questions
 from spokekit.audit.frames import Site
 from spokekit.audit.history.tables import NAMES
 from spokekit.audit.questions.registry import REGISTRY, QuestionList
 from spokekit.audit.questions.runner import Asking, used
-from spokekit.errors import InputError, NotFound, told_as
+from spokekit.errors import InputError, NotFound
 
 if TYPE_CHECKING:
     from spokekit.audit.audit import Audit

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from spokekit._ids import BLANK
+from spokekit._refused import told_as
 from spokekit._secret import Secret
 from spokekit.cli._output import say
-from spokekit.errors import InputError, told_as
+from spokekit.errors import InputError
 
 
 def read_secret(source: str, what: str) -> Secret:

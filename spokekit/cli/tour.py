@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from spokekit._refused import told_as
 from spokekit._secret import Secret
 from spokekit._workspace import Workspace
 from spokekit.cli._output import Format, FormatOption, emit, out, say
 from spokekit.cli.groups import group_columns
-from spokekit.errors import IncompleteResult, SpokekitError, told_as
+from spokekit.errors import IncompleteResult, SpokekitError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,10 +23,11 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from spokekit._home import replacing
+from spokekit._refused import told_as
 from spokekit._words import counted
 from spokekit.connections import database_errors, store_address
 from spokekit.connections.store import SCHEMA_VERSION, SIDE_FILES, let_go, metadata, store_schema
-from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError, told_as
+from spokekit.errors import Conflict, InputError, NotFound, SpokekitError, StoreError
 
 # Where SQLite locks its file and its shared memory, on every system that has such locks: whoever has a store open
 # holds some of these bytes, also while it does nothing.

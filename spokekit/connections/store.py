@@ -27,8 +27,9 @@ from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 from spokekit._home import home, nothing_kept
+from spokekit._refused import told_as
 from spokekit.connections import database_errors, store_address
-from spokekit.errors import InputError, StoreError, told_as
+from spokekit.errors import InputError, StoreError
 
 metadata = sa.MetaData(
     naming_convention={

@@ -10,8 +10,9 @@ from typing import Any
 from spokekit._foreign import encodable, in_json
 from spokekit._frames import guard_formula, write_rows
 from spokekit._home import write_folder
+from spokekit._refused import told_as
 from spokekit.connections._tables import PARENT_ALIAS_ID
-from spokekit.errors import InputError, told_as
+from spokekit.errors import InputError
 from spokekit.handover import checklist, fluent, unload
 from spokekit.handover import records as rec
 

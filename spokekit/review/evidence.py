@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from spokekit._foreign import encodable
 from spokekit._frames import frame_of
 from spokekit._home import write_folder
+from spokekit._refused import told_as
 from spokekit.audit.history.integrity import FORMAT, MANIFEST, sealed
-from spokekit.errors import InputError, StoreError, told_as
+from spokekit.errors import InputError, StoreError
 from spokekit.review import handout, removal, report
 from spokekit.review import records as rec
 from spokekit.review.checking import KIND, damages_of, digest, read, rendered

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from spokekit._foreign import shown
 from spokekit._frames import WORDS, frame_of
 from spokekit._home import write_private
+from spokekit._refused import told_as
 from spokekit._words import counted
-from spokekit.errors import Conflict, InputError, StoreError, told_as
+from spokekit.errors import Conflict, InputError, StoreError
 from spokekit.review import records as rec
 from spokekit.review import removal
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from spokekit._foreign import NAME, markup, shown
 from spokekit._home import write_private
+from spokekit._refused import told_as
 from spokekit._words import counted
-from spokekit.errors import InputError, NotFound, StoreError, told_as
+from spokekit.errors import InputError, NotFound, StoreError
 from spokekit.training.events import Events, Noted
 from spokekit.training.lesson import RIGHT, Lesson
 

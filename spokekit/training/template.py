@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from spokekit._home import write_private
-from spokekit.errors import Conflict, StoreError, told_as
+from spokekit._refused import told_as
+from spokekit.errors import Conflict, StoreError
 
 _LESSON = '''"""Lessons of our own. Try them in every state: spokekit lessons test FOLDER"""
 

@@ -20,8 +20,9 @@ from spokekit import _frames
 from spokekit._foreign import CELL, encodable, markup, shown
 from spokekit._frames import UNKNOWN, guard_formula, human, is_number, ordered
 from spokekit._home import write_private
+from spokekit._refused import told_as
 from spokekit._words import counted, moment
-from spokekit.errors import InputError, StoreError, told_as
+from spokekit.errors import InputError, StoreError
 
 if TYPE_CHECKING:
     from spokekit.audit.audit import Audit
