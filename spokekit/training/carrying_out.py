@@ -18,7 +18,7 @@ from spokekit.errors import SpokekitError
 from spokekit.training.attempts import current_in
 from spokekit.training.desk import Desk
 from spokekit.training.seen import PersonSeen, SiteState
-from spokekit.training.trainer_orders import ACTS, Taken, TrainerOrders
+from spokekit.training.trainer_orders import ACTS, TrainerOrders
 
 OUT_OF_DATE = 600.0
 """Seconds after which an order that changes the practice site is no longer meant for now."""
@@ -82,11 +82,7 @@ class CarryingOut:
                 if isinstance(one.order, Clear):
                     self._act(one.n, one.order, 0.0)
                 else:
-                    self._became(one, "not quiet" if isinstance(one.order, Advance) else "not possible here")
-
-    def _became(self, one: Taken, why: Why) -> None:
-        self._orders.became(one.n, "refused", why)
-        self._noted()
+                    self._end(one.n, "not quiet" if isinstance(one.order, Advance) else "not possible here")
 
     # -- on the site ---------------------------------------------------------------------------------------------------
 
@@ -197,8 +193,5 @@ def whom(order: Colleague, state: SiteState) -> PersonSeen | None:
 
 
 def _is_one(person: PersonSeen, who: str) -> bool:
-    if who == "a guest":
-        return person.is_guest and person.status == "active"
-    if who == "a deactivated member":
-        return not person.is_guest and person.status != "active"
-    return not person.is_guest and person.status == "active"
+    active = person.status == "active"
+    return person.is_guest is (who == "a guest") and active is (who != "a deactivated member")

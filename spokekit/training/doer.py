@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import ConnectionDraft
-from spokekit.errors import ConsentError, NotFound, SpokekitError
+from spokekit.connections.scopes import DEFAULT_SCOPES
+from spokekit.errors import Cancelled, ConsentError, NotFound, SpokekitError
+from spokekit.oauth.receivers import callback_known_to, make_receiver
 from spokekit.training.browser import play_browser
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from spokekit.audit.audit import Audit
     from spokekit.audit.history.snapshot import Snapshot
     from spokekit.connections.connection import Connection
+    from spokekit.groups.membership import Membership
     from spokekit.groups.result import Result
     from spokekit.handover import Outcome, Plan
     from spokekit.practice.instance import RemoteInstance
@@ -83,8 +86,6 @@ class Doer:
 
         The redirect URI is the one that fits where this runs, of those that the app knows.
         """
-        from spokekit.oauth.receivers import callback_known_to
-
         about = self._attempt.desk.about
         app = self.site.app(about["client_id"])
         fields = {
@@ -137,7 +138,6 @@ class Doer:
         pasted: nothing has to listen on it, whoever has its port and wherever it leads.
         """
         from spokekit.oauth.grant import get_token
-        from spokekit.oauth.receivers import make_receiver
 
         wanted = connection or self.connection
         receiver = make_receiver("paste", wanted.redirect_uri)
@@ -184,44 +184,41 @@ class Doer:
         self.work.registry().remove([ids[name] for name in names])
         return self
 
+    def _membership(self) -> closing[Membership]:
+        from spokekit.groups.membership import Membership
+
+        return closing(Membership.of(self.work, pace=PACE))
+
     def change(
         self, mode: Literal["add", "remove", "sync"], group: str, people: Iterable[str], *, cancel_after: int = 0
     ) -> Result:
         """Plan, preview and apply one change in a registered group; `cancel_after` so many rows, press Cancel."""
-        from spokekit.groups.membership import Membership
-
         cancel = threading.Event()
 
         def listen(progress: Any) -> None:
             if cancel_after and progress.done >= cancel_after:
                 cancel.set()
 
-        with closing(Membership.of(self.work, pace=PACE)) as members:
+        with self._membership() as members:
             plan = members.plan(list(people), mode, group=self.site.groups[group].group_id)
             preview = members.preview(plan)
             return members.apply(preview, confirm=preview.confirmation, progress=listen, cancel=cancel)
 
     def resume(self) -> Result:
         """Resume the latest apply that is not finished."""
-        from spokekit.groups.membership import Membership
-
-        with closing(Membership.of(self.work, pace=PACE)) as members:
+        with self._membership() as members:
             rest = members.preview_resume()
             return members.resume(rest, confirm=rest.confirmation)
 
     def undo(self) -> Result:
         """Undo the last apply."""
-        from spokekit.groups.membership import Membership
-
-        with closing(Membership.of(self.work, pace=PACE)) as members:
+        with self._membership() as members:
             preview = members.preview(members.plan_undo())
             return members.apply(preview, confirm=preview.confirmation)
 
     def drop(self) -> Doer:
         """Decide not to go on with the latest apply that is not finished."""
-        from spokekit.groups.membership import Membership
-
-        with closing(Membership.of(self.work, pace=PACE)) as members:
+        with self._membership() as members:
             members.drop()
         return self
 
@@ -237,7 +234,6 @@ class Doer:
     ) -> Snapshot | None:
         """Walk the site; `stop_after` so many groups, press Cancel, and return None."""
         from spokekit.audit.walk.walk import Walk
-        from spokekit.errors import Cancelled
 
         cancel = threading.Event()
 
@@ -298,7 +294,6 @@ class Doer:
 
     def make_instance_app(self, name: str) -> str:
         """Make the instance's own app in the console, with its redirect URL; returns the client id."""
-        from spokekit.connections.scopes import DEFAULT_SCOPES
         from spokekit.handover.plan import instance_of
         from spokekit.handover.records import redirect_url
 
@@ -310,13 +305,7 @@ class Doer:
 
     def plan(self, client_id: str = "") -> Plan:
         """Return the plan for the practice instance; `client_id` is that of its own app."""
-        from spokekit.handover import make_plan
-        from spokekit.handover.plan import instance_of
-
-        there = self.look().instance
-        return make_plan(
-            self.work.store, instance=instance_of(there.url), parent_sys_id=there.parent_sys_id, client_id=client_id
-        )
+        return self.look().plan_with(client_id)
 
     @property
     def instance(self) -> RemoteInstance:

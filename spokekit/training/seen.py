@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -149,6 +149,11 @@ class SiteState:
         """Return what people are called, from A to Z."""
         return tuple(sorted((self.name_of(one) for one in account_ids), key=str.casefold))
 
+    def at_work(self, among: Iterable[str]) -> tuple[str, ...]:
+        """Return which of some accounts are active people's, no guest's and not the learner's own; in one order."""
+        fit = (self.people[one] for one in among if one != self.account_id)
+        return tuple(sorted(p.account_id for p in fit if p.status == "active" and not (p.is_app or p.is_guest)))
+
     def groups_of(self, account_id: str) -> frozenset[str]:
         """Return the names of the groups that a person is in."""
         return frozenset(name for name, group in self.groups.items() if account_id in group.members)
@@ -209,6 +214,10 @@ class Seen:
         self._work = workspace
         self._secret = client_secret
         self._at_instance = at_instance
+
+    def noted(self, name: str) -> frozenset[str]:
+        """Return what the lesson's `prepare` noted under a name: accounts, groups …"""
+        return frozenset(self.marks.extra[name])
 
     # -- connection and token ------------------------------------------------------------------------------------------
 
@@ -378,11 +387,17 @@ class Seen:
     @cached_property
     def plan(self) -> Plan:
         """What the learner's connections and registered groups plan for the instance."""
+        return self.plan_with("")
+
+    def plan_with(self, client_id: str) -> Plan:
+        """Return the plan for the instance, with the client id of its own app."""
         from spokekit.handover import make_plan
         from spokekit.handover.plan import instance_of
 
         there = self.instance
-        return make_plan(self._work.store, instance=instance_of(there.url), parent_sys_id=there.parent_sys_id)
+        return make_plan(
+            self._work.store, instance=instance_of(there.url), parent_sys_id=there.parent_sys_id, client_id=client_id
+        )
 
     @cached_property
     def drift(self) -> pd.DataFrame:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Start, Turn
 from spokekit.training.lessons._addresses import beside, differs_a_little, other_host
-from spokekit.training.lessons.a_mending import MENDING
-from spokekit.training.seen import Seen
-
-
-def _name(seen: Seen) -> str:
-    return seen.connection.name if seen.connection else seen.marks.name
+from spokekit.training.lessons.a_mending import MENDING, connection_name
+from spokekit.training.seen import Seen, SiteState
 
 
 class FirstConnection(Lesson):
@@ -36,14 +32,14 @@ class FirstConnection(Lesson):
             lambda s: s.connection is not None and not s.has_secret,
             "You saved “{saved}” without its client secret, so nobody can get a token for it. Edit it and put the "
             "secret from the console in.",
-            lambda s: {"saved": _name(s)},
+            lambda s: {"saved": connection_name(s)},
             lambda do: do.save(secret=False),
         ),
         Turn(
             "wrong-secret",
             lambda s: s.has_secret and not s.secret_fits and not s.has_token,
             "The client secret that you saved with “{typed}” is not the one of its app in the console. Copy it again.",
-            lambda s: {"typed": _name(s)},
+            lambda s: {"typed": connection_name(s)},
             lambda do: (do.save(), do.type_secret("mistyped")),
         ),
         Turn(
@@ -51,7 +47,7 @@ class FirstConnection(Lesson):
             lambda s: s.has_secret and not s.has_token,
             "“{waiting}” is saved, and nobody has answered its consent page yet. Press “Get OAuth Token”, and Accept "
             "on the page that opens.",
-            lambda s: {"waiting": _name(s)},
+            lambda s: {"waiting": connection_name(s)},
             lambda do: do.save(),
         ),
     )
@@ -124,7 +120,7 @@ class RedirectMismatch(Lesson):
         ),
         Turn(
             "connection-changed-to-fit",
-            lambda s: bool(s.connection) and s.connection.redirect_uri != s.marks.redirect_uri,  # type: ignore[union-attr]
+            lambda s: _fitted(s),
             "It works: you changed the connection's redirect URI to {fitted} instead of the app. Mind that spokekit "
             "then has to listen there, and that everybody who uses this app has to do the same.",
             lambda s: {"fitted": s.connection.redirect_uri if s.connection else ""},
@@ -165,14 +161,13 @@ class RedirectMismatch(Lesson):
         do.consent()
 
 
-def _urls(seen: Seen) -> list[str]:
-    app = seen.site.app(seen.marks.client_id)
+def _urls(seen: Seen, site: SiteState | None = None) -> list[str]:
+    app = (site or seen.site).app(seen.marks.client_id)
     return list(app.redirect_uris) if app else []
 
 
 def _first_urls(seen: Seen) -> list[str]:
-    app = seen.before.app(seen.marks.client_id)
-    return list(app.redirect_uris) if app else []
+    return _urls(seen, seen.before)
 
 
 def _wanted(seen: Seen) -> str:

@@ -17,12 +17,8 @@ def _by_name(seen: Seen) -> frozenset[str]:
     return frozenset(name for name in seen.site.groups if "confluence" in name)
 
 
-def _jira(seen: Seen) -> list[str]:
-    return sorted(name for name in seen.registered if "jira" in name)
-
-
-def _guests(seen: Seen) -> list[str]:
-    return sorted(name for name in seen.registered if "guest" in name)
+def _registered(seen: Seen, part: str) -> list[str]:
+    return sorted(name for name in seen.registered if part in name)
 
 
 class TheRightGroups(Lesson):
@@ -54,17 +50,17 @@ class TheRightGroups(Lesson):
         ),
         Turn(
             "a-jira-group",
-            lambda s: bool(_jira(s)),
+            lambda s: bool(_registered(s, "jira")),
             "You registered {jira}, which gives access to Jira and none to Confluence.",
-            lambda s: {"jira": _jira(s)},
+            lambda s: {"jira": _registered(s, "jira")},
             lambda do: do.register(*sorted(with_access(do.look())), "jira-software-users"),
         ),
         Turn(
             "guests",
-            lambda s: bool(_guests(s)),
+            lambda s: bool(_registered(s, "guest")),
             "You registered {guest_group}. Guests get into Confluence through it one space at a time, and it gives no "
             "product access that could be audited.",
-            lambda s: {"guest_group": _guests(s)},
+            lambda s: {"guest_group": _registered(s, "guest")},
             lambda do: do.register(*sorted(with_access(do.look())), "confluence-guests"),
         ),
         Turn(

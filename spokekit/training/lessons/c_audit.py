@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Named, Start, Turn
 from spokekit.training.lessons.a_mending import TWELVE
-from spokekit.training.lessons.c_review import QUESTION, AccessReview, accepted
+from spokekit.training.lessons.c_review import QUESTION, AccessReview, accepted, finding_ids
 from spokekit.training.seen import Seen, SiteState
 
 ACCESS = "confluence-users"
@@ -24,16 +22,6 @@ def _gone_wrong(seen: Seen) -> frozenset[str]:
 
 def _elsewhere(seen: Seen) -> dict[str, frozenset[str]]:
     return {name: people for name, people in seen.changed.items() if name != ACCESS}
-
-
-def _removed(seen: Seen, people: Iterable[str]) -> tuple[str, ...]:
-    return seen.site.names_of(people)
-
-
-def _active(do: Doer) -> str:
-    seen = do.look()
-    mine = seen.site.account_id
-    return min(a for a in seen.site.members(ACCESS) if seen.site.people[a].status == "active" and a != mine)
 
 
 class LeaversWithAccess(Lesson):
@@ -63,8 +51,8 @@ class LeaversWithAccess(Lesson):
             lambda s: bool(_gone_wrong(s)),
             "You took {active} out of confluence-users, whose account is active: that is a person at work without "
             "Confluence. Undo it.",
-            lambda s: {"active": _removed(s, _gone_wrong(s))},
-            lambda do: do.change("remove", ACCESS, [_active(do)]),
+            lambda s: {"active": s.site.names_of(_gone_wrong(s))},
+            lambda do: do.change("remove", ACCESS, do.site.at_work(do.site.members(ACCESS))[:1]),
         ),
         Turn(
             "other-group",
@@ -81,7 +69,7 @@ class LeaversWithAccess(Lesson):
             lambda s: bool(s.went(ACCESS) - s.done(ACCESS, "remove")),
             "{untold} left confluence-users, and your journal knows nothing of it. An auditor will ask who did that: "
             "start over and do it with Preview and Apply.",
-            lambda s: {"untold": _removed(s, s.went(ACCESS) - s.done(ACCESS, "remove"))},
+            lambda s: {"untold": s.site.names_of(s.went(ACCESS) - s.done(ACCESS, "remove"))},
             lambda do: do.order(
                 *({"do": "remove", "group": ACCESS, "account": one} for one in sorted(leavers(do.look())))
             ),
@@ -90,7 +78,7 @@ class LeaversWithAccess(Lesson):
             "one-left",
             lambda s: bool(s.went(ACCESS)) and bool(leavers(s) - s.went(ACCESS)),
             "{left} is still in confluence-users, with a deactivated account. You have removed {removed} of them.",
-            lambda s: {"left": _removed(s, leavers(s) - s.went(ACCESS)), "removed": len(s.went(ACCESS))},
+            lambda s: {"left": s.site.names_of(leavers(s) - s.went(ACCESS)), "removed": len(s.went(ACCESS))},
             lambda do: do.change("remove", ACCESS, [min(leavers(do.look()))]),
         ),
     )
@@ -165,14 +153,14 @@ class GuestInManyGroups(Lesson):
             "out-of-the-guests",
             lambda s: bool(s.went(GUESTS)),
             "You took {no_guest} out of confluence-guests: that ends being a guest at all, in every space.",
-            lambda s: {"no_guest": _removed(s, s.went(GUESTS))},
+            lambda s: {"no_guest": s.site.names_of(s.went(GUESTS))},
             lambda do: do.register(GUESTS).change("remove", GUESTS, [_guest(do.look())]),
         ),
         Turn(
             "an-employee",
             lambda s: bool(s.went(GUESTED) - {_guest(s)}),
             "You took {colleague} out of agency-partners, whom nobody asked about.",
-            lambda s: {"colleague": _removed(s, s.went(GUESTED) - {_guest(s)})},
+            lambda s: {"colleague": s.site.names_of(s.went(GUESTED) - {_guest(s)})},
             lambda do: do.change("remove", GUESTED, sorted(do.site.members(GUESTED))),
         ),
         Turn(
@@ -334,7 +322,7 @@ class IncompleteAudit(Lesson):
             lambda s: bool(accepted(s)),
             "You accepted “{accepted}”. Nobody has decided that this may stay; take the acceptance back.",
             lambda s: {"accepted": accepted(s)[0]},
-            lambda do: do.walk() and do.accept([_finding(do)], reason="It is known"),
+            lambda do: do.walk() and do.accept(finding_ids(do)[:1], reason="It is known"),
         ),
         Turn(
             "from-an-incomplete-one",
@@ -376,10 +364,6 @@ class IncompleteAudit(Lesson):
         do.walk()
         do.walk()
         do.review(QUESTION)
-
-
-def _finding(do: Doer) -> str:
-    return str(do.look().findings["finding_id"].iloc[0])
 
 
 LESSONS = (LeaversWithAccess(), GuestInManyGroups(), RateLimitInAWalk(), IncompleteAudit(), AccessReview())

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Start, Turn
 from spokekit.training.seen import Seen
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 QUESTION = "inactive-in-groups"
+
+
+def _those(seen: Seen, state: str) -> pd.DataFrame:
+    found = seen.findings
+    return found[found["state"] == state]
 
 
 def accepted(seen: Seen) -> list[str]:
     """Return which findings are accepted."""
-    found = seen.findings
-    return [] if not len(found) else sorted(found.loc[found["state"] == "accepted", "about"])
+    return sorted(_those(seen, "accepted")["about"])
 
 
 def _open(seen: Seen) -> list[str]:
-    found = seen.findings
-    return sorted(found.loc[found["state"] == "new", "about"]) if len(found) else []
+    return sorted(_those(seen, "new")["about"])
 
 
 def _endless(seen: Seen) -> list[str]:
-    found = seen.findings
-    if not len(found):
-        return []
-    return sorted(found.loc[(found["state"] == "accepted") & found["accepted_until"].isna(), "about"])
+    found = _those(seen, "accepted")
+    return sorted(found.loc[found["accepted_until"].isna(), "about"])
 
 
 def _thin(seen: Seen) -> list[str]:
-    found = seen.findings
-    if not len(found):
-        return []
-    reasons = found.loc[found["state"] == "accepted", "reason"].dropna().astype(str)
+    reasons = _those(seen, "accepted")["reason"].dropna().astype(str)
     return sorted({reason for reason in reasons if len(reason.split()) < 3})
 
 
@@ -64,21 +66,21 @@ class AccessReview(Lesson):
             lambda s: bool(_endless(s)),
             "You accepted “{endless}” for good. Take it back and accept it until a day: leave ends.",
             lambda s: {"endless": _endless(s)[0]},
-            lambda do: do.accept(_findings(do), reason="On leave until spring"),
+            lambda do: do.accept(finding_ids(do), reason="On leave until spring"),
         ),
         Turn(
             "thin-reason",
             lambda s: bool(_thin(s)),
             "Your reason is “{reason}”. In a year nobody will know what that meant; write a sentence.",
             lambda s: {"reason": _thin(s)[0]},
-            lambda do: do.accept(_findings(do), reason="fine", until=_next_year()),
+            lambda do: do.accept(finding_ids(do), reason="fine", until=_next_year()),
         ),
         Turn(
             "some-undecided",
             lambda s: bool(accepted(s)) and bool(_open(s)),
             "{undecided} of the findings are not decided yet, “{next_one}” among them.",
             lambda s: {"undecided": len(_open(s)), "next_one": _open(s)[0]},
-            lambda do: do.accept(_findings(do)[:1], reason="On leave until spring", until=_next_year()),
+            lambda do: do.accept(finding_ids(do)[:1], reason="On leave until spring", until=_next_year()),
         ),
     )
     steps = (
@@ -99,10 +101,11 @@ class AccessReview(Lesson):
         return bool(accepted(seen)) and not _open(seen) and not _endless(seen) and not _thin(seen)
 
     def solve(self, do: Doer) -> None:
-        do.accept(_findings(do), reason="On leave until spring", until=_next_year())
+        do.accept(finding_ids(do), reason="On leave until spring", until=_next_year())
 
 
-def _findings(do: Doer) -> list[str]:
+def finding_ids(do: Doer) -> list[str]:
+    """Return the ids of all findings."""
     return [str(one) for one in do.look().findings["finding_id"]]
 
 

@@ -15,24 +15,23 @@ GROUP = "support-tier-2"
 
 def outsiders(site: SiteState, group: str, count: int) -> tuple[str, ...]:
     """Return the account ids of so many people at work who are not in a group, the same in each look at one world."""
-    inside = site.members(group)
-    fit = (p for p in site.people.values() if p.status == "active" and p.licensed and not (p.is_app or p.is_guest))
-    return tuple(sorted(p.account_id for p in fit if p.account_id not in inside and p.account_id != site.account_id))[
-        :count
-    ]
+    fit = site.at_work(set(site.people) - site.members(group))
+    return tuple(one for one in fit if site.people[one].licensed)[:count]
 
 
 def _newcomers(site: SiteState) -> tuple[str, ...]:
-    fit = (p for p in site.people.values() if p.status == "active" and not (p.licensed or p.is_app or p.is_guest))
-    return tuple(sorted(p.account_id for p in fit))[:2]
+    return tuple(one for one in site.at_work(site.people) if not site.people[one].licensed)[:2]
+
+
+def _by_access_alone(site: SiteState) -> tuple[str, ...]:
+    """Return the people at work whose only way to a seat is confluence-users."""
+    ways = [name for name, group in site.groups.items() if group.access and name != ACCESS]
+    return site.at_work(site.members(ACCESS).difference(*(site.members(name) for name in ways)))
 
 
 def _ended(site: SiteState) -> tuple[str, ...]:
     """Return two people whose only way to a seat is confluence-users."""
-    ways = [name for name, group in site.groups.items() if group.access and name != ACCESS]
-    others = frozenset[str]().union(*(site.members(name) for name in ways))
-    fit = (site.people[a] for a in site.members(ACCESS) - others if a != site.account_id)
-    return tuple(sorted(p.account_id for p in fit if p.status == "active" and not (p.is_app or p.is_guest)))[:2]
+    return _by_access_alone(site)[:2]
 
 
 def _lost_seats(seen: Seen) -> frozenset[str]:
@@ -77,7 +76,8 @@ class LicenceIsFull(Lesson):
             lambda s: bool(_workers(s)),
             "You took the seat of {worker}, who works here. Undo that; the contracts that ended are others.",
             lambda s: {"worker": s.site.names_of(_workers(s))},
-            lambda do: do.change("remove", ACCESS, [_somebody(do)]),
+            # The next one of the same kind: at work, and with no other way to a seat.
+            lambda do: do.change("remove", ACCESS, _by_access_alone(do.look().before)[2:3]),
         ),
         Turn(
             "a-guest",
@@ -124,22 +124,36 @@ class LicenceIsFull(Lesson):
         do.change("add", ACCESS, _newcomers(before))
 
 
-def _somebody(do: Doer) -> str:
-    before = do.look().before
-    gone = _ended(before)
-    # The next one of the same kind: at work, and with no other way to a seat.
-    ways = [name for name, group in before.groups.items() if group.access and name != ACCESS]
-    others = frozenset[str]().union(*(before.members(name) for name in ways))
-    fit = (before.people[a] for a in before.members(ACCESS) - others - set(gone) if a != before.account_id)
-    return min(p.account_id for p in fit if p.status == "active" and not (p.is_app or p.is_guest))
+def kill_an_apply(do: Doer) -> None:
+    """Begin to put six people into the group, and stop after two, as somebody whose computer goes to sleep."""
+    do.register(GROUP)
+    people = outsiders(do.site, GROUP, 6)
+    do.notes["wanted"] = list(people)
+    do.change("add", GROUP, people, cancel_after=2)
 
 
-def _wanted(seen: Seen) -> frozenset[str]:
-    return frozenset(seen.marks.extra["wanted"])
+def outside(seen: Seen) -> frozenset[str]:
+    """Return who of the six is not in the group."""
+    return seen.noted("wanted") - seen.site.members(GROUP)
+
+
+def dropped(seen: Seen) -> bool:
+    """Tell whether the apply was dropped before all six were in."""
+    return any(state.dropped for state in seen.applies_before) and bool(outside(seen))
+
+
+def taken_up(seen: Seen) -> bool:
+    """Tell whether anything became of the apply that was killed, or a new one was made."""
+    return bool(seen.applies) or any(state.dropped or state.finished for state in seen.applies_before)
+
+
+def left_open(seen: Seen) -> bool:
+    """Tell whether an apply is neither finished nor dropped."""
+    return not all(state.finished or state.dropped for state in (*seen.applies_before, *seen.applies))
 
 
 def _back_out(seen: Seen) -> frozenset[str]:
-    return (seen.before.members(GROUP) & _wanted(seen)) - seen.site.members(GROUP)
+    return (seen.before.members(GROUP) & seen.noted("wanted")) - seen.site.members(GROUP)
 
 
 class KilledInTheMiddle(Lesson):
@@ -169,9 +183,9 @@ class KilledInTheMiddle(Lesson):
         ),
         Turn(
             "dropped",
-            lambda s: any(state.dropped for state in s.applies_before) and not _wanted(s) <= s.site.members(GROUP),
+            dropped,
             "You dropped the apply, and {outside} are still outside. Dropping leaves things as they are.",
-            lambda s: {"outside": s.site.names_of(_wanted(s) - s.site.members(GROUP))},
+            lambda s: {"outside": s.site.names_of(outside(s))},
             lambda do: do.drop(),
         ),
         Turn(
@@ -192,34 +206,21 @@ class KilledInTheMiddle(Lesson):
     at_work = "At work, nothing is lost when a kernel dies: resume reads from the site what became of the last call."
 
     def prepare(self, do: Doer) -> None:
-        do.register(GROUP)
-        people = outsiders(do.site, GROUP, 6)
-        do.notes["wanted"] = list(people)
-        do.change("add", GROUP, people, cancel_after=2)
+        kill_an_apply(do)
 
     def attempted(self, seen: Seen) -> bool:
-        old = seen.applies_before
-        return bool(seen.changed) or bool(seen.applies) or any(state.dropped or state.finished for state in old)
+        return bool(seen.changed) or taken_up(seen)
 
     def right(self, seen: Seen) -> bool:
-        whole = _wanted(seen) <= seen.site.members(GROUP) and set(seen.changed) <= {GROUP}
-        closed = all(state.finished or state.dropped for state in (*seen.applies_before, *seen.applies))
-        return whole and closed and not seen.went(GROUP) and seen.came(GROUP) <= _wanted(seen)
+        whole = not outside(seen) and not left_open(seen) and set(seen.changed) <= {GROUP}
+        return whole and not seen.went(GROUP) and seen.came(GROUP) <= seen.noted("wanted")
 
     def missing(self, seen: Seen) -> str:
-        left = len(_wanted(seen) - seen.site.members(GROUP))
+        left = len(outside(seen))
         return f"{left} of the six are not in yet." if left else "An apply is still open: resume it, or drop it."
 
     def solve(self, do: Doer) -> None:
         do.resume()
-
-
-def _theirs(seen: Seen) -> frozenset[str]:
-    return frozenset(seen.marks.extra["theirs"])
-
-
-def _own(seen: Seen) -> frozenset[str]:
-    return frozenset(seen.marks.extra["own"])
 
 
 def _synced(seen: Seen) -> bool:
@@ -246,24 +247,24 @@ class UndoAfterAColleague(Lesson):
     turns = (
         Turn(
             "synced-to-an-old-list",
-            lambda s: _synced(s) and bool(_theirs(s) & s.went(GROUP)),
+            lambda s: _synced(s) and bool(s.noted("theirs") & s.went(GROUP)),
             "You made {synced} equal to an old list. The list did not know what your colleague had done, and undid it.",
             lambda s: {"synced": GROUP},
             lambda do: do.change("sync", GROUP, do.look().marks.extra["old"]),
         ),
         Turn(
             "theirs-too",
-            lambda s: bool(_theirs(s) & s.went(GROUP)),
+            lambda s: bool(s.noted("theirs") & s.went(GROUP)),
             "You took {theirs_too} out as well, whom your colleague had put in.",
-            lambda s: {"theirs_too": s.site.names_of(_theirs(s) & s.went(GROUP))},
-            lambda do: do.change("remove", GROUP, [*_own(do.look()), *_theirs(do.look())]),
+            lambda s: {"theirs_too": s.site.names_of(s.noted("theirs") & s.went(GROUP))},
+            lambda do: do.change("remove", GROUP, [*do.look().noted("own"), *do.look().noted("theirs")]),
         ),
         Turn(
             "some-left",
-            lambda s: bool(s.went(GROUP)) and bool(_own(s) & s.site.members(GROUP)),
+            lambda s: bool(s.went(GROUP)) and bool(s.noted("own") & s.site.members(GROUP)),
             "{still_in} are still in the group, by your apply.",
-            lambda s: {"still_in": s.site.names_of(_own(s) & s.site.members(GROUP))},
-            lambda do: do.change("remove", GROUP, sorted(_own(do.look()))[:2]),
+            lambda s: {"still_in": s.site.names_of(s.noted("own") & s.site.members(GROUP))},
+            lambda do: do.change("remove", GROUP, sorted(do.look().noted("own"))[:2]),
         ),
     )
     steps = (
@@ -288,7 +289,7 @@ class UndoAfterAColleague(Lesson):
         return bool(seen.changed) or bool(seen.applies)
 
     def right(self, seen: Seen) -> bool:
-        return seen.changed == {GROUP: _own(seen)} and seen.went(GROUP) == _own(seen)
+        return seen.changed == {GROUP: seen.noted("own")} and seen.went(GROUP) == seen.noted("own")
 
     def missing(self, seen: Seen) -> str:
         return "The group is not as it should be: your five out, everybody else as they were."

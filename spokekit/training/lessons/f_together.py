@@ -8,22 +8,14 @@ from collections.abc import Iterable
 from spokekit.training.doer import Doer
 from spokekit.training.lesson import Lesson, Named, Start, Turn
 from spokekit.training.lessons.c_audit import ACCESS, leavers
-from spokekit.training.lessons.d_change import GROUP, outsiders
+from spokekit.training.lessons.d_change import GROUP, dropped, kill_an_apply, left_open, outside, taken_up
 from spokekit.training.seen import Seen, WriteSeen
 
 TROUBLES = 3
 
 
-def _wanted(seen: Seen) -> frozenset[str]:
-    return frozenset(seen.marks.extra["wanted"])
-
-
 def _still_in(seen: Seen) -> frozenset[str]:
     return leavers(seen) & seen.site.members(ACCESS)
-
-
-def _outside(seen: Seen) -> frozenset[str]:
-    return _wanted(seen) - seen.site.members(GROUP)
 
 
 def _came_back(seen: Seen) -> frozenset[str]:
@@ -31,13 +23,9 @@ def _came_back(seen: Seen) -> frozenset[str]:
     return _still_in(seen) & seen.done(ACCESS, "remove")
 
 
-def _open(seen: Seen) -> bool:
-    return not all(state.finished or state.dropped for state in (*seen.applies_before, *seen.applies))
-
-
 def mended(seen: Seen) -> int:
     """Return how many of the three troubles are mended."""
-    return sum((seen.token_works, not _still_in(seen), not _outside(seen) and not _open(seen)))
+    return sum((seen.token_works, not _still_in(seen), not outside(seen) and not left_open(seen)))
 
 
 def unexplained(seen: Seen) -> tuple[WriteSeen, ...]:
@@ -54,7 +42,7 @@ def _unasked(seen: Seen) -> tuple[WriteSeen, ...]:
 
     What a colleague or a trainer does is no write over the API.
     """
-    asked = {(ACCESS, one) for one in leavers(seen)} | {(GROUP, one) for one in _wanted(seen)}
+    asked = {(ACCESS, one) for one in leavers(seen)} | {(GROUP, one) for one in seen.noted("wanted")}
     changed = {(group, one) for group, people in seen.changed.items() for one in people} - asked
     new = seen.site.writes[len(seen.before.writes) :]
     return tuple(write for write in new if (write.group, write.account_id) in changed)
@@ -66,10 +54,6 @@ def _people(seen: Seen, writes: Iterable[WriteSeen]) -> tuple[str, ...]:
 
 def _groups(writes: Iterable[WriteSeen]) -> list[str]:
     return sorted({write.group for write in writes})
-
-
-def _dropped(seen: Seen) -> bool:
-    return any(state.dropped for state in seen.applies_before) and bool(_outside(seen))
 
 
 def _past_the_journal(do: Doer) -> Doer:
@@ -120,13 +104,16 @@ class GameDay(Lesson):
             "{done} of 3 are mended. In a hurry you changed {unasked} in {there}, whom nobody asked about. Undo it: "
             "the journal knows how.",
             lambda s: {"done": mended(s), "unasked": _people(s, _unasked(s)), "there": _groups(_unasked(s))},
-            lambda do: (do.consent(), do.change("remove", ACCESS, [*leavers(do.look()), _at_work(do)])),
+            lambda do: (
+                do.consent(),
+                do.change("remove", ACCESS, [*leavers(do.look()), do.site.at_work(do.site.members(ACCESS))[0]]),
+            ),
         ),
         Turn(
             "dropped",
-            _dropped,
+            dropped,
             "{done} of 3 are mended. The apply to support-tier-2 was dropped, and {outside} are still outside.",
-            lambda s: {"done": mended(s), "outside": s.site.names_of(_outside(s))},
+            lambda s: {"done": mended(s), "outside": s.site.names_of(outside(s))},
             lambda do: (do.consent(), do.drop()),
         ),
         Turn(
@@ -159,10 +146,7 @@ class GameDay(Lesson):
     )
 
     def prepare(self, do: Doer) -> None:
-        do.register(GROUP)
-        people = outsiders(do.site, GROUP, 6)
-        do.notes["wanted"] = list(people)
-        do.change("add", GROUP, people, cancel_after=2)
+        kill_an_apply(do)
         back = min(leavers(do.look()))
         put_back = {"do": "add", "group": ACCESS, "account": back}
         do.order(
@@ -174,11 +158,8 @@ class GameDay(Lesson):
         return {"leavers": seen.before.names_of(leavers(seen))}
 
     def attempted(self, seen: Seen) -> bool:
-        old = seen.applies_before
-        touched = bool(seen.applies) or any(state.dropped or state.finished for state in old)
-        return (
-            touched or bool(seen.new_connections) or len(seen.site.writes) > len(seen.before.writes) or seen.token_works
-        )
+        written = len(seen.site.writes) > len(seen.before.writes)
+        return taken_up(seen) or bool(seen.new_connections) or written or seen.token_works
 
     def right(self, seen: Seen) -> bool:
         return mended(seen) == TROUBLES and not unexplained(seen) and not _unasked(seen)
@@ -189,7 +170,7 @@ class GameDay(Lesson):
             for words, there in (
                 ("the connection has no token that works", not seen.token_works),
                 ("deactivated accounts are in confluence-users", bool(_still_in(seen))),
-                ("the apply to support-tier-2 is not finished", bool(_outside(seen)) or _open(seen)),
+                ("the apply to support-tier-2 is not finished", bool(outside(seen)) or left_open(seen)),
             )
             if there
         ]
@@ -201,12 +182,6 @@ class GameDay(Lesson):
         do.change("remove", ACCESS, sorted(leavers(do.look())))
         while left := sorted(_still_in(do.look())):
             do.change("remove", ACCESS, left)
-
-
-def _at_work(do: Doer) -> str:
-    site = do.site
-    fit = (site.people[one] for one in site.members(ACCESS) if one != site.account_id)
-    return min(p.account_id for p in fit if p.status == "active" and not (p.is_app or p.is_guest))
 
 
 LESSONS = (GameDay(),)
