@@ -7,24 +7,21 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-import uvicorn
-
-from spokekit._serving import QUIET, listen
+from spokekit._serving import Server, listen
 from spokekit.board import joining
 from spokekit.board.classroom import Classroom
 from spokekit.board.front import Front
 from spokekit.board.orders import Menus
-from spokekit.board.records import Forgotten, Given, Records
+from spokekit.board.records import Forgotten, Records
 from spokekit.board.wire import Order
 from spokekit.errors import InputError, SetupError, SpokekitError
 
-T = TypeVar("T")
 _TICK = 1.0
 _OLD_EVERY = 3600.0
 
@@ -92,9 +89,7 @@ class BoardSite:
         self.front = Front(self.classroom, menus or Menus(), doors, self.hosts)
         self.front.trainer.url = self.url
 
-        self._server: uvicorn.Server | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._server: Server | None = None
 
     # -- what is told ------------------------------------------------------------------------------------------------
 
@@ -122,33 +117,26 @@ class BoardSite:
 
     def start(self) -> None:
         """Begin to serve; raises `SpokekitError` when that takes more than ten seconds."""
-        config = uvicorn.Config(
+        self._server = Server(
             self.front.app,
+            self._listener,
+            "board",
             http="h11",
+            loop="asyncio",
             proxy_headers=False,
             timeout_keep_alive=40,
             timeout_graceful_shutdown=2,
             limit_concurrency=2_000,
-            **QUIET,
             **self._tls,
         )
-        ready = threading.Event()
-        server = self._server = _Server(config, ready.set)
+        self._server.call(self._look_on)
 
-        async def run() -> None:
-            self._loop = asyncio.get_running_loop()
-            tick = asyncio.create_task(self._tick(server))
-            try:
-                await server.serve(sockets=[self._listener])
-            finally:
-                tick.cancel()
+    def _look_on(self) -> None:
+        # It is kept here, or nobody would; the loop ends it when it ends.
+        self._looking = asyncio.create_task(self._tick())
 
-        self._thread = threading.Thread(target=lambda: asyncio.run(run()), name="board", daemon=True)
-        self._thread.start()
-        if not ready.wait(10):
-            raise SpokekitError("The board did not start within ten seconds.", hint="Try it once more.")
-
-    async def _tick(self, server: uvicorn.Server) -> None:
+    async def _tick(self) -> None:
+        """Look after the class; the server ends when it was deleted."""
         looked = time.monotonic()
         while True:
             await asyncio.sleep(_TICK)
@@ -157,7 +145,8 @@ class BoardSite:
             except Forgotten:
                 self.forgotten.set()
                 self.front.wake_all()
-                server.should_exit = True
+                assert self._server is not None  # noqa: S101 - it runs this
+                self._server.should_exit = True
                 return
             except SpokekitError as problem:
                 # A full disk now may have room in a second; the requests that meet it say so.
@@ -174,11 +163,9 @@ class BoardSite:
 
     def stop(self) -> None:
         """End the server; those who wait for orders are answered first."""
-        if self._server is not None and self._thread is not None and self._loop is not None:
-            self._server.should_exit = True
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self.front.wake_all)
-            self._thread.join(10)
+        if self._server is not None:
+            self._server.soon(self.front.wake_all)
+            self._server.stop()
             with suppress(SpokekitError):
                 self.classroom.keep_seen(all_of_them=True)
         self._listener.close()
@@ -197,26 +184,8 @@ class BoardSite:
 
     def order(self, order: Order, to: int | None = None) -> int:
         """Give an order to one learner or, with None, to all; returns its number."""
-        given: Given = self._there(self.front.give(order, to))
-        return given.ordered.n
-
-    def _there(self, work: Awaitable[T]) -> T:
-        assert self._loop is not None  # noqa: S101 - it is there once the server has started
-
-        async def done() -> T:
-            return await work
-
-        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(30)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
+        assert self._server is not None  # noqa: S101 - it was started
+        return self._server.done(self.front.give(order, to)).ordered.n
 
 
 def _certificate(certfile: Path | None, keyfile: Path | None) -> dict[str, Any]:

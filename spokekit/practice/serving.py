@@ -6,18 +6,14 @@ import asyncio
 import os
 import socket
 import struct
-import threading
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
-from spokekit._serving import QUIET
-from spokekit.errors import SpokekitError
+from spokekit import _serving
 from spokekit.practice.exchange import Answer
 
 _BODY_LIMIT = 2_000_000
@@ -108,39 +104,8 @@ class Delivery(Response):
         self._transport.abort()
 
 
-class Server(uvicorn.Server):
-    """uvicorn in a thread of its own that stops at once when told to, not at its next look every tenth of a second.
-
-    Parameters
-    ----------
-    what:
-        What it serves, a "practice site" or a "practice instance".
-
-    Raises
-    ------
-    SpokekitError
-        It does not start within ten seconds.
-    """
-
-    def __init__(self, app: Any, listener: socket.socket, what: str, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, **QUIET, **options))
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self.run, args=([listener],), name=what.replace(" ", "-"), daemon=True)
-        self._thread.start()
-        if not self._ready.wait(10):
-            raise SpokekitError(f"The {what} did not start within ten seconds.", hint="Try it once more.")
-
-    async def main_loop(self) -> None:
-        """Tick ten times a second, as uvicorn does, but end when woken."""
-        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 1) % 864000
-            try:
-                await asyncio.wait_for(self._wake.wait(), 0.1)
-            except TimeoutError:
-                continue
+class Server(_serving.Server):
+    """A server of practice sites: it breaks everything off when it ends."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything at once: whoever waits for an answer of a stopped practice site gets an error."""
@@ -156,25 +121,3 @@ class Server(uvicorn.Server):
             if not self.server_state.connections and not self.server_state.tasks:
                 return
             await asyncio.sleep(0.001)
-
-    def call(self, work: Callable[[], None]) -> None:
-        """Do `work` in the server's thread, between two requests, and wait for it."""
-        if threading.current_thread() is self._thread:
-            work()
-            return
-
-        async def there() -> None:
-            work()
-
-        asyncio.run_coroutine_threadsafe(there(), self._loop).result(30)
-
-    def soon(self, work: Callable[[], None]) -> None:
-        """Do `work` in the server's thread as soon as it can be, without waiting; not at all once the server ended."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(work)
-
-    def stop(self) -> None:
-        """End the server from another thread, and wait for its end."""
-        self.should_exit = True
-        self.soon(self._wake.set)
-        self._thread.join(10)
