@@ -18,8 +18,9 @@ from datetime import date, datetime
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from spokekit._foreign import NAME
+from spokekit._foreign import CELL, NAME
 from spokekit._foreign import markup as foreign_markup
+from spokekit._foreign import shown as foreign_shown
 from spokekit._words import counted, moment
 
 if TYPE_CHECKING:
@@ -303,6 +304,18 @@ def guard_formula(value: Any) -> Any:
     if value.startswith(_BREAKS) or next((c for c in value if not _unseen(c)), "") in _SIGNS:
         return "'" + value
     return value
+
+
+def in_cell(cell: Any, value: Any, font: Any = None) -> Any:
+    """Put a value into a cell of a workbook, and return the cell; a text stays a text, whatever it begins with."""
+    if isinstance(value, str):
+        # Set as text by hand: openpyxl would make a formula of what begins with "=".
+        cell._value, cell.data_type = foreign_shown(value, CELL), "s"
+    else:
+        cell.value = value
+    if font is not None:
+        cell.font = font
+    return cell
 
 
 def write_rows(sink: TextIO, rows: Iterable[Sequence[Any]]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from spokekit._foreign import CELL, encodable, in_json, shown
-from spokekit._frames import guard_formula, write_rows
+from spokekit._foreign import encodable, in_json
+from spokekit._frames import guard_formula, in_cell, write_rows
 from spokekit.board.ranking import RIGHT, Course, minutes_in, title_of
 from spokekit.board.records import Kept, Learner
 
@@ -123,9 +123,8 @@ def export(classes: Sequence[Kept], course: Course, how: Format, *, names: bool 
     second = [name for name in LESSONS if names or name != "name"]
     if how == "xlsx":
         return _workbook({"Attendance": (first, there), "Lessons": (second, did)})
-    rest = [name for name in second if name not in first]
     # Both call something minutes.
-    rest = ["minutes_at_it" if name == "minutes" else name for name in [*rest, "minutes"]]
+    rest = [*(name for name in second if name not in first), "minutes_at_it"]
     sink = io.StringIO()
     write_rows(sink, _guarded([[*first, *rest], *_together(classes, course, names, first, rest)]))
     # The mark at the beginning lets Excel see that it is UTF-8.
@@ -157,22 +156,9 @@ def _workbook(sheets: dict[str, tuple[list[str], list[Row]]]) -> bytes:
     for title, (names, rows) in sheets.items():
         sheet = book.create_sheet(title)
         sheet.freeze_panes = "A2"
-        made = []
-        for row in [dict(zip(names, (name.replace("_", " ") for name in names), strict=True)), *rows]:
-            cells = []
-            for name in names:
-                cell, value = WriteOnlyCell(sheet), row[name]
-                if isinstance(value, str):
-                    # Set as text by hand: openpyxl would make a formula of what begins with "=".
-                    cell._value, cell.data_type = shown(value, CELL), "s"
-                else:
-                    cell.value = value
-                cells.append(cell)
-            made.append(cells)
-        for cell in made[0]:
-            cell.font = bold
-        for cells in made:
-            sheet.append(cells)
+        sheet.append([in_cell(WriteOnlyCell(sheet), name.replace("_", " "), bold) for name in names])
+        for row in rows:
+            sheet.append([in_cell(WriteOnlyCell(sheet), row[name]) for name in names])
     sink = io.BytesIO()
     book.save(sink)
     return sink.getvalue()

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spokekit import _frames
-from spokekit._foreign import CELL, encodable, markup, shown
-from spokekit._frames import UNKNOWN, guard_formula, human, is_number, ordered
+from spokekit._foreign import encodable, markup
+from spokekit._frames import UNKNOWN, guard_formula, human, in_cell, is_number, ordered
 from spokekit._home import write_private
 from spokekit._refused import told_as
 from spokekit._words import counted, moment
@@ -196,15 +196,7 @@ def xlsx_bytes(frames: Mapping[str, pd.DataFrame], about: About) -> bytes:
     bodies: dict[int, Iterable[tuple[Any, ...]]] = {}
 
     def cell(sheet: Any, value: Any, font: Any = None) -> Any:
-        made = WriteOnlyCell(sheet)
-        if isinstance(value, str):
-            # Set as text by hand: openpyxl would make a formula of what begins with "=".
-            made._value, made.data_type = shown(value, CELL), "s"
-        else:
-            made.value = value
-        if font is not None:
-            made.font = font
-        return made
+        return in_cell(WriteOnlyCell(sheet), value, font)
 
     summary = book.create_sheet("Summary")
     summary.column_dimensions["A"].width, summary.column_dimensions["B"].width = 22, 100
