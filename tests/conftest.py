@@ -38,7 +38,7 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 # Settings of the person or the place that would change what is tested; those of the second kind are for the run itself.
 _PERSONAL = ("SPOKEKIT_", "JUPYTERHUB_", "BINDER_", "JPY_", "SERVER_SOFTWARE")
-_FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_SCREENSHOTS", "SPOKEKIT_UPDATE_SCREENSHOT"}
+_FOR_THE_RUN = {"SPOKEKIT_CHROMIUM", "SPOKEKIT_EXAMPLES", "SPOKEKIT_SCREENSHOTS", "SPOKEKIT_UPDATE_SCREENSHOT"}
 
 # A proxy of this machine's is not for loopback, and that is where all of the tests' own requests go. What is tested
 # gets its proxies from the test.

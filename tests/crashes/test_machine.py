@@ -149,5 +149,10 @@ def run(disk: Disk, examples: int, *, fresh: bool = False) -> dict[str, int]:
 
 @pytest.mark.filterwarnings("default::hypothesis.errors.HypothesisWarning")
 def test_random_steps_on_a_disk_in_trouble(disk: Disk) -> None:
-    told = run(disk, int(os.environ.get("SPOKEKIT_EXAMPLES", "4")))
+    examples = int(os.environ.get("SPOKEKIT_EXAMPLES", "4"))
+    # Each Python draws others, and a few may meet no trouble of one kind.
+    for more in (1, 2, 4):
+        told = run(disk, more * examples)
+        if told["kills"] and told["refusals"]:
+            break
     assert told["kills"] and told["refusals"], "there was trouble"
