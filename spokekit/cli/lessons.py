@@ -118,7 +118,7 @@ def _begun(attempt: Attempt) -> None:
 
 
 def _page(attempt: Attempt, page: str) -> str:
-    from spokekit.oauth.passage import for_the_browser
+    from spokekit.oauth.jupyter_mailbox import for_the_browser
 
     about = attempt.desk.about
     return for_the_browser(f"{about['url']}{page}", key=str(about["key"]))

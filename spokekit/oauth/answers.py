@@ -80,6 +80,13 @@ class Refusal:
 
 def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
     """Return the error for an answer of the token endpoint that is no token; its ``next_step`` says what helps."""
+    found = _explain(refusal, purpose)
+    if isinstance(found, ServiceError):
+        found.status, found.endpoint = refusal.status, TOKEN_ENDPOINT
+    return found
+
+
+def _explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
     error, description = refusal.error.lower(), refusal.description.lower()
     if refusal.status == 429:
         return _rate_limited(refusal)
@@ -87,8 +94,6 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
         return ServiceError(
             f"Atlassian's sign-in service has trouble (status {refusal.status}).",
             hint="Wait a minute and try again; the saved token is kept.",
-            status=refusal.status,
-            endpoint=TOKEN_ENDPOINT,
             next_step="wait",
         )
     if not refusal.is_json:
@@ -96,8 +101,6 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
             f"The token endpoint answered with something that is not JSON (status {refusal.status}).",
             likely="A proxy or a sign-in page of your network stands between this computer and Atlassian.",
             hint="Check the network, a VPN and HTTPS_PROXY, then try again; the saved token is kept.",
-            status=refusal.status,
-            endpoint=TOKEN_ENDPOINT,
         )
     if purpose == "service" and (mine := _service_account(refusal, error)) is not None:
         return mine
@@ -132,8 +135,6 @@ def explain(refusal: Refusal, purpose: Purpose) -> SpokekitError:
     return UnexpectedAnswer(
         f"The token endpoint answered with status {refusal.status} ({told}).",
         hint="Try again later; the saved token is kept. If it stays so, check the connection's URLs.",
-        status=refusal.status,
-        endpoint=TOKEN_ENDPOINT,
     )
 
 
@@ -145,8 +146,6 @@ def _service_account(refusal: Refusal, error: str) -> SpokekitError | None:
             likely="Something between this computer and Atlassian added one: spokekit sends none, since the scopes of "
             "a service account are fixed when its credential is made.",
             hint="Look at the connection's Authorization URL and at proxies on the way, then try again.",
-            status=refusal.status,
-            endpoint=TOKEN_ENDPOINT,
         )
     if error in ("unauthorized_client", "unsupported_grant_type", "invalid_grant"):
         return ClientSecretRefused(
@@ -178,8 +177,6 @@ def _rate_limited(refusal: Refusal) -> RateLimited:
     return RateLimited(
         "Atlassian's sign-in service asks to slow down.",
         hint=f"{f'Try again {later(wait)}' if wait else 'Wait a minute and try again'}; the saved token is kept.",
-        status=429,
-        endpoint=TOKEN_ENDPOINT,
         retry_after=wait,
     )
 

@@ -65,44 +65,40 @@ def parse_callback(text: str | Secret, *, expected_redirect: str) -> Callback:
     RedirectMismatch, SiteAdminMustAuthorize
         It is the address of a page on which Atlassian says so.
     """
-    problem, callback = _parse(text, expected_redirect)
+    found = _parse(text, expected_redirect)
     # A traceback shows the values of arguments, and this one may hold a code.
     text = ""
-    if problem is not None:
-        raise problem
-    assert callback is not None  # noqa: S101 - one of the two is always there
-    return callback
+    if isinstance(found, ConsentError):
+        raise found
+    return found
 
 
-def _parse(text: str | Secret, expected: str) -> tuple[ConsentError | None, Callback | None]:
-    """Return a problem or a callback; never raises, since its locals hold the code."""
+def _parse(text: str | Secret, expected: str) -> Callback | ConsentError:
+    """Return a callback or what is wrong; never raises, since its locals hold the code."""
     text = text.reveal() if isinstance(text, Secret) else text
     if not text.strip():
-        return _refused("Nothing was pasted."), None
+        return _refused("Nothing was pasted.")
     if len(text) > _LONGEST_TEXT:
-        return _refused("What was pasted is too long for an address."), None
+        return _refused("What was pasted is too long for an address.")
     found = found_in(text)
     if not found:
-        return (
-            _refused(
-                "This is a bare code, or not an address at all.",
-                "Without the state beside it nothing shows that it answers this attempt.",
-            ),
-            None,
+        return _refused(
+            "This is a bare code, or not an address at all.",
+            "Without the state beside it nothing shows that it answers this attempt.",
         )
     read = [_read_address(one, expected) for one in found]
-    callbacks = list(dict.fromkeys(callback for _, callback in read if callback is not None))
+    callbacks = list(dict.fromkeys(one for one in read if isinstance(one, Callback)))
     if len(callbacks) > 1:
         return _refused(
             "The text holds several addresses with different answers.", "One of them belongs to an earlier attempt."
-        ), None
-    return (None, callbacks[0]) if callbacks else read[0]
+        )
+    return callbacks[0] if callbacks else read[0]
 
 
-def _read_address(text: str, expected: str) -> tuple[ConsentError | None, Callback | None]:
+def _read_address(text: str, expected: str) -> Callback | ConsentError:
     """Return what one address, or a query alone, holds."""
     if len(text) > _LONGEST:
-        return _refused("What was pasted is too long for an address."), None
+        return _refused("What was pasted is too long for an address.")
     where, mark, query = text.partition("?")
     if "/" not in where and not (mark and where):
         return from_query(query or text.lstrip("&#"))
@@ -111,21 +107,21 @@ def _read_address(text: str, expected: str) -> tuple[ConsentError | None, Callba
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        return _refused("This is not a valid address."), None
+        return _refused("This is not a valid address.")
     fields = dict(parse_qsl(parts.query, keep_blank_values=True))
     host = (parts.hostname or "").lower()
     if "error" in fields and (host.endswith("atlassian.com") or parts.path.rstrip("/").endswith("/error")):
-        return explain_callback(fields["error"], fields.get("error_description", ""), expected), None
+        return explain_callback(fields["error"], fields.get("error_description", ""), expected)
     if parts.path.rstrip("/").endswith("/authorize") or "client_id" in fields:
         return _refused(
             "This is the address of the consent page, not of the page after it.",
             "Press Accept there first; the address of the next page is the one to copy, even if it does not load.",
-        ), None
+        )
     if not _same_place(text, expected):
         return _refused(
             f"This address does not begin with the redirect URI of the connection ({expected}).",
             "It may belong to another app or another attempt.",
-        ), None
+        )
     return from_query(parts.query)
 
 
@@ -139,20 +135,19 @@ def _with_scheme(where: str, expected: str) -> str:
     return f"{scheme or here.scheme + ':'}//{named[1] if named and not scheme else rest}"
 
 
-def from_query(query: str) -> tuple[ConsentError | None, Callback | None]:
+def from_query(query: str) -> Callback | ConsentError:
     pairs = parse_qsl(query, keep_blank_values=True)
     names = [name for name, _ in pairs]
     if any(names.count(name) > 1 for name in ("code", "state", "error")):
-        return _refused("The address names the code, the state or the error twice."), None
+        return _refused("The address names the code, the state or the error twice.")
     fields = dict(pairs)
     state = Secret(fields["state"]) if fields.get("state") else None
     if fields.get("error"):
         # An error counts first, whatever else the address holds.
-        words = clean(fields.get("error_description", ""))
-        return None, Callback(None, state, clean(fields["error"], 80), words)
+        return Callback(None, state, clean(fields["error"], 80), clean(fields.get("error_description", "")))
     if not fields.get("code"):
-        return _refused("The address holds neither a code nor an error.", "It may have been cut off."), None
-    return None, Callback(Secret(fields["code"]), state)
+        return _refused("The address holds neither a code nor an error.", "It may have been cut off.")
+    return Callback(Secret(fields["code"]), state)
 
 
 def _same_place(address: str, expected: str) -> bool:
@@ -259,23 +254,13 @@ def loopback_hosts(hostname: str) -> tuple[str, ...]:
 def port_in_use(port: int, hostname: str = "localhost") -> str:
     """Return why the loopback listener could not have the port now, or "" when it could."""
     for host in loopback_hosts(hostname):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(sys.platform != "win32"))
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind((host, port))
+            _Server((host, port), "", lambda _query: ("info", ())).server_close()
         except OSError as error:
-            if family == socket.AF_INET6 and error.errno in _NO_SUCH_FAMILY:
+            if ":" in host and error.errno in _NO_SUCH_FAMILY:
                 continue
             return f"{host}: {error.strerror or error}"
     return ""
-
-
-def port_is_free(port: int) -> bool:
-    """Tell whether the loopback listener could have the port now."""
-    return not port_in_use(port)
 
 
 class LoopbackReceiver(Receiver):
@@ -331,15 +316,13 @@ class LoopbackReceiver(Receiver):
             server.server_close()
 
     def _answer(self, query: str) -> tuple[Kind, tuple[str, ...]]:
-        problem, callback = from_query(query)
-        try:
-            if problem is not None:
-                raise problem
-            assert callback is not None  # noqa: S101 - one of the two is always there
-            self._take(callback)
-        except SpokekitError as error:
-            return verdict(error, where_to_go_back())
-        return verdict(callback, where_to_go_back())
+        found: Callback | SpokekitError = from_query(query)
+        if isinstance(found, Callback):
+            try:
+                self._take(found)
+            except SpokekitError as error:
+                found = error
+        return verdict(found, where_to_go_back())
 
 
 def verdict(outcome: SpokekitError | Callback, place: str) -> tuple[Kind, tuple[str, ...]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -24,6 +25,8 @@ from spokekit._unreachable import failures, never_sent, unreachable
 from spokekit.connections.connection import Connection
 from spokekit.errors import InputError, ServiceError, SpokekitError, TokenRejected, TransportError, UnexpectedAnswer
 from spokekit.oauth.answers import TOKEN_ENDPOINT, Purpose, Refusal, TokenAnswer, explain
+
+T = TypeVar("T")
 
 # Together well below the 60 s that another writer waits for the store. The last one is for the whole answer, since a
 # server that sends a byte now and then never runs into the one between two bytes.
@@ -167,24 +170,22 @@ class Endpoint:
 
     def account(self, token: Secret) -> Account | None:
         """Return who consented, or None when the app may not ask (scope ``read:me``)."""
-        try:
-            data = self._get("/me", token)
-        except SpokekitError:
-            # Knowing the name is a comfort; the token works without it.
-            return None
-        if not isinstance(data, dict) or not isinstance(data.get("account_id"), str):
-            return None
-        return Account(data["account_id"], clean(data.get("name") or data.get("nickname") or "", 120))
+        return self._account("/me", token, "account_id", "name", "nickname")
 
     def person(self, token: Secret, cloud_id: str) -> Account | None:
         """Return who consented as Confluence says it, for an app that may not ask ``/me``; None when it does not."""
+        path = f"/ex/confluence/{cloud_id}/wiki/rest/api/user/current"
+        return self._account(path, token, "accountId", "displayName", "publicName")
+
+    def _account(self, path: str, token: Secret, its_id: str, name: str, other_name: str) -> Account | None:
         try:
-            data = self._get(f"/ex/confluence/{cloud_id}/wiki/rest/api/user/current", token)
+            data = self._get(path, token)
         except SpokekitError:
+            # Knowing the name is a comfort; the token works without it.
             return None
-        if not isinstance(data, dict) or not isinstance(data.get("accountId"), str):
+        if not isinstance(data, dict) or not isinstance(data.get(its_id), str):
             return None
-        return Account(data["accountId"], clean(data.get("displayName") or data.get("publicName") or "", 120))
+        return Account(data[its_id], clean(data.get(name) or data.get(other_name) or "", 120))
 
     def _get(self, path: str, token: Secret) -> Any:
         failure: SpokekitError
@@ -231,19 +232,25 @@ def _fetch(http: httpx2.Client, method: str, address: str, **more: Any) -> _Repl
     The deadline is for all of it, headers included. The library only knows one between two bytes, so the exchange has
     a thread of its own, which is left behind with its connection where a server sends and never ends.
     """
-    outcome: Future[_Reply] = Future()
-
-    def exchange() -> None:
-        try:
-            outcome.set_result(_exchange(http, method, address, **more))
-        except BaseException as error:  # noqa: BLE001 - carried over to who waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=exchange, name="spokekit-sign-in", daemon=True).start()
+    reply = in_a_thread("spokekit-sign-in", partial(_exchange, http, method, address, **more), daemon=True)
     try:
-        return outcome.result(DEADLINE)
+        return reply.result(DEADLINE)
     except FutureTimeout:
         raise httpx2.ReadTimeout("The answer takes too long.") from None
+
+
+def in_a_thread(name: str, work: Callable[[], T], *, daemon: bool) -> Future[T]:
+    """Run `work` in a thread of its own, which goes on when nobody waits for it any more."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+            outcome.set_exception(error.with_traceback(None))
+
+    threading.Thread(target=run, name=name, daemon=daemon).start()
+    return outcome
 
 
 def _exchange(http: httpx2.Client, method: str, address: str, **more: Any) -> _Reply:

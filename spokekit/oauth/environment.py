@@ -57,6 +57,12 @@ def this_server(environ: Mapping[str, str] | None = None) -> JupyterServer | Non
     return JupyterServer(int(parent), url, base_url, True, remote)
 
 
+def extended_server(environ: Mapping[str, str] | None = None) -> JupyterServer | None:
+    """Return the Jupyter server that started this kernel if spokekit's extension is on in it, else None."""
+    server = this_server(environ)
+    return server if server is not None and server.extension else None
+
+
 def browser_is_elsewhere(environ: Mapping[str, str] | None = None) -> str | None:
     """Return why the browser is probably on another machine, or None."""
     environ = os.environ if environ is None else environ

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Protocol
 
@@ -23,9 +21,9 @@ from spokekit.errors import (
     TokenRejected,
 )
 from spokekit.oauth.attempt import LIFETIME, Attempt, Granted, cancelled, identify, timed_out, who_consented
-from spokekit.oauth.callbacks import Callback, Receiver
-from spokekit.oauth.endpoint import Account, Site
-from spokekit.oauth.receivers import ReceiverName, choose_receiver, make_receiver
+from spokekit.oauth.callbacks import Callback, Receiver, ReceiverName
+from spokekit.oauth.endpoint import Site, in_a_thread
+from spokekit.oauth.receivers import choose_receiver, make_receiver
 from spokekit.oauth.sites import check_wanted, find_site, listed
 from spokekit.oauth.status import TokenStatus, to_answer, to_choose_a_site, who
 from spokekit.oauth.tokens import Tokens
@@ -46,6 +44,8 @@ _HELD = 20_000
 
 ChooseSite = Callable[[Sequence[Site]], "Site | str | None"]
 ConfirmAccount = Callable[[str], "bool | None"]
+_Pick = Callable[[Connection, Sequence[Site]], Site]
+_Say = Callable[[str], object]
 
 
 class Place(Protocol):
@@ -98,7 +98,9 @@ def reachable_sites(workspace: Place, connection: Connection) -> tuple[Site, ...
         sites = endpoint.sites(token)
     status = tokens.status(connection)
     if not status.account:
-        _note_account(workspace, connection, who_consented(endpoint, token, status.scopes, sites))
+        account = who_consented(endpoint, token, status.scopes, sites)
+        known = (None, None) if account is None else (account.account_id, account.name)
+        workspace.connections.set_account(connection.connection_id, *known)
     return sites
 
 
@@ -154,49 +156,43 @@ def get_token(
         Client id or secret are missing, a sealed secret does not open, Atlassian gives no usable answer.
     """
     say = tell or (lambda words: None)
+    pick = partial(pick_site, choose=choose_site, site=site)
     if connection.is_service_account:
-        return _as_service_account(workspace, connection, choose_site, site, say)
+        return _as_service_account(workspace, connection, pick, say)
     if site is not None:
         # Before the consent, as far as that goes: the sites are known only after it.
         check_wanted(site)
     receiver, reason = (receiver, "") if receiver else choose_receiver(connection.redirect_uri)
     if not isinstance(receiver, Receiver):
         receiver = make_receiver(receiver, connection.redirect_uri)
-    try:
+    with closing(receiver):
         attempt = Attempt.start(connection, workspace.tokens, receiver)
         if reason:
             # Not before: an attempt that does not begin waits for nothing.
             say(reason)
-        if show_address is not None:
-            show_address(attempt.link())
-        if open_browser is not None:
-            open_browser(attempt.link())
+        for show in (show_address, open_browser):
+            if show is not None:
+                show(attempt.link())
         say("Waiting for your consent in the browser.")
         callback = _await(attempt, receiver, min(timeout, LIFETIME), paste, cancel, say)
         # The browser has its answer; nothing that comes later counts.
         receiver.close()
         say("Consent received. Getting the token.")
-        granted = _to_the_end(partial(attempt.complete, callback))
-    finally:
-        receiver.close()
-    pick = partial(pick_site, choose=choose_site, site=site)
-    return _settle(workspace, connection, granted, pick, confirm_account, say)
+        # Not a daemon: an interrupted cell must not throw away a code that was sent.
+        granted = in_a_thread("spokekit-exchange", partial(attempt.complete, callback), daemon=False).result()
+    # First of all, since it holds whichever site is chosen: what the connection may do is what this person may.
+    if granted.waiting is not None:
+        _ask(workspace, connection, granted.waiting, confirm_account)
+    return _at_a_site(workspace, connection, granted.sites, pick, say)
 
 
-def _as_service_account(
-    workspace: Place,
-    connection: Connection,
-    choose: ChooseSite | None,
-    site: str | None,
-    say: Callable[[str], object],
-) -> TokenStatus:
+def _as_service_account(workspace: Place, connection: Connection, pick: _Pick, say: _Say) -> TokenStatus:
     """Get a token as a service account: nobody consents, no browser opens, and nothing comes back to wait for."""
     say("Asking for a token as a service account.")
     tokens = workspace.tokens
     # Anew even where one is there: whoever asks wants to know whether the credential still works.
     tokens.access_token(connection, rejected=tokens.stored(connection))
-    found = reachable_sites(workspace, connection)
-    return _at_a_site(workspace, connection, found, partial(pick_site, choose=choose, site=site), say)
+    return _at_a_site(workspace, connection, reachable_sites(workspace, connection), pick, say)
 
 
 def _await(
@@ -205,7 +201,7 @@ def _await(
     timeout: float,
     paste: Callable[[str], str | None] | None,
     cancel: Cancel | None,
-    say: Callable[[str], object],
+    say: _Say,
 ) -> Callback:
     ends = time.monotonic() + timeout
     asked = "Paste the whole address of the page after the consent: "
@@ -257,34 +253,6 @@ def _sealed(text: str | None) -> Secret | None:
     return None if text is None else Secret(text)
 
 
-def _to_the_end(work: Callable[[], Granted]) -> Granted:
-    """Run `work` in a thread of its own: an interrupted cell must not throw away a code that was sent."""
-    outcome: Future[Granted] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
-            outcome.set_exception(error.with_traceback(None))
-
-    threading.Thread(target=run, name="spokekit-exchange", daemon=False).start()
-    return outcome.result()
-
-
-def _settle(
-    workspace: Place,
-    connection: Connection,
-    granted: Granted,
-    pick: Callable[[Connection, Sequence[Site]], Site],
-    confirm: ConfirmAccount | None,
-    say: Callable[[str], object],
-) -> TokenStatus:
-    # First of all, since it holds whichever site is chosen: what the connection may do is what this person may.
-    if granted.waiting is not None:
-        _ask(workspace, connection, granted.waiting, confirm)
-    return _at_a_site(workspace, connection, granted.sites, pick, say)
-
-
 def take_waiting(
     workspace: Place,
     connection: Connection,
@@ -312,9 +280,8 @@ def take_waiting(
         tokens.adopt(connection, kept)
     else:
         _ask(workspace, connection, kept, confirm_account)
-    found = reachable_sites(workspace, connection)
     pick = partial(pick_site, choose=choose_site, site=site)
-    return _at_a_site(workspace, connection, found, pick, tell or (lambda words: None))
+    return _at_a_site(workspace, connection, reachable_sites(workspace, connection), pick, tell or (lambda words: None))
 
 
 def account_question(workspace: Place, connection: Connection, kept: Kept) -> str:
@@ -347,13 +314,7 @@ def _ask(workspace: Place, connection: Connection, kept: Kept, confirm: ConfirmA
     )
 
 
-def _at_a_site(
-    workspace: Place,
-    connection: Connection,
-    sites: Sequence[Site],
-    pick: Callable[[Connection, Sequence[Site]], Site],
-    say: Callable[[str], object],
-) -> TokenStatus:
+def _at_a_site(workspace: Place, connection: Connection, sites: Sequence[Site], pick: _Pick, say: _Say) -> TokenStatus:
     status = workspace.tokens.status(connection)
     if status.account_before:
         now = f"{status.account} consented" if status.account else "Who consented is not known"
@@ -372,11 +333,6 @@ def _at_a_site(
         raise
     say(f"Connected to {site.name}{f' as {status.account}' if status.account else ''}.")
     return workspace.tokens.status(connection)
-
-
-def _note_account(workspace: Place, connection: Connection, account: Account | None) -> None:
-    known = (None, None) if account is None else (account.account_id, account.name)
-    workspace.connections.set_account(connection.connection_id, *known)
 
 
 def _noun(connection: Connection) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from spokekit._secret import Secret
 from spokekit.connections.connection import Connection
 from spokekit.connections.fields import same_server
-from spokekit.errors import VaultError
+from spokekit.errors import SpokekitError, VaultError
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.keys import WAY_OUT
 from spokekit.oauth.vault import Sealer, Vault
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def fields_of(grant: Grant) -> dict[str, Any]:
 
 def open_grant(sealed: bytes, vault: Vault, connection: Connection) -> Grant:
     """Return the opened grant; raises `VaultError` when it is damaged or another connection's."""
-    grant = _parse(vault.unseal(sealed))
+    grant = read_sealed(sealed, vault, grant_of)
     if grant is None or grant.connection_id != connection.connection_id:
         raise VaultError(
             f"The saved token of “{connection.name}” is damaged.",
@@ -76,9 +80,17 @@ def open_grant(sealed: bytes, vault: Vault, connection: Connection) -> Grant:
     return grant
 
 
-def _parse(data: bytes) -> Grant | None:
+def opened_grant(sealed: bytes | None, vault: Vault, connection: Connection) -> Grant | None:
+    """Return the opened grant; None where there is none, or none that opens."""
+    with suppress(SpokekitError):
+        return None if sealed is None else open_grant(sealed, vault, connection)
+    return None
+
+
+def read_sealed(sealed: bytes, vault: Vault, read: Callable[[Any], T]) -> T | None:
+    """Return what `read` makes of the sealed JSON, None where that is damaged; raises `VaultError` like `unseal`."""
     try:
-        return grant_of(json.loads(data))
+        return read(json.loads(vault.unseal(sealed)))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -103,7 +115,7 @@ def seal_secret(secret: Secret, connection: Connection, sealer: Sealer) -> bytes
 
 def open_secret(sealed: bytes, vault: Vault, connection: Connection) -> Secret:
     """Return the client secret; raises `VaultError` when it is damaged or another connection's."""
-    secret = _parse_secret(vault.unseal(sealed), connection.connection_id)
+    secret = read_sealed(sealed, vault, partial(_secret_of, connection.connection_id))
     if secret is None:
         raise VaultError(
             f"The saved client secret of “{connection.name}” is damaged.",
@@ -113,9 +125,5 @@ def open_secret(sealed: bytes, vault: Vault, connection: Connection) -> Secret:
     return secret
 
 
-def _parse_secret(data: bytes, connection_id: str) -> Secret | None:
-    try:
-        found = json.loads(data)
-        return Secret(found["secret"]) if found["connection"] == connection_id else None
-    except (ValueError, KeyError, TypeError):
-        return None
+def _secret_of(connection_id: str, found: Mapping[str, Any]) -> Secret | None:
+    return Secret(found["secret"]) if found["connection"] == connection_id else None

@@ -93,7 +93,7 @@ class _Damaged(Exception):
 
 
 class StoredKeys:
-    """Keys named in the key ring file at `path`; `place` says where a first key is to lie.
+    """Keys named in the key ring file at `path`, the key in use first; `place` says where a first key is to lie.
 
     The file also names the stores whose secrets its keys open, so that a key which one of them needs is not dropped by
     the rotation of another. A key that this process has read is put back when the file is gone or damaged.

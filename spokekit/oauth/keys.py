@@ -12,19 +12,15 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 from spokekit._secret import Secret
 from spokekit._surroundings import expanded
 from spokekit.errors import InputError, StoreError, VaultError
-
-if TYPE_CHECKING:
-    from spokekit.oauth.key_ring import KeyUser
 
 Place = Literal["keyring", "file", "memory"]
 
@@ -68,27 +64,8 @@ class Key:
         return cls(hashlib.sha256(value.reveal().encode()).hexdigest()[:12], place, made_at, value)
 
 
-class KeyRing(Protocol):
-    """Where keys lie. `load` answers from the source each time it may have changed, the key in use first."""
-
-    def load(self) -> tuple[Key, ...]: ...
-
-    def put_first(self, key: Key) -> None: ...
-
-    def find(self, key_id: str) -> Key | None: ...
-
-    def note(self, user: KeyUser) -> None: ...
-
-    def drop(
-        self, ids: Iterable[str], used_by: Callable[[KeyUser], AbstractContextManager[set[str] | None]]
-    ) -> None: ...
-
-    @property
-    def where(self) -> str: ...
-
-
 class MemoryKeys:
-    """Keys that end with the process."""
+    """Keys that end with the process; what `spokekit.oauth.key_ring.StoredKeys` does, as far as it applies."""
 
     where = "the memory of this process"
 
@@ -102,9 +79,6 @@ class MemoryKeys:
         self._keys = (key, *self._keys)
 
     def find(self, _key_id: str) -> Key | None:
-        return None
-
-    def note(self, _user: KeyUser) -> None:
         return None
 
     def drop(self, ids: Iterable[str], _used_by: object) -> None:
@@ -121,10 +95,7 @@ def trusted_backend() -> Any | None:
     if active is None:
         return None
     candidates = getattr(active, "backends", None) or [active]
-    for backend in candidates:
-        if type(backend).__module__.startswith(TRUSTED_BACKENDS):
-            return backend
-    return None
+    return next((one for one in candidates if type(one).__module__.startswith(TRUSTED_BACKENDS)), None)
 
 
 def keyring_trouble() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Pending:
             path = self._aside.path_of(kept)
             self._keeping.hold(self.held(connection, kept, None, path=path), wait=True)
             record, kept = self._read(connection)
-        return record if kept is None else self._aside.over(kept, record)
+        return record if kept is None else replace(record, **kept.values(record, self._vault.sealer()))
 
     def row(self, connection: Connection) -> Record:
         """Return the row as the store has it."""
@@ -48,15 +49,15 @@ class Pending:
         candidates = self.all_of(connection)
         with self._store.read() as db:
             record, account_id = Record.read(db, connection), account_in(db, connection)[0]
-        return record, self._not_stored(connection, record, account_id, candidates)
+        return record, self._newest(connection, record, account_id, candidates, asks=False)
 
-    def _not_stored(
-        self, connection: Connection, record: Record, account_id: str | None, candidates: Sequence[Kept]
+    def _newest(
+        self, connection: Connection, record: Record, account_id: str | None, candidates: Sequence[Kept], *, asks: bool
     ) -> Kept | None:
-        """Return the newest token that is to take the place of `record`; those that are not, are done with."""
+        """Return the newest that is to take the place of `record`, or is asked about; let go of those that are not."""
         newest = None
         for kept in candidates:
-            if kept.asks:
+            if kept.asks != asks:
                 continue
             if self._aside.stands_to(kept, record, connection, account_id) == "newer":
                 newest = kept
@@ -74,7 +75,8 @@ class Pending:
     def taken_in(self, db: sa.Connection, connection: Connection) -> Record:
         """Return the locked row, after a token that could not be stored before was written into it."""
         record = Record.read(db, connection, lock=True)
-        kept = self._not_stored(connection, record, account_in(db, connection)[0], self.all_of(connection))
+        account_id = account_in(db, connection)[0]
+        kept = self._newest(connection, record, account_id, self.all_of(connection), asks=False)
         if kept is None:
             return record
         self._write_row(db, connection, kept, record)
@@ -117,18 +119,12 @@ class Pending:
 
     def waiting(self, connection: Connection) -> Kept | None:
         """Return the newest token about which a person is to be asked; None where there is none."""
-        waiting = [kept for kept in self.all_of(connection) if kept.asks]
-        if not waiting:
+        candidates = self.all_of(connection)
+        if not any(kept.asks for kept in candidates):
             return None
         with self._store.read() as db:
             record, account_id = Record.read(db, connection), account_in(db, connection)[0]
-        newest = None
-        for kept in waiting:
-            if self._aside.stands_to(kept, record, connection, account_id) == "newer":
-                newest = kept
-            else:
-                self.drop(kept)
-        return newest
+        return self._newest(connection, record, account_id, candidates, asks=True)
 
     def words(self, connection: Connection) -> str:
         """Say where tokens are that the store does not take, and why; empty where there are none."""

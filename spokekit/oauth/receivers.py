@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal
 from urllib.parse import urlsplit
 
 from spokekit._home import on_binder
 from spokekit._surroundings import LOOPBACK_NAMES
-from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, port_is_free
-from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, this_server
+from spokekit.oauth.callbacks import LoopbackReceiver, PasteReceiver, Receiver, ReceiverName, port_in_use
+from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere, extended_server
 from spokekit.oauth.jupyter_mailbox import START_PATH, ExtensionReceiver
 
-ReceiverName = Literal["loopback", "paste", "extension"]
 LOOPBACK_REDIRECT = "http://localhost:8751/callback"
 
 
 def make_receiver(name: ReceiverName, redirect_uri: str) -> Receiver:
     """Return the receiver of that name for `redirect_uri`."""
-    kinds: dict[str, type[Receiver]] = {
-        "loopback": LoopbackReceiver,
-        "paste": PasteReceiver,
-        "extension": ExtensionReceiver,
-    }
-    return kinds[name](redirect_uri)
+    kinds: tuple[type[Receiver], ...] = (LoopbackReceiver, PasteReceiver, ExtensionReceiver)
+    return {kind.name: kind for kind in kinds}[name](redirect_uri)
 
 
 def choose_receiver(
@@ -42,8 +36,7 @@ def choose_receiver(
 def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName, str]:
     parts = urlsplit(redirect_uri)
     if parts.path.endswith(f"/{CALLBACK_PATH}"):
-        server = this_server(environ)
-        if server is not None and server.extension:
+        if extended_server(environ) is not None:
             return "extension", "The Jupyter server takes the redirect and hands it over; nothing is to be copied."
         return "paste", (
             "The redirect URI leads to a Jupyter server, but spokekit's extension is not running in the one that "
@@ -61,7 +54,7 @@ def _choice(redirect_uri: str, environ: Mapping[str, str]) -> tuple[ReceiverName
             "load; that is expected: paste its address."
         )
     port = parts.port or 80
-    if not port_is_free(port):
+    if port_in_use(port):
         return "paste", (
             f"Port {port}, to which the redirect leads, is used by another notebook or program. "
             "Close that one and start anew, or paste the address of the page after the consent."
@@ -78,9 +71,8 @@ def propose_redirect_uri(environ: Mapping[str, str] | None = None) -> tuple[str,
     only the browser knows it: the page that `own_callback_page` leads to shows the address to register.
     """
     environ = os.environ if environ is None else environ
-    server = this_server(environ)
     _, reason = _choice(LOOPBACK_REDIRECT, environ)
-    if not on_binder(environ) and environ.get("JUPYTERHUB_SERVICE_PREFIX") and server and server.extension:
+    if not on_binder(environ) and environ.get("JUPYTERHUB_SERVICE_PREFIX") and extended_server(environ):
         own = own_callback(environ)
         if own:
             return own, "The address of your server on this hub; nothing is to be copied."
@@ -95,8 +87,8 @@ def own_callback_page(environ: Mapping[str, str] | None = None) -> str | None:
 
     The browser puts the host before it, which the kernel may not know. None where spokekit's extension is not on.
     """
-    server = this_server(environ)
-    return f"{server.base_url.rstrip('/')}/{START_PATH}" if server is not None and server.extension else None
+    server = extended_server(environ)
+    return None if server is None else f"{server.base_url.rstrip('/')}/{START_PATH}"
 
 
 def callback_known_to(uris: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
@@ -111,8 +103,7 @@ def callback_known_to(uris: Sequence[str], environ: Mapping[str, str] | None = N
 
 def own_callback_taken(environ: Mapping[str, str] | None = None) -> str | None:
     """Return `own_callback` where spokekit's extension in that server takes the redirect, else None."""
-    server = this_server(environ)
-    return own_callback(environ) if server is not None and server.extension else None
+    return own_callback(environ) if extended_server(environ) is not None else None
 
 
 def own_callback(environ: Mapping[str, str] | None = None) -> str | None:

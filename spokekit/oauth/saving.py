@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spokekit.connections.per_store import PerStore
@@ -21,6 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 _PATIENCE = 5.0
 
 
+@dataclass(eq=False, repr=False)
 class Held:
     """A token that is to be written down.
 
@@ -32,23 +34,15 @@ class Held:
         Writes its file, and returns the path.
     """
 
-    def __init__(
-        self,
-        kept: Kept,
-        connection_name: str,
-        put: Callable[[Kept], bool],
-        write: Callable[[Kept], Path],
-        path: Path | None = None,
-    ) -> None:
-        self.kept = kept
-        self.path = path
-        self.why = ""
-        self.stored = False
-        self.tried = threading.Event()
-        self.over = threading.Event()
-        self.name = connection_name
-        self._put = put
-        self._write = write
+    kept: Kept
+    name: str
+    put: Callable[[Kept], bool]
+    write: Callable[[Kept], Path]
+    path: Path | None = None
+    why: str = ""
+    stored: bool = False
+    tried: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def words(self) -> str:
@@ -66,14 +60,13 @@ class Held:
 
     def note(self, error: BaseException) -> None:
         """Keep in words why the store does not take it."""
-        own = error.message if isinstance(error, SpokekitError) else f"The store fails ({type(error).__name__})."
-        self.why = own
+        self.why = error.message if isinstance(error, SpokekitError) else f"The store fails ({type(error).__name__})."
 
     def to_file(self) -> bool:
         """Try to write the file; tells whether there is one."""
         if self.path is None:
             try:
-                self.path = self._write(self.kept)
+                self.path = self.write(self.kept)
             except Exception:  # noqa: BLE001 - whatever keeps it from being written, it is tried again
                 return False
         return True
@@ -81,7 +74,7 @@ class Held:
     def to_store(self) -> bool:
         """Try to write it into the store; tells whether there is nothing more to do."""
         try:
-            self.stored = self._put(self.kept)
+            self.stored = self.put(self.kept)
         except NotFound:
             # Removed, or the store of another day stands there: what lies in a file stays.
             return True
@@ -104,7 +97,7 @@ class Keeping:
             found = [held for held in self._held.values() if held.kept.grant.connection_id == connection_id]
         return sorted(found, key=lambda held: held.kept.refreshed_at)
 
-    def hold(self, held: Held, *, wait: bool = False) -> Held:
+    def hold(self, held: Held, *, wait: bool = False) -> None:
         """Begin to write a token down, unless that is under way; with `wait` not before the first try is over."""
         with self._lock:
             there = self._held.setdefault(held.kept.name, held)
@@ -115,7 +108,6 @@ class Keeping:
             self._begin(held, at_once=wait)
             if wait:
                 held.tried.wait(_PATIENCE)
-        return there
 
     def keep(self, held: Held) -> None:
         """Hold a token that is not to go into the store before somebody says so: nothing but its file is written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from shlex import quote
@@ -10,10 +9,11 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from spokekit._words import moment
 from spokekit.connections.connection import Connection, account_changes, connections_table, credentials
 from spokekit.connections.scopes import APP_ONLY, without_unpublished
 from spokekit.errors import NotConfigured, VaultError
-from spokekit.oauth.grants import open_grant
+from spokekit.oauth.grants import open_grant, opened_grant
 from spokekit.oauth.vault import Vault
 
 State = Literal["not_configured", "no_token", "valid", "expired", "consent_needed"]
@@ -170,16 +170,6 @@ def without_site(connection: Connection) -> NotConfigured:
     )
 
 
-def clock(moment: datetime) -> str:
-    """Return a time for people: local, to the minute, with the zone."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
-
-
-def day(moment: datetime) -> str:
-    """Return a date for people."""
-    return moment.astimezone().strftime("%Y-%m-%d")
-
-
 def describe(connection: Connection, record: Record, vault: Vault, now: datetime, reach: Reach) -> TokenStatus:
     """Return how the token stands at `now`, and where it leads."""
     status = _describe(connection, record, vault, now, reach)
@@ -223,7 +213,7 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
         return TokenStatus("consent_needed", words, expires_at, consent_by, scopes, reason)
     state: State = "valid" if expires_at is not None and now < expires_at else "expired"
     parts = [
-        f"Token valid until {clock(expires_at)}."
+        f"Token valid until {moment(expires_at)}."
         if state == "valid" and expires_at is not None
         else "The token has expired and is renewed by itself at the next use."
     ]
@@ -233,14 +223,15 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
         parts.append(f"{NO_SITE} {to_choose_a_site(connection)}")
     if record.refreshed_at is not None and record.refreshed_at - now > _CLOCK_TURNED_BACK:
         parts.append(
-            f"This computer's clock stands before {clock(record.refreshed_at)}, when the token was given. Set it right."
+            f"This computer's clock stands before {moment(record.refreshed_at)}, when the token was given. "
+            "Set it right."
         )
     if record.reason:
         parts.append(f"The last renewal failed: {record.reason}")
     if record.refresh_started_at is not None:
         parts.append(
-            f"A renewal that began at {clock(record.refresh_started_at)} was not confirmed; it is tried again at the "
-            f"next use, best before {clock(record.refresh_started_at + LEEWAY)}."
+            f"A renewal that began at {moment(record.refresh_started_at)} was not confirmed; it is tried again at the "
+            f"next use, best before {moment(record.refresh_started_at + LEEWAY)}."
         )
     if lacks := _not_covered(connection, scopes):
         parts.append(f"The consent does not cover {lacks}: press Get OAuth Token to consent again.")
@@ -250,7 +241,7 @@ def _describe(connection: Connection, record: Record, vault: Vault, now: datetim
     if consent_by is not None and grant.refresh_token is not None:
         soon = consent_by - now <= _SOON
         near = f", in {(consent_by - now).days} days" if soon else ""
-        parts.append(f"Consent again by {day(consent_by)}{near}.")
+        parts.append(f"Consent again by {consent_by.astimezone():%Y-%m-%d}{near}.")
         attention |= soon
     return TokenStatus(state, " ".join(parts), expires_at, consent_by, scopes, record.reason, attention=attention)
 
@@ -260,17 +251,15 @@ def _describe_service_account(
 ) -> TokenStatus:
     """Return how the token of a service account stands: one that is missing or old is no trouble, a refusal is."""
     scopes, expires_at = tuple(record.scopes.split()), record.expires_at
-    there = False
-    if record.sealed_grant is not None:
-        with suppress(VaultError):
-            there = open_grant(record.sealed_grant, vault, connection).fits(connection)
+    grant = opened_grant(record.sealed_grant, vault, connection)
+    there = grant is not None and grant.fits(connection)
     failed = [f"The last token could not be got: {record.reason}"] if record.reason else []
     if not there and not reach.site:
         words = ["Configured as a service account, without a token. Get the OAuth token: that chooses the site too."]
         return TokenStatus("no_token", " ".join([*words, *failed]), reason=record.reason, attention=bool(failed))
     valid = there and expires_at is not None and now < expires_at
     parts = [
-        f"Service account. Token valid until {clock(expires_at)}; then a new one is asked for when needed."
+        f"Service account. Token valid until {moment(expires_at)}; then a new one is asked for when needed."
         if valid and expires_at is not None
         else "Service account. A new token is asked for when needed."
     ]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from spokekit._words import moment
 from spokekit.connections.connection import Connection, connections_table, credentials
 from spokekit.connections.store import Store
 from spokekit.errors import ConsentNeeded, NotFound, SpokekitError, TransportError
 from spokekit.oauth.endpoint import answer_is_lost
-from spokekit.oauth.status import LEEWAY, Record, clock
+from spokekit.oauth.status import LEEWAY, Record
 
 
 def update_row(db: sa.Connection, connection: Connection, **values: Any) -> None:
@@ -49,32 +50,24 @@ def account_in(db: sa.Connection, connection: Connection) -> tuple[str | None, s
 class Lease:
     """The right to refresh: a held write transaction, or single steps on a store in memory."""
 
-    store: Store
     connection: Connection
-    db: sa.Connection | None
+    open: Callable[[], AbstractContextManager[sa.Connection]]
+    in_steps: bool
 
     def record(self) -> Record:
-        with self._open() as db:
+        with self.open() as db:
             return Record.read(db, self.connection, lock=True)
 
     def account(self) -> str | None:
-        with self._open() as db:
+        with self.open() as db:
             return account_in(db, self.connection)[0]
 
     def save(self, basis: Record, **values: Any) -> None:
-        with self._open() as db:
-            if self.db is None and Record.read(db, self.connection, lock=True).generation != basis.generation:
+        with self.open() as db:
+            if self.in_steps and Record.read(db, self.connection, lock=True).generation != basis.generation:
                 # The grant was forgotten or replaced while the request was under way: it does not come back.
                 return
             update_row(db, self.connection, **values)
-
-    @contextmanager
-    def _open(self) -> Iterator[sa.Connection]:
-        if self.db is not None:
-            yield self.db
-        else:
-            with self.store.write() as db:
-                yield db
 
 
 @contextmanager
@@ -82,10 +75,10 @@ def lease(store: Store, connection: Connection) -> Iterator[Lease]:
     """Hold the right to refresh the token of a connection."""
     if store.in_memory:
         # One process only, and there one flight at a time: its single connection stays free for readers.
-        yield Lease(store, connection, None)
+        yield Lease(connection, store.write, in_steps=True)
     else:
         with store.write() as db:
-            yield Lease(store, connection, db)
+            yield Lease(connection, lambda: nullcontext(db), in_steps=False)
 
 
 def after_failure(error: SpokekitError, record: Record, now: datetime) -> dict[str, Any]:
@@ -102,6 +95,8 @@ def after_failure(error: SpokekitError, record: Record, now: datetime) -> dict[s
     if isinstance(error, ConsentNeeded):
         words = error.message
         if record.refresh_started_at is not None and now - record.refresh_started_at > LEEWAY:
-            words += f" A renewal that began at {clock(record.refresh_started_at)} was interrupted and its answer lost."
+            words += (
+                f" A renewal that began at {moment(record.refresh_started_at)} was interrupted and its answer lost."
+            )
         values |= {"state": "consent_needed", "reason": words}
     return values

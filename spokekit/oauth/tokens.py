@@ -25,6 +25,7 @@ import anyio.to_thread
 
 from spokekit._ids import BLANK
 from spokekit._secret import Secret
+from spokekit._words import moment
 from spokekit.connections.connection import Connection, account_changes, credentials, forget_grant
 from spokekit.connections.kinds import connection_kinds, is_read_only
 from spokekit.connections.store import Store
@@ -38,10 +39,10 @@ from spokekit.errors import (
 )
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.endpoint import Endpoint
-from spokekit.oauth.grants import Grant, open_grant, open_secret, seal_secret
+from spokekit.oauth.grants import Grant, open_grant, open_secret, opened_grant, seal_secret
 from spokekit.oauth.pending import Pending
 from spokekit.oauth.single_refresh import awaited, flights, wait_for
-from spokekit.oauth.status import Reach, Record, TokenStatus, clock, describe, to_answer, who, without_site
+from spokekit.oauth.status import Reach, Record, TokenStatus, describe, to_answer, who, without_site
 from spokekit.oauth.token_rows import account_in, after_failure, lease, update_row
 from spokekit.oauth.unsaved import Kept
 from spokekit.oauth.vault import Vault
@@ -203,13 +204,8 @@ class Tokens:
 
     def stored(self, connection: Connection) -> Secret | None:
         """Return the access token that is here, expired or not; None where none is, or none that opens. Asks nobody."""
-        record = self._record(connection)
-        if record.sealed_grant is None:
-            return None
-        try:
-            return open_grant(record.sealed_grant, self.vault, connection).access_token
-        except SpokekitError:
-            return None
+        grant = opened_grant(self._record(connection).sealed_grant, self.vault, connection)
+        return None if grant is None else grant.access_token
 
     def status(self, connection: Connection) -> TokenStatus:
         """Say how the token stands, in words and as a state; asks nobody and raises nothing."""
@@ -229,7 +225,7 @@ class Tokens:
         if kept is None:
             return ""
         return (
-            f"{who(kept.account_id, kept.account_name)} consented at {clock(kept.refreshed_at)}, and the connection "
+            f"{who(kept.account_id, kept.account_name)} consented at {moment(kept.refreshed_at)}, and the connection "
             f"has spoken for {who(*self.account(connection))} so far: that token is kept aside, sealed, and waits for "
             f"your answer. {to_answer(connection)}"
         )
@@ -286,8 +282,19 @@ class Tokens:
     def _judge(
         self, record: Record, connection: Connection, rejected: Secret | None
     ) -> tuple[Secret | None, Grant | None]:
+        grant: Grant | None
         if connection.is_service_account:
-            return self._judge_service_account(record, connection, rejected)
+            # Whatever is wrong with the token that is here, the next one does not come from it.
+            grant = opened_grant(record.sealed_grant, self.vault, connection)
+            if grant is None or not grant.fits(connection):
+                return None, None
+        else:
+            grant = self._consented(record, connection)
+        usable = not self._expired(record, grant) and (rejected is None or grant.access_token != rejected)
+        return (grant.access_token if usable else None), grant
+
+    def _consented(self, record: Record, connection: Connection) -> Grant:
+        """Return the grant of a person's consent; raises `ConsentNeeded` where it is of no use."""
         if record.sealed_grant is None:
             raise ConsentNeeded(
                 f"The connection “{connection.name}” has no token yet.",
@@ -302,22 +309,7 @@ class Tokens:
             )
         if record.state == "consent_needed":
             raise ConsentNeeded(record.reason, hint="Press Get OAuth Token and consent again.")
-        if not self._expired(record, grant) and (rejected is None or grant.access_token != rejected):
-            return grant.access_token, grant
-        return None, grant
-
-    def _judge_service_account(
-        self, record: Record, connection: Connection, rejected: Secret | None
-    ) -> tuple[Secret | None, Grant | None]:
-        # Whatever is wrong with the token that is here, the next one does not come from it.
-        grant = None
-        if record.sealed_grant is not None:
-            with suppress(SpokekitError):
-                grant = open_grant(record.sealed_grant, self.vault, connection)
-        if grant is None or not grant.fits(connection):
-            return None, None
-        usable = not self._expired(record, grant) and (rejected is None or grant.access_token != rejected)
-        return (grant.access_token if usable else None), grant
+        return grant
 
     def _expired(self, record: Record, grant: Grant) -> bool:
         now, lifetime = self._now(), timedelta(seconds=grant.lifetime)

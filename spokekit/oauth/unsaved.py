@@ -24,7 +24,7 @@ from spokekit.connections.token_files import folder_beside, token_file, token_fi
 from spokekit.errors import SpokekitError, StoreError
 from spokekit.oauth.answers import TokenAnswer
 from spokekit.oauth.endpoint import Account
-from spokekit.oauth.grants import Grant, fields_of, grant_of, open_grant, seal_grant
+from spokekit.oauth.grants import Grant, fields_of, grant_of, opened_grant, read_sealed, seal_grant
 from spokekit.oauth.status import Record
 from spokekit.oauth.vault import Sealer, Vault
 
@@ -175,26 +175,22 @@ def _seal(kept: Kept, sealer: Sealer) -> bytes:
     return sealer.seal(json.dumps({**about, "grant": fields_of(kept.grant)}).encode())
 
 
-def _parse(data: bytes) -> Kept | None:
-    try:
-        found: Mapping[str, Any] = json.loads(data)
-        granted, refreshed, expires = (at and datetime.fromisoformat(at) for at in found["times"])
-        account_id, account_name = found["account"]
-        return Kept(
-            grant_of(found["grant"]),
-            str(found["scopes"]),
-            int(found["generation"]),
-            str(found["before"]),
-            account_id,
-            account_name,
-            granted,
-            refreshed,
-            expires,
-            bool(found["consent"]),
-            bool(found["asks"]),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
+def _kept_of(found: Mapping[str, Any]) -> Kept:
+    granted, refreshed, expires = (at and datetime.fromisoformat(at) for at in found["times"])
+    account_id, account_name = found["account"]
+    return Kept(
+        grant_of(found["grant"]),
+        str(found["scopes"]),
+        int(found["generation"]),
+        str(found["before"]),
+        account_id,
+        account_name,
+        granted,
+        refreshed,
+        expires,
+        bool(found["consent"]),
+        bool(found["asks"]),
+    )
 
 
 class Aside:
@@ -249,7 +245,7 @@ class Aside:
 
     def _open(self, path: Path, connection: Connection) -> Kept | None:
         try:
-            kept = _parse(self._vault.unseal(path.read_bytes()))
+            kept = read_sealed(path.read_bytes(), self._vault, _kept_of)
         except (SpokekitError, OSError):
             return None
         if kept is None or kept.grant.connection_id != connection.connection_id or not kept.grant.fits(connection):
@@ -263,14 +259,6 @@ class Aside:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def over(self, kept: Kept, record: Record) -> Record:
-        """Return the row as it will be with a token that it does not have yet."""
-        return replace(record, **kept.values(record, self._vault.sealer()))
-
     def stands_to(self, kept: Kept, record: Record, connection: Connection, account_id: str | None) -> str:
         """Do what `Kept.stands_to` does, for a row as it is stored."""
-        present = None
-        if record.sealed_grant is not None:
-            with suppress(SpokekitError):
-                present = open_grant(record.sealed_grant, self._vault, connection)
-        return kept.stands_to(record, present, account_id)
+        return kept.stands_to(record, opened_grant(record.sealed_grant, self._vault, connection), account_id)

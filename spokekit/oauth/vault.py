@@ -31,7 +31,6 @@ from spokekit.oauth.key_users import FORM, SEALED, beside, in_use, needed_by
 from spokekit.oauth.keys import (
     WAY_OUT,
     Key,
-    KeyRing,
     MemoryKeys,
     Place,
     keyring_trouble,
@@ -89,7 +88,7 @@ class Sealer:
 class Vault:
     """Seal and open secrets. Make it with `Vault.open`; it is cheap, and safe to share between threads."""
 
-    def __init__(self, store: Store, ring: KeyRing, *, aside: StoredKeys | None = None) -> None:
+    def __init__(self, store: Store, ring: StoredKeys | MemoryKeys, *, aside: StoredKeys | None = None) -> None:
         self._store = store
         self._ring = ring
         self._aside = aside

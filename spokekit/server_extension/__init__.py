@@ -3,7 +3,7 @@
 The wheel switches it on by ``etc/jupyter/jupyter_server_config.d/spokekit.json``. It knows no token and no client
 secret: it hands the callback to the kernel that waits for it (`spokekit.oauth.jupyter_mailbox`). Where the person's
 browser cannot come to a practice site, ``{base_url}spokekit/practice/PORT/…`` passes its pages
-on (`spokekit.oauth.passage`). ``{base_url}spokekit/notebooks`` copies the notebooks and opens the first one.
+on (`spokekit.oauth.jupyter_mailbox`). ``{base_url}spokekit/notebooks`` copies the notebooks and opens the first one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from spokekit._secret import Secret
 from spokekit._surroundings import LOOPBACK_NAMES
 from spokekit.errors import SpokekitError
 from spokekit.oauth import jupyter_mailbox
-from spokekit.oauth.callbacks import from_query, verdict
+from spokekit.oauth.callbacks import Callback, from_query, verdict
 from spokekit.oauth.environment import CALLBACK_PATH
 from spokekit.oauth.page import Kind, answer_page
 
@@ -94,8 +94,8 @@ class CallbackHandler(QuietHandler):
 
     @allow_unauthenticated
     def get(self) -> None:
-        problem, callback = from_query(self.query)
-        if problem is not None or callback is None or callback.state is None:
+        callback = from_query(self.query)
+        if not isinstance(callback, Callback) or callback.state is None:
             self.page(400, "refused", "This is not an answer of the consent page.", "Start anew from the notebook.")
             return
         seen = jupyter_mailbox.was_taken(callback.state)

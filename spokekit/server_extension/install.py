@@ -12,7 +12,7 @@ from jupyter_server.utils import url_path_join
 from spokekit._home import private_folder, write_private
 from spokekit.oauth import jupyter_mailbox
 from spokekit.oauth.environment import CALLBACK_PATH, handover_folder
-from spokekit.oauth.passage import PAGES, PAGES_PATH
+from spokekit.oauth.jupyter_mailbox import PAGES, PAGES_PATH
 from spokekit.server_extension.handlers import CallbackHandler, StartHandler
 from spokekit.server_extension.notebooks import NOTEBOOKS_PATH, NotebooksHandler
 from spokekit.server_extension.pages import PracticePages

@@ -17,7 +17,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from spokekit.oauth.passage import KEY_HEADER, is_named, key_of
+from spokekit.oauth.jupyter_mailbox import KEY_HEADER, is_named, key_of
 from spokekit.server_extension.handlers import QuietHandler
 
 MARK = "X-Spokekit-Practice"

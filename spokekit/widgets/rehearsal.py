@@ -70,7 +70,7 @@ def page_link(site: dict[str, Any], page: str, words: str, title: str) -> tuple[
     """Return a link to a page of the practice site, as markup, and whether the person's browser can come there."""
     from spokekit._foreign import markup
     from spokekit.oauth.environment import browser_is_elsewhere
-    from spokekit.oauth.passage import for_the_browser
+    from spokekit.oauth.jupyter_mailbox import for_the_browser
 
     address = f"{site['url']}{page}"
     seen = for_the_browser(address, key=str(site.get("key", "")))

@@ -220,7 +220,7 @@ class TokenButton(Component):
     def get(self, *, open_page: bool = False, timeout: float = 600.0) -> None:
         """Start an attempt in the background; with ``open_page`` the consent page opens in a new tab."""
         from spokekit.oauth.grant import get_token
-        from spokekit.oauth.passage import for_the_browser
+        from spokekit.oauth.jupyter_mailbox import for_the_browser
 
         if self.runner.running:
             return

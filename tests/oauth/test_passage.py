@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from spokekit.oauth import passage
+from spokekit.oauth import jupyter_mailbox
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
 from spokekit.oauth.grant import get_token
-from spokekit.oauth.passage import for_the_browser
+from spokekit.oauth.jupyter_mailbox import for_the_browser
 from spokekit.practice import PracticeSite
 from spokekit.practice.pages.consent import SCRIPT_SUM
 from tests.oauth.jupyter_server import BASE, TOKEN, Server, given
@@ -55,7 +55,7 @@ def _forms(page: httpx2.Response) -> list[str]:
 
 
 def at(port: int, page: str) -> str:
-    return f"{BASE}{passage.PAGES_PATH}/{port}/{page}"
+    return f"{BASE}{jupyter_mailbox.PAGES_PATH}/{port}/{page}"
 
 
 def test_only_a_practice_site_here_and_only_for_a_browser_elsewhere(
@@ -184,7 +184,7 @@ def test_nothing_but_the_two_pages_of_a_named_practice_site(hub: Server, person:
             assert person.get(at(site.port, other)).status_code == 404
         assert person.post(at(site.port, "oauth/token")).status_code in (403, 404)
         assert {record.path for record in site.requests} == {"/console"}
-        yesterday = time.time() - 2 * passage.NAMED_FOR
+        yesterday = time.time() - 2 * jupyter_mailbox.NAMED_FOR
         note = hub.runtime / "spokekit-oauth" / f"practice-{site.port}.json"
         assert note.stat().st_mode & 0o777 == 0o600
         os.utime(note, (yesterday, yesterday))

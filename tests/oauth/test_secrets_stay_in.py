@@ -152,7 +152,7 @@ def failures(place: Place, connection: Any, site: PracticeSite, patch: pytest.Mo
 
         broken.setattr(type(place.vault._ring), "load", gone)
         note(lambda: place.tokens.pending.put(connection, kept, as_it_is=True))
-        note(lambda: place.tokens.pending.held(connection, kept, None)._write(kept))
+        note(lambda: place.tokens.pending.held(connection, kept, None).write(kept))
         note(lambda: place.tokens.set_client_secret(connection, Secret(CLIENT_SECRET)))
         note(lambda: place.tokens.access_token(connection))
     return found
