@@ -118,30 +118,31 @@ def _changed(columns: str) -> str:
     return " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in names)
 
 
-def _ddl(statement: str) -> Any:
+def _when_made(table: sa.Table, dialect: str, *statements: str) -> None:
+    """Let the database carry out `statements` when `table` has been made."""
     make: Any = sa.DDL  # SQLAlchemy leaves this one without types
-    return make(statement)
+    for statement in statements:
+        event.listen(table, "after_create", make(statement).execute_if(dialect=dialect))
 
 
 def _refuse(table: sa.Table, name: str, moment: str, when: str, sentence: str) -> None:
     """Let the database refuse `moment` on `table` when the condition `when` holds."""
     trigger = f"{table.name}_{name}"
-    # SQLite learned IS DISTINCT FROM in 3.39; its older spelling means the same everywhere.
-    event.listen(
+    _when_made(
         table,
-        "after_create",
-        _ddl(
-            f"CREATE TRIGGER {trigger} BEFORE {moment} ON {table.name} "
-            f"WHEN {when.replace('IS DISTINCT FROM', 'IS NOT')} BEGIN SELECT RAISE(ABORT, '{sentence}'); END"
-        ).execute_if(dialect="sqlite"),
+        "sqlite",
+        # SQLite learned IS DISTINCT FROM in 3.39; its older spelling means the same everywhere.
+        f"CREATE TRIGGER {trigger} BEFORE {moment} ON {table.name} "
+        f"WHEN {when.replace('IS DISTINCT FROM', 'IS NOT')} BEGIN SELECT RAISE(ABORT, '{sentence}'); END",
     )
-    for statement in (
+    _when_made(
+        table,
+        "postgresql",
         f"CREATE OR REPLACE FUNCTION {trigger}() RETURNS trigger AS $$ BEGIN "
         f"RAISE EXCEPTION '{sentence}' USING ERRCODE = 'integrity_constraint_violation'; END $$ LANGUAGE plpgsql",
         f"CREATE TRIGGER {trigger} BEFORE {moment} ON {table.name} FOR EACH ROW WHEN ({when}) "
         f"EXECUTE FUNCTION {trigger}()",
-    ):
-        event.listen(table, "after_create", _ddl(statement).execute_if(dialect="postgresql"))
+    )
 
 
 for _table, _name, _moment, _sentence in _RULES:
@@ -176,27 +177,26 @@ def append_only(table: sa.Table, key: str) -> None:
     """Let the database itself refuse to change or remove rows of `table`, whose primary key is `key`."""
     name = table.name
     # The names are ours, not anybody's input.
-    statements = {
-        "sqlite": [
-            *(
-                f"CREATE TRIGGER IF NOT EXISTS {name}_no_{what} BEFORE {what} ON {name} "
-                f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-                for what in ("update", "delete")
-            ),
-            # INSERT OR REPLACE deletes the old row without firing the trigger above.
-            f"CREATE TRIGGER IF NOT EXISTS {name}_no_replace BEFORE INSERT ON {name} "  # noqa: S608 - no input in it
-            f"WHEN EXISTS (SELECT 1 FROM {name} WHERE {key} = NEW.{key}) "
-            f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END",
-        ],
-        "postgresql": [
-            f"CREATE OR REPLACE FUNCTION {name}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{name} is append-only' USING ERRCODE = 'restrict_violation'; END $$",
-            f"CREATE OR REPLACE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name} "
-            f"FOR EACH ROW EXECUTE FUNCTION {name}_refuse()",
-            f"CREATE OR REPLACE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}_refuse()",
-        ],
-    }
-    for dialect, texts in statements.items():
-        for text in texts:
-            event.listen(table, "after_create", sa.DDL(text).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]
+    _when_made(
+        table,
+        "sqlite",
+        *(
+            f"CREATE TRIGGER IF NOT EXISTS {name}_no_{what} BEFORE {what} ON {name} "
+            f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+            for what in ("update", "delete")
+        ),
+        # INSERT OR REPLACE deletes the old row without firing the trigger above.
+        f"CREATE TRIGGER IF NOT EXISTS {name}_no_replace BEFORE INSERT ON {name} "  # noqa: S608 - no input in it
+        f"WHEN EXISTS (SELECT 1 FROM {name} WHERE {key} = NEW.{key}) "
+        f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END",
+    )
+    _when_made(
+        table,
+        "postgresql",
+        f"CREATE OR REPLACE FUNCTION {name}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{name} is append-only' USING ERRCODE = 'restrict_violation'; END $$",
+        f"CREATE OR REPLACE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE ON {name} "
+        f"FOR EACH ROW EXECUTE FUNCTION {name}_refuse()",
+        f"CREATE OR REPLACE TRIGGER {name}_no_truncate BEFORE TRUNCATE ON {name} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}_refuse()",
+    )

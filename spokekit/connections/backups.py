@@ -239,8 +239,7 @@ def backup(path: Path, target: Path, *, replace: bool = False) -> Contents:
     Raises `Conflict` when `target` is there, and what `look` raises when the store, or the copy, is not in order.
     """
     target = target.absolute()
-    if target.resolve() in {path, *(_beside(path, end) for end in SIDE_FILES)}:
-        raise InputError(f"{target} is the store itself.", field="file", hint="Choose the name of another file.")
+    _refuse_itself(path, target, "Choose the name of another file.")
     look(path)
     if not replace and (target.exists() or target.is_symlink()) and not target.is_dir():
         raise Conflict(
@@ -251,6 +250,11 @@ def backup(path: Path, target: Path, *, replace: bool = False) -> Contents:
         _copy(path, temporary)
         found = look(temporary)
     return Contents(**{**vars(found), "path": target})
+
+
+def _refuse_itself(store: Path, file: Path, hint: str) -> None:
+    if file.resolve() in {store, *(_beside(store, end) for end in SIDE_FILES)}:
+        raise InputError(f"{file} is the store itself.", field="file", hint=hint)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -287,8 +291,7 @@ class Restore:
 
     def __init__(self, path: Path, file: Path) -> None:
         self.path, self.file = path, file.absolute()
-        if self.file.resolve() in {path, *(_beside(path, end) for end in SIDE_FILES)}:
-            raise InputError(f"{file} is the store itself.", field="file", hint="Choose a backup of it.")
+        _refuse_itself(path, file, "Choose a backup of it.")
         try:
             self.found = look(self.file)
         except SpokekitError as error:

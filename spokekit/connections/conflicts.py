@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
@@ -10,22 +11,18 @@ from spokekit.connections._tables import aliases_table, connections_table, key
 from spokekit.errors import Conflict
 
 
-class conflicts:  # noqa: N801
+@contextmanager
+def conflicts(name: str) -> Iterator[None]:
     """Translate what the database refuses, for the moment between our own check and somebody else's commit."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, sa.exc.IntegrityError):
-            text = str(error.orig)
-            if "name_key" in text:
-                raise _name_taken(self.name) from None
-            if "alias_id" in text or "one_active" in text:
-                raise Conflict("This alias got an active connection a moment ago.", hint="Look again.") from None
-            raise Conflict("The store refused this change.", likely=text, hint="Look again and retry.") from None
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        text = str(error.orig)
+        if "name_key" in text:
+            raise _name_taken(name) from None
+        if "alias_id" in text or "one_active" in text:
+            raise Conflict("This alias got an active connection a moment ago.", hint="Look again.") from None
+        raise Conflict("The store refused this change.", likely=text, hint="Look again and retry.") from None
 
 
 def _name_taken(name: str) -> Conflict:

@@ -155,19 +155,8 @@ class Connections:
         As in ServiceNow's form, the scopes in the draft are the defaults again; the second value restores them.
         """
         saved = self.get(connection_id)
-        draft = ConnectionDraft(
-            name=saved.name,
-            url=saved.url,
-            auth_url=saved.auth_url,
-            client_id=saved.client_id,
-            redirect_uri=saved.redirect_uri,
-            pkce=saved.pkce,
-            grant=saved.grant,
-            read_only=saved.read_only,
-            alias_id=saved.alias_id,
-            connection_id=saved.connection_id,
-        )
-        return draft, saved.scopes
+        same = {field.name: getattr(saved, field.name) for field in fields(ConnectionDraft) if field.name != "scopes"}
+        return ConnectionDraft(**same), saved.scopes
 
     # ------------------------------------------------------------------------------------------- writing
 
@@ -277,7 +266,10 @@ class Connections:
                 field="cloud_id",
                 hint="Take it from look_up_accessible_resources, or from the site choice after the consent.",
             )
-        return self._note(connection_id, cloud_id=cloud_id, site_name=storable(name), site_url=storable(url))
+        saved = self.get(connection_id)
+        values = {"cloud_id": cloud_id, "site_name": storable(name), "site_url": storable(url)}
+        with self.store.write() as connection:
+            return self._apply(connection, saved.connection_id, values)
 
     def set_account(self, connection_id: str, account_id: str | None, account_name: str | None) -> Connection:
         """Note who signed in; None for both when it is not known any more.
@@ -291,23 +283,13 @@ class Connections:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _note(self, connection_id: str, **values: Any) -> Connection:
-        saved = self.get(connection_id)
-        with self.store.write() as connection:
-            return self._apply(connection, saved.connection_id, values)
-
     @staticmethod
     def _child(connection: sa.Connection, label: str, name: str) -> str:
         return add_alias(connection, label, None, connection_name=name).alias_id
 
     def _insert(self, connection: sa.Connection, values: dict[str, Any], alias_id: str) -> Connection:
         check_free_name(connection, values["name"], alias_id)
-        taken = _active(connection, alias_id)
-        if taken is not None:
-            raise Conflict(
-                f"This alias already has the active connection “{taken}”.",
-                hint="Edit that one, or use Add Connection, which makes an alias of its own.",
-            )
+        _refuse_second(connection, alias_id, "Edit that one, or use Add Connection, which makes an alias of its own.")
         now = datetime.now(UTC)
         saved = Connection(
             connection_id=str(uuid.uuid4()),
@@ -354,11 +336,8 @@ class Connections:
                 forget_grant(connection, current.connection_id, secret_too=other_app)
             if active is not None:
                 values["active"] = active
-                taken = _active(connection, current.alias_id)
-                if active and not current.active and taken is not None:
-                    raise Conflict(
-                        f"This alias already has the active connection “{taken}”.", hint="Switch it off first."
-                    )
+                if active and not current.active:
+                    _refuse_second(connection, current.alias_id, "Switch it off first.")
             return self._apply(connection, current.connection_id, values)
 
     @staticmethod
@@ -402,6 +381,12 @@ def _active(connection: sa.Connection, alias_id: str) -> str | None:
         connections_table.c.alias_id == alias_id, connections_table.c.active.is_(True)
     )
     return connection.execute(query).scalar()
+
+
+def _refuse_second(connection: sa.Connection, alias_id: str, hint: str) -> None:
+    taken = _active(connection, alias_id)
+    if taken is not None:
+        raise Conflict(f"This alias already has the active connection “{taken}”.", hint=hint)
 
 
 def _load(connection: sa.Connection, connection_id: str) -> Connection:

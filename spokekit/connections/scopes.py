@@ -219,10 +219,7 @@ def _check_form(name: str) -> None:
 
 def scope(name: str) -> Scope:
     """Return what is known about a scope; one that spokekit does not know comes back as not published."""
-    found = KNOWN.get(name)
-    if found is not None:
-        return found
-    return Scope(name, "other", "not known to spokekit", False)
+    return KNOWN.get(name) or Scope(name, "other", "not known to spokekit", False)
 
 
 def needed_for(action: str) -> tuple[frozenset[str], ...]:

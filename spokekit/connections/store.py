@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -198,17 +198,13 @@ class Store:
                 hint="Update spokekit with pip, or choose another folder with SPOKEKIT_HOME.",
             )
 
-    @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self) -> AbstractContextManager[sa.Connection]:
         """Open a transaction that holds the write lock from its first moment; commits at the end."""
-        with self._transaction(writing=True) as connection:
-            yield connection
+        return self._transaction(writing=True)
 
-    @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self) -> AbstractContextManager[sa.Connection]:
         """Open a transaction for reading."""
-        with self._transaction(writing=False) as connection:
-            yield connection
+        return self._transaction(writing=False)
 
     def fetch(self, query: sa.Select[*_Columns]) -> Sequence[sa.Row[*_Columns]]:
         """Return all that one query finds, read in a transaction of its own."""
