@@ -99,7 +99,6 @@ class Check:
                 path,
                 msgspec.json.Decoder(),
                 operation=self.operation,
-                points=lambda _: 1,
                 worst=1,
                 query=query,
                 body=body,

@@ -75,13 +75,8 @@ class AsyncSpoke(Running):
             (category: ADMINS, EXTERNAL, TEAM_MEMBERS, OPEN or ""), ``usage_type`` (category: USERBASE_GROUP,
             TEAM_COLLABORATION or ""), ordered by name as Confluence orders them. Costs 1 point a page and 2 a group.
         """
-        return await self._act(
-            self._operation("look_up_groups", "groups", progress, cancel, deadline),
-            groups.list_groups,
-            access,
-            with_access,
-            partial,
-        )
+        operation = self._operation("look_up_groups", "groups", progress, cancel, deadline)
+        return await self._act(operation, groups.list_groups, access, with_access, partial)
 
     async def look_up_members_by_group_id(
         self,
@@ -124,14 +119,9 @@ class AsyncSpoke(Running):
         """
         one = isinstance(group_id, str)
         ids = ids_of(group_id, "group_id")
+        operation = self._operation("look_up_members_by_group_id", "groups", progress, cancel, deadline)
         return await self._act(
-            self._operation("look_up_members_by_group_id", "groups", progress, cancel, deadline),
-            groups.read_members,
-            ids,
-            one=one,
-            partial=partial,
-            confirm_empty=confirm_empty,
-            count=count,
+            operation, groups.read_members, ids, one=one, partial=partial, confirm_empty=confirm_empty, count=count
         )
 
     async def add_member_to_group_by_group_id(
@@ -226,12 +216,8 @@ class AsyncSpoke(Running):
             No user of the site has this account id.
         """
         account_id = an_id(account_id, "account_id")
-        return await self._act(
-            self._operation("look_up_group_memberships_for_user", "groups", progress, cancel, deadline),
-            groups.list_groups_of,
-            account_id,
-            partial,
-        )
+        operation = self._operation("look_up_group_memberships_for_user", "groups", progress, cancel, deadline)
+        return await self._act(operation, groups.list_groups_of, account_id, partial)
 
     async def look_up_users(
         self,
@@ -255,9 +241,8 @@ class AsyncSpoke(Running):
             does not know have no row and stand in ``attrs["unknown"]``. Costs 1 point a request and 2 a user.
         """
         ids = ids_of(account_ids, "account_ids")
-        return await self._act(
-            self._operation("look_up_users", "requests", progress, cancel, deadline), people.users_in_bulk, ids, partial
-        )
+        operation = self._operation("look_up_users", "requests", progress, cancel, deadline)
+        return await self._act(operation, people.users_in_bulk, ids, partial)
 
     def look_up_spaces(
         self,
@@ -345,12 +330,8 @@ class AsyncSpoke(Running):
             and 2 a row.
         """
         ids = None if space_ids is None else ids_of(space_ids, "space_ids")
-        return await self._act(
-            self._operation("look_up_space_permissions", "spaces", progress, cancel, deadline),
-            spaces.read_permissions,
-            ids,
-            partial,
-        )
+        operation = self._operation("look_up_space_permissions", "spaces", progress, cancel, deadline)
+        return await self._act(operation, spaces.read_permissions, ids, partial)
 
     async def search_content(
         self,
@@ -398,14 +379,8 @@ class AsyncSpoke(Running):
             text=text, title=title, kind=kind, space=space, label=label, creator=creator,
             modified_since=modified_since, cql=cql,
         )  # fmt: skip
-        return await self._act(
-            self._operation("search_content", "results", progress, cancel, deadline),
-            search.search,
-            made,
-            size=page_size,
-            most=most,
-            partial=partial,
-        )
+        operation = self._operation("search_content", "results", progress, cancel, deadline)
+        return await self._act(operation, search.search, made, size=page_size, most=most, partial=partial)
 
     async def report_personal_data(
         self,
@@ -436,9 +411,5 @@ class AsyncSpoke(Running):
             was reported. ``attrs["cycle_days"]``: report again after so many days. Needs the scope
             ``report:personal-data``.
         """
-        return await self._act(
-            self._operation("report_personal_data", "requests", progress, cancel, deadline),
-            people.personal_data,
-            accounts,
-            partial,
-        )
+        operation = self._operation("report_personal_data", "requests", progress, cancel, deadline)
+        return await self._act(operation, people.personal_data, accounts, partial)

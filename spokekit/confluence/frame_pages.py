@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 
@@ -19,18 +19,12 @@ from spokekit.errors import Cancelled, IncompleteResult, InputError, SpokekitErr
 if TYPE_CHECKING:
     import pandas as pd
 
+    from spokekit.confluence.paging import CursorPages
+
 
 A = TypeVar("A")
 P = ParamSpec("P")
 Runner = Callable[[Operation, Callable[[], Awaitable[list[Any] | None]]], Awaitable[list[Any] | None]]
-
-
-class Pages(Protocol):
-    """What a pager offers."""
-
-    ended: bool
-
-    async def next(self) -> list[Any] | None: ...
 
 
 class AsyncFramePages:
@@ -41,7 +35,7 @@ class AsyncFramePages:
     """
 
     def __init__(
-        self, operation: Operation, pages: Pages, to_frame: Callable[[list[Any]], pd.DataFrame], site: str
+        self, operation: Operation, pages: CursorPages[Any], to_frame: Callable[[list[Any]], pd.DataFrame], site: str
     ) -> None:
         self._operation, self._pages, self._to_frame, self._site = operation, pages, to_frame, site
         self._run: Runner = Operation.run

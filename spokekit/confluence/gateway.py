@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial as bind
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -40,6 +40,7 @@ from spokekit.errors import (
 )
 
 if TYPE_CHECKING:
+    from spokekit.confluence.quota import Ledger
     from spokekit.connections.connection import Connection
     from spokekit.oauth.tokens import TokenSource
 
@@ -54,17 +55,6 @@ _COME_BACK = (502, 503, 504)
 _QUOTA_WAITS = 3
 # A place where nobody ever answered is more likely wrong, or off, than busy.
 _TRIES_UNHEARD = 2
-
-
-class Purse(Protocol):
-    """What the gateway needs of the ledger of points."""
-
-    async def take(self, points: int, operation: Operation) -> int: ...
-    def settle(self, turn: int, taken: int, spent: int) -> None: ...
-    def observe(self, headers: Any) -> None: ...
-    def exhausted(self, until: datetime | None) -> None: ...
-    async def give_back(self) -> None: ...
-    def left_now(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,7 @@ class Gateway:
         connection: Connection,
         tokens: TokenSource,
         *,
-        ledger: Purse | None = None,
+        ledger: Ledger | None = None,
         in_flight: int = IN_FLIGHT,
         guard: Guard | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -181,8 +171,8 @@ class Gateway:
         decoder: msgspec.json.Decoder[T],
         *,
         operation: Operation,
-        points: Callable[[T], int],
         worst: int,
+        points: Callable[[T], int] | None = None,
         query: Query = (),
         body: Any = None,
         at_root: bool = False,
@@ -191,7 +181,8 @@ class Gateway:
     ) -> Answer[T]:
         """Read from ``path`` (below the site, or below the host with ``at_root``) and decode the answer.
 
-        ``points`` counts what the answer cost, ``worst`` is the most that it can cost; ``empty`` stands for a 204.
+        ``worst`` is the most that the answer can cost, ``points`` counts what it did where that may be less; ``empty``
+        stands for a 204.
         With a ``body`` the request is a POST, allowed for the few endpoints that read by POST. ``too_heavy`` is after
         how many answers of a service that cannot bring so much (`wire.too_heavy`) a caller who can ask for less wants
         to hear of it; 0 for a caller who cannot.
@@ -206,7 +197,7 @@ class Gateway:
             if raw.status == 204 and empty is not None:
                 return empty, 1
             value = decode(raw, decoder, endpoint)
-            return value, points(value)
+            return value, worst if points is None else points(value)
 
         request = _Request(method, endpoint, target, operation, worst, body, heavy_most=too_heavy)
         return await self._send(request, understand)
@@ -432,4 +423,4 @@ def _target(address: str, query: Query) -> str:
     return f"{address}?{urlencode(query, quote_via=quote)}" if query else address
 
 
-__all__ = ["Answer", "Gateway", "Purse", "RetryPolicy", "Timeouts"]
+__all__ = ["Answer", "Gateway", "RetryPolicy", "Timeouts"]

@@ -207,7 +207,6 @@ async def confirm(gateway: Gateway, operation: Operation, group_id: str) -> Grou
         operation=operation,
         query=[("id", group_id)],
         worst=1 + GROUP_POINTS,
-        points=lambda _group: 1 + GROUP_POINTS,
     )
     return await _there(
         answer,
@@ -271,7 +270,6 @@ async def _confirm_user(gateway: Gateway, operation: Operation, account_id: str)
         operation=operation,
         query=[("accountId", account_id)],
         worst=1 + USER_POINTS,
-        points=lambda _user: 1 + USER_POINTS,
     )
     await _there(
         answer,

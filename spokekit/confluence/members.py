@@ -15,17 +15,8 @@ from spokekit.confluence.shapes import Member
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "group_id",
-    "account_id",
-    "display_name",
-    "public_name",
-    "email",
-    "account_type",
-    "is_guest",
-    "licensed",
-)
 _TEXTS = ("display_name", "public_name", "email", "account_type")
+COLUMNS = ("group_id", "account_id", *_TEXTS, "is_guest", "licensed")
 
 
 class MemberTable:

@@ -46,14 +46,12 @@ def check_next(gateway: Gateway, link: str, path: str) -> dict[str, list[str]]:
 
     v1 links leave ``/wiki`` out, v2 links keep it, and either may be absolute; host and path have to be ours.
     """
+    netloc_ok = True
     try:
         parts = urlsplit(link)
     except ValueError:
         # Brackets or characters that no host name has.
-        parts = urlsplit("//")
-        netloc_ok = False
-    else:
-        netloc_ok = True
+        parts, netloc_ok = urlsplit("//"), False
     if parts.scheme or parts.netloc:
         site = urlsplit(gateway.connection.site_url or "")
         own = urlsplit(gateway.wire.origin)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spokekit._frames import frame_of
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.paging import USER_POINTS
-from spokekit.confluence.pull import STOPS, Partial, Pull, finish
+from spokekit.confluence.pull import STOPS, Partial, Pull, finish, report_of
 from spokekit.confluence.report import stamp
 from spokekit.confluence.shapes import BULK_USERS, REPORT, RESOURCES, BulkUser, Page, PersonalDataReport
 from spokekit.confluence.wire import too_heavy
@@ -41,16 +41,13 @@ async def accessible_resources(gateway: Gateway, operation: Operation) -> pd.Dat
         RESOURCES,
         operation=operation,
         worst=0,
-        points=lambda _sites: 0,
         at_root=True,
     )
     frame = frame_of(
         ((row.id, row.name, row.url, _product(row.scopes or []), " ".join(row.scopes or [])) for row in answer.value),
         dict.fromkeys(("cloud_id", "name", "url", "product", "scopes"), "text"),
     )
-    pull = Pull(operation, 1)
-    pull.walked = pull.listed = 1
-    return stamp(frame, pull.report(len(frame), "lists"), gateway.connection.site_url or "")
+    return stamp(frame, report_of(operation, len(frame), "lists"), gateway.connection.site_url or "")
 
 
 def _product(scopes: list[str]) -> str:
@@ -151,7 +148,6 @@ async def personal_data(
             REPORT,
             operation=operation,
             worst=0,
-            points=lambda _report: 0,
             body={"accounts": [{"accountId": one, "updatedAt": moments[one]} for one in chunks[number]]},
             at_root=True,
             empty=PersonalDataReport([]),

@@ -58,13 +58,16 @@ class Operation(msgspec.Struct):
     """One thing that a user may do; only whether there is any counts."""
 
 
-class Member(msgspec.Struct, rename="camel"):
+class Account(msgspec.Struct, rename="camel"):
     account_id: str
     display_name: str | None = None
     public_name: str | None = None
     email: str | None = None
     account_type: str | None = None
     is_guest: bool | None = None
+
+
+class Member(Account, rename="camel"):
     operations: list[Operation] | None = None
 
 
@@ -81,16 +84,10 @@ class Resource(msgspec.Struct, rename="camel"):
     scopes: list[str] | None = None
 
 
-class BulkUser(msgspec.Struct, rename="camel"):
+class BulkUser(Account, rename="camel"):
     """A user of v1 ``user/bulk`` or v2 ``users-bulk``: the fields of both."""
 
-    account_id: str
-    display_name: str | None = None
-    public_name: str | None = None
-    email: str | None = None
-    account_type: str | None = None
     account_status: str | None = None
-    is_guest: bool | None = None
     is_external_collaborator: bool | None = None
     time_zone: str | None = None
 

@@ -21,8 +21,6 @@ from spokekit.confluence.shapes import (
     ROLES,
     SPACES,
     ContentPage,
-    Permission,
-    RoleAssignment,
     Space,
     Version,
 )
@@ -55,6 +53,7 @@ PAGE_COLUMNS = {
     "version_at": "moment",
 }
 _ID = attrgetter("id")
+_SPACE = attrgetter("id", "key", "name", "type", "status", "author_id", "homepage_id", "created_at")
 _ASSIGNMENT = attrgetter("principal.type", "principal.id", "role_id")
 PERMISSION_COLUMNS = ("space_id", "principal_type", "principal_id", "operation", "target", "role")
 
@@ -100,13 +99,7 @@ def stream_spaces(gateway: Gateway, operation: Operation, size: int, query: Filt
 
 
 def _space_frame(rows: list[Space]) -> pd.DataFrame:
-    return frame_of(
-        (
-            (row.id, row.key, row.name, row.type, row.status, row.author_id, row.homepage_id, row.created_at)
-            for row in rows
-        ),
-        SPACE_COLUMNS,
-    )
+    return frame_of(map(_SPACE, rows), SPACE_COLUMNS)
 
 
 def stream_pages(gateway: Gateway, operation: Operation, size: int, query: Filter) -> AsyncFramePages:
@@ -142,10 +135,8 @@ async def read_permissions(
 
     started = datetime.now(UTC)
     if space_ids is None:
-        space_ids = []
         spaces = CursorPages(gateway, operation, "/wiki/api/v2/spaces", SPACES, each=CORE_POINTS, key=_ID)
-        while (rows := await spaces.next()) is not None:
-            space_ids += [space.id for space in rows]
+        space_ids = [space.id async for space in _rows(spaces)]
     mode, notes = await _role_mode(gateway, operation)
     roles = await _role_names(gateway, operation, notes) if mode != "PRE_ROLES" else {}
     columns = {name: Codes() for name in PERMISSION_COLUMNS}
@@ -153,12 +144,6 @@ async def read_permissions(
     def add(*values: str) -> None:
         for column, value in zip(columns.values(), values, strict=True):
             column.add(value)
-
-    def permission(space_id: str, row: Permission) -> None:
-        add(space_id, _kind(row.principal.type), row.principal.id, row.operation.key, row.operation.target, "")
-
-    def assignment(space_id: str, row: RoleAssignment) -> None:
-        add(space_id, _kind(row.principal.type), row.principal.id, "", "", roles.get(row.role_id) or row.role_id)
 
     async def read(space_id: str) -> None:
         read_rows = 0
@@ -169,14 +154,16 @@ async def read_permissions(
                     gateway, operation, f"{base}/permissions", PERMISSIONS, each=PERMISSION_POINTS, key=_ID
                 )
                 async for row in _rows(pages):
-                    permission(space_id, row)
+                    what, who = row.operation, row.principal
+                    add(space_id, _kind(who.type), who.id, what.key, what.target, "")
                     read_rows += 1
             if mode != "PRE_ROLES":
                 path = f"{base}/role-assignments"
                 found = CursorPages(gateway, operation, path, ASSIGNMENTS, each=PERMISSION_POINTS, key=_ASSIGNMENT)
                 try:
                     async for given in _rows(found):
-                        assignment(space_id, given)
+                        role = roles.get(given.role_id) or given.role_id
+                        add(space_id, _kind(given.principal.type), given.principal.id, "", "", role)
                         read_rows += 1
                 except NotThere:
                     # Where nobody knows the model, a site without roles answers so; with roles it is an error.
@@ -206,9 +193,7 @@ async def _rows(pages: CursorPages[T]) -> AsyncIterator[T]:
 
 async def _role_mode(gateway: Gateway, operation: Operation) -> tuple[str | None, list[str]]:
     try:
-        answer = await gateway.read(
-            "/wiki/api/v2/space-role-mode", ROLE_MODE, operation=operation, worst=2, points=lambda _mode: 2
-        )
+        answer = await gateway.read("/wiki/api/v2/space-role-mode", ROLE_MODE, operation=operation, worst=2)
     except (ScopeMissing, NotThere, NotPermitted) as error:
         note = f"Which permission model the site has could not be asked ({type(error).__name__}); both were read."
         return None, [note]
@@ -219,8 +204,8 @@ async def _role_names(gateway: Gateway, operation: Operation, notes: list[str]) 
     names: dict[str, str] = {}
     pages = CursorPages(gateway, operation, "/wiki/api/v2/space-roles", ROLES, each=CORE_POINTS)
     try:
-        while (rows := await pages.next()) is not None:
-            names.update((role.id, role.name or role.id) for role in rows)
+        async for role in _rows(pages):
+            names[role.id] = role.name or role.id
     except ServiceError as error:
         # Seen to fail on the live service; the ids of the roles still tell them apart.
         notes.append(f"The names of the roles could not be read ({type(error).__name__}); their ids stand in role.")

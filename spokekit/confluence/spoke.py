@@ -15,8 +15,6 @@ from spokekit.confluence.frame_pages import plain_pages
 from spokekit.confluence.gateway import Gateway
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from spokekit.connections.connection import Connection
     from spokekit.oauth.tokens import TokenSource
 
@@ -51,9 +49,7 @@ class Spoke:
     def __enter__(self) -> Spoke:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
