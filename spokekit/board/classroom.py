@@ -16,6 +16,7 @@ from spokekit.board.records import GOES_ON_SECONDS, Given, Kept, Learner, Record
 from spokekit.board.wire import (
     MOST_EVENTS,
     MOST_LEARNERS,
+    RIGHT,
     Done,
     Join,
     Joined,
@@ -35,7 +36,6 @@ from spokekit.errors import Conflict, InputError, NotFound
 MOST_EVENTS_IN_ALL = 10_000
 """Events that are kept of one learner."""
 MOST_ORDERS = 5_000
-RIGHT = ("right", "right with a remark")
 _SEEN_EVERY = 20.0
 
 

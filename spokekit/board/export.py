@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from spokekit._foreign import encodable, in_json
 from spokekit._frames import guard_formula, in_cell, write_rows
-from spokekit.board.ranking import RIGHT, Course, minutes_in, title_of
+from spokekit.board.ranking import Course, minutes_in, title_of
 from spokekit.board.records import Kept, Learner
+from spokekit.board.wire import RIGHT
 
 Format = Literal["csv", "xlsx", "json"]
 FORMATS: tuple[Format, ...] = ("csv", "xlsx", "json")

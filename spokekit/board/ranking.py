@@ -13,9 +13,8 @@ from statistics import median
 from typing import Literal
 
 from spokekit.board.records import Given, Learner
-from spokekit.board.wire import Noted
+from spokekit.board.wire import RIGHT, Noted
 
-RIGHT = ("right", "right with a remark")
 SILENT_SECONDS = 60.0
 SAME_TURN = 3
 """So many checks one after the other with the same wrong turn: somebody is stuck."""

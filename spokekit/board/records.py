@@ -40,6 +40,14 @@ classes = sa.Table(
     sa.Column("began", sa.Float, nullable=False),
     sqlite_autoincrement=True,
 )
+
+
+def _of_a_class(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    """Return a table whose key begins with a class, and whose rows go with it."""
+    own: sa.Column[Any] = sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), primary_key=True)
+    return sa.Table(name, metadata, own, *columns)
+
+
 class_links = sa.Table(
     "class_links",
     metadata,
@@ -47,10 +55,8 @@ class_links = sa.Table(
     sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), nullable=False),
     sa.Column("made", sa.Float, nullable=False),
 )
-class_learners = sa.Table(
+class_learners = _of_a_class(
     "class_learners",
-    metadata,
-    sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("learner", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("pseudonym", sa.String(40), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
@@ -61,10 +67,8 @@ class_learners = sa.Table(
     sa.Column("seen", sa.Float, nullable=False),
     sa.Column("now", sa.Text, nullable=False),
 )
-class_events = sa.Table(
+class_events = _of_a_class(
     "class_events",
-    metadata,
-    sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("learner", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Float, nullable=False),
@@ -75,19 +79,15 @@ class_events = sa.Table(
     sa.Column("outcome", sa.String(24), nullable=False),
     sa.Column("turn", sa.String(80), nullable=False),
 )
-class_orders = sa.Table(
+class_orders = _of_a_class(
     "class_orders",
-    metadata,
-    sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("learner", sa.Integer, nullable=True),
     sa.Column("told", sa.Text, nullable=False),
 )
-class_done = sa.Table(
+class_done = _of_a_class(
     "class_done",
-    metadata,
-    sa.Column("class_id", sa.ForeignKey("classes.class_id", ondelete="CASCADE"), primary_key=True),
     sa.Column("learner", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("outcome", sa.String(12), nullable=False),

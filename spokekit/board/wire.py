@@ -49,6 +49,7 @@ PersonName = Annotated[str, Meta(max_length=80)]
 
 Event = Literal["begun", "checked", "hint", "solution", "answered", "reset", "shown"]
 Outcome = Literal["", "not attempted", "not yet", "right", "right with a remark", "cannot check"]
+RIGHT: tuple[Outcome, ...] = ("right", "right with a remark")
 
 
 class Message(Struct, frozen=True, forbid_unknown_fields=True):

@@ -143,14 +143,10 @@ class Attempt:
         """What a command needs to work in this attempt: the home, and its key in a file, not in a keyring."""
         return _environment(self.home)
 
-    def enter(self) -> None:
-        """Let everything in this process that opens a home open this one."""
-        enter_home(self.home)
-
     @property
     def workspace(self) -> Workspace:
         """The workspace of the attempt's home."""
-        self.enter()
+        enter_home(self.home)
         return workspace()
 
     @property

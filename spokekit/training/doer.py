@@ -88,12 +88,8 @@ class Doer:
         """
         about = self._attempt.desk.about
         app = self.site.app(about["client_id"])
-        fields = {
-            "url": about["url"],
-            "auth_url": about["auth_url"],
-            "client_id": about["client_id"],
-            "redirect_uri": callback_known_to((app and app.redirect_uris) or about["redirect_uris"]),
-        }
+        fields = {name: about[name] for name in ("url", "auth_url", "client_id")}
+        fields["redirect_uri"] = callback_known_to((app and app.redirect_uris) or about["redirect_uris"])
         return ConnectionDraft(**{**fields, **changes})
 
     def save(self, *, secret: bool = True, **changes: Any) -> Connection:

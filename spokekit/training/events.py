@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import sqlalchemy as sa
 
+from spokekit.board.wire import Event
 from spokekit.connections._tables import append_only
 from spokekit.connections.store import Store, UtcDateTime, metadata
-
-Event = Literal["begun", "checked", "hint", "solution", "answered", "reset", "shown"]
 
 lesson_events = sa.Table(
     "lesson_events",
@@ -53,12 +51,10 @@ class Events:
 
     def note(self, lesson: str, attempt: int, event: Event, *, outcome: str = "", turn: str = "") -> None:
         """Write one line."""
+        values = {"lesson": lesson, "attempt": attempt, "event": event, "outcome": outcome, "turn": turn}
+        values["at"] = datetime.now(UTC)
         with self.store.write() as connection:
-            connection.execute(
-                lesson_events.insert().values(
-                    at=datetime.now(UTC), lesson=lesson, attempt=attempt, event=event, outcome=outcome, turn=turn
-                )
-            )
+            connection.execute(lesson_events.insert().values(values))
 
     def all(self, lesson: str | None = None, attempt: int | None = None) -> tuple[Noted, ...]:
         """Return the lines, oldest first; of one lesson or attempt when given."""

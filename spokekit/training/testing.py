@@ -26,7 +26,7 @@ from spokekit.connections.store import let_go
 from spokekit.training.attempts import Attempt, Attempts, environment_kept
 from spokekit.training.desk import Desk
 from spokekit.training.doer import Doer
-from spokekit.training.lesson import Lesson, Tool, Turn, Verdict, fields_of, parts
+from spokekit.training.lesson import Lesson, Tool, Turn, Verdict, parts
 
 if TYPE_CHECKING:
     from spokekit.training.seen import Seen
@@ -232,8 +232,8 @@ def _clean(words: str) -> Iterator[str]:
 def _hygiene(lesson: Lesson) -> Iterator[Failure]:
     """Look at what a lesson has to have, without running it."""
 
-    def wrong(words: str) -> Failure:
-        return Failure(lesson.name or type(lesson).__name__, "as written", words)
+    def wrong(words: str, state: str = "as written") -> Failure:
+        return Failure(lesson.name or type(lesson).__name__, state, words)
 
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", lesson.name):
         yield wrong(f"The name is in small letters with hyphens, not {lesson.name!r}.")
@@ -250,14 +250,12 @@ def _hygiene(lesson: Lesson) -> Iterator[Failure]:
         yield wrong(f"It names the tool {tool!r}; there are {', '.join(get_args(Tool))}.")
     told: dict[frozenset[str], str] = {}
     for turn in lesson.turns:
-        fields = fields_of(turn.says)
-        if not fields:
-            yield Failure(
-                lesson.name, f"turn {turn.name}", "The sentence has no {field}: it names nothing of the state."
-            )
-        elif (other := told.setdefault(fields, turn.name)) != turn.name:
+        where = f"turn {turn.name}"
+        if not turn.fields:
+            yield wrong("The sentence has no {field}: it names nothing of the state.", where)
+        elif (other := told.setdefault(turn.fields, turn.name)) != turn.name:
             words = f"Its sentence has the same fields as that of {other}: two swapped sentences would not be noticed."
-            yield Failure(lesson.name, f"turn {turn.name}", words)
+            yield wrong(words, where)
 
 
 @contextmanager
