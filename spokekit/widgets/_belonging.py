@@ -14,7 +14,8 @@ from spokekit.errors import InputError, NotFound
 from spokekit.widgets.controls import inputs_in, note
 
 if TYPE_CHECKING:
-    from spokekit.widgets.base import Component, Kind
+    from spokekit.widgets.base import Component
+    from spokekit.widgets.controls import Kind
 
 Source: TypeAlias = tr.HasTraits | tuple[tr.HasTraits, str] | Callable[[], Any]
 

@@ -18,8 +18,8 @@ from spokekit.training.trainer_orders import (
     changes_since,
 )
 from spokekit.widgets._class_news import ClassNews, hear, news_of, note
-from spokekit.widgets.base import button, html, row
-from spokekit.widgets.base import note as sentence
+from spokekit.widgets.controls import button, html, row
+from spokekit.widgets.controls import note as sentence
 from spokekit.widgets.join_panel import NEED_HELP, NO_MORE, message, shown_now
 
 if TYPE_CHECKING:

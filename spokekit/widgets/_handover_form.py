@@ -10,9 +10,22 @@ import ipywidgets as ipw
 from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.handover.records import WORDS
+from spokekit.widgets._browser import SecretField
 from spokekit.widgets._membership_form import show
-from spokekit.widgets.base import Component, Fold, SecretField, button, card, check, dropdown, html, html_table, note
-from spokekit.widgets.controls import row, select_many, text
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import (
+    Fold,
+    button,
+    card,
+    check,
+    dropdown,
+    html,
+    html_table,
+    note,
+    row,
+    select_many,
+    text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

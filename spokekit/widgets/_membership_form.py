@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 
 from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import (
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import (
     LABEL_WIDTH,
-    Component,
     area,
     button,
     card,

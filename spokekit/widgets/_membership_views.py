@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._ids import account_id
 from spokekit._words import comparable, counted
-from spokekit.widgets.base import html_table
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.controls import html_table, sentence
 
 if TYPE_CHECKING:
     import pandas as pd

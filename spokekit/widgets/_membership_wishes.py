@@ -19,7 +19,8 @@ from spokekit.widgets._membership_form import REMOVE_MARKED, show
 from spokekit.widgets._membership_list import MembershipList
 from spokekit.widgets._membership_views import line
 from spokekit.widgets._people import People, Unclear, read_list, wishes_of
-from spokekit.widgets.base import Task, button, dropdown, note
+from spokekit.widgets.base import Task
+from spokekit.widgets.controls import button, dropdown, note
 
 if TYPE_CHECKING:
     import ipywidgets as ipw

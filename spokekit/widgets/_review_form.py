@@ -7,19 +7,8 @@ from typing import Any
 import ipywidgets as ipw
 
 from spokekit.widgets._browser import DownloadButton
-from spokekit.widgets.base import (
-    Component,
-    Fold,
-    button,
-    card,
-    check,
-    dropdown,
-    html,
-    note,
-    row,
-    select_many,
-    text,
-)
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import Fold, button, card, check, dropdown, html, note, row, select_many, text
 
 SCOPES = (
     ("Registered groups", "registered"),

@@ -13,7 +13,9 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
 from spokekit.oauth.jupyter_mailbox import for_the_browser
-from spokekit.widgets.base import Component, CopyButton, html, html_table, note, row
+from spokekit.widgets._browser import CopyButton
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import html, html_table, note, row
 
 if TYPE_CHECKING:
     from spokekit.widgets.guide import Guide

@@ -39,28 +39,11 @@ from spokekit._words import span
 from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets._belonging import Belonging, Complaint, Source
-from spokekit.widgets._browser import CopyButton, KeyboardGuard, SecretField
+from spokekit.widgets._browser import KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain
 from spokekit.widgets._in_words import InWords
-from spokekit.widgets.controls import (
-    LABEL_WIDTH,
-    Fold,
-    Kind,
-    area,
-    button,
-    card,
-    check,
-    dropdown,
-    html,
-    html_table,
-    note,
-    notebook_link,
-    row,
-    select_many,
-    status_line,
-    text,
-)
-from spokekit.widgets.tasks import Task, TaskRunner, Throttle
+from spokekit.widgets.controls import LABEL_WIDTH, Kind, button, html, note, row, status_line
+from spokekit.widgets.tasks import Task, TaskRunner
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -412,32 +395,4 @@ class Component(InWords):
             _memory.get(self._memory_key, {}).clear()
 
 
-__all__ = [
-    "LABEL_WIDTH",
-    "Belonging",
-    "Component",
-    "CopyButton",
-    "Fold",
-    "KeyboardGuard",
-    "Kind",
-    "SecretField",
-    "Task",
-    "TaskRunner",
-    "Throttle",
-    "area",
-    "button",
-    "card",
-    "check",
-    "dropdown",
-    "explain",
-    "forget_typed",
-    "html",
-    "html_table",
-    "note",
-    "notebook_link",
-    "page_may_be_closed",
-    "row",
-    "select_many",
-    "status_line",
-    "text",
-]
+__all__ = ["Component", "Task", "forget_typed", "page_may_be_closed"]

@@ -11,7 +11,8 @@ from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import NotConfigured, NotFound
 from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import Component, Fold, Kind, Task, button, html, html_table, note, row
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import Fold, Kind, button, html, html_table, note, row
 
 if TYPE_CHECKING:
     import pandas as pd

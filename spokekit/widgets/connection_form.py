@@ -24,22 +24,10 @@ from spokekit.connections.scopes import (
     without_unpublished,
 )
 from spokekit.errors import InputError, SpokekitError
+from spokekit.widgets._browser import CopyButton, SecretField
 from spokekit.widgets._form_words import SERVICE_ACCOUNT_NOTE, how_scopes_differ, what_scopes_permit
-from spokekit.widgets.base import (
-    Component,
-    CopyButton,
-    Fold,
-    SecretField,
-    Task,
-    area,
-    button,
-    check,
-    dropdown,
-    html,
-    row,
-    text,
-)
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import Fold, area, button, check, dropdown, html, row, sentence, text
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:

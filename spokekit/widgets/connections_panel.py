@@ -13,9 +13,9 @@ from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.scopes import GRANTS, published_first
-from spokekit.widgets.base import Component, button, card, html, note, row
+from spokekit.widgets.base import Component
 from spokekit.widgets.connection_form import ConnectionForm
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.controls import button, card, html, note, row, sentence
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import traitlets as tr
 from spokekit._words import comparable, counted
 from spokekit.errors import InputError
 from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import Component, Task, button, dropdown, html, html_table, note, row, select_many, text
-from spokekit.widgets.controls import choices
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import button, choices, dropdown, html, html_table, note, row, select_many, text
 from spokekit.widgets.walk_panel import WalkPanel
 
 if TYPE_CHECKING:

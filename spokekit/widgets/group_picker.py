@@ -13,8 +13,8 @@ from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.quota import LIMIT
 from spokekit.widgets._browser import ListKeys
-from spokekit.widgets.base import Component, Kind, Task, button, check, html, note, row, select_many, text
-from spokekit.widgets.controls import choices, sentence
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import Kind, button, check, choices, html, note, row, select_many, sentence, text
 from spokekit.widgets.picker_model import PickerModel, Side
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import traitlets as tr
 from spokekit._frames import ROWS, shown
 from spokekit._words import counted
 from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import Component, html, html_table
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import html, html_table
 
 if TYPE_CHECKING:
     import pandas as pd

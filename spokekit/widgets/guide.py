@@ -9,7 +9,8 @@ from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
-from spokekit.widgets.base import Component, html, row
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import html, row
 from spokekit.widgets.steps import COMMANDS, ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
 from spokekit.widgets.strip import Strip
 

@@ -21,8 +21,8 @@ from spokekit.handover.plan import instance_of
 from spokekit.widgets._downloads import Downloads
 from spokekit.widgets._handover_form import HandoverForm, drift_markup, preview_markup, result_markup
 from spokekit.widgets._membership_form import show
-from spokekit.widgets.base import Task, note, row
-from spokekit.widgets.controls import choices
+from spokekit.widgets.base import Task
+from spokekit.widgets.controls import choices, note, row
 
 if TYPE_CHECKING:
     import pandas as pd

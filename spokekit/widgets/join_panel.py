@@ -19,9 +19,9 @@ from spokekit.training.sent import Sent, rows_of
 from spokekit.training.trainer_orders import Begin, Say, Taken
 from spokekit.widgets import rehearsal
 from spokekit.widgets._class_news import ClassNews, hear, news_of, note, report_here, stop_reporting
-from spokekit.widgets.base import Component, Fold, Kind, button, html, html_table, notebook_link, row, text
-from spokekit.widgets.base import note as sentence
-from spokekit.widgets.controls import status_line
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import Fold, Kind, button, html, html_table, notebook_link, row, status_line, text
+from spokekit.widgets.controls import note as sentence
 
 _MESSAGES = 3
 NEED_HELP, NO_MORE = "I need help", "I need no more help"

@@ -18,9 +18,9 @@ from spokekit.training.lesson import Lesson, Verdict
 from spokekit.widgets import rehearsal
 from spokekit.widgets._class_news import ClassNews
 from spokekit.widgets._from_trainer import FromTrainer
-from spokekit.widgets.base import Component, Fold, Kind, Task, button, card, dropdown, html, note, row, select_many
+from spokekit.widgets.base import Component, Task
 from spokekit.widgets.chapter_guide import ChapterGuide
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.controls import Fold, Kind, button, card, dropdown, html, note, row, select_many, sentence
 
 if TYPE_CHECKING:
     import ipywidgets as ipw

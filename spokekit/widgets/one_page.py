@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from spokekit._home import nothing_kept
-from spokekit.widgets.base import Component, card
+from spokekit.widgets.base import Component
 from spokekit.widgets.connection_form import ConnectionForm
+from spokekit.widgets.controls import card
 from spokekit.widgets.group_picker import GroupPicker
 from spokekit.widgets.guide import Guide
 

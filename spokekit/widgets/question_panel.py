@@ -12,19 +12,19 @@ from spokekit._frames import shown
 from spokekit._words import counted
 from spokekit.errors import InputError, SpokekitError
 from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import (
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import (
     LABEL_WIDTH,
-    Component,
     button,
     dropdown,
     html,
     html_table,
     note,
     row,
+    sentence,
     status_line,
     text,
 )
-from spokekit.widgets.controls import sentence
 from spokekit.widgets.walk_panel import WalkPanel
 
 if TYPE_CHECKING:

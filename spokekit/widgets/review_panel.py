@@ -20,8 +20,8 @@ from spokekit.widgets._membership_form import show
 from spokekit.widgets._membership_views import line, preview_markup
 from spokekit.widgets._review_list import SHOWN, proof_markup
 from spokekit.widgets._review_opening import ReviewOpening
-from spokekit.widgets.base import Kind, Task
-from spokekit.widgets.controls import choices, sentence
+from spokekit.widgets.base import Task
+from spokekit.widgets.controls import Kind, choices, sentence
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace

@@ -12,7 +12,8 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._home import nothing_kept, under_voila
-from spokekit.widgets.base import Component, Fold, button, html, notebook_link, row
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import Fold, button, html, notebook_link, row
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,10 @@ from spokekit._words import clock
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import ConsentError, SiteChoiceNeeded
 from spokekit.oauth.practice import forget_unknown
-from spokekit.widgets._browser import ConsentLink
+from spokekit.widgets._browser import ConsentLink, CopyButton, SecretField
 from spokekit.widgets._form_words import before_forgetting
-from spokekit.widgets.base import (
-    Component,
-    CopyButton,
-    Fold,
-    Kind,
-    SecretField,
-    Task,
-    button,
-    dropdown,
-    html,
-    note,
-    page_may_be_closed,
-    row,
-)
-from spokekit.widgets.controls import choices, sentence
+from spokekit.widgets.base import Component, Task, page_may_be_closed
+from spokekit.widgets.controls import Fold, Kind, button, choices, dropdown, html, note, row, sentence
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace

@@ -11,19 +11,8 @@ from spokekit._frames import UNKNOWN
 from spokekit._words import moment
 from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
-from spokekit.widgets.base import (
-    Component,
-    Task,
-    button,
-    check,
-    dropdown,
-    html,
-    html_table,
-    note,
-    row,
-    status_line,
-)
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import button, check, dropdown, html, html_table, note, row, sentence, status_line
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace

@@ -14,7 +14,9 @@ from spokekit.widgets._reopened import LOOKED_FOR, RESTARTED
 from tests.browser.jupyterlab_page import NotebookPage
 
 LIST = """
-from spokekit.widgets.base import Component, SecretField, CopyButton, button, check, select_many, text
+from spokekit.widgets._browser import SecretField, CopyButton
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import button, check, select_many, text
 import traitlets as tr
 class Demo(Component):
     def __init__(self):
@@ -122,7 +124,8 @@ def test_the_clipboard(open_notebook: Callable[..., NotebookPage]) -> None:
 FLOOD = """
 from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
-from spokekit.widgets.base import Component, button
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import button
 class Flood(Component):
     def __init__(self):
         super().__init__("Flood")
@@ -155,7 +158,8 @@ def test_a_flood_of_progress_leaves_the_page_alive_and_a_failure_is_seen(
 
 
 DATES = """
-from spokekit.widgets.base import Component, html_table, html, note
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import html_table, html, note
 class Dates(Component):
     def __init__(self):
         super().__init__("Dates")

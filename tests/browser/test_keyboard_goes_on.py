@@ -21,7 +21,8 @@ SLOW = 60_000
 
 CELLS = [
     """
-from spokekit.widgets.base import Component, button, row, text
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import button, row, text
 class Rows(Component):
     def __init__(self):
         super().__init__("Rows")

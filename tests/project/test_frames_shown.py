@@ -13,7 +13,7 @@ import pytest
 from spokekit._frames import cell, human, markup, shown
 from spokekit.audit.show import export
 from spokekit.widgets import GroupTable
-from spokekit.widgets.base import html_table
+from spokekit.widgets.controls import html_table
 
 ACCOUNT = "712020:0c8f5b7e-1111-4222-8333-944445555666"
 

@@ -18,8 +18,10 @@ from spokekit._secret import Secret
 from spokekit.confluence.report import Progress
 from spokekit.errors import Cancelled, InputError, NextStep, SpokekitError
 from spokekit.widgets import _explain, base
-from spokekit.widgets.base import Component, SecretField, Task, Throttle, button, html_table, text
-from spokekit.widgets.controls import sentence
+from spokekit.widgets._browser import SecretField
+from spokekit.widgets.base import Component, Task
+from spokekit.widgets.controls import Fold, button, html_table, row, sentence, text
+from spokekit.widgets.tasks import Throttle
 
 
 class Demo(Component):
@@ -131,7 +133,7 @@ def test_what_a_callback_raises_is_shown_in_the_component() -> None:
 def test_what_was_wrong_with_an_input_is_not_said_of_the_next_one() -> None:
     demo = Demo()
     other = text("Other")
-    demo.body = [demo.name, base.row(base.Fold("More", other)), demo.go]
+    demo.body = [demo.name, row(Fold("More", other)), demo.go]
 
     def refuse(error: Exception) -> None:
         raise error

@@ -10,7 +10,8 @@ import pytest
 from spokekit._secret import Secret
 from spokekit.errors import InputError
 from spokekit.widgets import CheckPanel, ConnectionForm, GroupPicker, QuestionPanel, WalkPanel
-from spokekit.widgets.base import Component, html, text
+from spokekit.widgets.base import Component
+from spokekit.widgets.controls import html, text
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
