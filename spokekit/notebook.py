@@ -46,32 +46,30 @@ if TYPE_CHECKING:
 _audits: dict[str, Any] = {}
 
 
-def _work() -> Workspace:
+def _needs(step: int) -> Workspace:
+    """Return this process's workspace; what is not there before `step` is done ends the cell."""
+    from spokekit.widgets.steps import needs
+
+    needs(workspace(), step)
     return workspace()
 
 
 def _registry() -> Registry:
-    from spokekit.widgets.steps import needs
-
-    needs(_work(), 3)
-    return _work().registry()
+    return _needs(3).registry()
 
 
 def _groups() -> pd.DataFrame:
-    from spokekit.widgets.steps import needs
-
-    needs(_work(), 4)
+    frame = _needs(4).registry().frame()
     show_in_notebooks()
-    return _work().registry().frame()
+    return frame
 
 
 def _audit() -> Audit:
     from spokekit.audit import Audit
     from spokekit.audit.history.snapshots import Snapshots
-    from spokekit.widgets.steps import comes_first, needs
+    from spokekit.widgets.steps import comes_first
 
-    needs(_work(), 3)
-    site = _work().connection().cloud_id or ""
+    site = _needs(3).connection().cloud_id or ""
     try:
         newest = Snapshots(site).latest()
     except NotFound:
@@ -84,7 +82,7 @@ def _audit() -> Audit:
     return found
 
 
-_NAMES: dict[str, Callable[[], Any]] = {"work": _work, "registry": _registry, "groups": _groups, "audit": _audit}
+_NAMES: dict[str, Callable[[], Any]] = {"work": workspace, "registry": _registry, "groups": _groups, "audit": _audit}
 
 __all__ = ["audit", "groups", "registry", "work"]
 

@@ -11,7 +11,7 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit.errors import InputError, NotFound
-from spokekit.widgets.controls import inputs_in, note
+from spokekit.widgets.controls import hide, inputs_in, note, write
 
 if TYPE_CHECKING:
     from spokekit.widgets.base import Component
@@ -58,7 +58,7 @@ class Belonging:
         self._told = ""
         self.current = False
         self.note = note("")
-        self.note.layout.display = "none"
+        hide(self.note)
         see = component.guarded(lambda _: self.see())
         for name, source in inputs.items():
             if not isinstance(source, tuple | tr.HasTraits):
@@ -99,8 +99,7 @@ class Belonging:
             self.current = self._made is not None and not stale
             for thing in self._things:
                 (thing.add_class if stale else thing.remove_class)(STALE)
-            self.note.value = f"<p><strong>{stale}</strong></p>"
-            self.note.layout.display = "" if stale else "none"
+            write(self.note, f"<p><strong>{stale}</strong></p>" if stale else "")
             words, kind = self._said
             if stale and words and self._component.status == words:
                 self._component.say(stale, "warning")

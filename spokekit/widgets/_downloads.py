@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ipywidgets as ipw
 
 from spokekit._words import counted
 from spokekit.errors import InputError
 from spokekit.widgets._browser import DownloadButton
-from spokekit.widgets.controls import row
+from spokekit.widgets.controls import row, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 MOST_BYTES = 20_000_000
 MOST_ROWS = {"csv": 500_000, "xlsx": 50_000, "html": 1_000_000}
 _WORDS = {"csv": "Download CSV", "xlsx": "Download Excel", "html": "Download HTML"}
-_MIME = {
+MIME = {
     "csv": "text/csv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "html": "text/html",
 }
 
-Source = Callable[[], "tuple[str, pd.DataFrame, About]"]
+Taken: TypeAlias = "tuple[str, pd.DataFrame, About]"
+Source = Callable[[], Taken]
 
 
 class Downloads:
@@ -62,7 +63,7 @@ class Downloads:
 
     def show(self, there: bool, *, current: bool = True) -> None:
         """Show the buttons when something is there; only what is `current` can be taken away."""
-        self.row.layout.display = "" if there else "none"
+        show(self.row, when=there)
         self._current = current
         self._allow()
         if self._said and self._component.status == self._said and not (there and current):
@@ -97,13 +98,33 @@ class Downloads:
             return data
 
         def give(data: bytes) -> None:
-            file = f"{_plain(name)}.{kind}"
-            self.buttons[kind].give(file, _MIME[kind], data)
+            file = f"{plain(name) or 'table'}.{kind}"
+            self.buttons[kind].give(file, MIME[kind], data)
             self._said = f"{file} went to the downloads of your browser: {counted(len(frame), 'row')}."
             self._component.say(self._said, "ok")
 
         self._component.run(work, words="Making the file", done=give)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "table"
+def about(title: str, site: str = "", words: str = "") -> About:
+    """Describe what is taken away; `words` say how complete it is."""
+    from spokekit.audit.show.export import About
+
+    return About(title, site, None, "", "", words)
+
+
+def hand_out(
+    component: Component, pressed: DownloadButton, name: str, mime: str, make: Callable[[], bytes], *, words: str
+) -> None:
+    """Make a file in the background and hand it to the browser; `words` stand in the status line meanwhile."""
+
+    def give(data: bytes) -> None:
+        pressed.give(name, mime, data)
+        component.say(f"{name} went to the downloads of your browser.", "ok")
+
+    component.run(lambda _task: make(), words=words, done=give)
+
+
+def plain(name: str) -> str:
+    """Return a name as the name of a file may be; empty when nothing is left of it."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spokekit._foreign import markup
-from spokekit.training.my_class import raise_hand
 from spokekit.training.trainer_orders import (
     AnswerAgain,
     Begin,
@@ -18,9 +17,8 @@ from spokekit.training.trainer_orders import (
     changes_since,
 )
 from spokekit.widgets._class_news import ClassNews, hear, news_of, note
-from spokekit.widgets.controls import button, html, row
-from spokekit.widgets.controls import note as sentence
-from spokekit.widgets.join_panel import NEED_HELP, NO_MORE, message, shown_now
+from spokekit.widgets.controls import hide, html, row, show, write
+from spokekit.widgets.join_panel import NEED_HELP, NO_MORE, hand_up_or_down, message, shown_now
 
 if TYPE_CHECKING:
     from spokekit.widgets.lesson_panel import LessonPanel
@@ -49,36 +47,31 @@ class FromTrainer:
         self.lines = html("", "sk-note")
         self.offer = row()
         self.acts = html("", "sk-note")
-        self.hand = button(NEED_HELP)
+        self.hand = panel.button(NEED_HELP, self._ask_for_help)
         self._offered = 0
-        for part in (self.lines, self.offer, self.acts, self.hand):
-            part.layout.display = "none"
-        panel.on_click(self.hand, self._ask_for_help)
+        hide(self.lines, self.offer, self.acts, self.hand)
         self.see_class(news_of(root))
         hear(panel, root)
 
     def _ask_for_help(self) -> None:
-        up = not news_of(self._root).hand
-        raise_hand(self._root, up)
+        self._panel.say(hand_up_or_down(self._root))
         self.see_class(news_of(self._root))
-        self._panel.say("Your hand is up; the trainer sees it." if up else "Your hand is down.")
 
     def forget_acts(self) -> None:
         """Say nothing of what the trainer has changed, until the learner checks or asks for a hint."""
-        self.acts.layout.display = "none"
+        hide(self.acts)
 
     def tell_acts(self) -> None:
         """Say what the trainer has changed on the practice site since the attempt began."""
         attempt = self._panel.attempt
         told = changes_since(news_of(self._root).orders, attempt.began) if attempt is not None else ""
-        self.acts.value = f"<p>{markup(told)}</p>" if told else ""
-        self.acts.layout.display = None if told else "none"
+        write(self.acts, f"<p>{markup(told)}</p>" if told else "")
 
     # --- what came ----------------------------------------------------------------------------------------------------
     def see_class(self, news: ClassNews) -> None:
         """Show what is new of the class."""
         here = news.lesson == self._panel.lesson.name
-        self.hand.layout.display = None if news.joined is not None and here else "none"
+        show(self.hand, when=news.joined is not None and here)
         self.hand.description = NO_MORE if news.hand else NEED_HELP
         name = self._panel.lesson.name
         seen: list[Taken] = []
@@ -95,8 +88,7 @@ class FromTrainer:
                 if one.is_open and not (kind is AnswerAgain and self._answered_since(one)):
                     lines.append(f"<p>{markup(words)}</p>")
                     seen.append(one)
-        self.lines.value = "".join(lines)
-        self.lines.layout.display = None if lines else "none"
+        write(self.lines, "".join(lines))
         offers = [one for one in about_lesson(news.orders, OfferReset, name) if one.is_open]
         self._show_offer(offers[-1] if offers and here else None)
         seen += offers if here else []
@@ -111,18 +103,17 @@ class FromTrainer:
         if number == self._offered:
             return
         self._offered = number
-        self.offer.layout.display = "none" if one is None else ""
         if one is None:
             self.offer.children = ()
+            hide(self.offer)
             return
-        accept, decline = button("Start over", kind="danger"), button("No, go on")
-        self._panel.on_click(accept, self._panel.start_over)
-        self._panel.on_click(decline, lambda: self._decline(number))
+        accept = self._panel.button("Start over", self._panel.start_over, kind="danger")
+        decline = self._panel.button("No, go on", lambda: self._decline(number))
         words = (
             "Your trainer offers you a fresh start: the practice site goes back to the start of this lesson, and your "
             "attempt until now is kept."
         )
-        self.offer.children = (sentence(words), accept, decline)
+        self._panel.offer(self.offer, words, accept, decline)
 
     def _decline(self, number: int) -> None:
         note(self._root, number, "declined")

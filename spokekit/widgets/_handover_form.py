@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as ipw
-
 from spokekit._foreign import markup
 from spokekit._words import counted
 from spokekit.handover.records import WORDS
 from spokekit.widgets._browser import SecretField
-from spokekit.widgets._membership_form import show
-from spokekit.widgets.base import Component
+from spokekit.widgets._preview_form import PreviewForm
 from spokekit.widgets.controls import (
     Fold,
     button,
-    card,
     check,
     dropdown,
     html,
@@ -24,6 +20,7 @@ from spokekit.widgets.controls import (
     note,
     row,
     select_many,
+    show,
     text,
 )
 
@@ -39,7 +36,7 @@ GRANTS = (("a person's consent", "consent"), ("a service account", "service-acco
 _SECRETS = {"api-key": "API key", "oauth": "Client secret", "session": "Cookie"}
 
 
-class HandoverForm(Component):
+class HandoverForm(PreviewForm):
     """The controls alone; what they do is in `HandoverPanel`."""
 
     commands = ("spokekit handover plan", "spokekit handover compare")
@@ -75,33 +72,16 @@ class HandoverForm(Component):
         self.groups = check("Write the registered groups as well")
         self.sure = row()
         self.drift = html("")
-        self.shown_preview = html("")
         self.differences = select_many("Confirm", rows=4)
         self.differences.add_class("sk-stack")
-        self.confirm_hint = note("")
-        self.confirm = text("Type to confirm", live=True)
-        self.apply_button = button("Write", kind="danger", tooltip="Carry out what the preview shows")
-        self.preview_card = card(
-            html("<h3 style='margin:0'>Preview</h3>"),
-            self.shown_preview,
-            self.differences,
-            self.confirm_hint,
-            self.confirm,
-            row(self.apply_button, css="sk-actions"),
-        )
+        apply = button("Write", kind="danger", tooltip="Carry out what the preview shows")
+        self._make_preview_card(apply, above=[self.differences])
         self.result = html("")
 
     def arrange_way(self) -> None:
         """Show the fields that a way to sign in needs."""
-        show(self.client_id, self.way.value == "oauth")
+        show(self.client_id, when=self.way.value == "oauth")
         self.secret.description = _SECRETS[self.way.value]
-
-    def controls(self) -> tuple[ipw.Widget, ...]:
-        """What is disabled while work runs."""
-        return (
-            *(self.practise, self.write_button, self.import_button, self.clone_button),
-            *(self.compare_button, self.ask, self.undo_button),
-        )
 
 
 def drift_markup(drift: pd.DataFrame) -> str:

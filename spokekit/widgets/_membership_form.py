@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 
-from spokekit.widgets._downloads import Downloads
-from spokekit.widgets.base import Component
+from spokekit.widgets._downloads import Downloads, Taken, about
+from spokekit.widgets._preview_form import PreviewForm, titled_card, under_title
 from spokekit.widgets.controls import (
     LABEL_WIDTH,
     area,
     button,
-    card,
     check,
     dropdown,
+    filtered_list,
+    hide,
     html,
     note,
     row,
-    select_many,
-    text,
+    suggestions,
+    upload,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from spokekit.audit.show.export import About
     from spokekit.widgets._belonging import Source
 
 REMOVE_MARKED = "remove-marked"
@@ -39,7 +37,7 @@ ACTIONS = (
 ONLY = (("Add and remove", ""), ("Add only, remove nobody", "add-only"), ("Remove only, add nobody", "remove-only"))
 
 
-class MembershipForm(Component):
+class MembershipForm(PreviewForm):
     """Group, members, what to do, preview and result, one below the other."""
 
     commands = ("spokekit members plan", "spokekit members apply")
@@ -53,10 +51,8 @@ class MembershipForm(Component):
         self._site = ""
         self.group = dropdown("Group", [])
         self.again = button("Read again", tooltip="Read the registered groups and the members again")
-        self.filter = text("Filter members", placeholder="parts of a name, an address, an id, guest, app", live=True)
-        self.list = select_many("Members", rows=12)
-        for control in (self.filter, self.list):
-            control.add_class("sk-stack")
+        words = "parts of a name, an address, an id, guest, app"
+        self.filter, self.list = filtered_list("Members", 12, "Filter members", words)
         self.mark_all = button("Mark all matches", tooltip="Mark everybody that the filter matches, shown or not")
         self.clear = button("Clear the marks")
         self.as_table = check("Show as a table")
@@ -64,25 +60,17 @@ class MembershipForm(Component):
         self.table = html("")
         self.action = dropdown("What to do", ACTIONS)
         self.only = dropdown("How far", ONLY)
-        self.person = ipw.Combobox(
-            description="Find a person",
-            placeholder="part of a name or an address, or an account id",
-            ensure_option=False,
-            continuous_update=True,
-            style={"description_width": LABEL_WIDTH},
-            layout=ipw.Layout(width="auto", flex="1 1 300px"),
-        )
+        self.person = suggestions("Find a person", placeholder="part of a name or an address, or an account id")
+        self.person.layout.flex = "1 1 300px"
         self.add_button = button("Add", tooltip="Put this person on the list below; nothing is changed yet")
         self.known_note = html("", "sk-note")
         self.near = row()
-        self.pasted = area("List of people", rows=4, placeholder="names, account ids or e-mail addresses, one a line")
         # Kept up to date while it is typed: who presses Preview at once means what stands there.
-        self.pasted.continuous_update = True
+        words = "names, account ids or e-mail addresses, one a line"
+        self.pasted = area("List of people", rows=4, placeholder=words, live=True)
         # What the names on the list are taken for.
         self.reading = ipw.VBox()
-        self.upload = ipw.FileUpload(
-            accept=".csv,.tsv,.txt,.xlsx", multiple=False, description="Upload a CSV", layout=ipw.Layout(width="auto")
-        )
+        self.upload = upload("Upload a CSV", ".csv,.tsv,.txt,.xlsx")
         self.upload_hint = note(
             "A CSV or an Excel workbook (.xlsx) with the columns `group_id` and `account_id`, or with names and e-mail "
             "addresses, as Atlassian and Entra export them; without a group column it means the group above. "
@@ -91,35 +79,24 @@ class MembershipForm(Component):
         self.file_line = html("", "sk-note")
         self.forget_file = button("Forget the file", kind="quiet")
         self.ask = button("Preview", kind="primary")
-        self.shown_preview = html("")
-        self.confirm = text("Type to confirm", live=True)
-        self.confirm_hint = note("")
-        self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
         self.discard = button("Discard", tooltip="Forget the preview; nothing is changed")
         self._preview_downloads = Downloads(self, self._taken_preview)
-        self.preview_card = card(
-            html("<h3 style='margin:0'>Preview</h3>"),
-            self.shown_preview,
-            self.confirm_hint,
-            self.confirm,
-            row(self.apply_button, self.discard, css="sk-actions"),
-            self._preview_downloads.row,
-        )
+        apply = button("Apply", kind="danger", tooltip="Carry the previewed plan out")
+        self._make_preview_card(apply, self.discard, below=[self._preview_downloads.row])
         self.shown_result = html("")
         self.undo = button("Undo", tooltip="Plan the opposite and show its preview")
         self.resume = button("Resume …", tooltip="Show what going on with the rows that are not done would do now")
         self.drop_button = button("Drop it", tooltip="Do not go on with it; what was done stays, and can be undone")
         self._result_downloads = Downloads(self, self._taken_result)
-        self.result_card = card(
-            html("<h3 style='margin:0'>Result</h3>"),
+        self.result_card = titled_card(
+            "Result",
             self.shown_result,
             row(self.undo, self.resume, self.drop_button, css="sk-actions"),
             self._result_downloads.row,
         )
         self.list_box = self._beside_the_list()
         self.body = self._in_order()
-        for part in (self.preview_card, self.result_card, self.forget_file, self.near):
-            show(part, False)
+        hide(self.preview_card, self.result_card, self.forget_file, self.near)
 
     def _beside_the_list(self) -> ipw.VBox:
         left = {"margin": f"0 0 0 calc({LABEL_WIDTH} + 8px)"}
@@ -160,42 +137,23 @@ class MembershipForm(Component):
             "list": self.pasted,
             "file": (self, "_arrived"),
         }
-        words = "Press Preview for a new one."
-        self._preview_of = self.belongs_to(
-            "preview", inputs, self.shown_preview, self.confirm_hint, again=words, changed=changed
-        )
-        words = "Choose again what was chosen then, to undo, resume or drop it."
-        self._result_of = self.belongs_to("result", inputs, self.shown_result, again=words, changed=changed)
-        for box, tied in ((self.preview_card, self._preview_of), (self.result_card, self._result_of)):
-            head, *rest = box.children
-            box.children = (head, tied.note, *rest)
+        again = "Press Preview for a new one."
+        self._tie_preview(inputs, self.confirm_hint, again=again, allow=changed)
+        again = "Choose again what was chosen then, to undo, resume or drop it."
+        self._result_of = self.belongs_to("result", inputs, self.shown_result, again=again, changed=changed)
+        under_title(self.result_card, self._result_of.note)
 
     def _show_downloads(self) -> None:
-        for downloads, tied in (
-            (self._preview_downloads, self._preview_of),
-            (self._result_downloads, self._result_of),
-        ):
-            downloads.show(tied.known, current=tied.current)
+        self._preview_downloads.show(self._preview_of.known, current=self._preview_of.current)
+        self._result_downloads.show(self._result_of.known, current=self._result_of.current)
 
-    def _taken_preview(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.show.export import About
-
+    def _taken_preview(self) -> Taken:
         preview = self._preview_of.require()
-        site, said = preview.plan.place.site, " ".join((*preview.lines, *preview.dangers))
-        return (
-            "preview of changes",
-            preview.frame,
-            About("Preview; nothing of it is done yet", site, None, "", "", said),
-        )
+        said = " ".join((*preview.lines, *preview.dangers))
+        told = about("Preview; nothing of it is done yet", preview.plan.place.site, said)
+        return "preview of changes", preview.frame, told
 
-    def _taken_result(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.show.export import About
-
+    def _taken_result(self) -> Taken:
         result = self._result_of.require()
-        about = About("Result of an apply", self._site, None, "", "", result.words)
-        return f"result-{result.apply_id[:8]}".strip("-"), result.frame, about
-
-
-def show(widget: ipw.Widget, visible: bool) -> None:
-    """Show or hide a widget."""
-    widget.layout.display = "" if visible else "none"
+        told = about("Result of an apply", self._site, result.words)
+        return f"result-{result.apply_id[:8]}".strip("-"), result.frame, told

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit.widgets._membership_form import MembershipForm, show
+from spokekit.widgets._membership_form import MembershipForm
 from spokekit.widgets._membership_views import MemberLines
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,6 @@ class MembershipList(MembershipForm):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._lines: MemberLines | None = None
-        self._filling = False
 
     def _forget_members(self) -> None:
         """Empty the list: people of one group under the name of another, marks and all, would be removed from that."""
@@ -48,15 +47,10 @@ class MembershipList(MembershipForm):
         if lines is None:
             return
         shown = lines.shown
-        self._filling = True
-        try:
-            with self.list.hold_sync():
-                self.list.options = choices((lines.labels[account], account) for account in shown)
-                self.list.value = tuple(account for account in shown if account in lines.marked)
-        finally:
-            self._filling = False
+        marked = tuple(account for account in shown if account in lines.marked)
+        self.fill(self.list, ((lines.labels[account], account) for account in shown), marked)
         self._say_count()
-        show(self.table, self.as_table.value)
+        show(self.table, when=self.as_table.value)
         self.table.value = lines.table(self.group.label or self.group_id) if self.as_table.value else ""
 
     def _say_count(self) -> None:
@@ -70,7 +64,7 @@ class MembershipList(MembershipForm):
             self._show_list()
 
     def _mark(self, chosen: tuple[str, ...]) -> None:
-        if not self._filling and self._lines is not None:
+        if self._lines is not None:
             self._lines.mark(chosen)
             self._say_count()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit._ids import account_id
 from spokekit._words import comparable, counted
-from spokekit.widgets.controls import html_table, sentence
+from spokekit.widgets.controls import bullets, html_table, sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,22 +113,20 @@ def unfinished_markup(open_ones: Sequence[ApplyState], names: Mapping[str, str])
     from spokekit.groups.resumption import about
 
     first, *others = open_ones
-    lines = "".join(f"<li>{sentence(line)}</li>" for line in about(first, names.get(first.by or "", "")))
-    text = f"<p><strong>An earlier apply was not finished.</strong></p><ul class='sk-list'>{lines}</ul>"
+    lines = bullets(about(first, names.get(first.by or "", "")))
+    text = f"<p><strong>An earlier apply was not finished.</strong></p>{lines}"
     if others:
-        more = "".join(f"<li>{sentence(about(other, names.get(other.by or '', ''))[0])}</li>" for other in others)
-        text += f"<p>Not finished either, and offered when this one is settled:</p><ul class='sk-list'>{more}</ul>"
+        more = bullets(about(other, names.get(other.by or "", ""))[0] for other in others)
+        text += f"<p>Not finished either, and offered when this one is settled:</p>{more}"
     return text
 
 
 def preview_markup(preview: Preview, rest: Resumption | None = None) -> str:
     """The preview: sentences, dangers, counts by group, rows; of the `rest` of an apply, with what that is."""
     plan = preview.plan
-    lines = "".join(f"<li>{sentence(line)}</li>" for line in (preview if rest is None else rest).lines)
-    text = f"<ul class='sk-list'>{lines}</ul>"
+    text = bullets((preview if rest is None else rest).lines)
     if preview.dangers:
-        dangers = "".join(f"<li>{sentence(danger)}</li>" for danger in preview.dangers)
-        text += f"<p><strong>Think about this first</strong></p><ul class='sk-list'>{dangers}</ul>"
+        text += f"<p><strong>Think about this first</strong></p>{bullets(preview.dangers)}"
     groups = preview.groups
     heads = [name.replace("_", " ") for name in groups.columns if name != "group_id"]
     rows = [(name or group_id, *counts) for group_id, name, *counts in groups.itertuples(index=False, name=None)]
@@ -163,8 +161,3 @@ def rows_markup(rows: Sequence[Row], caption: str) -> str:
         for row in order[:ROWS_SHOWN]
     ]
     return html_table(("group", "name", "action", "status", "message", "account id"), cells, caption=caption)
-
-
-def line(words: str) -> str:
-    """A sentence as a paragraph, escaped; nothing for nothing."""
-    return f"<p>{sentence(words)}</p>" if words else ""

@@ -7,23 +7,21 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._foreign import NAME, shown
 from spokekit._ids import account_id, is_account_id
 from spokekit._words import counted, moment
-from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotFound, SpokekitError
 from spokekit.groups.wishes import WishList, for_accounts, read_csv
-from spokekit.widgets._membership_form import REMOVE_MARKED, show
+from spokekit.widgets._membership_form import REMOVE_MARKED
 from spokekit.widgets._membership_list import MembershipList
-from spokekit.widgets._membership_views import line
 from spokekit.widgets._people import People, Unclear, read_list, wishes_of
 from spokekit.widgets.base import Task
-from spokekit.widgets.controls import button, dropdown, note
+from spokekit.widgets.controls import dropdown, hide, note, paragraph, show
 
 if TYPE_CHECKING:
-    import ipywidgets as ipw
     import pandas as pd
 
     from spokekit._workspace import Workspace
@@ -40,15 +38,13 @@ class MembershipWishes(MembershipList):
 
     def __init__(self, connection: str | None, workspace: Workspace | None, **options: Any) -> None:
         super().__init__(**options)
-        self._workspace = workspace or of_this_process()
-        self._name = connection
-        self.mark_kind(self._workspace, connection)
+        self.work_with(workspace, connection)
         self._file: tuple[bytes, str] | None = None
         self._people = People()
         self._walked: tuple[Any, pd.DataFrame] | None = None
         self._offered: dict[str, str] = {}
         self._asked: tuple[Unclear, ...] = ()
-        self.on_change(self.upload, self._uploaded)
+        self.on_upload(self.upload, self._uploaded)
         self.on_click(self.forget_file, self._no_file)
         self.on_change(self.person, self._suggest)
         self.on_enter(self.person, self.add)
@@ -87,13 +83,13 @@ class MembershipWishes(MembershipList):
             # Who was looked up by id since stays known.
             people.by_id.setdefault(one.account_id, one)
         self._people = people
-        self.known_note.value = line(people.source)
+        self.known_note.value = paragraph(people.source)
         self._suggest(self.person.value)
         self._read_names()
 
     # --- searching for a person ----------------------------------------------------------------------------------
     def _suggest(self, text: str) -> None:
-        show(self.near, False)
+        hide(self.near)
         if text in self._offered:
             # It was chosen; another list would cover it again.
             return
@@ -126,13 +122,9 @@ class MembershipWishes(MembershipList):
             )
 
     def _offer_near(self, near: Any, words: str) -> None:
-        presses = []
-        for label, account in self._people.labels(near).items():
-            press = button(label)
-            self.on_click(press, partial(self._put, self._people.by_id[account]))
-            presses.append(press)
-        self.near.children = (note(words), *presses)
-        show(self.near, bool(presses))
+        labels = self._people.labels(near).items()
+        presses = [self.button(label, partial(self._put, self._people.by_id[account])) for label, account in labels]
+        self.offer(self.near, words, *presses)
 
     def _look_up(self, account: str) -> None:
         def work(task: Task) -> pd.DataFrame:
@@ -150,7 +142,7 @@ class MembershipWishes(MembershipList):
         self.run(work, words="Looking up the account", done=done)
 
     def _put(self, one: Known) -> None:
-        show(self.near, False)
+        hide(self.near)
         name = shown(one.name or one.account_id, NAME)
         if one.account_id in self.pasted.value:
             self.say(f"{name} is on the list already.")
@@ -182,8 +174,6 @@ class MembershipWishes(MembershipList):
         self.reading.children = (*([words] if words is not None else []), *asking)
 
     def _question(self, unclear: Unclear) -> ipw.Widget:
-        import ipywidgets as ipw
-
         if not unclear.candidates:
             return note(unclear.words)
         labels = self._people.labels(unclear.candidates)
@@ -205,25 +195,19 @@ class MembershipWishes(MembershipList):
         self.pasted.value = "\n".join(lines)
 
     # --- a file --------------------------------------------------------------------------------------------------
-    def _uploaded(self, files: Any) -> None:
-        if not files:
-            return
-        item = files[0]
-        content, name = bytes(item["content"]), str(item["name"])
-        # The content must not stay in the widget's state, which is saved in the notebook.
-        self.upload.value = ()
+    def _uploaded(self, content: bytes, name: str, _changed: Any) -> None:
         # The file before it is not what the person means, also when this one cannot be read.
         self._file, self._arrived = None, (name, sha256(content).hexdigest())
-        self.file_line.value = line(f"{name} cannot be used, and no other file is.")
-        show(self.forget_file, True)
+        self.file_line.value = paragraph(f"{name} cannot be used, and no other file is.")
+        show(self.forget_file)
         read = read_csv(content, group=self.group_id, name=name)
         self._file = content, name
-        self.file_line.value = line(f"{name}: {counted(len(read.wishes), 'line')}. {' '.join(read.notes)}")
+        self.file_line.value = paragraph(f"{name}: {counted(len(read.wishes), 'line')}. {' '.join(read.notes)}")
 
     def _no_file(self) -> None:
         self._file = self._arrived = None
         self.file_line.value = ""
-        show(self.forget_file, False)
+        hide(self.forget_file)
 
     def wishes(self) -> WishList:
         """Return the list that the preview will be made of; raises `InputError` when there is none."""

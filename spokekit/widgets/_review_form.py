@@ -7,8 +7,8 @@ from typing import Any
 import ipywidgets as ipw
 
 from spokekit.widgets._browser import DownloadButton
-from spokekit.widgets.base import Component
-from spokekit.widgets.controls import Fold, button, card, check, dropdown, html, note, row, select_many, text
+from spokekit.widgets._preview_form import PreviewForm
+from spokekit.widgets.controls import Fold, button, card, check, dropdown, filtered_list, html, note, row, text, upload
 
 SCOPES = (
     ("Registered groups", "registered"),
@@ -17,7 +17,7 @@ SCOPES = (
 )
 
 
-class ReviewForm(Component):
+class ReviewForm(PreviewForm):
     """Choose a review, decide its rows, sign, carry out, prove, close: one below the other."""
 
     commands = ("spokekit review open", "spokekit review rows")
@@ -34,9 +34,7 @@ class ReviewForm(Component):
         self.scope = dropdown("Groups", SCOPES)
         self.due = text("Due", placeholder="2026-12-31, or nothing", live=True)
         self.partial = check("Open it although the walk is incomplete")
-        self.lists_in = ipw.FileUpload(
-            accept=".csv,.xlsx", multiple=True, description="Add lists of people", layout=ipw.Layout(width="auto")
-        )
+        self.lists_in = upload("Add lists of people", ".csv,.xlsx", multiple=True)
         self.no_lists = button("Forget the lists")
         self.lists_line = html("", "sk-note")
         self.open_button = button("Open the review", kind="primary")
@@ -56,18 +54,14 @@ class ReviewForm(Component):
             row(self.open_button, css="sk-actions"),
         )
         self.head = html("")
-        self.filter = text("Filter rows", placeholder="parts of a group, a person, leaver, guest, keep", live=True)
+        words = "parts of a group, a person, leaver, guest, keep"
+        self.filter, self.list = filtered_list("Rows", 12, "Filter rows", words)
         self.undecided = check("Undecided rows only", True)
-        self.list = select_many("Rows", rows=12)
-        for control in (self.filter, self.list):
-            control.add_class("sk-stack")
         self.count = html("", "sk-count")
         self.about = html("", "sk-note")
         self._make_deciding()
         self.sheet_out = DownloadButton("Download the worksheet")
-        self.sheet_in = ipw.FileUpload(
-            accept=".xlsx,.csv", multiple=False, description="Take a worksheet back", layout=ipw.Layout(width="auto")
-        )
+        self.sheet_in = upload("Take a worksheet back", ".xlsx,.csv")
         self.sheet_line = html("")
         self.take_sheet = button("Take its decisions", kind="primary")
         self.no_sheet = button("Forget it")
@@ -116,17 +110,7 @@ class ReviewForm(Component):
         self.sign_button = button("Sign the decisions")
         self.sign_box = ipw.VBox([html("<h3>Sign</h3>"), self.by, self.role, row(self.sign_button, css="sk-actions")])
         self.ask = button("Preview the removals", kind="primary")
-        self.shown_preview = html("")
-        self.confirm_hint = note("")
-        self.confirm = text("Type to confirm", live=True)
-        self.apply_button = button("Apply", kind="danger", tooltip="Carry the previewed removals out")
-        self.preview_card = card(
-            html("<h3 style='margin:0'>Preview</h3>"),
-            self.shown_preview,
-            self.confirm_hint,
-            self.confirm,
-            row(self.apply_button, css="sk-actions"),
-        )
+        self._make_preview_card(button("Apply", kind="danger", tooltip="Carry the previewed removals out"))
         self.apply_box = ipw.VBox([html("<h3>Carry out</h3>"), row(self.ask, css="sk-actions"), self.preview_card])
         self.verify_button = button("Walk again and verify", kind="primary")
         self.verified = html("")

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets as tr
 
 from spokekit._words import comparable, counted, moment
-from spokekit.widgets._membership_views import line
 from spokekit.widgets._review_form import ReviewForm
-from spokekit.widgets.controls import choices, html_table, sentence
+from spokekit.widgets.controls import html_table, paragraph, sentence
 
 if TYPE_CHECKING:
     from spokekit.review import Campaign
@@ -28,7 +27,6 @@ class ReviewList(ReviewForm):
     value = tr.Tuple(())
 
     def __init__(self, **options: Any) -> None:
-        self._filling = False
         self._lines: dict[int, str] = {}
         super().__init__(**options)
 
@@ -72,17 +70,15 @@ class ReviewList(ReviewForm):
         campaign: Campaign | None = self.campaign
         found = self.matches()
         shown = found[:SHOWN]
-        kept = set(self.value) & {row.row_id for row in shown}
-        self._filling = True
-        try:
-            self.list.options = choices([(self._label(row), row.row_id) for row in shown])
-            self.list.value = tuple(row.row_id for row in shown if row.row_id in kept)
-        finally:
-            self._filling = False
+        before = set(self.value)
+        marked = tuple(row.row_id for row in shown if row.row_id in before)
+        self.fill(self.list, [(self._label(row), row.row_id) for row in shown], marked)
         self._mark(self.list.value)
         first = f"; the first {SHOWN} are shown" if len(found) > SHOWN else ""
         total = len(campaign.rows) if campaign else 0
-        self.count.value = line(f"{counted(total, 'row')}, {len(found):,} match{first}; {len(self.value):,} marked.")
+        self.count.value = paragraph(
+            f"{counted(total, 'row')}, {len(found):,} match{first}; {len(self.value):,} marked."
+        )
         self.keep_all.description = f"Keep all that are shown ({len(shown):,})"
 
     def _label(self, row: Row) -> str:
@@ -95,8 +91,6 @@ class ReviewList(ReviewForm):
         return " · ".join(parts)
 
     def _mark(self, marked: Any) -> None:
-        if self._filling:
-            return
         self.value = tuple(marked)
         self.count.value = re.sub(r"[\d,]+ marked", f"{len(self.value):,} marked", self.count.value)
         if len(self.value) != 1 or self.campaign is None:

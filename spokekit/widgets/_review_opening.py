@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spokekit._words import counted
-from spokekit.widgets._membership_form import show
 from spokekit.widgets._review_list import ReviewList
-from spokekit.widgets.controls import sentence
+from spokekit.widgets.controls import paragraph, show, write
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from spokekit._workspace import Workspace
     from spokekit.audit.roster import Roster
     from spokekit.review import Reviews
 
@@ -20,15 +18,12 @@ if TYPE_CHECKING:
 class ReviewOpening(ReviewList):
     """The form that opens a review; `ReviewPanel` goes on with it."""
 
-    _workspace: Workspace
-    _name: str | None
-
     def __init__(self, **options: Any) -> None:
         self._lists: dict[str, Roster] = {}
         super().__init__(**options)
 
     def _listen_to_opening(self) -> None:
-        self.on_change(self.lists_in, self._lists_came)
+        self.on_upload(self.lists_in, self.add_list)
         self.on_click(self.no_lists, self.forget_lists)
         self.on_click(self.open_button, self.open_review)
         self._show_lists()
@@ -72,14 +67,6 @@ class ReviewOpening(ReviewList):
         told = f" {people.words}" if people is not None else ""
         self.say(f"The review {made.name} is open: {counted(len(made.rows), 'row')}.{told}", "ok")
 
-    def _lists_came(self, files: Any) -> None:
-        came = [(str(one["name"]), bytes(one["content"]), one.get("last_modified")) for one in files or ()]
-        if came:
-            # The content must not stay in the widget's state, which is saved in the notebook.
-            self.lists_in.value = ()
-        for name, content, changed in came:
-            self.add_list(content, name, changed)
-
     def add_list(self, content: bytes, name: str, as_of: datetime | None = None) -> None:
         """Read a list of people for the next review; one of the same name takes its place.
 
@@ -106,6 +93,5 @@ class ReviewOpening(ReviewList):
             " ".join((f"{name}: {counted(len(one.people), 'person', 'people')} of {one.as_of:%Y-%m-%d}.", *one.notes))
             for name, one in self._lists.items()
         ]
-        self.lists_line.value = "".join(f"<p>{sentence(one)}</p>" for one in said)
-        show(self.lists_line, bool(said))
-        show(self.no_lists, bool(said))
+        write(self.lists_line, "".join(map(paragraph, said)))
+        show(self.no_lists, when=said)

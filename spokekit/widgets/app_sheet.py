@@ -12,10 +12,10 @@ from spokekit._foreign import markup
 from spokekit.connections.connection import ConnectionDraft
 from spokekit.connections.scopes import DEFAULT_SCOPES, parse_scopes, published_first, scope
 from spokekit.oauth.environment import CALLBACK_PATH, browser_is_elsewhere
-from spokekit.oauth.jupyter_mailbox import for_the_browser
 from spokekit.widgets._browser import CopyButton
 from spokekit.widgets.base import Component
-from spokekit.widgets.controls import html, html_table, note, row
+from spokekit.widgets.controls import html, html_table, note, outside_link, row
+from spokekit.widgets.rehearsal import page_link
 
 if TYPE_CHECKING:
     from spokekit.widgets.guide import Guide
@@ -83,20 +83,16 @@ class AppSheet(Component):
         )
         body.append(html(table))
         if guide is not None and guide.site is not None:
-            console = f"{guide.site['url']}console"
-            seen = for_the_browser(console, key=str(guide.site.get("key", "")))
-            body.append(html(f"<p>{_link(seen, 'Open the practice developer console', 'sk-button')}</p>"))
-            if seen.startswith(console) and elsewhere:
-                body.append(note(f"{console} opens only in a browser on the machine where this notebook runs."))
+            link, reached = page_link(guide.site, "console", "Open the practice developer console", css="sk-button")
+            body.append(html(f"<p>{link}</p>"))
+            if not reached:
+                where = f"{guide.site['url']}console"
+                body.append(note(f"{where} opens only in a browser on the machine where this notebook runs."))
         self.body = body
 
     def state_in_words(self) -> list[str]:
         """Name the callback URL and the scopes."""
         return [f"Callback URL: {self.redirect_uri}", f"Scopes: {' '.join(self._scopes)}"]
-
-
-def _link(address: str, words: str, css: str = "") -> str:
-    return f"<a class='{css}' href='{markup(address)}' target='_blank' rel='noopener'>{markup(words)}</a>"
 
 
 def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
@@ -106,6 +102,6 @@ def _own_callback(redirect_uri: str) -> list[ipw.HTML]:
     page = own_callback_page()
     if page is None or redirect_uri.endswith(f"/{CALLBACK_PATH}"):
         return []
-    link = _link(page, "callback URL of this Jupyter server")
+    link = outside_link(page, "callback URL of this Jupyter server")
     words = f"<p>Or put the {link} into the app and the connection: then nothing is to be pasted.</p>"
     return [html(words, "sk-note")]

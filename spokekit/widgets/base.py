@@ -9,8 +9,7 @@ itself; it calls a service one floor down and hands long work to its `TaskRunner
         def __init__(self, spoke, **options):
             super().__init__("Groups", **options)
             self._spoke = spoke
-            self.look = button("Count the groups", kind="primary")
-            self.on_click(self.look, self.count)
+            self.look = self.button("Count the groups", self.count, kind="primary")
             self.body = [self.look]
 
         def count(self):
@@ -36,17 +35,19 @@ from spokekit._foreign import SENTENCE, markup, shown
 from spokekit._home import under_voila
 from spokekit._secret import Secret, scrub
 from spokekit._words import span
+from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.report import Progress
 from spokekit.errors import SpokekitError
 from spokekit.widgets._belonging import Belonging, Complaint, Source
 from spokekit.widgets._browser import KeyboardGuard, SecretField
 from spokekit.widgets._explain import explain
 from spokekit.widgets._in_words import InWords
-from spokekit.widgets.controls import LABEL_WIDTH, Kind, button, html, note, row, status_line
+from spokekit.widgets.controls import button, choices, hide, html, note, progress_bar, row, show, status_line, write
 from spokekit.widgets.tasks import Task, TaskRunner
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
+    from spokekit.widgets.controls import ButtonKind, Kind
 
 # From here on nobody wants to sit and look.
 LONG_PAUSE = timedelta(minutes=2)
@@ -111,27 +112,23 @@ class Component(InWords):
         self._on_enter: dict[str, tuple[ipw.Widget, Callable[[], Any]]] = {}
         self._entered: tuple[ipw.Widget, str] | None = None
         self._head: list[ipw.Widget] = []
-        self._title = ""
+        self._title = title
         if title:
             # Under the first heading of a page, and beside those of its sections: no level is left out.
-            self._title = title
             self._head.append(html(f"<h2>{markup(title)}</h2>", "sk-heading"))
         if lead:
             self._head.append(note(lead, css="sk-lead"))
         self._status_html = html("", "sk-status")
-        self._status_html.layout.display = "none"
-        self._bar = ipw.IntProgress(
-            description="Progress", min=0, max=1, style={"description_width": LABEL_WIDTH}, layout=ipw.Layout(flex="1")
-        )
-        self._bar.add_class("sk-progress")
+        self._bar = progress_bar()
         self._cancel = button("Cancel")
         self._progress = row(self._bar, self._cancel, css="sk-work")
-        self._progress.layout.display = "none"
+        hide(self._status_html, self._progress)
         self.outcome = ipw.VBox([self._progress, self._status_html])
         self._body: tuple[ipw.Widget, ...] = ()
         self._foot: tuple[ipw.Widget, ...] = ()
         self._memory_key: tuple[str, str] | None = None
         self._busy_controls: list[ipw.Widget] = []
+        self._filling: set[ipw.Widget] = set()
         self.runner = TaskRunner(self)
         super().__init__(**options)
         self.add_class("spokekit")
@@ -162,6 +159,12 @@ class Component(InWords):
         self._foot = tuple(widgets)
         self._arrange()
 
+    def work_with(self, workspace: Workspace | None, name: str | None) -> None:
+        """Work with the connection of this name, or the default alias's; without a workspace, in this process's."""
+        self._workspace = workspace or of_this_process()
+        self._name = name
+        self.mark_kind(self._workspace, name)
+
     def mark_kind(self, workspace: Workspace, name: str | None) -> None:
         """Say in the heading that the connection that is worked with is read-only, where it is."""
         try:
@@ -183,9 +186,7 @@ class Component(InWords):
         words = shown(scrub(words), SENTENCE)
         self.set_trait("status_kind", kind)
         self.set_trait("status", words)
-        line = status_line(words, kind)
-        self._status_html.layout.display = "" if line else "none"
-        self._status_html.value = line
+        write(self._status_html, status_line(words, kind))
 
     def show_error(self, error: BaseException) -> None:
         """Show an exception: what happened, why it probably happened, and what to do next."""
@@ -193,8 +194,7 @@ class Component(InWords):
         text = " ".join(part for part in (happened, likely, hint) if part)
         self.set_trait("status_kind", "error")
         self.set_trait("status", text)
-        self._status_html.layout.display = ""
-        self._status_html.value = status_line(happened, "error", likely=likely, hint=hint)
+        write(self._status_html, status_line(happened, "error", likely=likely, hint=hint))
         self._complaint.made(error, text, self._body)
 
     # --- work ----------------------------------------------------------------------------------------------------
@@ -229,8 +229,8 @@ class Component(InWords):
         self._began: tuple[int, int, float] | None = None
         self.set_trait("busy", True)
         self._bar.max, self._bar.value, self._bar.bar_style = 1, 0, ""
-        self._bar.layout.display = "none"
-        self._progress.layout.display = ""
+        hide(self._bar)
+        show(self._progress)
         self.say(f"{task.words} …", "busy")
 
     def show_progress(self, progress: Progress | str) -> None:
@@ -242,7 +242,7 @@ class Component(InWords):
             return
         total, done = progress.total, progress.done
         if total:
-            self._bar.layout.display = None
+            show(self._bar)
             self._bar.max, self._bar.value = max(int(total), 1), int(done)
         left = ""
         if progress.paused_until:
@@ -269,21 +269,62 @@ class Component(InWords):
 
     def task_ended(self) -> None:
         """Called by the runner."""
-        self._progress.layout.display = "none"
+        hide(self._progress)
         if self.status_kind in ("busy", "asking"):
             self.say("")
         for control, was in self._was_disabled:
             control.disabled = was
         self.set_trait("busy", False)
 
+    def finish(self, action: Callable[[], Any], timeout: float | None = 60.0) -> None:
+        """Call what starts work, and wait until that is done; see `settled`."""
+        action()
+        self.settled(timeout)
+
     # --- events --------------------------------------------------------------------------------------------------
     def on_click(self, control: ipw.Button, action: Callable[[], Any]) -> None:
         """Call `action` when `control` is pressed; what it raises is shown in the component."""
         control.on_click(self.guarded(lambda _: action()))
 
+    def button(
+        self, words: str, action: Callable[[], Any], *, kind: ButtonKind = "plain", tooltip: str = ""
+    ) -> ipw.Button:
+        """Return a button that calls `action` when it is pressed, as `on_click` does."""
+        made = button(words, kind=kind, tooltip=tooltip)
+        self.on_click(made, action)
+        return made
+
     def on_change(self, control: ipw.Widget, action: Callable[[Any], Any], trait: str = "value") -> None:
         """Call ``action(new value)`` when `trait` changes; what it raises is shown in the component."""
-        control.observe(self.guarded(lambda change: action(change["new"])), trait)
+
+        def changed(change: Any) -> None:
+            if control not in self._filling:
+                action(change["new"])
+
+        control.observe(self.guarded(changed), trait)
+
+    def fill(self, control: ipw.Widget, options: Iterable[tuple[str, Any]], value: Any) -> None:
+        """Give a list other options and what is chosen of them, without calling what `on_change` ties to it."""
+        self._filling.add(control)
+        try:
+            # New options clear the choice in the browser's list; inside one message it comes back at once.
+            with control.hold_sync():
+                control.options = choices(options)
+                control.value = value
+        finally:
+            self._filling.discard(control)
+
+    def on_upload(self, field: ipw.FileUpload, action: Callable[[bytes, str, datetime | None], Any]) -> None:
+        """Call ``action(content, name, last modified)`` for each file that arrives."""
+
+        def arrived(files: Any) -> None:
+            if files:
+                # The content must not stay in the widget's state, which is saved in the notebook.
+                field.value = ()
+            for one in files:
+                action(bytes(one["content"]), str(one["name"]), one.get("last_modified"))
+
+        self.on_change(field, arrived)
 
     def on_enter(self, field: ipw.Widget, action: Callable[[], Any]) -> None:
         """Call ``action()`` when Enter is pressed in a text field, once all that was typed before it is here.
@@ -346,17 +387,20 @@ class Component(InWords):
         self, place: ipw.HBox, words: str, yes: str, action: Callable[[], Any], *, no: str = "No, keep it"
     ) -> None:
         """Ask a question in `place`, which was made by `row`; only the button `yes` calls `action`."""
-        agree, refuse = button(yes, kind="danger"), button(no)
 
         def answered(act: bool) -> None:
-            place.layout.display, place.children = "none", ()
+            place.children = ()
+            hide(place)
             if act:
                 action()
 
-        self.on_click(agree, partial(answered, True))
-        self.on_click(refuse, partial(answered, False))
-        place.children = (note(words), agree, refuse)
-        place.layout.display = ""
+        agree = self.button(yes, partial(answered, True), kind="danger")
+        self.offer(place, words, agree, self.button(no, partial(answered, False)))
+
+    def offer(self, place: ipw.HBox, words: str, *presses: ipw.Button) -> None:
+        """Put a sentence and buttons into `place`, which was made by `row`; without a button it is hidden."""
+        place.children = (note(words), *presses)
+        show(place, when=presses)
 
     # --- remembering ---------------------------------------------------------------------------------------------
     def remember(self, key: str = "", **widgets: ipw.Widget) -> None:

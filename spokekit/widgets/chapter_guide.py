@@ -14,6 +14,7 @@ from spokekit.training.attempts import events_here, practice_home
 from spokekit.training.course import ONE_HOUR, Chapter, chapter_of, chapters
 from spokekit.training.progress import by_lesson
 from spokekit.widgets import rehearsal
+from spokekit.widgets.controls import hide
 from spokekit.widgets.join_panel import JoinPanel
 from spokekit.widgets.steps import STEPS
 from spokekit.widgets.strip import Stop, Strip
@@ -87,7 +88,7 @@ class ChapterGuide(Strip):
             + f"<p>Records: {markup(str(practice_home()))}.</p>"
         )
         self._show(place, done, self._next(when, done), details=details, more=count)
-        self.pointer.layout.display = "none"
+        hide(self.pointer)
         self.set_trait("right", tuple(when))
         self.set_trait("done", tuple(done))
 

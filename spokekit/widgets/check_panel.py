@@ -8,17 +8,15 @@ import traitlets as tr
 
 from spokekit._foreign import markup
 from spokekit._words import counted
-from spokekit._workspace import workspace as of_this_process
-from spokekit.errors import NotConfigured, NotFound
-from spokekit.widgets._downloads import Downloads
+from spokekit.widgets._downloads import Downloads, Taken, about
 from spokekit.widgets.base import Component, Task
-from spokekit.widgets.controls import Fold, Kind, button, html, html_table, note, row
+from spokekit.widgets.controls import Fold, Kind, hide, html, html_table, note, row, show
+from spokekit.widgets.steps import saved_connection
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit._workspace import Workspace
-    from spokekit.audit.show.export import About
     from spokekit.connections.connection import Connection
 
 _WORDS = {"ok": "✓ yes", "missing": "✕ missing", "failed": "✕ failed", "unknown": "? unknown", "off": "○ not asked"}
@@ -57,18 +55,17 @@ class CheckPanel(Component):
         self, connection: Connection | str | None = None, *, workspace: Workspace | None = None, **options: Any
     ) -> None:
         super().__init__("Check the connection", **options)
-        self._workspace = workspace or of_this_process()
-        self._name = connection if isinstance(connection, str) or connection is None else connection.connection_id
-        self.mark_kind(self._workspace, self._name)
-        self.start = button("Check the connection", kind="primary")
+        name = connection if isinstance(connection, str) or connection is None else connection.connection_id
+        self.work_with(workspace, name)
+        self.start = self.button("Check the connection", self.check, kind="primary")
         self._place = html("")
         self._behind = html("")
         self.fold = Fold("All that was asked", self._behind)
-        self.fold.layout.display = "none"
+        hide(self.fold)
         self._downloads = Downloads(self, self._taken)
         self._answer_of = self.belongs_to(
             "check",
-            {"connection": self._connection},
+            {"connection": lambda: saved_connection(self._workspace, self._name)},
             self._place,
             self.fold,
             again="Press Check the connection.",
@@ -83,7 +80,6 @@ class CheckPanel(Component):
             self.fold,
             self._downloads.row,
         ]
-        self.on_click(self.start, self.check)
         self.disable_while_busy(self.start)
 
     def follow(self, component: Component) -> CheckPanel:
@@ -105,12 +101,6 @@ class CheckPanel(Component):
         """Look whether the connection is still the one that was checked, and grey the answer if not."""
         self._answer_of.see()
 
-    def _connection(self) -> Connection | None:
-        try:
-            return self._workspace.connection(self._name)
-        except (NotConfigured, NotFound):
-            return None
-
     def check(self) -> None:
         """Make the check, in the background."""
         inputs = self._answer_of.inputs()
@@ -129,22 +119,18 @@ class CheckPanel(Component):
         # What no harmless call can test is nothing that a newcomer should read first.
         behind = found.drop(index=wrong.index).sort_values("state", key=lambda s: s.astype(str) != "ok", kind="stable")
         self._behind.value = "".join(_section(title, behind[behind["kind"] == kind]) for kind, title in _BEHIND.items())
-        self.fold.layout.display = ""
+        show(self.fold)
         self.value = found
         self.accepted += 1
         self._answer_of.made(found, inputs, *verdict(found))
 
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.show.export import About
-
+    def _taken(self) -> Taken:
         found: pd.DataFrame = self._answer_of.require()
-        about = About("Check of the connection", found.attrs["connection"], None, "", "", "")
-        return "check of the connection", found, about
+        return "check of the connection", found, about("Check of the connection", found.attrs["connection"])
 
     def rehearse(self) -> None:
         """Do what a person does: press the button, and read."""
-        self.check()
-        self.settled()
+        self.finish(self.check)
 
 
 def verdict(found: pd.DataFrame) -> tuple[str, Kind]:

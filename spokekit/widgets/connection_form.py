@@ -27,7 +27,7 @@ from spokekit.errors import InputError, SpokekitError
 from spokekit.widgets._browser import CopyButton, SecretField
 from spokekit.widgets._form_words import SERVICE_ACCOUNT_NOTE, how_scopes_differ, what_scopes_permit
 from spokekit.widgets.base import Component, Task
-from spokekit.widgets.controls import Fold, area, button, check, dropdown, html, row, sentence, text
+from spokekit.widgets.controls import Fold, area, bullets, check, dropdown, hide, html, row, sentence, show, text, write
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
@@ -139,19 +139,17 @@ class ConnectionForm(Component):
         self.secret.on_entered(self.guarded(self._secret_entered))
         self.copy = CopyButton(self.fields["redirect_uri"].value, description="Copy the redirect URL")
         self.scope_notes = html("", "sk-under-field")
-        self.leave_out = button("Leave out ace:confluence")
-        self.restore = button("Restore the saved scopes")
+        self.leave_out = self.button("Leave out ace:confluence", self._leave_out)
+        self.restore = self.button("Restore the saved scopes", self._restore)
         self.restore_note = html("", "sk-under-field")
-        self.scope_buttons = row(self.leave_out, self.restore)
-        self.scope_buttons.add_class("sk-under-field")
-        self.save_and_get = button("Save and Get OAuth Token", kind="primary")
-        self.only_save = button("Save", tooltip="Save without asking for a token")
+        self.scope_buttons = row(self.leave_out, self.restore, css="sk-under-field")
+        self.save_and_get = self.button("Save and Get OAuth Token", partial(self.save, get_token=True), kind="primary")
+        self.only_save = self.button("Save", self.save, tooltip="Save without asking for a token")
         self.token = TokenButton(workspace=self._workspace, connection=self.connection, embedded=True)
         self.token.observe(self.guarded(self._token_changed), "token_status")
         for name in (*self.fields, "client_secret"):
-            self.field_errors[name] = html("", "sk-field-error")
-            self.field_errors[name].add_class("sk-under-field")
-            self.field_errors[name].layout.display = "none"
+            self.field_errors[name] = html("", "sk-field-error sk-under-field")
+        hide(*self.field_errors.values())
         for name in ("pkce", "read_only"):
             self.fields[name].add_class("sk-under-field")
         self.grant_note = html("", "sk-under-field")
@@ -159,9 +157,7 @@ class ConnectionForm(Component):
             "Advanced", self._with_error("auth_url"), self._with_error("pkce"), self.token.way, self.token.reason
         )
         self.site = html(self._site_words(), "sk-under-field")
-        copy = row(self.copy)
-        copy.add_class("sk-under-field")
-        self.redirect = ipw.VBox([self._with_error("redirect_uri"), copy])
+        self.redirect = ipw.VBox([self._with_error("redirect_uri"), row(self.copy, css="sk-under-field")])
         self.body = [
             self._with_error("name"),
             self._with_error("url"),
@@ -181,13 +177,9 @@ class ConnectionForm(Component):
             row(self.save_and_get, self.only_save, css="sk-actions"),
             self.token,
         ]
-        self.on_click(self.leave_out, self._leave_out)
-        self.on_click(self.restore, self._restore)
-        self.on_click(self.save_and_get, lambda: self.save(get_token=True))
-        self.on_click(self.only_save, lambda: self.save(get_token=False))
-        self.disable_while_busy(self.save_and_get, self.only_save)
-        ipw.dlink((self.token, "busy"), (self.save_and_get, "disabled"))
-        ipw.dlink((self.token, "busy"), (self.only_save, "disabled"))
+        # The saving may be over when the consent begins: a second press would start it twice.
+        for working in (self, self.token):
+            self.on_change(working, lambda _: self._allow(), "busy")
 
     def _with_error(self, name: str) -> ipw.VBox:
         return ipw.VBox([self.fields[name], self.field_errors[name]])
@@ -202,13 +194,11 @@ class ConnectionForm(Component):
     # --- what gets the token, and what it may do -----------------------------------------------------------------
     def _show_grant(self) -> None:
         service = self.fields["grant"].value == SERVICE_ACCOUNT
-        self.grant_note.value = SERVICE_ACCOUNT_NOTE if service else ""
+        write(self.grant_note, SERVICE_ACCOUNT_NOTE if service else "")
         where = "from the service account's credential" if service else "from the app's Settings page"
         self.fields["client_id"].placeholder = where
         # Nothing comes back to a callback, and there is no code that a challenge could prove.
-        for one in (self.redirect, self.fields["pkce"], self.token.way, self.token.reason):
-            one.layout.display = "none" if service else ""
-        self.grant_note.layout.display = "" if service else "none"
+        show(self.redirect, self.fields["pkce"], self.token.way, self.token.reason, when=not service)
 
     def _kind_chosen(self) -> None:
         """Propose the scopes of this kind, unless somebody has written others."""
@@ -221,24 +211,18 @@ class ConnectionForm(Component):
     # --- scopes --------------------------------------------------------------------------------------------------
     def _show_scopes(self) -> None:
         draft = self.draft()
-        notes = "".join(f"<li>{sentence(words)}</li>" for words in draft.scope_notes())
         try:
             known = [scope(name) for name in parse_scopes(self.fields["scopes"].value)]
         except InputError:
             known = []
-        self.scope_notes.value = (f"<ul class='sk-list'>{notes}</ul>" if notes else "") + (
-            what_scopes_permit(known) if known else ""
-        )
-        here = {s.id for s in known}
-        self.leave_out.layout.display = "" if "ace:confluence" in here else "none"
+        write(self.scope_notes, bullets(draft.scope_notes()) + (what_scopes_permit(known) if known else ""))
+        leaves_out = any(s.id == "ace:confluence" for s in known)
         differs = bool(self._previous) and tuple(s.id for s in known) != self._previous
-        self.restore.layout.display = "" if differs else "none"
+        show(self.leave_out, when=leaves_out)
+        show(self.restore, when=differs)
+        show(self.scope_buttons, when=leaves_out or differs)
         usual = draft.grant != SERVICE_ACCOUNT and not draft.read_only
-        self.restore_note.value = how_scopes_differ(self._previous, known, usual=usual) if differs else ""
-        for shown in (self.restore_note, self.scope_notes):
-            shown.layout.display = "" if shown.value else "none"
-        buttons = (self.leave_out, self.restore)
-        self.scope_buttons.layout.display = "" if any(b.layout.display != "none" for b in buttons) else "none"
+        write(self.restore_note, how_scopes_differ(self._previous, known, usual=usual) if differs else "")
 
     def _leave_out(self) -> None:
         self.fields["scopes"].value = ", ".join(without_unpublished(parse_scopes(self.fields["scopes"].value)))
@@ -270,11 +254,9 @@ class ConnectionForm(Component):
         self._answer_of.see()
 
     def _show_field_error(self, name: str, error: InputError | None) -> None:
-        line = self.field_errors[name]
         warning = self.draft().host_notes().get(name, "") if error is None else ""
         shown = f"<p>✕ {sentence(str(error))}</p>" if error is not None else f"<p>⚠ {sentence(warning)}</p>"
-        line.value = shown if error is not None or warning else ""
-        line.layout.display = "" if line.value else "none"
+        write(self.field_errors[name], shown if error is not None or warning else "")
 
     def _check_secret(self) -> InputError | None:
         entered = self.secret.peek()
@@ -376,11 +358,8 @@ class ConnectionForm(Component):
             self._show_field_error(field, error)
         return False
 
-    def task_ended(self) -> None:
-        """Called by the runner."""
-        super().task_ended()
-        # The saving is over and the consent has begun: a second press would start it twice.
-        self.save_and_get.disabled = self.only_save.disabled = self.token.busy
+    def _allow(self) -> None:
+        self.save_and_get.disabled = self.only_save.disabled = self.busy or self.token.busy
 
     def settled(self, timeout: float | None = 60.0) -> None:
         """Wait for the saving and for the token."""

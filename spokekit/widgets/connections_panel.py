@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ipywidgets as ipw
 import traitlets as tr
@@ -14,14 +15,16 @@ from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
 from spokekit.connections.scopes import GRANTS, published_first
 from spokekit.widgets.base import Component
+from spokekit.widgets.check_panel import CheckPanel
 from spokekit.widgets.connection_form import ConnectionForm
-from spokekit.widgets.controls import button, card, html, note, row, sentence
+from spokekit.widgets.controls import button, card, hide, html, note, row, sentence, show
 from spokekit.widgets.token_button import TokenButton
 
 if TYPE_CHECKING:
     from spokekit._workspace import RowStatus, Workspace
     from spokekit.connections.connection import Connection, ConnectionDraft
-    from spokekit.widgets.check_panel import CheckPanel
+
+C = TypeVar("C", bound=Component)
 
 _SIGNS = {"valid": "✓", "expired": "✓", "consent_needed": "!", "no_token": "!"}
 
@@ -60,12 +63,10 @@ class ConnectionsPanel(Component):
         self._check: CheckPanel | None = None
         self._list = ipw.VBox()
         self._place = ipw.VBox()
-        self.add = button("Add Connection")
-        self.reload = button("Look again", kind="quiet")
+        self.add = self.button("Add Connection", self.open_add)
+        self.reload = self.button("Look again", self.refresh, kind="quiet")
         self.summary = note("")
         self.body = [self.summary, self._list, row(self.add, self.reload, css="sk-actions"), self._place]
-        self.on_click(self.add, self.open_add)
-        self.on_click(self.reload, self.refresh)
         self.guarded(self.refresh)()
 
     def refresh(self) -> None:
@@ -97,18 +98,12 @@ class ConnectionsPanel(Component):
             f"<p><strong>{markup(name)}</strong></p><p>{sign} {sentence(_capital(line.words))}</p>"
             f"<p>{' · '.join(under)}</p>"
         )
-        details = html(self._details(line))
-        details.layout.display = "none"
+        details, sure = html(self._details(line)), row()
+        hide(details, sure)
         view = button("View Details")
-        sure = row()
-        sure.layout.display = "none"
-        buttons = [view]
         self.on_click(view, partial(_toggle, details, view))
-        for words, action in self._actions(line, sure):
-            made = button(words)
-            self.on_click(made, action)
-            buttons.append(made)
-        return card(head, row(*buttons), sure, details)
+        actions = [self.button(words, action) for words, action in self._actions(line, sure)]
+        return card(head, row(view, *actions), sure, details)
 
     def _actions(self, line: RowStatus, sure: ipw.HBox) -> list[tuple[str, Callable[[], object]]]:
         saved = line.connection
@@ -154,10 +149,8 @@ class ConnectionsPanel(Component):
     def _open(self, component: Component) -> None:
         # What is not on the screen any more must not take a consent either.
         self._stop_opened()
-        close = button("Close")
-        self.on_click(close, self.close_opened)
         self.opened, self._check = component, None
-        self._place.children = (card(component, row(close)),)
+        self._place.children = (card(component, row(self.button("Close", self.close_opened))),)
         self.say("")
 
     def close_opened(self) -> None:
@@ -181,27 +174,20 @@ class ConnectionsPanel(Component):
         """**Add Connection**: a child alias with a connection of its own."""
         draft = self._draft
         if draft is not None:
-            from dataclasses import replace
-
             draft = replace(draft, name=self._workspace.connections.propose_name())
         return self._watch(ConnectionForm(add=True, draft=draft, workspace=self._workspace))
 
-    def _watch(self, form: ConnectionForm) -> ConnectionForm:
-        form.observe(self.guarded(lambda _: self.refresh()), ["saved", "token_status"])
-        self._open(form)
-        return form
+    def _watch(self, component: C) -> C:
+        self.follow(component)
+        self._open(component)
+        return component
 
     def open_token(self, connection: Connection) -> TokenButton:
         """**Get OAuth Token** for a saved connection."""
-        made = TokenButton(connection, workspace=self._workspace)
-        made.observe(self.guarded(lambda _: self.refresh()), "token_status")
-        self._open(made)
-        return made
+        return self._watch(TokenButton(connection, workspace=self._workspace))
 
     def open_check(self, connection: Connection) -> CheckPanel:
         """**Check the connection**, scope by scope."""
-        from spokekit.widgets.check_panel import CheckPanel
-
         made = CheckPanel(connection, workspace=self._workspace)
         self._open(made)
         self._check = made
@@ -223,7 +209,7 @@ class ConnectionsPanel(Component):
 
 def _toggle(details: ipw.HTML, view: ipw.Button) -> None:
     hidden = details.layout.display == "none"
-    details.layout.display = "" if hidden else "none"
+    show(details, when=hidden)
     view.description = "Hide Details" if hidden else "View Details"
 
 

@@ -11,6 +11,7 @@ import traitlets as tr
 
 from spokekit._foreign import NAME, SENTENCE, markup, shown
 from spokekit._frames import UNKNOWN, cell, is_id
+from spokekit.errors import InputError
 
 Kind = Literal["plain", "good", "ok", "warning", "error", "busy", "asking"]
 ButtonKind = Literal["plain", "primary", "danger", "quiet", "fold"]
@@ -31,41 +32,33 @@ _SIGNS: dict[Kind, str] = {
 }
 
 
-def button(words: str, *, kind: ButtonKind = "plain", tooltip: str = "", disabled: bool = False) -> ipw.Button:
+def button(words: str, *, kind: ButtonKind = "plain", tooltip: str = "") -> ipw.Button:
     """Return a button that is as wide as its words; ``primary`` is the one press that a screen leads to."""
-    made = ipw.Button(description=words, tooltip=tooltip or None, disabled=disabled, layout=ipw.Layout(width="auto"))
+    made = ipw.Button(description=words, tooltip=tooltip or None, layout=ipw.Layout(width="auto"))
     if kind != "plain":
         made.add_class(f"sk-{kind}")
     return made
 
 
-def _style() -> dict[str, str]:
-    return {"description_width": LABEL_WIDTH}
+def _labelled(kind: Any, label: str, **options: Any) -> Any:
+    options.setdefault("layout", ipw.Layout(width="auto"))
+    return kind(description=label, style={"description_width": LABEL_WIDTH}, **options)
 
 
 def text(label: str, value: str = "", *, placeholder: str = "", live: bool = False) -> ipw.Text:
     """Return a labelled text field; without ``live`` its value changes on Enter and on leaving the field."""
-    return ipw.Text(
-        value=value,
-        description=label,
-        placeholder=placeholder,
-        continuous_update=live,
-        style=_style(),
-        layout=ipw.Layout(width="auto"),
-    )
+    return _labelled(ipw.Text, label, value=value, placeholder=placeholder, continuous_update=live)
 
 
-def area(label: str, value: str = "", *, rows: int = 3, placeholder: str = "") -> ipw.Textarea:
-    """Return a labelled text area."""
-    return ipw.Textarea(
-        value=value,
-        description=label,
-        placeholder=placeholder,
-        rows=rows,
-        continuous_update=False,
-        style=_style(),
-        layout=ipw.Layout(width="auto"),
-    )
+def suggestions(label: str, value: str = "", *, placeholder: str = "") -> ipw.Combobox:
+    """Return a labelled text field that proposes its ``options`` while somebody types; anything may be typed."""
+    options = {"placeholder": placeholder, "ensure_option": False, "continuous_update": True}
+    return _labelled(ipw.Combobox, label, value=value, **options)
+
+
+def area(label: str, value: str = "", *, rows: int = 3, placeholder: str = "", live: bool = False) -> ipw.Textarea:
+    """Return a labelled text area; ``live`` as for `text`."""
+    return _labelled(ipw.Textarea, label, value=value, placeholder=placeholder, rows=rows, continuous_update=live)
 
 
 def check(label: str, value: bool = False) -> ipw.Checkbox:
@@ -75,9 +68,8 @@ def check(label: str, value: bool = False) -> ipw.Checkbox:
 
 def dropdown(label: str, options: Sequence[Any], *, value: Any = None) -> ipw.Dropdown:
     """Return a labelled drop-down; options are values or (label, value) pairs."""
-    made = ipw.Dropdown(
-        options=list(options), description=label, style=_style(), layout=ipw.Layout(width="auto", max_width="100%")
-    )
+    layout = ipw.Layout(width="auto", max_width="100%")
+    made: ipw.Dropdown = _labelled(ipw.Dropdown, label, options=list(options), layout=layout)
     if value is not None:
         made.value = value
     return made
@@ -90,9 +82,27 @@ def choices(options: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 def select_many(label: str, options: Sequence[Any] = (), *, rows: int = 12) -> ipw.SelectMultiple:
     """Return a labelled list for several choices; put at most some hundred options in (see `GroupPicker`)."""
-    return ipw.SelectMultiple(
-        options=list(options), description=label, rows=rows, style=_style(), layout=ipw.Layout(width="auto")
-    )
+    return _labelled(ipw.SelectMultiple, label, options=list(options), rows=rows)
+
+
+def filtered_list(label: str, rows: int, filter_label: str, placeholder: str) -> tuple[ipw.Text, ipw.SelectMultiple]:
+    """Return a text field that filters a list for several choices, and the list; both as wide as their place."""
+    both = text(filter_label, placeholder=placeholder, live=True), select_many(label, rows=rows)
+    for control in both:
+        control.add_class("sk-stack")
+    return both
+
+
+def upload(label: str, accept: str, *, multiple: bool = False) -> ipw.FileUpload:
+    """Return a button that takes files of these endings; see `Component.on_upload`."""
+    return ipw.FileUpload(accept=accept, multiple=multiple, description=label, layout=ipw.Layout(width="auto"))
+
+
+def progress_bar() -> ipw.IntProgress:
+    """Return the bar of a component's work."""
+    made = _labelled(ipw.IntProgress, "Progress", min=0, max=1, layout=ipw.Layout(flex="1"))
+    made.add_class("sk-progress")
+    return made
 
 
 _INPUTS = (ipw.Text, ipw.Textarea, ipw.Combobox, ipw.Dropdown, ipw.Checkbox, ipw.SelectMultiple, ipw.BoundedIntText)
@@ -105,6 +115,14 @@ def inputs_in(widgets: Iterable[ipw.Widget]) -> Iterator[ipw.Widget]:
             yield widget
         elif not widget.has_trait("status"):
             yield from inputs_in(getattr(widget, "children", ()))
+
+
+def filled(field: ipw.Widget, hint: str) -> str:
+    """Return what is typed in a field, without blanks at its ends. Raises `InputError` when nothing is."""
+    typed: str = field.value.strip()
+    if not typed:
+        raise InputError(f"The field “{field.description}” is empty.", hint=hint)
+    return typed
 
 
 def html(markup: str, css: str = "") -> ipw.HTML:
@@ -128,6 +146,17 @@ def sentence(words: object, most: int = SENTENCE) -> str:
     return _WHOLE.sub(
         lambda m: f"<span class='sk-{'date' if m['date'] else 'whole-id'}'>{m[0]}</span>", markup(words, most)
     )
+
+
+def paragraph(words: str) -> str:
+    """Return a sentence as a paragraph, escaped; nothing for nothing."""
+    return f"<p>{sentence(words)}</p>" if words else ""
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Return sentences as a list, escaped; nothing for none."""
+    items = "".join(f"<li>{sentence(line)}</li>" for line in lines)
+    return f"<ul class='sk-list'>{items}</ul>" if items else ""
 
 
 def note(words: str, css: str = "sk-note") -> ipw.HTML:
@@ -164,6 +193,38 @@ def notebook_link(notebook: str, inside: str, *, css: str = "", title: str = "")
     name = markup(notebook)
     more = f" title='{markup(title)}'" if title else ""
     return f"<a class='{css}' href='{name}' data-notebook='{name}'{more}>{inside}</a>"
+
+
+def outside_link(address: str, words: str, *, css: str = "", title: str = "") -> str:
+    """Return a link to a page outside of the notebook, as markup; it opens in a tab of its own."""
+    more = f" title='{markup(title)}'" if title else ""
+    there = f"href='{markup(address)}' target='_blank' rel='noopener'"
+    return f"<a class='{css}' {there}{more}>{markup(words)}</a>"
+
+
+def show(*widgets: ipw.Widget, when: object = True) -> None:
+    """Show widgets, or hide them: then they take no place."""
+    for widget in widgets:
+        widget.layout.display = "" if when else "none"
+
+
+def hide(*widgets: ipw.Widget) -> None:
+    """Hide widgets."""
+    show(*widgets, when=False)
+
+
+def write(place: ipw.HTML, markup: str) -> None:
+    """Put markup into a widget that takes no place while there is none."""
+    # Shown first: a screen reader tells of what changes in a place that is there.
+    show(place, when=markup)
+    place.value = markup
+
+
+def lead_to(first: ipw.Button, *others: ipw.Button) -> None:
+    """Make `first` the one primary button: the press that comes next."""
+    first.add_class("sk-primary")
+    for other in others:
+        other.remove_class("sk-primary")
 
 
 def row(*widgets: ipw.Widget, css: str = "") -> ipw.HBox:
@@ -217,7 +278,7 @@ class Fold(ipw.VBox):  # type: ignore[misc]  # ipywidgets has no types
             self._inside.children = children
 
     def _show(self) -> None:
-        self._inside.layout.display = "" if self.shown else "none"
+        show(self._inside, when=self.shown)
         self._press.description = f"{'▾' if self.shown else '▸'} {self._words}"
 
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import traitlets as tr
 
 from spokekit._words import comparable, counted
+from spokekit.audit.questions.registry import REGISTRY
 from spokekit.errors import InputError
-from spokekit.widgets._downloads import Downloads
+from spokekit.widgets._downloads import Downloads, Taken
 from spokekit.widgets.base import Component, Task
-from spokekit.widgets.controls import button, choices, dropdown, html, html_table, note, row, select_many, text
-from spokekit.widgets.walk_panel import WalkPanel
+from spokekit.widgets.controls import choices, dropdown, html, html_table, lead_to, note, row, select_many, show, text
+from spokekit.widgets.walk_panel import WalkPanel, audit_of, newest_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
     from spokekit.audit.findings import Findings
-    from spokekit.audit.show.export import About
 
 SHOWN = 500
 
@@ -55,7 +55,7 @@ class FindingsPanel(Component):
         super().__init__("Findings", lead=lead, **options)
         self._source = audit
         self.question = dropdown("Question", [("Choose a question", ""), *_questions()])
-        self.list = button("List the findings", kind="primary")
+        self.list = self.button("List the findings", self.look, kind="primary")
         self.filter = text("Filter", placeholder="Part of a name", live=True)
         self.marks = select_many("New findings", rows=8)
         self.marks.add_class("sk-stack")
@@ -63,10 +63,11 @@ class FindingsPanel(Component):
         self.reason = text("Reason", placeholder="Why it may stay so", live=True)
         self.name = text("Your name", placeholder="Who accepts it", live=True)
         self.until = text("Until", placeholder="2027-03-31; empty: for good", live=True)
-        self.accept = button("Accept")
+        self.accept = self.button("Accept", self.accept_marked)
         self.allowed = select_many("Accepted", rows=4)
         self.allowed.add_class("sk-stack")
-        self.take_back = button("Take back", tooltip="Make the marked acceptances new findings again")
+        words = "Make the marked acceptances new findings again"
+        self.take_back = self.button("Take back", self.take_marked_back, tooltip=words)
         self._table = html("")
         self._labels: dict[str, str] = {}
         last = row(self.accept, css="sk-actions")
@@ -75,7 +76,7 @@ class FindingsPanel(Component):
         self._downloads = Downloads(self, self._taken)
         self._list_of = self.belongs_to(
             "list",
-            {"question": self.question, "snapshot": lambda: id(self._audit())},
+            {"question": self.question, "snapshot": lambda: id(audit_of(self._source))},
             *self._new,
             *self._old,
             again="Press List the findings.",
@@ -91,9 +92,6 @@ class FindingsPanel(Component):
         ]
         if isinstance(audit, WalkPanel):
             self.on_change(audit, lambda _: self._list_of.see())
-        self.on_click(self.list, self.look)
-        self.on_click(self.accept, self.accept_marked)
-        self.on_click(self.take_back, self.take_marked_back)
         self.on_change(self.filter, lambda _: self._offer())
         for field in (self.marks, self.reason, self.name, self.until, self.allowed):
             self.on_change(field, lambda _: self._allow())
@@ -101,9 +99,6 @@ class FindingsPanel(Component):
         self._show_parts()
 
     # --- listing -------------------------------------------------------------------------------------------------
-    def _audit(self) -> Audit | None:
-        return self._source.value if isinstance(self._source, WalkPanel) else self._source
-
     def look(self) -> None:
         """List the findings of the chosen question, in the background."""
         if not self.question.value:
@@ -112,7 +107,7 @@ class FindingsPanel(Component):
 
     def _run(self, words: str, change: Any) -> None:
         """Do `change` to the findings, list them afresh, and say what it returned."""
-        audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
+        audit = newest_of(self._source)
         inputs, question = self._list_of.inputs(), self.question.value
         store = self._source.store if isinstance(self._source, WalkPanel) else None
 
@@ -134,19 +129,14 @@ class FindingsPanel(Component):
         self.value = rows
         counts = rows.attrs
         self._table.value = _accepted_table(rows, self._labels)
-        self._list_of.made(rows, inputs)
+        listed = f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since last time."
+        words = " ".join(w for w in (said, listed, caution) if w)
+        self._list_of.made(rows, inputs, words, "warning" if caution else "ok" if said else "plain")
         self._offer()
         self._show_parts()
         if said:
             # A reason is one for the findings that it was typed for.
             self.reason.value = self.until.value = ""
-        listed = f"{counts['new']:,} new, {counts['accepted']:,} accepted, {counts['fixed']:,} fixed since last time."
-        self._list_of.made(
-            rows,
-            inputs,
-            " ".join(w for w in (said, listed, caution) if w),
-            "warning" if caution else "ok" if said else "plain",
-        )
 
     def _with(self, state: str) -> list[str]:
         return [] if self.value is None else list(self.value.loc[self.value["state"] == state, "finding_id"])
@@ -159,9 +149,8 @@ class FindingsPanel(Component):
         self._allow()
 
     def _show_parts(self) -> None:
-        for widgets, shown in ((self._new, bool(self._with("new"))), (self._old, bool(self._with("accepted")))):
-            for widget in widgets:
-                widget.layout.display = None if shown else "none"
+        show(*self._new, when=self._with("new"))
+        show(*self._old, when=self._with("accepted"))
         self._allow()
 
     # --- deciding ------------------------------------------------------------------------------------------------
@@ -187,17 +176,13 @@ class FindingsPanel(Component):
         self.list.disabled = self.busy
         self.accept.disabled = not able or bool(missing)
         self.take_back.disabled = not able or not self.allowed.value
-        # One primary button: the press that comes next.
-        first_button, second = (self.list, self.accept) if self.accept.disabled else (self.accept, self.list)
-        first_button.add_class("sk-primary")
-        second.remove_class("sk-primary")
+        lead_to(*((self.list, self.accept) if self.accept.disabled else (self.accept, self.list)))
 
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+    def _taken(self) -> Taken:
         from spokekit.audit.show.export import About
 
         rows: pd.DataFrame = self._list_of.require()
-        audit = self._source.newest() if isinstance(self._source, WalkPanel) else self._source
-        about = About.of(audit, title=f"Findings: {rows.attrs['title']}", made_by="")
+        about = About.of(newest_of(self._source), title=f"Findings: {rows.attrs['title']}", made_by="")
         return f"findings-{rows.attrs['question']}", rows, about
 
     def accept_marked(self) -> None:
@@ -225,13 +210,11 @@ class FindingsPanel(Component):
     def rehearse(self, *, question: str = "groups-without-members") -> None:
         """Do what a person does first: choose a question and list its findings. A decision is nobody else's."""
         self.question.value = question
-        self.look()
-        self.settled()
+        self.finish(self.look)
 
 
 def _questions() -> list[tuple[str, str]]:
     from spokekit.audit import questions_frame
-    from spokekit.audit.questions.registry import REGISTRY
 
     listed = questions_frame()
     pairs = zip(listed["title"], listed["name"], listed["answerable"], strict=True)

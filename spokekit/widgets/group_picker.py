@@ -10,11 +10,11 @@ import ipywidgets as ipw
 import traitlets as tr
 
 from spokekit._words import counted
-from spokekit._workspace import workspace as of_this_process
 from spokekit.confluence.quota import LIMIT
+from spokekit.errors import NotConfigured
 from spokekit.widgets._browser import ListKeys
 from spokekit.widgets.base import Component, Task
-from spokekit.widgets.controls import Kind, button, check, choices, html, note, row, select_many, sentence, text
+from spokekit.widgets.controls import Kind, check, filtered_list, html, note, paragraph, row, show, write
 from spokekit.widgets.picker_model import PickerModel, Side
 
 if TYPE_CHECKING:
@@ -70,15 +70,11 @@ class GroupPicker(Component):
             lead="spokekit manages the members of the groups under Selected, and of no others.",
             **options,
         )
-        workspace = workspace or of_this_process()
         self.add_class("sk-picker")
-        self._workspace = workspace
-        self._name = connection
-        self.mark_kind(self._workspace, connection)
+        self.work_with(workspace, connection)
         self._by = by
         self._groups = groups
         self._model: PickerModel | None = None
-        self._filling = False
         self.lists: dict[Side, ipw.SelectMultiple] = {}
         self.filters: dict[Side, ipw.Text] = {}
         self.counts: dict[Side, ipw.HTML] = {}
@@ -94,17 +90,24 @@ class GroupPicker(Component):
     # --- building ------------------------------------------------------------------------------------------------
     def _build(self) -> None:
         self.only_access = check("Groups with Confluence access only", True)
-        self.add = button("Add →", tooltip="Move the marked groups to Selected")
-        self.add_all = button("Add all shown →", tooltip="Move everything that the list on the left shows")
-        self.take = button("← Remove", tooltip="Move the marked groups back to Available")
-        self.take_all = button("← Remove all shown", tooltip="Move everything that the list on the right shows")
-        self.undo = button("Undo", tooltip="Take the last move back")
-        self.ok = button("OK", kind="primary")
-        self.cancel = button("Cancel", tooltip="Forget the moves; nothing is registered or taken out")
+        self.add = self._mover("Add →", "available", "Move the marked groups to Selected")
+        self.add_all = self._mover(
+            "Add all shown →", "available", "Move everything that the list on the left shows", shown=True
+        )
+        self.take = self._mover("← Remove", "selected", "Move the marked groups back to Available")
+        self.take_all = self._mover(
+            "← Remove all shown", "selected", "Move everything that the list on the right shows", shown=True
+        )
+        self.undo = self.button("Undo", self._undo, tooltip="Take the last move back")
+        self.ok = self.button("OK", self.accept, kind="primary")
+        words = "Forget the moves; nothing is registered or taken out"
+        self.cancel = self.button("Cancel", self.reject, tooltip=words)
         # While work runs there is one Cancel, beside its progress, and it cancels that.
-        self.observe(lambda change: setattr(self.cancel.layout, "display", "none" if change["new"] else ""), "busy")
-        self.reload = button("Look up again", tooltip="Ask Confluence for the groups again")
-        self.count_empty = button("Mark empty groups", tooltip="Counts the members of the groups that are shown")
+        self.on_change(self, lambda busy: show(self.cancel, when=not busy), "busy")
+        words = "Ask Confluence for the groups again"
+        self.reload = self.button("Look up again", lambda: self.load(again=True), tooltip=words)
+        words = "Counts the members of the groups that are shown"
+        self.count_empty = self.button("Mark empty groups", self.mark_empty, tooltip=words)
         self.cost = html("", "sk-count")
         self.about = html("", "sk-count sk-about")
         self.plan = html("", "sk-count")
@@ -116,11 +119,9 @@ class GroupPicker(Component):
         columns = []
         labels: dict[Side, str] = {"available": "Available", "selected": "Selected"}
         for side, label in labels.items():
-            self.filters[side] = text(f"Filter {label.lower()}", placeholder="parts of the name", live=True)
-            self.lists[side] = select_many(label, rows=ROWS)
+            words = f"Filter {label.lower()}"
+            self.filters[side], self.lists[side] = filtered_list(label, ROWS, words, "parts of the name")
             self.counts[side] = html("", "sk-count")
-            for control in (self.filters[side], self.lists[side]):
-                control.add_class("sk-stack")
             column = ipw.VBox([self.filters[side], self.lists[side], self.counts[side]])
             column.add_class("sk-column")
             columns.append(column)
@@ -140,16 +141,10 @@ class GroupPicker(Component):
             row(self.ok, self.cancel, css="sk-actions"),
         ]
         self.on_change(self.only_access, self._only)
-        self.on_click(self.add, lambda: self._move("available", shown=False))
-        self.on_click(self.add_all, lambda: self._move("available", shown=True))
-        self.on_click(self.take, lambda: self._move("selected", shown=False))
-        self.on_click(self.take_all, lambda: self._move("selected", shown=True))
-        self.on_click(self.undo, self._undo)
-        self.on_click(self.ok, self.accept)
-        self.on_click(self.cancel, self.reject)
-        self.on_click(self.reload, lambda: self.load(again=True))
-        self.on_click(self.count_empty, self.mark_empty)
         self.disable_while_busy(self.reload, self.count_empty, self.ok, self.cancel)
+
+    def _mover(self, words: str, side: Side, tooltip: str, *, shown: bool = False) -> ipw.Button:
+        return self.button(words, partial(self._move, side, shown=shown), tooltip=tooltip)
 
     # --- loading -------------------------------------------------------------------------------------------------
     def load(self, *, again: bool = False) -> None:
@@ -207,28 +202,18 @@ class GroupPicker(Component):
     def model(self) -> PickerModel:
         """The two lists without their widgets; raises as long as the groups are not there."""
         if self._model is None:
-            from spokekit.errors import NotConfigured
-
             raise NotConfigured("The groups are not here yet.", hint="Press Look up again, or wait until it is done.")
         return self._model
 
     def _show(self, *sides: Side) -> None:
         model = self.model
-        self._filling = True
-        try:
-            for side in sides or ("available", "selected"):
-                shown = model.shown(side)
-                control = self.lists[side]
-                # New options clear the marks in the browser's list; inside one message they come back at once.
-                with control.hold_sync():
-                    control.options = choices((model.label(i), i) for i in shown)
-                    control.value = tuple(i for i in shown if i in model.marked[side])
-        finally:
-            self._filling = False
+        for side in sides or ("available", "selected"):
+            shown = model.shown(side)
+            marked = tuple(i for i in shown if i in model.marked[side])
+            self.fill(self.lists[side], ((model.label(i), i) for i in shown), marked)
         self._say_counts()
-        chosen = tuple(model.chosen)
         self.keep("moves", (tuple(model.to_add), tuple(model.to_remove)))
-        self.selected = chosen
+        self.selected = tuple(model.chosen)
 
     def _say_cost(self, groups: int) -> None:
         # The pages overlap by one row, and a row of the list costs two points, a page one.
@@ -237,11 +222,9 @@ class GroupPicker(Component):
         self.cost.value = f"<p>costs about {points:,} of {LIMIT:,} points</p>"
 
     def _say_counts(self) -> None:
-        about = self.model.about_marked()
-        self.about.value = f"<p>{sentence(about)}</p>" if about else ""
-        self.about.layout.display = "" if about else "none"
+        write(self.about, paragraph(self.model.about_marked()))
         for side, line in self.counts.items():
-            line.value = f"<p>{sentence(self.model.count_words(side))}</p>"
+            line.value = paragraph(self.model.count_words(side))
         self.plan.value = f"<p><strong>{self.model.plan_words()}</strong></p>"
         self.undo.disabled = not self.model.can_undo
 
@@ -251,7 +234,7 @@ class GroupPicker(Component):
             self._show(side)
 
     def _mark(self, side: Side, ids: Iterable[str]) -> None:
-        if not self._filling and self._model is not None:
+        if self._model is not None:
             self._model.mark(side, ids)
             self._say_counts()
 
@@ -365,5 +348,4 @@ class GroupPicker(Component):
         by_name = {line.name: group_id for group_id, line in self.model.lines.items()}
         wanted = [by_name[name] for name in names if name in by_name] or self.model.shown("available")[:2]
         self.choose([*self.model.chosen, *wanted])
-        self.accept()
-        self.settled()
+        self.finish(self.accept)

@@ -10,14 +10,12 @@ import traitlets as tr
 
 from spokekit._frames import ROWS, shown
 from spokekit._words import counted
-from spokekit.widgets._downloads import Downloads
+from spokekit.widgets._downloads import Downloads, Taken, about
 from spokekit.widgets.base import Component
 from spokekit.widgets.controls import html, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from spokekit.audit.show.export import About
 
 
 class GroupTable(Component):
@@ -64,7 +62,6 @@ class GroupTable(Component):
         self._source: Callable[[], Any] = source if callable(source) else (lambda: source)
         self._columns = columns
         self._empty = empty
-        self._title = title
         self._place = html("")
         self._downloads = Downloads(self, self._taken)
         self.body = [self._place, self._downloads.row]
@@ -91,12 +88,10 @@ class GroupTable(Component):
         else:
             self.say("")
 
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
-        from spokekit.audit.show.export import About
-
+    def _taken(self) -> Taken:
         report = self.value.attrs.get("completeness")
         said = str(report.get("words") or "") if isinstance(report, dict) else ""
-        return self._title, self.value, About(self._title, "", None, "", "", said)
+        return self._title, self.value, about(self._title, words=said)
 
     def follow(self, component: ipw.Widget, trait: str = "value") -> GroupTable:
         """Refresh whenever `trait` of another component changes; returns itself."""

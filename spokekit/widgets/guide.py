@@ -10,7 +10,7 @@ from spokekit.connections.connection import ConnectionDraft
 from spokekit.errors import SpokekitError
 from spokekit.widgets import rehearsal
 from spokekit.widgets.base import Component
-from spokekit.widgets.controls import html, row
+from spokekit.widgets.controls import html, row, write
 from spokekit.widgets.steps import COMMANDS, ONE_PAGE, READ, STEPS, Step, saved_connection, steps_done
 from spokekit.widgets.strip import Strip
 
@@ -116,20 +116,19 @@ class Guide(Strip):
             + ("<p>The cells play the person; you can press every button yourself as well.</p>" if self.plays else "")
         )
         self._show(self._place(), [str(number) for number in state], self._next(state), details=details)
+        pointer = ""
         if not self.leads_on:
-            self.pointer.value = (
+            pointer = (
                 "<p>Every page of Voilà starts with nothing and forgets all of it: what you do here is not known in "
                 f"the next notebook. <a href='{ONE_PAGE}'>Go the whole way on one page</a>.</p>"
             )
         elif self._unknown and 3 not in state:
             names = markup(", ".join(f"“{name}”" for name in self._unknown))
-            self.pointer.value = (
+            pointer = (
                 f"<p>The practice site was started anew and does not know the token of {names} any more, so it is "
                 "forgotten here. Get a token again in step 3.</p>"
             )
-        else:
-            self.pointer.value = ""
-        self.pointer.layout.display = None if self.pointer.value else "none"
+        write(self.pointer, pointer)
         self.set_trait("done", tuple(sorted(state)))
 
     def state_in_words(self) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
-from spokekit._foreign import markup
 from spokekit._secret import Secret
 from spokekit._words import counted
 from spokekit._workspace import workspace as of_this_process
@@ -18,17 +17,15 @@ from spokekit.handover import Changes, HandOver, SignIn, compare, files, make_pl
 from spokekit.handover.client import check_address
 from spokekit.handover.page import about_of, titled
 from spokekit.handover.plan import instance_of
-from spokekit.widgets._downloads import Downloads
+from spokekit.widgets._downloads import Downloads, Taken
 from spokekit.widgets._handover_form import HandoverForm, drift_markup, preview_markup, result_markup
-from spokekit.widgets._membership_form import show
 from spokekit.widgets.base import Task
-from spokekit.widgets.controls import choices, note, row
+from spokekit.widgets.controls import filled, hide, note, row, show
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit._workspace import Workspace
-    from spokekit.audit.show.export import About
     from spokekit.handover import Outcome, Step
     from spokekit.handover import records as rec
     from spokekit.practice import PracticeInstance
@@ -62,7 +59,6 @@ class HandoverPanel(HandoverForm):
     """
 
     value = tr.Any(None, allow_none=True)
-    preview = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 
     def __init__(
@@ -80,7 +76,6 @@ class HandoverPanel(HandoverForm):
         self._secret_for = ""
         self._practice: PracticeInstance | RemoteInstance | None = practice
         self._only_here = practice is not None
-        self._filling = False
         self._downloads = Downloads(self, self._taken)
         about = {"instance": self.instance, "app": self.app_id, "token": self.grant}
         self._drift_of = self.belongs_to(
@@ -90,15 +85,8 @@ class HandoverPanel(HandoverForm):
             again="Press Compare.",
             changed=lambda: self._downloads.show(self._drift_of.known, current=self._drift_of.current),
         )
-        self._preview_of = self.belongs_to(
-            "preview",
-            {**about, "groups": self.groups},
-            self.shown_preview,
-            again="Press Preview what would be written.",
-            changed=self._allow,
-        )
-        head, *rest = self.preview_card.children
-        self.preview_card.children = (head, self._preview_of.note, *rest)
+        again = "Press Preview what would be written."
+        self._tie_preview({**about, "groups": self.groups}, again=again, allow=self._allow)
         self.body = [
             note(
                 "Aliases, connections, scopes and groups arrive as records. The client secret and Get OAuth Token come "
@@ -125,19 +113,13 @@ class HandoverPanel(HandoverForm):
         ]
         self._listen()
         names = {"instance": self.instance, "app_id": self.app_id, "grant": self.grant, "way": self.way}
-        self.remember(
-            "lesson" if self._only_here else "",
-            **names,
-            client_id=self.client_id,
-            folder=self.folder,
-            groups=self.groups,
-        )
+        names |= {"client_id": self.client_id, "folder": self.folder, "groups": self.groups}
+        self.remember("lesson" if self._only_here else "", **names)
         self.arrange_way()
-        show(self.practice_row, False)
+        hide(self.practice_row)
         self._allow()
         if self._only_here:
-            for control in (self.way, self.client_id, self.secret, self.practise):
-                show(control, False)
+            hide(self.way, self.client_id, self.secret, self.practise)
             self.instance.disabled = True
             # What was typed in an attempt before belongs to that one.
             self.app_id.value = ""
@@ -148,8 +130,7 @@ class HandoverPanel(HandoverForm):
     def _listen(self) -> None:
         self.on_change(self.way, lambda _: self._other_way())
         self.on_change(self.instance, lambda _: self._other_instance())
-        self.on_change(self.confirm, lambda _: self._allow())
-        self.on_change(self.differences, lambda _: self._confirmed())
+        self.on_change(self.differences, self.make_preview)
         self.secret.on_entered(self.guarded(self._hold))
         self.on_click(self.practise, self.start_practice)
         self.on_click(self.write_button, self.write_folder)
@@ -159,7 +140,8 @@ class HandoverPanel(HandoverForm):
         self.on_click(self.ask, self.make_preview)
         self.on_click(self.undo_button, self.make_undo)
         self.on_click(self.apply_button, self.apply)
-        self.disable_while_busy(*self.controls(), self.differences)
+        self.disable_while_busy(self.practise, self.write_button, self.import_button, self.clone_button)
+        self.disable_while_busy(self.compare_button, self.ask, self.undo_button, self.differences)
 
     # --- who, and where ------------------------------------------------------------------------------------------
     def _hold(self) -> None:
@@ -171,7 +153,7 @@ class HandoverPanel(HandoverForm):
         self.arrange_way()
 
     def _other_instance(self) -> None:
-        show(self.practice_row, self._here is not None)
+        show(self.practice_row, when=self._here is not None)
         if self._secret is not None and self._secret_for not in ("", self.instance.value.strip()):
             # What opens one instance is sent to no other.
             words = f"The field “{self.secret.description}” was filled for {self._secret_for} and is empty again."
@@ -184,16 +166,13 @@ class HandoverPanel(HandoverForm):
                 f"The field “{self.secret.description}” is empty.",
                 hint="Type it, or start a practice instance. It is kept in this cell only.",
             )
-        if self.way.value == "oauth" and not self.client_id.value.strip():
-            raise InputError("The field “Client ID” is empty.", hint="Type that of the registry on the instance.")
+        hint = "Type that of the registry on the instance."
+        client_id = filled(self.client_id, hint) if self.way.value == "oauth" else ""
         self._secret_for = self._secret_for or self.instance.value.strip()
-        client_id = self.client_id.value.strip() if self.way.value == "oauth" else ""
         return SignIn(self.way.value, self._secret, client_id)
 
     def _hand_over(self) -> HandOver:
-        if not self.instance.value.strip():
-            raise InputError("The field “Instance” is empty.", hint="Type its name, or start a practice instance.")
-        address = check_address(self.instance.value)
+        address = check_address(filled(self.instance, "Type its name, or start a practice instance."))
         if self._only_here and self._here is None:
             raise InputError("A lesson hands over to its own practice instance only.", hint="Start the lesson over.")
         options: dict[str, Any] = {"pace": 100.0} if self._here is not None else {}
@@ -238,7 +217,7 @@ class HandoverPanel(HandoverForm):
         self.way.value = "api-key"
         self.instance.value = self._practice.url
         self.secret.put(Secret(self._practice.api_key))
-        show(self.practice_row, True)
+        show(self.practice_row)
 
     def _of_practice(self) -> PracticeInstance | RemoteInstance:
         if self._here is None:
@@ -261,10 +240,8 @@ class HandoverPanel(HandoverForm):
     # --- the folder ----------------------------------------------------------------------------------------------
     def write_folder(self) -> None:
         """Write the plan as a folder."""
-        if not self.folder.value.strip():
-            raise InputError("The field “Folder” is empty.", hint="Name a folder that is not there yet.")
-        plan = self.plan()
-        written = write(plan, self.folder.value.strip())
+        folder, plan = filled(self.folder, "Name a folder that is not there yet."), self.plan()
+        written = write(plan, folder)
         notes = " ".join(plan.notes)
         self.say(f"The plan is in {written}; begin with checklist.md. {notes}".strip(), "ok")
 
@@ -292,7 +269,7 @@ class HandoverPanel(HandoverForm):
 
         self.run(work, words="Reading the instance", done=done)
 
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+    def _taken(self) -> Taken:
         found, plan = self._drift_of.require()
         return "drift", titled(found), about_of(found, plan, self.instance.value)
 
@@ -342,22 +319,15 @@ class HandoverPanel(HandoverForm):
         self.run(work, words="Looking for what was written", done=lambda found: self._show(found, inputs))
 
     def _show(self, found: Changes, inputs: dict[str, Any]) -> None:
-        self.shown_preview.value = preview_markup(found)
         self.result.value = ""
-        self.confirm.value = ""
         chosen = found.asked.update if found.asked is not None else frozenset()
         named = [one for one in found.rows if one.confirm and (one.reason == "not_confirmed" or one.confirm in chosen)]
-        self._filling = True
-        try:
-            self.differences.options = choices([(_change(step), step.confirm) for step in named])
-            self.differences.value = tuple(step.confirm for step in named if step.confirm in chosen)
-        finally:
-            self._filling = False
-        show(self.differences, bool(named))
-        show(self.confirm, bool(found.planned))
-        self.confirm_hint.value = f"<p>Type “{markup(found.confirmation)}” to confirm.</p>" if found.planned else ""
+        options = [(_change(step), step.confirm) for step in named]
+        self.fill(self.differences, options, tuple(step.confirm for step in named if step.confirm in chosen))
+        show(self.differences, when=named)
+        hint = f"Type “{found.confirmation}” to confirm." if found.planned else ""
         verb = "Resume" if found.resumes else "Undo" if found.mode == "undo" else "Write"
-        self.apply_button.description = f"{verb}: {counted(len(found.planned), 'step')}"
+        self._lay_out_preview(preview_markup(found), hint, f"{verb}: {counted(len(found.planned), 'step')}")
         words = (
             "Nothing is written yet. Read the preview, then type the words." if found.planned else "Nothing to write."
         )
@@ -365,22 +335,10 @@ class HandoverPanel(HandoverForm):
             words += " What spokekit did not make is only changed where you choose it in Confirm."
         self._preview_of.made(found, inputs, words)
 
-    def _confirmed(self) -> None:
-        if not self._filling:
-            self.make_preview(tuple(self.differences.value))
-
     def _allow(self) -> None:
-        preview: Changes | None = self._preview_of.require() if self._preview_of.current else None
-        self.preview = preview
-        show(self.preview_card, self._preview_of.known)
-        typed = " ".join(self.confirm.value.split()).casefold()
-        ready = preview is not None and bool(preview.planned) and typed == preview.confirmation
-        self.apply_button.disabled = self.busy or not ready
-
-    def task_ended(self) -> None:
-        """Called by the runner; the controls come back, Write only when it may be pressed."""
-        super().task_ended()
-        self._allow()
+        super()._allow()
+        if self.preview is not None and not self.preview.planned:
+            self.apply_button.disabled = True
 
     def apply(self) -> None:
         """Carry the preview out; Cancel stops it before the next record, and a new preview goes on with the rest."""
@@ -405,22 +363,18 @@ class HandoverPanel(HandoverForm):
         """Do what a person does on a practice instance: import and compare; after a clone compare, write, compare."""
         self.start_practice()
         self.import_there()
-        self._do(self.compare)
+        self.finish(self.compare)
         self.make_a_clone()
-        self._do(self.compare)
+        self.finish(self.compare)
         self.groups.value = True
-        self._do(self.make_preview)
+        self.finish(self.make_preview)
         self.differences.value = tuple(value for _, value in self.differences.options)
         self.settled()
         if (preview := self.preview) is None or not preview.planned:
             raise NotFound("The practice instance has no drift to write.")
         self.confirm.value = preview.confirmation
-        self._do(self.apply)
-        self._do(self.compare)
-
-    def _do(self, press: Any) -> None:
-        press()
-        self.settled()
+        self.finish(self.apply)
+        self.finish(self.compare)
 
 
 def _change(step: Step) -> str:

@@ -20,7 +20,7 @@ from spokekit.training.trainer_orders import Begin, Say, Taken
 from spokekit.widgets import rehearsal
 from spokekit.widgets._class_news import ClassNews, hear, news_of, note, report_here, stop_reporting
 from spokekit.widgets.base import Component
-from spokekit.widgets.controls import Fold, Kind, button, html, html_table, notebook_link, row, status_line, text
+from spokekit.widgets.controls import Fold, Kind, html, html_table, notebook_link, row, status_line, text, write
 from spokekit.widgets.controls import note as sentence
 
 _MESSAGES = 3
@@ -57,7 +57,7 @@ class JoinPanel(Component):
         self.address = text("Address", placeholder="http://192.168.1.5:8760")
         self.code = text("Code", placeholder="six signs, from the trainer's board")
         self.name = text("Your name", placeholder="only if you like")
-        self.join = button("Join", kind="primary")
+        self.join = self.button("Join", self.come_in, kind="primary")
         self._joining = [
             sentence(
                 "The trainer's board shows an address and a code. How far your lessons are is sent to it, under a "
@@ -70,18 +70,15 @@ class JoinPanel(Component):
             row(self.join, css="sk-actions"),
         ]
         self._who = html("", "sk-note")
-        self.hand = button(NEED_HELP)
-        self.leave = button("Leave the class", kind="quiet")
+        self.hand = self.button(NEED_HELP, self.ask_for_help)
+        self.leave = self.button("Leave the class", self._ask_to_leave, kind="quiet")
         self._sent = html("", "sk-note")
         self.sent = Fold("What was sent", self._sent)
         self._sure = row()
         self._inside = [self._who, row(self.hand, self.leave, css="sk-actions"), self._sure, self.sent]
         self.fold = Fold("Join a class")
         self.body = [self.news, self.fold]
-        self.on_click(self.join, self.come_in)
         self.on_enter(self.code, self.come_in)
-        self.on_click(self.hand, self.ask_for_help)
-        self.on_click(self.leave, self._ask_to_leave)
         self.on_change(self.sent, lambda shown: self._show_sent() if shown else None, "shown")
         self.disable_while_busy(self.join, self.leave)
         self.guarded(self._go_on)()
@@ -116,10 +113,8 @@ class JoinPanel(Component):
 
     def ask_for_help(self) -> None:
         """Put the hand up, or down again."""
-        up = not news_of(self._root).hand
-        raise_hand(self._root, up)
+        self.say(hand_up_or_down(self._root))
         self.see_class(news_of(self._root))
-        self.say("Your hand is up; the trainer sees it." if up else "Your hand is down.")
 
     def _ask_to_leave(self) -> None:
         words = "Nothing more is sent then. What was sent stays on the board until it is deleted there."
@@ -154,9 +149,7 @@ class JoinPanel(Component):
         self.fold.call(f"Class: {joined.class_name}" if joined is not None else "Join a class")
         self.fold.hold(*(self._inside if joined is not None else self._joining))
         self.set_trait("joined", joined is not None)
-        if joined is None:
-            self.news.value = ""
-        else:
+        if joined is not None:
             state = news.state.words if news.state is not None else "The class is being told that you are here."
             kind: Kind = "plain" if news.state is None or news.state.reached else "warning"
             self._who.value = (
@@ -165,8 +158,7 @@ class JoinPanel(Component):
                 f"{markup(joined.class_name, NAME)}.</p>{status_line(state, kind)}"
             )
             self.hand.description = NO_MORE if news.hand else NEED_HELP
-            self.news.value = self._news(news)
-        self.news.layout.display = None if self.news.value else "none"
+        write(self.news, self._news(news) if joined is not None else "")
 
     def _news(self, news: ClassNews) -> str:
         """Return the newest messages, and the newest invitation that is open, as markup; note them as shown."""
@@ -191,6 +183,13 @@ def message(one: Taken) -> str:
     """Return what the trainer said, with who said it and when, as markup."""
     assert isinstance(one.order, Say)  # noqa: S101 - those alone are given
     return f"<p><strong>Your trainer, {clock(one.at)}:</strong> {markup(one.order.text)}</p>"
+
+
+def hand_up_or_down(root: Path) -> str:
+    """Put the learner's hand up, or down again; returns how it is now in words."""
+    up = not news_of(root).hand
+    raise_hand(root, up)
+    return "Your hand is up; the trainer sees it." if up else "Your hand is down."
 
 
 def shown_now(root: Path, orders: list[Taken]) -> None:

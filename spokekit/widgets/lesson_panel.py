@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tr
 
+from spokekit import widgets
 from spokekit._foreign import markup
 from spokekit._home import on_binder
 from spokekit.errors import NotFound, SpokekitError
@@ -20,7 +21,21 @@ from spokekit.widgets._class_news import ClassNews
 from spokekit.widgets._from_trainer import FromTrainer
 from spokekit.widgets.base import Component, Task
 from spokekit.widgets.chapter_guide import ChapterGuide
-from spokekit.widgets.controls import Fold, Kind, button, card, dropdown, html, note, row, select_many, sentence
+from spokekit.widgets.controls import (
+    Fold,
+    Kind,
+    bullets,
+    card,
+    dropdown,
+    hide,
+    html,
+    note,
+    row,
+    select_many,
+    sentence,
+    show,
+    write,
+)
 
 if TYPE_CHECKING:
     import ipywidgets as ipw
@@ -76,20 +91,21 @@ class LessonPanel(Component):
         super().__init__(self.lesson.title, **options)
         self.attempt: Attempt | None = None
         self._goal = html("", "sk-note")
-        self.begin = button("Begin", kind="primary", tooltip="Set the practice site to the start of this lesson")
-        self.check = button("Check", kind="primary")
-        self.hint = button(f"Hint 1 of {len(self.lesson.hints)}")
-        self.solution = button("Solution")
-        self.over = button("Start over", kind="quiet", tooltip="A new attempt from the start; nothing is deleted")
+        words = "Set the practice site to the start of this lesson"
+        self.begin = self.button("Begin", self.start, kind="primary", tooltip=words)
+        self.check = self.button("Check", self.look, kind="primary")
+        self.hint = self.button(f"Hint 1 of {len(self.lesson.hints)}", self.help)
+        self.solution = self.button("Solution", self.show_solution)
+        words = "A new attempt from the start; nothing is deleted"
+        self.over = self.button("Start over", self._ask_over, kind="quiet", tooltip=words)
         self.answer: ipw.Widget | None = None
-        self.say_answer = button("Answer")
+        self.say_answer = self.button("Answer", self.send_answer)
         self._answer_place = row()
         self._sure = row()
         self._told = html("", "sk-note")
         self._onward = html("", "sk-note")
-        self._onward.layout.display = "none"
         self._same = note("The same once more: the next hint may help.")
-        self._same.layout.display = "none"
+        hide(self._onward, self._same)
         # What was done in the components below, counted, since the attempt began.
         self._steps = 0
         self._site = html("", "sk-note")
@@ -115,12 +131,6 @@ class LessonPanel(Component):
             self.happened,
             self._tools,
         ]
-        self.on_click(self.begin, self.start)
-        self.on_click(self.check, self.look)
-        self.on_click(self.hint, self.help)
-        self.on_click(self.solution, self.show_solution)
-        self.on_click(self.over, self._ask_over)
-        self.on_click(self.say_answer, self.send_answer)
         self.on_change(self.happened, lambda _: self._tell_site(), "shown")
         self._verdict_of = self.belongs_to(
             "check",
@@ -209,9 +219,9 @@ class LessonPanel(Component):
         self.attempt = attempt
         self.set_trait("outcome_word", "")
         self._told.value = ""
-        self._same.layout.display = "none"
+        hide(self._same)
         self.class_.forget_acts()
-        self._lead_on("")
+        write(self._onward, "")
         self._verdict_of.forget()
         seen = attempt.seen()
         self._show(seen)
@@ -244,10 +254,8 @@ class LessonPanel(Component):
             title = "Its records, its client secrets, and Get OAuth Token: what is done by hand there"
             self._goal.value += self._page("instance", "Open the practice instance", title)
         there = self.attempt is not None
-        for control in (self.check, self.hint, self.solution, self.over, self.happened):
-            control.layout.display = None if there else "none"
-        self._tools.layout.display = None if there else "none"
-        self.begin.layout.display = "none" if there else None
+        show(self.check, self.hint, self.solution, self.over, self.happened, self._tools, when=there)
+        show(self.begin, when=not there)
         if self.attempt is not None:
             number = min(self.attempt.hints_seen + 1, len(lesson.hints))
             self.hint.description = f"Hint {number} of {len(lesson.hints)}"
@@ -278,11 +286,10 @@ class LessonPanel(Component):
             if count > counts.get(name, 0)
         ]
         refused = sum(state.refused.values()) - (sum(before.refused.values()) if went_on else 0)
-        lines = "".join(f"<li>{sentence(line)}</li>" for line in asked) or "<li>nothing yet</li>"
         title = "Who asked what, what was refused, and what it cost, in a page of the practice site"
         self._site.value = (
             f"<p>Requests that the site has answered since {since}, {refused} of them with a refusal:</p>"
-            f"<ul class='sk-list'>{lines}</ul>{self._page('happened', 'Open the whole list in words', title)}"
+            f"{bullets(asked or ['nothing yet'])}{self._page('happened', 'Open the whole list in words', title)}"
         )
 
     def _page(self, page: str, words: str, title: str) -> str:
@@ -315,18 +322,14 @@ class LessonPanel(Component):
         self.class_.tell_acts()
         self._tell_guide(verdict)
         twice = verdict.turn and not verdict.right and self._twice(verdict.turn)
-        self._same.layout.display = None if twice else "none"
+        show(self._same, when=twice)
 
     def _tell_guide(self, verdict: Verdict) -> None:
         """Let the line at the chapter's head see what is right now, and lead on from here once it does."""
         guide = ChapterGuide.above(self.lesson.name)
         if guide is not None:
             guide.refresh()
-        self._lead_on(guide.onward() if guide is not None and verdict.right else "")
-
-    def _lead_on(self, link: str) -> None:
-        self._onward.value = link
-        self._onward.layout.display = None if link else "none"
+        write(self._onward, guide.onward() if guide is not None and verdict.right else "")
 
     def _twice(self, turn: str) -> bool:
         checks = [noted.turn for noted in self.attempt.events if noted.event == "checked"] if self.attempt else []
@@ -338,7 +341,7 @@ class LessonPanel(Component):
         if self.attempt is None:
             return
         number, words = self.attempt.hint()
-        self._same.layout.display = "none"
+        hide(self._same)
         self.class_.tell_acts()
         self.say(f"Hint {number} of {len(self.lesson.hints)}: {words}")
         self._show(self.attempt.seen())
@@ -367,13 +370,11 @@ class LessonPanel(Component):
 
     def rehearse(self, *, solve: bool = True) -> None:
         """Do what a person does: begin, reach the goal, check. Raises `SpokekitError` when it is not right then."""
-        self.start()
-        self.settled()
+        self.finish(self.start)
         if self.attempt is None or not solve:
             return
         self.lesson.solve(Doer(self.attempt))
-        self.look()
-        self.settled()
+        self.finish(self.look)
         if self.outcome_word not in ("right", "right with a remark"):
             raise SpokekitError(self.status)
 
@@ -385,34 +386,24 @@ def _components(lesson: Lesson, attempt: Attempt) -> list[Component]:
     walk: Any = None
     for tool in lesson.tools:
         if tool == "connection":
-            from spokekit.widgets.connections_panel import ConnectionsPanel
-
-            made.append(ConnectionsPanel(draft=Doer(attempt).draft(), workspace=work))
+            made.append(widgets.ConnectionsPanel(draft=Doer(attempt).draft(), workspace=work))
         elif tool == "groups":
-            from spokekit.widgets.group_picker import GroupPicker
-
-            made.append(GroupPicker(workspace=work))
+            made.append(widgets.GroupPicker(workspace=work))
         elif tool == "members":
-            from spokekit.widgets.membership_editor import MembershipEditor
-
-            made.append(MembershipEditor(workspace=work))
+            made.append(widgets.MembershipEditor(workspace=work))
         elif tool == "handover":
             seen = attempt.seen()
             if seen.site.instance is None:
                 # The site was begun anew since; the panel says so.
                 continue
             from spokekit.practice.instance import RemoteInstance
-            from spokekit.widgets.handover_panel import HandoverPanel
 
-            panel = HandoverPanel(workspace=work, practice=RemoteInstance(attempt.desk.instance()))
+            panel = widgets.HandoverPanel(workspace=work, practice=RemoteInstance(attempt.desk.instance()))
             panel.app_id.value = str(seen.marks.extra.get("instance_app", ""))
             made.append(panel)
         else:
-            from spokekit.widgets.findings_panel import FindingsPanel
-            from spokekit.widgets.question_panel import QuestionPanel
-            from spokekit.widgets.walk_panel import WalkPanel
-
             if walk is None:
-                walk = WalkPanel(workspace=work)
-            made.append(walk if tool == "walk" else FindingsPanel(walk) if tool == "findings" else QuestionPanel(walk))
+                walk = widgets.WalkPanel(workspace=work)
+            asks = widgets.FindingsPanel if tool == "findings" else widgets.QuestionPanel
+            made.append(walk if tool == "walk" else asks(walk))
     return made

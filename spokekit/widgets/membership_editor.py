@@ -10,11 +10,11 @@ import traitlets as tr
 
 from spokekit._words import counted
 from spokekit.errors import NotFound, SpokekitError
-from spokekit.widgets._membership_form import REMOVE_MARKED, show
-from spokekit.widgets._membership_views import line, preview_markup, result_markup, unfinished_markup
+from spokekit.widgets._membership_form import REMOVE_MARKED
+from spokekit.widgets._membership_views import preview_markup, result_markup, unfinished_markup
 from spokekit.widgets._membership_wishes import MembershipWishes
 from spokekit.widgets.base import Task
-from spokekit.widgets.controls import choices
+from spokekit.widgets.controls import hide, paragraph, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,6 @@ class MembershipEditor(MembershipWishes):
         How often Apply was carried out.
     """
 
-    preview = tr.Any(None, allow_none=True)
     result = tr.Any(None, allow_none=True)
     applied = tr.Int(0)
 
@@ -87,7 +86,6 @@ class MembershipEditor(MembershipWishes):
         self.on_change(self.list, self._mark)
         self.on_change(self.as_table, lambda _: self._show_list())
         self.on_change(self.action, self._choose_action)
-        self.on_change(self.confirm, lambda _: self._check_words())
         self.on_click(self.again, self.look)
         self.on_click(self.mark_all, self._mark_all)
         self.on_click(self.clear, lambda: self.mark(()))
@@ -97,21 +95,9 @@ class MembershipEditor(MembershipWishes):
         self.on_click(self.undo, self.plan_undo)
         self.on_click(self.resume, self.go_on)
         self.on_click(self.drop_button, self.drop_apply)
-        self.disable_while_busy(
-            self.group,
-            self.again,
-            self.ask,
-            self.apply_button,
-            self.discard,
-            self.undo,
-            self.resume,
-            self.drop_button,
-            self.action,
-            self.upload,
-            self.mark_all,
-            self.clear,
-            self.add_button,
-        )
+        self.disable_while_busy(self.group, self.again, self.mark_all, self.clear)
+        self.disable_while_busy(self.action, self.upload, self.add_button, self.ask, self.discard)
+        self.disable_while_busy(self.apply_button, self.undo, self.resume, self.drop_button)
 
     def _open(self) -> closing[Membership]:
         from spokekit.groups.membership import Membership
@@ -126,12 +112,7 @@ class MembershipEditor(MembershipWishes):
         same = {name for name in names if names.count(name) > 1}
         options = [(f"{name or i} ({i})" if name in same else name or i, i) for i, name in zip(ids, names, strict=True)]
         chosen = self.group_id if self.group_id in ids else ids[0] if ids else None
-        self._filling = True
-        try:
-            self.group.options = choices(options)
-            self.group.value = chosen
-        finally:
-            self._filling = False
+        self.fill(self.group, options, chosen)
         if chosen is None:
             self.group_id = ""
             self.say("No group is registered yet: choose some in notebook 4, then press Read again.", "warning")
@@ -150,7 +131,7 @@ class MembershipEditor(MembershipWishes):
         raise NotFound(f"{group} is not in the list of registered groups.", hint="Register it in notebook 4.")
 
     def _choose_group(self, group_id: str | None) -> None:
-        if self._filling or not group_id:
+        if not group_id:
             return
         if group_id != self.group_id:
             self._forget_members()
@@ -173,7 +154,7 @@ class MembershipEditor(MembershipWishes):
             self._tell_unfinished(open_ones)
 
         if self.run(work, words="Reading the members", done=done) is None and self.members is None:
-            self.count.value = line("The members are not read yet, since other work ran: press Read again.")
+            self.count.value = paragraph("The members are not read yet, since other work ran: press Read again.")
 
     def _tell_unfinished(self, open_ones: tuple[ApplyState, ...]) -> None:
         """Say which earlier apply was not finished, with what can be done about it; a result of now goes first."""
@@ -181,7 +162,7 @@ class MembershipEditor(MembershipWishes):
         if self.result is not None:
             return
         if self._unfinished is None:
-            show(self.result_card, False)
+            hide(self.result_card)
             return
         connection = self._workspace.connection(self._name)
         names = {connection.account_id: connection.account_name or ""} if connection.account_id else {}
@@ -191,8 +172,8 @@ class MembershipEditor(MembershipWishes):
 
     # --- what to do ----------------------------------------------------------------------------------------------
     def _choose_action(self, action: str) -> None:
-        show(self.list_box, action != REMOVE_MARKED)
-        show(self.only, action == "sync")
+        show(self.list_box, when=action != REMOVE_MARKED)
+        show(self.only, when=action == "sync")
 
     # --- preview, apply, undo ------------------------------------------------------------------------------------
     def make_preview(self) -> None:
@@ -268,34 +249,19 @@ class MembershipEditor(MembershipWishes):
     def _show_preview(self, preview: Preview, inputs: dict[str, Any], rest: Resumption | None = None) -> None:
         self._resuming = rest
         self.preview = preview
-        self.shown_preview.value = preview_markup(preview, rest)
-        self.confirm.value = ""
-        show(self.confirm, bool(preview.confirmation))
-        self.confirm_hint.value = line(
-            f"{len(preview.plan.planned):,} changes: type “{preview.confirmation}” to confirm."
-            if preview.confirmation
-            else ""
-        )
-        show(self.confirm_hint, bool(preview.confirmation))
         changes = len(preview.plan.planned)
+        hint = f"{changes:,} changes: type “{preview.confirmation}” to confirm." if preview.confirmation else ""
         verb = "Resume: " if rest is not None else "Apply "
-        self.apply_button.description = (
-            f"{verb}{counted(changes, 'change')}" if changes else "Finish it" if rest else "Nothing to apply"
-        )
-        show(self.preview_card, True)
-        show(self.result_card, False)
+        press = f"{verb}{counted(changes, 'change')}" if changes else "Finish it" if rest else "Nothing to apply"
+        self._lay_out_preview(preview_markup(preview, rest), hint, press)
+        show(self.preview_card)
+        hide(self.result_card)
         words = "Nothing is changed yet. Read the preview, then press "
         self._preview_of.made(preview, inputs, words + ("Resume or Discard." if rest else "Apply or Discard."))
 
-    def task_ended(self) -> None:
-        """Called by the runner; the controls come back, Apply only when it may be pressed."""
-        super().task_ended()
-        self._check_words()
-
     def _check_words(self) -> None:
         preview = self.preview
-        typed = " ".join(self.confirm.value.split()).casefold()
-        ready = preview is not None and typed == preview.confirmation
+        ready = preview is not None and self._confirmed(preview)
         ready = ready and (bool(preview.plan.planned) or self._resuming is not None)
         self._show_downloads()
         self.apply_button.disabled = self.busy or not ready or not self._preview_of.current
@@ -308,8 +274,8 @@ class MembershipEditor(MembershipWishes):
         """Discard the preview."""
         self.preview = self._resuming = None
         self._preview_of.forget()
-        show(self.preview_card, False)
-        show(self.result_card, self.result is not None or self._unfinished is not None)
+        hide(self.preview_card)
+        show(self.result_card, when=self.result is not None or self._unfinished is not None)
         if not quiet:
             self.say("Discarded. Nothing was changed.")
 
@@ -389,11 +355,9 @@ class MembershipEditor(MembershipWishes):
         for press in (self.make_preview, self.apply, self.plan_undo, self.apply):
             if press == self.apply:
                 self.confirm.value = self.preview.confirmation
-            press()
-            self.settled()
+            self.finish(press)
 
     def _offer(self, *, undo: bool, resume: bool) -> None:
-        show(self.result_card, True)
-        show(self.undo, undo)
-        show(self.resume, resume)
-        show(self.drop_button, resume)
+        show(self.result_card)
+        show(self.undo, when=undo)
+        show(self.resume, self.drop_button, when=resume)

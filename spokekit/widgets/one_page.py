@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from spokekit import widgets
 from spokekit._home import nothing_kept
 from spokekit.widgets.base import Component
 from spokekit.widgets.connection_form import ConnectionForm
@@ -14,7 +15,6 @@ from spokekit.widgets.guide import Guide
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
-    from spokekit.widgets.group_picker import GroupPicker
     from spokekit.widgets.membership_editor import MembershipEditor
     from spokekit.widgets.question_panel import QuestionPanel
     from spokekit.widgets.walk_panel import WalkPanel
@@ -86,13 +86,9 @@ class OnePage(Component):
         self.body = [*self.body, card(self.picker)]
 
     def _add_the_rest(self) -> None:
-        from spokekit.widgets.membership_editor import MembershipEditor
-        from spokekit.widgets.question_panel import QuestionPanel
-        from spokekit.widgets.walk_panel import WalkPanel
-
-        self.walk = WalkPanel(workspace=self._workspace)
-        self.questions = QuestionPanel(self.walk)
-        self.editor = MembershipEditor(workspace=self._workspace)
+        self.walk = widgets.WalkPanel(workspace=self._workspace)
+        self.questions = widgets.QuestionPanel(self.walk)
+        self.editor = widgets.MembershipEditor(workspace=self._workspace)
         for part, trait in ((self.walk, "accepted"), (self.editor, "applied")):
             part.observe(self.guarded(lambda _: self.guide.refresh()), trait)
         self.body = [*self.body, *map(card, (self.walk, self.questions, self.editor))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -145,9 +146,7 @@ class PickerModel:
             self.lines[group_id] = GroupLine(group_id, name, access, managed_by, usage, known)
 
     def _make_labels(self) -> dict[str, str]:
-        seen: dict[str, int] = {}
-        for line in self.lines.values():
-            seen[line.name] = seen.get(line.name, 0) + 1
+        seen = Counter(line.name for line in self.lines.values())
         labels = {}
         for group_id, line in self.lines.items():
             # Two groups of one name are told apart by the beginning of their ids.

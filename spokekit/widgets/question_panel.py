@@ -10,29 +10,30 @@ import traitlets as tr
 
 from spokekit._frames import shown
 from spokekit._words import counted
+from spokekit.audit.questions.registry import REGISTRY
 from spokekit.errors import InputError, SpokekitError
-from spokekit.widgets._downloads import Downloads
+from spokekit.widgets._downloads import Downloads, Taken
 from spokekit.widgets.base import Component
 from spokekit.widgets.controls import (
-    LABEL_WIDTH,
-    button,
     dropdown,
+    hide,
     html,
     html_table,
-    note,
+    lead_to,
     row,
     sentence,
+    show,
     status_line,
+    suggestions,
     text,
 )
-from spokekit.widgets.walk_panel import WalkPanel
+from spokekit.widgets.walk_panel import WalkPanel, audit_of, newest_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spokekit.audit.audit import Audit
     from spokekit.audit.questions.registry import Param, Question
-    from spokekit.audit.show.export import About
 
 _SHOWN = 100
 _WALK_FIRST = "The panel of the walk says what it costs; start it there, then ask again."
@@ -64,16 +65,14 @@ class QuestionPanel(Component):
     def __init__(self, audit: Audit | WalkPanel, **options: Any) -> None:
         super().__init__("Ask", **options)
         self._source = audit
-        self._renewing = False
         self.question = dropdown("Question", self._options())
         self.params: dict[str, ipw.Widget] = {}
         self._fields = ipw.VBox()
         self._words = html("")
-        self.start = button("Ask", kind="primary")
-        self.mend = button("")
+        self.start = self.button("Ask", self.ask, kind="primary")
+        self.mend = self.button("", self._mend)
         self._near = row()
-        for hidden in (self.mend, self._near):
-            hidden.layout.display = "none"
+        hide(self.mend, self._near)
         self._place = html("")
         self._downloads = Downloads(self, self._taken)
         self._answer_of = self.belongs_to(
@@ -81,7 +80,7 @@ class QuestionPanel(Component):
             {
                 "question": self.question,
                 "parameters": lambda: {name: field.value for name, field in self.params.items()},
-                "snapshot": lambda: id(self._asked()),
+                "snapshot": lambda: id(audit_of(self._source)),
             },
             self._place,
             again="Press Ask.",
@@ -102,8 +101,6 @@ class QuestionPanel(Component):
         if isinstance(audit, WalkPanel):
             self.on_change(audit, lambda _: self._other_audit())
         self.on_change(self.question, lambda _: self._chosen())
-        self.on_click(self.start, self.ask)
-        self.on_click(self.mend, self._mend)
         self.disable_while_busy(self.question)
         self.on_change(self, lambda _: self._allow(), "busy")
         self._chosen()
@@ -111,13 +108,12 @@ class QuestionPanel(Component):
     @property
     def audit(self) -> Audit:
         """The audit that is asked. Raises NotFound when there is no snapshot yet."""
-        return self._source.newest() if isinstance(self._source, WalkPanel) else self._source
+        return newest_of(self._source)
 
     # --- which question ------------------------------------------------------------------------------------------
     def _options(self) -> list[tuple[str, str]]:
         """List the questions; those that have to wait for something say so."""
         from spokekit.audit import questions_frame
-        from spokekit.audit.questions.registry import REGISTRY
 
         listed = questions_frame()
         listed = listed[listed["answerable"]]
@@ -128,7 +124,7 @@ class QuestionPanel(Component):
 
     def _waits_for(self, asked: Question) -> tuple[str, str]:
         """Return why a question cannot be answered yet, and the press that leads on; both empty when it can."""
-        audit = self._asked()
+        audit = audit_of(self._source)
         if audit is None:
             return "Nothing has been walked yet.", "What will a walk cost?"
         if {"spaces", "grants"} & set(asked.needs) and not audit.has_spaces():
@@ -139,7 +135,7 @@ class QuestionPanel(Component):
     def _mend(self) -> None:
         """Prepare the walk that is missing; nothing is walked before its cost was seen."""
         if isinstance(self._source, WalkPanel):
-            self._source.prepare(spaces=self._asked() is not None)
+            self._source.prepare(spaces=audit_of(self._source) is not None)
             self.say(_WALK_FIRST)
 
     def _other_audit(self) -> None:
@@ -149,49 +145,33 @@ class QuestionPanel(Component):
         chosen, options = self.question.value, self._options()
         if options != list(self.question.options):
             # The fields and what is typed in them stay.
-            self._renewing = True
-            try:
-                self.question.options = options
-                self.question.value = chosen
-            finally:
-                self._renewing = False
+            self.fill(self.question, options, chosen)
         for param in self._param_list():
             self._suggest(param.kind, self.params[param.name])
         self._allow()
         self._answer_of.see()
 
     def _param_list(self) -> list[Param]:
-        from spokekit.audit.questions.registry import REGISTRY
-
         return [param for param in REGISTRY.get(self.question.value).params if param.kind in _NAMES]
 
     def _allow(self) -> None:
-        from spokekit.audit.questions.registry import REGISTRY
-
         asked = REGISTRY.get(self.question.value)
         why, press = self._waits_for(asked)
         # Not for what is missing: a Tab that comes before Python has seen the choice would pass the button over.
         self.start.disabled = self.busy
         mends = bool(press) and isinstance(self._source, WalkPanel)
         self.mend.description = press
-        self.mend.layout.display = "" if mends else "none"
-        # One primary button: the press that comes next.
-        first, second = (self.mend, self.start) if mends else (self.start, self.mend)
-        first.add_class("sk-primary")
-        second.remove_class("sk-primary")
+        show(self.mend, when=mends)
+        lead_to(*((self.mend, self.start) if mends else (self.start, self.mend)))
         known = f"<p class='sk-note'>Cannot know: {sentence(asked.cannot_know)}</p>" if asked.cannot_know else ""
         self._words.value = known + (status_line(why, "warning") if why else "")
 
     def _chosen(self) -> None:
-        from spokekit.audit.questions.registry import REGISTRY
-
-        if self._renewing:
-            return
         asked = REGISTRY.get(self.question.value)
         typed = {name: field.value for name, field in self.params.items()}
         self.params = {param.name: _field(param, typed.get(param.name)) for param in asked.params}
         self._fields.children = tuple(self.params.values())
-        self._near.layout.display = "none"
+        hide(self._near)
         for param in asked.params:
             field = self.params[param.name]
             self.on_change(field, partial(self._typed, param.kind, field))
@@ -202,32 +182,27 @@ class QuestionPanel(Component):
         self._answer_of.see()
 
     def _typed(self, kind: str, field: ipw.Widget, _value: Any) -> None:
-        self._near.layout.display = "none"
+        hide(self._near)
         self._answer_of.see()
         if kind in _NAMES:
             self._suggest(kind, field)
 
     def _suggest(self, kind: str, field: ipw.Combobox) -> None:
-        audit = self._asked()
+        audit = audit_of(self._source)
         if audit is None:
             return
         before, comma, last = field.value.rpartition(",") if kind == "groups" else ("", "", field.value)
         gap = ", " if comma else ""
         field.options = [f"{before}{gap}{name}" for name in audit.suggest(_NAMES[kind], last.strip())]
 
-    def _asked(self) -> Audit | None:
-        return self._source.value if isinstance(self._source, WalkPanel) else self._source
-
     def ask(self) -> None:
         """Answer the chosen question, in the background.
 
         Raises `InputError`, shown in the component, when it has to wait for a walk.
         """
-        from spokekit.audit.questions.registry import REGISTRY
-
         if self.runner.running:
             return
-        self._near.layout.display = "none"
+        hide(self._near)
         name = self.question.value
         why, press = self._waits_for(REGISTRY.get(name))
         if why and isinstance(self._source, WalkPanel):
@@ -246,13 +221,8 @@ class QuestionPanel(Component):
         fields = [f for f in self.params.values() if isinstance(f, ipw.Combobox) and f.value.strip()]
         fields.sort(key=lambda f: repr(f.value.strip()) not in str(error))
         if near and fields:
-            presses = []
-            for name in near:
-                press = button(name)
-                self.on_click(press, partial(self._take_near, fields[0], name))
-                presses.append(press)
-            self._near.children = (note("Did you mean"), *presses)
-            self._near.layout.display = ""
+            presses = [self.button(name, partial(self._take_near, fields[0], name)) for name in near]
+            self.offer(self._near, "Did you mean", *presses)
         return False
 
     def _take_near(self, field: ipw.Combobox, name: str) -> None:
@@ -263,10 +233,10 @@ class QuestionPanel(Component):
         known, current = self._answer_of.known, self._answer_of.current
         # Under another question not even a grey answer stands; under other parameters it is one to compare with.
         other = known and self.value is not None and self.value.attrs["question"] != self.question.value
-        self._place.layout.display = "none" if other else ""
+        show(self._place, when=not other)
         self._downloads.show(known and not other, current=current)
 
-    def _taken(self) -> tuple[str, pd.DataFrame, About]:
+    def _taken(self) -> Taken:
         from spokekit.audit.show.export import About
 
         answer: pd.DataFrame = self._answer_of.require()
@@ -289,8 +259,7 @@ class QuestionPanel(Component):
         self.question.value = question
         for name, value in params.items():
             self.params[name].value = value
-        self.ask()
-        self.settled()
+        self.finish(self.ask)
 
 
 def _field(param: Param, typed: Any) -> ipw.Widget:
@@ -302,13 +271,5 @@ def _field(param: Param, typed: Any) -> ipw.Widget:
         )
     words = typed if isinstance(typed, str) else ""
     if param.kind in _NAMES:
-        return ipw.Combobox(
-            value=words,
-            description=label,
-            placeholder=param.words,
-            ensure_option=False,
-            continuous_update=True,
-            style={"description_width": LABEL_WIDTH},
-            layout=ipw.Layout(width="auto"),
-        )
+        return suggestions(label, words, placeholder=param.words)
     return text(label, words, placeholder=param.words, live=True)

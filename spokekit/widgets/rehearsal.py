@@ -66,15 +66,15 @@ def practice() -> dict[str, Any] | None:
     return dict(_embedded[0].describe())
 
 
-def page_link(site: dict[str, Any], page: str, words: str, title: str) -> tuple[str, bool]:
+def page_link(site: dict[str, Any], page: str, words: str, title: str = "", *, css: str = "") -> tuple[str, bool]:
     """Return a link to a page of the practice site, as markup, and whether the person's browser can come there."""
-    from spokekit._foreign import markup
     from spokekit.oauth.environment import browser_is_elsewhere
     from spokekit.oauth.jupyter_mailbox import for_the_browser
+    from spokekit.widgets.controls import outside_link
 
     address = f"{site['url']}{page}"
     seen = for_the_browser(address, key=str(site.get("key", "")))
-    link = f"<a href='{markup(seen)}' title='{markup(title)}' target='_blank' rel='noopener'>{markup(words)}</a>"
+    link = outside_link(seen, words, css=css, title=title)
     return link, not (seen.startswith(address) and browser_is_elsewhere())
 
 
@@ -88,12 +88,7 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
     """Do the steps before `before` that are not done yet, or were done on a practice site that is gone."""
     if before <= 2:
         return
-    draft = ConnectionDraft(
-        url=site["url"],
-        auth_url=site["auth_url"],
-        client_id=site["client_id"],
-        redirect_uri=site["redirect_uris"][0],
-    )
+    told = {name: site[name] for name in ("url", "auth_url", "client_id")} | {"redirect_uri": site["redirect_uris"][0]}
     try:
         saved = workspace.connection(name)
         if not saved.is_practice:
@@ -101,15 +96,9 @@ def catch_up(workspace: Workspace, site: dict[str, Any], *, before: int, name: s
                 f"An unattended run found the connection “{saved.name}”, which leads to a real site, and stopped.",
                 hint="Give the run a home of its own with SPOKEKIT_HOME.",
             )
-        saved = workspace.connections.edit(
-            saved.connection_id,
-            url=draft.url,
-            auth_url=draft.auth_url,
-            client_id=draft.client_id,
-            redirect_uri=draft.redirect_uri,
-        )
+        saved = workspace.connections.edit(saved.connection_id, **told)
     except (NotConfigured, NotFound):
-        saved = workspace.connections.save(draft)
+        saved = workspace.connections.save(ConnectionDraft(**told))
     # In a home that lasts, secret and token may be those of a site that has ended with the notebook before.
     workspace.tokens.set_client_secret(saved, Secret(site["client_secret"]))
     forget_unknown(workspace.connections, workspace.tokens, site)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 import zipfile
 from contextlib import closing
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import traitlets as tr
 
 from spokekit._words import counted
-from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound
-from spokekit.widgets._membership_form import show
-from spokekit.widgets._membership_views import line, preview_markup
+from spokekit.widgets._downloads import MIME, hand_out, plain
+from spokekit.widgets._membership_views import preview_markup
 from spokekit.widgets._review_list import SHOWN, proof_markup
 from spokekit.widgets._review_opening import ReviewOpening
 from spokekit.widgets.base import Task
-from spokekit.widgets.controls import Kind, choices, sentence
+from spokekit.widgets.controls import Kind, bullets, filled, paragraph, show
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from spokekit.review.worksheet import Worksheet
 
 _TOLD = 5
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 class ReviewPanel(ReviewOpening):
@@ -57,25 +54,15 @@ class ReviewPanel(ReviewOpening):
         How many reviews were closed here.
     """
 
-    preview = tr.Any(None, allow_none=True)
     accepted = tr.Int(0)
 
     def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self._workspace = workspace or of_this_process()
-        self._name = connection
-        self.mark_kind(self._workspace, connection)
+        self.work_with(workspace, connection)
         self._resuming: Resumption | None = None
         self._evidence: Path | None = None
-        self._preview_of = self.belongs_to(
-            "preview",
-            {"review": self.chosen, "state": lambda: self.campaign.state if self.campaign else ""},
-            self.shown_preview,
-            again="Press Preview the removals.",
-            changed=self._allow,
-        )
-        head, *rest = self.preview_card.children
-        self.preview_card.children = (head, self._preview_of.note, *rest)
+        state = {"review": self.chosen, "state": lambda: self.campaign.state if self.campaign else ""}
+        self._tie_preview(state, again="Press Preview the removals.", allow=self._allow)
         self._sheet_of = self.belongs_to(
             "worksheet",
             {"review": self.chosen, "decisions": lambda: len(self.campaign.events) if self.campaign else 0},
@@ -93,8 +80,7 @@ class ReviewPanel(ReviewOpening):
         self.on_change(self.filter, lambda _: self._show_rows())
         self.on_change(self.undecided, lambda _: self._show_rows())
         self.on_change(self.list, self._mark)
-        self.on_change(self.sheet_in, self._sheet_came)
-        self.on_change(self.confirm, lambda _: self._allow())
+        self.on_upload(self.sheet_in, lambda content, name, _changed: self.read_worksheet(content, name))
         self.on_click(self.again, self.look)
         self._listen_to_opening()
         for decision, made in self.decide_buttons.items():
@@ -109,16 +95,9 @@ class ReviewPanel(ReviewOpening):
         self.on_click(self.close_button, self.close_review)
         self.sheet_out.on_asked(self.guarded(self._give_sheet))
         self.evidence_out.on_asked(self.guarded(self._give_evidence))
-        controls = (
-            self.chosen,
-            self.again,
-            self.open_button,
-            self.keep_all,
-            self.take_sheet,
-            self.sign_button,
-            self.ask,
-        )
-        self.disable_while_busy(*controls, *self.decide_buttons.values(), self.verify_button, self.close_button)
+        self.disable_while_busy(self.chosen, self.again, self.open_button)
+        self.disable_while_busy(*self.decide_buttons.values(), self.keep_all, self.take_sheet, self.sign_button)
+        self.disable_while_busy(self.ask, self.verify_button, self.close_button)
 
     def _members(self) -> closing[Membership]:
         from spokekit.groups.membership import Membership
@@ -134,31 +113,24 @@ class ReviewPanel(ReviewOpening):
             self.say("There is no connection with a token yet: configure it and get a token first.", "warning")
             names = ()
         before = self.chosen.value
-        self._filling = True
-        try:
-            self.chosen.options = choices([(name, name) for name in names])
-            self.chosen.value = before if before in names else names[0] if names else None
-        finally:
-            self._filling = False
-        show(self.chosen, bool(names))
+        chosen = before if before in names else names[0] if names else None
+        self.fill(self.chosen, [(name, name) for name in names], chosen)
+        show(self.chosen, when=names)
         self.new.shown = not names
         self._choose(self.chosen.value)
 
     def _chosen_by_hand(self, name: str | None) -> None:
-        if not self._filling:
-            # What was said was said of the review before.
-            self.say("")
-            self._choose(name)
+        # What was said was said of the review before.
+        self.say("")
+        self._choose(name)
 
     def _choose(self, name: str | None) -> None:
-        if self._filling:
-            return
         self._no_sheet()
         self._resuming, self._evidence = None, None
         self._preview_of.forget()
         self.campaign = self._reviews().get(name) if name else None
         if self.campaign is not None:
-            self.folder.value = f"evidence/{_plain(self.campaign.name)}"
+            self.folder.value = f"evidence/{_file_name(self.campaign)}"
         self._index()
         self._show_all()
 
@@ -167,16 +139,14 @@ class ReviewPanel(ReviewOpening):
         campaign: Campaign | None = self.campaign
         state = campaign.state if campaign else ""
         self.head.value = "" if campaign is None else self._head_of(campaign)
-        show(self.rows_box, campaign is not None)
-        show(self.undecided, state == "Open")
+        show(self.rows_box, when=campaign is not None)
         # Later on nothing is decided any more, and the rows stay to be read.
-        show(self.decide_box, state == "Open")
+        show(self.undecided, self.decide_box, self.sign_box, when=state == "Open")
         self.rows_head.value = f"<h3>{'Decide' if state == 'Open' else 'Decisions'}</h3>"
-        show(self.sign_box, state == "Open")
-        show(self.apply_box, state == "Decided")
-        show(self.verify_box, state in ("Applied", "Verified", "Closed"))
-        show(self.verify_button, state in ("Applied", "Verified"))
-        show(self.close_box, state in ("Verified", "Closed"))
+        show(self.apply_box, when=state == "Decided")
+        show(self.verify_box, when=state in ("Applied", "Verified", "Closed"))
+        show(self.verify_button, when=state in ("Applied", "Verified"))
+        show(self.close_box, when=state in ("Verified", "Closed"))
         proof = campaign.verification() if campaign else None
         self.verified.value = "" if proof is None else proof_markup(proof)
         self.close_button.description = "Close with evidence" if state != "Closed" else "Write the evidence once more"
@@ -185,22 +155,13 @@ class ReviewPanel(ReviewOpening):
         self._sheet_of.see()
 
     def _allow(self) -> None:
-        preview: Preview | None = self._preview_of.require() if self._preview_of.current else None
-        self.preview = preview
-        show(self.preview_card, self._preview_of.known)
-        show(self.sheet_card, self._sheet_of.known)
+        super()._allow()
+        show(self.sheet_card, when=self._sheet_of.known)
         self.take_sheet.disabled = self.busy or not self._sheet_of.current
-        typed = " ".join(self.confirm.value.split()).casefold()
-        self.apply_button.disabled = self.busy or preview is None or typed != preview.confirmation
         self.evidence_out.disabled = self.busy or self._evidence is None
         open_ = self.campaign is not None and self.campaign.state == "Open"
         for control in (*self.decide_buttons.values(), self.keep_all, self.sheet_in):
             control.disabled = self.busy or not open_
-
-    def task_ended(self) -> None:
-        """Called by the runner; the controls come back, Apply only when it may be pressed."""
-        super().task_ended()
-        self._allow()
 
     # --- deciding ------------------------------------------------------------------------------------------------
     def _of_campaign(self) -> Campaign:
@@ -237,24 +198,12 @@ class ReviewPanel(ReviewOpening):
     def _give_sheet(self) -> None:
         campaign = self._of_campaign()
 
-        def work(_task: Task) -> bytes:
+        def make() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 return campaign.worksheet(Path(folder) / "worksheet.xlsx").read_bytes()
 
-        def give(data: bytes) -> None:
-            name = f"review-{_plain(campaign.name)}.xlsx"
-            self.sheet_out.give(name, _XLSX, data)
-            self.say(f"{name} went to the downloads of your browser.", "ok")
-
-        self.run(work, words="Making the worksheet", done=give)
-
-    def _sheet_came(self, files: Any) -> None:
-        if not files:
-            return
-        content, name = bytes(files[0]["content"]), str(files[0]["name"])
-        # The content must not stay in the widget's state, which is saved in the notebook.
-        self.sheet_in.value = ()
-        self.read_worksheet(content, name)
+        name = f"review-{_file_name(campaign)}.xlsx"
+        hand_out(self, self.sheet_out, name, MIME["xlsx"], make, words="Making the worksheet")
 
     def read_worksheet(self, content: bytes, name: str) -> None:
         """Read a worksheet that came back and say what it would change; nothing is decided yet."""
@@ -263,8 +212,7 @@ class ReviewPanel(ReviewOpening):
         sheet = self._of_campaign().read_worksheet(content, name=name)
         said = [f"Row {row_id}: {words}" for row_id, words in sheet.refused[:_TOLD]]
         said += [f"Row {row_id}: {before} now, {after} in it." for row_id, before, after in sheet.changes[:_TOLD]]
-        lines = "".join(f"<li>{sentence(one)}</li>" for one in said)
-        self.sheet_line.value = f"<p>{sentence(f'{name}: {sheet.words}')}</p><ul class='sk-list'>{lines}</ul>"
+        self.sheet_line.value = paragraph(f"{name}: {sheet.words}") + bullets(said)
         self._sheet_of.made(sheet, inputs)
 
     def take_worksheet(self) -> None:
@@ -282,8 +230,7 @@ class ReviewPanel(ReviewOpening):
         """Sign the decisions; every row has to be decided."""
         campaign = self._of_campaign()
         for field in (self.by, self.role):
-            if not field.value.strip():
-                raise InputError(f"The field “{field.description}” is empty.", hint="Fill it in, then sign.")
+            filled(field, "Fill it in, then sign.")
         if left := campaign.sums()["undecided"]:
             words = f"{counted(left, 'row')} {'is' if left == 1 else 'are'} not decided yet."
             raise InputError(words, hint="Tick “Undecided rows only” to see which.")
@@ -316,12 +263,9 @@ class ReviewPanel(ReviewOpening):
                 words = "No row is to be removed" if nothing else "The removals were carried out before"
                 self.say(f"{words}; that is noted. Verify it next.", "ok")
                 return
-            self.shown_preview.value = preview_markup(preview, rest)
-            self.confirm.value = ""
-            changes = counted(len(preview.plan.planned), "change")
-            show(self.confirm, bool(preview.confirmation))
-            self.confirm_hint.value = line(f"Type “{preview.confirmation}” to confirm." if preview.confirmation else "")
-            self.apply_button.description = f"{'Resume' if rest else 'Apply'}: {changes}"
+            hint = f"Type “{preview.confirmation}” to confirm." if preview.confirmation else ""
+            press = f"{'Resume' if rest else 'Apply'}: {counted(len(preview.plan.planned), 'change')}"
+            self._lay_out_preview(preview_markup(preview, rest), hint, press)
             words = "Nothing is changed yet. Read the preview, then press Apply."
             self._preview_of.made(preview, inputs, words)
 
@@ -393,19 +337,15 @@ class ReviewPanel(ReviewOpening):
         if folder is None:
             raise InputError("No evidence was written here.", hint="Press Close with evidence first.")
 
-        def work(_task: Task) -> bytes:
+        def make() -> bytes:
             sink = io.BytesIO()
             with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
                 for path in sorted(folder.iterdir()):
                     packed.write(path, f"{folder.name}/{path.name}")
             return sink.getvalue()
 
-        def give(data: bytes) -> None:
-            name = f"evidence-{_plain(campaign.name)}.zip"
-            self.evidence_out.give(name, "application/zip", data)
-            self.say(f"{name} went to the downloads of your browser.", "ok")
-
-        self.run(work, words="Packing the evidence", done=give)
+        name = f"evidence-{_file_name(campaign)}.zip"
+        hand_out(self, self.evidence_out, name, "application/zip", make, words="Packing the evidence")
 
     def rehearse(self) -> None:
         """Do what a person would in an unattended run: open a review and decide what one person may decide."""
@@ -432,5 +372,5 @@ class ReviewPanel(ReviewOpening):
         self.filter.value = ""
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "review"
+def _file_name(campaign: Campaign) -> str:
+    return plain(campaign.name) or "review"

@@ -13,7 +13,7 @@ import traitlets as tr
 from spokekit._foreign import markup
 from spokekit._home import nothing_kept, under_voila
 from spokekit.widgets.base import Component
-from spokekit.widgets.controls import Fold, button, html, notebook_link, row
+from spokekit.widgets.controls import Fold, html, notebook_link, row
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,11 @@ class Strip(Component):
         self.leads_on = not (under_voila(os.environ) and nothing_kept(os.environ))
         self._line = html("", "sk-steps")
         self._details = html("", "sk-note")
-        self.again = button("Look again", kind="quiet", tooltip="Read anew what is done")
+        self.again = self.button("Look again", self.refresh, kind="quiet", tooltip="Read anew what is done")
         self.more = Fold("Details", self._details, row(self.again))
         self.pointer = html("", "sk-note")
         self._row = row(self._line, self.more, css="sk-guide-line")
         self.body = [self._row, self.pointer]
-        self.on_click(self.again, self.refresh)
         self.on_change(self.more, lambda _: self._fold(), "shown")
         self._fold()
 

@@ -82,7 +82,6 @@ class Task:
     def __init__(self, words: str, show: Callable[[Progress | str], None]) -> None:
         self.words = words
         self.cancelled = threading.Event()
-        self.started = time.monotonic()
         self.progress = Throttle(show)
         self.future: Future[Any] | None = None
 

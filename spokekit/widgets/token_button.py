@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from spokekit.oauth.practice import forget_unknown
 from spokekit.widgets._browser import ConsentLink, CopyButton, SecretField
 from spokekit.widgets._form_words import before_forgetting
 from spokekit.widgets.base import Component, Task, page_may_be_closed
-from spokekit.widgets.controls import Fold, Kind, button, choices, dropdown, html, note, row, sentence
+from spokekit.widgets.controls import Fold, Kind, choices, dropdown, hide, html, note, paragraph, row, show
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -43,6 +43,13 @@ class _Question:
     def __init__(self) -> None:
         self.answered = threading.Event()
         self.take = False
+
+    def wait(self, task: Task) -> bool:
+        """Wait for the answer; False when the work is cancelled before."""
+        while not self.answered.wait(0.2):
+            if task.cancelled.is_set():
+                return False
+        return True
 
 
 class TokenButton(Component):
@@ -85,7 +92,7 @@ class TokenButton(Component):
         self._embedded = embedded
         self._address: Secret | None = None
         self._receiver: Receiver | None = None
-        self._site_chosen: threading.Event | None = None
+        self._site_asked: _Question | None = None
         self._account_asked: _Question | None = None
         self._sites_of = ""
         self._build()
@@ -106,7 +113,7 @@ class TokenButton(Component):
         self.reason = html("", "sk-under-field")
         self.copy = CopyButton(description="Copy")
         self.redirect = html("", "sk-under-field")
-        self.start = button("Get OAuth Token", kind="primary")
+        self.start = self.button("Get OAuth Token", lambda: self.get(open_page=True), kind="primary")
         self.link = ConsentLink()
         self.until = html("", "sk-note")
         self.pasted = SecretField("Address", masked=False, set_words="received")
@@ -116,36 +123,28 @@ class TokenButton(Component):
         )
         self.paste_fold = Fold("Did the page not come back? Paste its address", paste_help, self.pasted)
         self.sites = dropdown("Site", [])
-        self.use_site = button("Use this site", kind="primary")
-        self.find_sites = button("Choose the site")
-        self.forget_it = button("Forget the token", kind="quiet")
+        self.use_site = self.button("Use this site", self._use_site, kind="primary")
+        self.find_sites = self.button("Choose the site", self.look_up_sites)
+        self.forget_it = self.button("Forget the token", self._ask_forget, kind="quiet")
         self._sure = row()
-        for hidden in (self.find_sites, self.forget_it, self._sure):
-            hidden.layout.display = "none"
         self._waiting_box = ipw.VBox([row(self.link), self.until, self.paste_fold])
         self._waiting_box.add_class("sk-waiting")
         self._site_box = ipw.VBox(
             [note("The token reaches several sites. Which one is this connection for?"), self.sites, self.use_site]
         )
         self.account_question = html("", "sk-note")
-        self.take_account = button("Take the new token")
-        self.keep_account = button("Keep the one there is", kind="primary")
+        self.take_account = self.button("Take the new token", lambda: self.answer(take=True))
+        self.keep_account = self.button("Keep the one there is", lambda: self.answer(take=False), kind="primary")
         self._account_box = ipw.VBox([self.account_question, row(self.keep_account, self.take_account)])
         self._redirect_row = row(self.redirect, self.copy)
         # There is nothing to copy before there is a connection.
-        for box in (self._waiting_box, self._site_box, self._account_box, self._redirect_row):
-            box.layout.display = "none"
+        hide(self._waiting_box, self._site_box, self._account_box, self._redirect_row)
+        hide(self.find_sites, self.forget_it, self._sure)
         # An embedding form has the button itself, and shows the way among its own fields.
         self._start_row = row(self.start, self.forget_it, css="sk-actions")
         own = [self._redirect_row, self.way, self.reason, self._start_row, self._sure]
         questions = [self._account_box, self._site_box]
         self.body = [*([] if self._embedded else own), self.find_sites, self._waiting_box, *questions]
-        self.on_click(self.take_account, lambda: self.answer(take=True))
-        self.on_click(self.keep_account, lambda: self.answer(take=False))
-        self.on_click(self.find_sites, self.look_up_sites)
-        self.on_click(self.start, lambda: self.get(open_page=True))
-        self.on_click(self.use_site, self._use_site)
-        self.on_click(self.forget_it, self._ask_forget)
         self.on_change(self.way, lambda _: self._show_connection())
         self.pasted.on_entered(self.guarded(self._deliver))
         self.disable_while_busy(self.start, self.way, self.find_sites, self.forget_it)
@@ -159,16 +158,14 @@ class TokenButton(Component):
         uri = connection.redirect_uri
         self.copy.text = uri
         # Nothing comes back for a service account.
-        way = "none" if connection.is_service_account else ""
-        for one in (self._redirect_row, self.way, self.reason):
-            one.layout.display = way
+        show(self._redirect_row, self.way, self.reason, when=not connection.is_service_account)
         self.redirect.value = f"<p>Redirect URL, to be registered exactly so: <code>{markup(uri)}</code></p>"
-        self.reason.value = f"<p>{sentence(self._choose(connection)[1])}</p>"
+        self.reason.value = paragraph(self._choose(connection)[1])
         self.mark_kind(self._workspace, connection.connection_id)
         if not self.busy:
             if self._sites_of != connection.connection_id:
                 # The question was about another connection's consent.
-                self._site_box.layout.display = "none"
+                hide(self._site_box)
             forget_unknown(self._workspace.connections, self._workspace.tokens, only=connection)
             status = self._workspace.tokens.status(connection)
             self.token_status = status
@@ -217,14 +214,14 @@ class TokenButton(Component):
         receiver, _reason = self._choose(connection)
         self._receiver = receiver
         self.token_status = None
-        self._sure.layout.display = "none"
+        hide(self._sure)
 
-        def show(address: str) -> None:
+        def show_address(address: str) -> None:
             self._address = Secret(address)
-            self.until.value = f"<p>{sentence(self._waiting_words(timeout))}</p>"
+            self.until.value = paragraph(self._waiting_words(timeout))
             self.paste_fold.shown = self.pastes
-            self._waiting_box.layout.display = ""
-            self._start_row.layout.display = "none"
+            show(self._waiting_box)
+            hide(self._start_row)
             self.link.show(Secret(for_the_browser(address)), open_it=open_page)
             self.waiting = True
 
@@ -233,7 +230,7 @@ class TokenButton(Component):
                 self._workspace,
                 connection,
                 receiver=receiver,
-                show_address=show,
+                show_address=show_address,
                 choose_site=lambda sites: self._ask_site(sites, task),
                 confirm_account=lambda question: self._ask_account(question, task),
                 timeout=timeout,
@@ -252,10 +249,8 @@ class TokenButton(Component):
         ends = clock(datetime.now().astimezone() + timedelta(seconds=timeout))
         words = f"Waiting until {ends} for you to accept on the consent page. "
         if self.pastes:
-            return (
-                words
-                + "Copy the whole address of the page that comes then into the field below; then you may close it."
-            )
+            words += "Copy the whole address of the page that comes then into the field below; then you may close it."
+            return words
         words += "This component changes by itself when you have; then you may close the consent page."
         return f"{words} You may close this page too while you wait." if page_may_be_closed() else words
 
@@ -263,9 +258,8 @@ class TokenButton(Component):
         self._address = self._receiver = None
         self.link.hide()
         self.pasted.put(None)
-        for box in (self._waiting_box, self._site_box, self._account_box):
-            box.layout.display = "none"
-        self._start_row.layout.display = ""
+        hide(self._waiting_box, self._site_box, self._account_box)
+        show(self._start_row)
         self.waiting = False
 
     def _done(self, status: TokenStatus) -> None:
@@ -281,7 +275,7 @@ class TokenButton(Component):
         self._offer_account(self.token_status)
         if isinstance(error, SiteChoiceNeeded):
             # The token is saved: the choice alone is missing, and can be made without another consent.
-            self._offer([(f"{name} ({url})", (cloud_id, name, url)) for cloud_id, name, url in error.sites])
+            self._offer(error.sites)
         return False
 
     def _deliver(self) -> None:
@@ -315,27 +309,24 @@ class TokenButton(Component):
         from spokekit.oauth.grant import account_question
 
         kept = self._workspace.tokens.pending.waiting(self.connection) if status.waits else None
-        self._account_box.layout.display = "none"
+        hide(self._account_box)
         if kept is not None:
             self._show_account(account_question(self._workspace, self.connection, kept))
 
     def _show_account(self, question: str) -> None:
-        self.account_question.value = f"<p>{sentence(question)}</p>"
-        self._account_box.layout.display = ""
+        self.account_question.value = paragraph(question)
+        show(self._account_box)
 
     def _ask_account(self, question: str, task: Task) -> bool | None:
         asked = self._account_asked = _Question()
-        self._waiting_box.layout.display = "none"
+        hide(self._waiting_box)
         self._show_account(question)
         self.say("The consent is given, by another account than before. Is that one meant?", "asking")
         try:
-            while not asked.answered.wait(0.2):
-                if task.cancelled.is_set():
-                    return None
+            return asked.take if asked.wait(task) else None
         finally:
             self._account_asked = None
-            self._account_box.layout.display = "none"
-        return asked.take
+            hide(self._account_box)
 
     def answer(self, *, take: bool) -> None:
         """Say whether the account that consented is meant, as the two buttons do: take its token, or keep the old."""
@@ -364,11 +355,10 @@ class TokenButton(Component):
 
     # --- several sites -------------------------------------------------------------------------------------------
     def _offer_sites(self, status: TokenStatus) -> None:
-        kept = status.state in ("valid", "expired", "consent_needed")
-        self.forget_it.layout.display = "" if kept else "none"
+        show(self.forget_it, when=status.state in ("valid", "expired", "consent_needed"))
         # A question that is still open was about the token before.
-        self._sure.layout.display = "none"
-        self.find_sites.layout.display = "" if status.needs_site else "none"
+        hide(self._sure)
+        show(self.find_sites, when=status.needs_site)
 
     def look_up_sites(self) -> None:
         """Offer the sites that the saved token reaches; no new consent is needed."""
@@ -384,29 +374,25 @@ class TokenButton(Component):
         )
 
     def _offer_found(self, sites: Sequence[Site]) -> None:
-        self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
+        self._offer((s.cloud_id, s.name, s.url) for s in sites)
         self.say("Choose the site." if sites else "The token reaches no site with Confluence.", "plain")
 
-    def _offer(self, options: list[tuple[str, tuple[str, str, str]]]) -> None:
+    def _offer(self, sites: Iterable[tuple[str, str, str]]) -> None:
         self._sites_of = self.connection.connection_id
-        self.sites.options = choices(options)
+        self.sites.options = choices((f"{one[1]} ({one[2]})", one) for one in sites)
         self.sites.index = None
-        self._site_box.layout.display = ""
+        show(self._site_box)
 
     def _ask_site(self, sites: Sequence[Site], task: Task) -> str | None:
-        chosen = self._site_chosen = threading.Event()
-        self._waiting_box.layout.display = "none"
-        self._offer([(f"{s.name} ({s.url})", (s.cloud_id, s.name, s.url)) for s in sites])
+        asked = self._site_asked = _Question()
+        hide(self._waiting_box)
+        self._offer((s.cloud_id, s.name, s.url) for s in sites)
         given = "The token is there" if self.connection.is_service_account else "The consent is given"
         self.say(f"{given}. Choose the site.", "asking")
         try:
-            while not chosen.wait(0.2):
-                if task.cancelled.is_set():
-                    return None
+            return str(self.sites.value[0]) if asked.wait(task) else None
         finally:
-            self._site_chosen = None
-        picked: tuple[str, str, str] = self.sites.value
-        return picked[0]
+            self._site_asked = None
 
     def choose_site(self, cloud_id: str) -> None:
         """Choose a site by its cloud id, as the list and its button do."""
@@ -417,12 +403,12 @@ class TokenButton(Component):
         if self.sites.value is None:
             self.say("Choose one of the sites in the list first.", "asking" if self.busy else "plain")
             return
-        if self._site_chosen is not None:
-            self._site_chosen.set()
+        if self._site_asked is not None:
+            self._site_asked.answered.set()
             return
         connection_id = self.connection.connection_id
         self.connection = self._workspace.connections.set_site(connection_id, *self.sites.value)
-        self._site_box.layout.display = "none"
+        hide(self._site_box)
         status = self._workspace.tokens.status(self.connection)
         self._offer_sites(status)
         self._say_status(status, "ok")

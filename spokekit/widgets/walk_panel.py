@@ -9,10 +9,23 @@ import traitlets as tr
 
 from spokekit._frames import UNKNOWN
 from spokekit._words import moment
-from spokekit._workspace import workspace as of_this_process
 from spokekit.errors import InputError, NotConfigured, NotFound, StoreError
+from spokekit.widgets._cells import not_yet
 from spokekit.widgets.base import Component, Task
-from spokekit.widgets.controls import button, check, dropdown, html, html_table, note, row, sentence, status_line
+from spokekit.widgets.controls import (
+    bullets,
+    check,
+    dropdown,
+    hide,
+    html,
+    html_table,
+    lead_to,
+    note,
+    paragraph,
+    row,
+    show,
+    status_line,
+)
 
 if TYPE_CHECKING:
     from spokekit._workspace import Workspace
@@ -56,21 +69,20 @@ class WalkPanel(Component):
 
     def __init__(self, connection: str | None = None, *, workspace: Workspace | None = None, **options: Any) -> None:
         super().__init__("Walk the site", **options)
-        self._workspace = workspace or of_this_process()
-        self._name = connection
-        self.mark_kind(self._workspace, self._name)
+        self.work_with(workspace, connection)
         self.scope = dropdown(
             "Groups", [("Registered groups only", "registered"), ("All groups of the site", "all")], value="registered"
         )
         self.spaces = check("Spaces and their grants too")
         self.changed = check(WHAT_CHANGED)
         self.remember(scope=self.scope, spaces=self.spaces, changed=self.changed)
-        self.estimate = button("What will it cost?", kind="primary")
-        self.start = button("Start the walk", disabled=True)
-        self.afresh = button("Start over", kind="quiet", tooltip="Forget the unfinished walk and pay for it again")
-        self.afresh.layout.display = "none"
+        self.estimate = self.button("What will it cost?", self.look, kind="primary")
+        self.start = self.button("Start the walk", self.walk)
+        self.start.disabled = True
+        words = "Forget the unfinished walk and pay for it again"
+        self.afresh = self.button("Start over", lambda: self._look(fresh=True), kind="quiet", tooltip=words)
         self.long = check("I know that this takes several hours")
-        self.long.layout.display = "none"
+        hide(self.afresh, self.long)
         self._cost = html("")
         self._report = html("")
         self._cost_of = self.belongs_to(
@@ -97,9 +109,6 @@ class WalkPanel(Component):
             self._cost,
             self._report,
         ]
-        self.on_click(self.estimate, self.look)
-        self.on_click(self.start, self.walk)
-        self.on_click(self.afresh, self._start_over)
         self.on_change(self.long, lambda _: self._allow())
         self.disable_while_busy(self.scope, self.spaces, self.changed, self.estimate, self.afresh, self.long)
         self.on_change(self, lambda _: self._allow(), "busy")
@@ -122,11 +131,8 @@ class WalkPanel(Component):
     def newest(self) -> Audit:
         """Return the audit of the newest snapshot. Raises NotFound, shown in one line, as long as there is none."""
         if self.value is None:
-            words = "There is no snapshot yet: walk first, in the panel above, then run this cell."
-            error = NotFound(words)
-            # A person may press Run All before anything was walked; IPython asks the exception how to be shown.
-            error._render_traceback_ = lambda: [words]  # type: ignore[attr-defined]
-            raise error
+            # A person may press Run All before anything was walked.
+            raise not_yet(NotFound("There is no snapshot yet: walk first, in the panel above, then run this cell."))
         audit: Audit = self.value
         return audit
 
@@ -154,9 +160,6 @@ class WalkPanel(Component):
 
         self.run(work, words="Looking at the groups", done=lambda plan: self._planned(plan, inputs))
 
-    def _start_over(self) -> None:
-        self._look(fresh=True)
-
     def _walk(self, spoke: Any, groups: str, spaces: bool, changed: bool, fresh: bool = False) -> Walk:
         from spokekit.audit.walk.walk import Walk
 
@@ -181,12 +184,8 @@ class WalkPanel(Component):
             numbers=(1, 2, 3),
         )
         warned = "".join(status_line(one, "warning") for one in plan.warnings)
-        lines = [
-            plan.chosen.words,
-            *plan.notes,
-            *([plan.unfinished.words] if plan.unfinished and self._continues(plan) else []),
-        ]
-        self._cost.value = warned + table + "".join(f"<p>{sentence(one)}</p>" for one in lines)
+        unfinished = [plan.unfinished.words] if plan.unfinished and self._continues(plan) else []
+        self._cost.value = warned + table + "".join(map(paragraph, (plan.chosen.words, *plan.notes, *unfinished)))
         self.start.description = "Continue the walk" if self._continues(plan) else "Start the walk"
         self.long.value = False
         words = "This is what the walk will cost. Nothing has been read but the list of groups."
@@ -198,8 +197,8 @@ class WalkPanel(Component):
 
     def _cost_seen(self) -> None:
         self.plan = self._cost_of.require() if self._cost_of.current else None
-        self.afresh.layout.display = "" if self.plan is not None and self._continues(self.plan) else "none"
-        self.long.layout.display = "" if self.plan is not None and _hours(self.plan.chosen) else "none"
+        show(self.afresh, when=self.plan is not None and self._continues(self.plan))
+        show(self.long, when=self.plan is not None and _hours(self.plan.chosen))
         self._allow()
 
     def _no_cost(self) -> None:
@@ -210,10 +209,7 @@ class WalkPanel(Component):
 
     def _allow(self) -> None:
         self.start.disabled = self.busy or self.plan is None or (_hours(self.plan.chosen) and not self.long.value)
-        # One primary button: the press that comes next.
-        first, second = (self.estimate, self.start) if self.plan is None else (self.start, self.estimate)
-        first.add_class("sk-primary")
-        second.remove_class("sk-primary")
+        lead_to(*((self.estimate, self.start) if self.plan is None else (self.start, self.estimate)))
 
     # --- the walk ------------------------------------------------------------------------------------------------
     def walk(self) -> None:
@@ -298,21 +294,28 @@ class WalkPanel(Component):
             ("pages, retries, duplicates", told("pages", "retries", "duplicates")),
             ("points spent", told("points")),
         ]
-        notes = "".join(f"<li>{sentence(one)}</li>" for one in report.get("notes", ()))
         self._report.value = (
             "<p><strong>Completeness</strong></p>"
             + html_table(("what", "how many"), counts, label="Completeness report")
-            + (f"<ul class='sk-list'>{notes}</ul>" if notes else "")
+            + bullets(report.get("notes", ()))
         )
 
     def rehearse(self, *, groups: str = "all", spaces: bool = False, changed: bool = False) -> None:
         """Do what a person does: look at the cost, then walk."""
         self.scope.value, self.spaces.value, self.changed.value = groups, spaces, changed
-        self.look()
-        self.settled()
+        self.finish(self.look)
         self.long.value = True
-        self.walk()
-        self.settled(600)
+        self.finish(self.walk, 600)
+
+
+def audit_of(source: Audit | WalkPanel) -> Audit | None:
+    """Return the audit that a component asks, or None as long as its panel has walked nothing."""
+    return source.value if isinstance(source, WalkPanel) else source
+
+
+def newest_of(source: Audit | WalkPanel) -> Audit:
+    """Return the audit that a component asks. Raises NotFound when there is no snapshot yet."""
+    return source.newest() if isinstance(source, WalkPanel) else source
 
 
 def _hours(estimate: Estimate) -> bool:

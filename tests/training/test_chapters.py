@@ -153,7 +153,7 @@ def test_a_panel_goes_from_the_beginning_to_right() -> None:
         panel.send_answer()
         panel.look()
         panel.settled()
-    assert panel._same.layout.display is None
+    assert panel._same.layout.display == ""
     panel.help()
     assert panel.status.startswith("Hint 1 of 2") and panel.hint.description == "Hint 2 of 2"
     panel.show_solution()

@@ -106,7 +106,7 @@ def test_a_lesson_hears_the_trainer(joined: JoinPanel, board: BoardSite) -> None
     panel.check.click()
     panel.settled()
     assert "Your trainer changed something" in panel.class_.acts.value and "429:3" in panel.class_.acts.value
-    assert panel.class_.acts.layout.display is None and state.begun == panel.attempt.desk.state().begun
+    assert panel.class_.acts.layout.display == "" and state.begun == panel.attempt.desk.state().begun
     panel.solution.click()
     assert "comes after" in panel.status
     board.order(wire.Release(LESSON))
