@@ -107,8 +107,9 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit.errors import Conflict, InputError, NotFound, SpokekitError
 from spokekit.practice import instance_beside
-from spokekit.practice.exchange import Answer, json_answer
+from spokekit.practice.exchange import Answer, json_answer, read_object
 from spokekit.practice.faults import FAULTS
+from spokekit.practice.happened import answer_happened
 from spokekit.practice.kept import kept_of, restore
 from spokekit.practice.service_accounts import READING_SCOPES, make_service_account, revoke
 from spokekit.practice.start import OPERATIONS, as_start, build
@@ -125,20 +126,14 @@ Order = dict[str, Any]
 MOST_ORDERS = 100
 
 
-def answer_state(site: PracticeSite) -> Answer:
-    """Answer ``GET /practice/state``."""
-    return json_answer(200, state_of(site), points=0)
-
-
-def answer_kept(site: PracticeSite) -> Answer:
-    """Answer ``GET /practice/kept``."""
-    return json_answer(200, kept_of(site), points=0)
-
-
 def answer_orders(site: PracticeSite, body: bytes) -> Answer:
     """Answer ``POST /practice/orders``."""
-    orders = _orders(body)
-    if orders is None:
+    orders = (read_object(body) or {}).get("orders")
+    if (
+        not isinstance(orders, list)
+        or len(orders) > MOST_ORDERS
+        or not all(isinstance(order, dict) for order in orders)
+    ):
         return json_answer(400, {"message": 'Send {"orders": [{"do": "reset"}]}, a JSON object.', "done": 0}, points=0)
     results: list[Any] = []
     for number, order in enumerate(orders):
@@ -156,8 +151,7 @@ def answer_faults(site: PracticeSite, body: bytes | None) -> Answer:
     """Answer ``/practice/faults``; without a body, what is at work."""
     if body is not None:
         try:
-            order = json.loads(body)
-            _faults(site, order)
+            _faults(site, json.loads(body))
         except (ValueError, AttributeError, TypeError, RecursionError, InputError) as error:
             words = error.message if isinstance(error, InputError) else 'Send {"clear": true, "add": ["429:3"]}.'
             return json_answer(400, {"message": words}, points=0)
@@ -165,6 +159,16 @@ def answer_faults(site: PracticeSite, body: bytes | None) -> Answer:
         {"name": f.name, "value": f.value, "every": f.every, "times": f.times, "on": f.on} for f in site.faults.active
     ]
     return json_answer(200, {"active": active, "menu": FAULTS}, points=0)
+
+
+ANSWERS: dict[str, tuple[list[str], Callable[[PracticeSite, Any], Answer]]] = {
+    "state": (["GET"], lambda site, _: json_answer(200, state_of(site), points=0)),
+    "kept": (["GET"], lambda site, _: json_answer(200, kept_of(site), points=0)),
+    "happened": (["GET"], lambda site, _: answer_happened(site)),
+    "orders": (["POST"], answer_orders),
+    "faults": (["GET", "POST"], answer_faults),
+}
+"""What stands after ``/practice/``, its methods, and what makes the answer of a body (None of a GET)."""
 
 
 def do(site: PracticeSite, order: Order) -> Any:
@@ -177,17 +181,6 @@ def do(site: PracticeSite, order: Order) -> Any:
     if verb is None:
         raise InputError(f"There is no order {order.get('do')!r}.", field="do", hint=f"Use {', '.join(_VERBS)}.")
     return verb(site, order)
-
-
-def _orders(body: bytes) -> list[Order] | None:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    orders = found.get("orders") if isinstance(found, dict) else None
-    if not isinstance(orders, list) or not all(isinstance(order, dict) for order in orders):
-        return None
-    return orders if len(orders) <= MOST_ORDERS else None
 
 
 # -- what an order may hold ---------------------------------------------------------------------------------
@@ -221,10 +214,12 @@ def _world(site: PracticeSite, order: Order) -> World:
     return list(site.worlds.values())[number]
 
 
-def _account(site: PracticeSite, order: Order, *, needed: bool = False) -> str:
-    if "account" not in order and not needed:
-        return site.account_id
+def _account(site: PracticeSite, order: Order) -> str:
     return site.world.find_person(_text(order, "account")).account_id
+
+
+def _account_or_own(site: PracticeSite, order: Order) -> str:
+    return _account(site, order) if "account" in order else site.account_id
 
 
 def _app(site: PracticeSite, order: Order) -> App:
@@ -257,18 +252,6 @@ def _read_trigger(told: Order) -> Trigger:
     return trigger
 
 
-def _trigger(site: PracticeSite, order: Order) -> None:
-    site.triggers.add(_read_trigger(order))
-
-
-def _clear_triggers(site: PracticeSite, _: Order) -> None:
-    site.triggers.clear()
-
-
-def _restore(site: PracticeSite, order: Order) -> None:
-    restore(site, order.get("kept"))
-
-
 def _advance(site: PracticeSite, order: Order) -> None:
     seconds = _number(order, "seconds")
     if not site.quiet and order.get("even") is not True:
@@ -281,10 +264,6 @@ def _switches(site: PracticeSite, order: Order) -> None:
     if not isinstance(values, dict):
         raise InputError("The order needs 'set', an object with switches.", field="set")
     site.switches.update(**values)
-
-
-def _sign_in(site: PracticeSite, order: Order) -> None:
-    site.sign_in(_text(order, "as"))
 
 
 def _faults(site: PracticeSite, order: Order) -> None:
@@ -303,16 +282,8 @@ def _spend(site: PracticeSite, order: Order) -> None:
     site.limits.spend(client_id, max(0, points))
 
 
-def _change_password(site: PracticeSite, order: Order) -> None:
-    site.change_password(_account(site, order))
-
-
 def _remove_app(site: PracticeSite, order: Order) -> None:
-    site.remove_app(_account(site, order), app=_app(site, order) if "client_id" in order else None)
-
-
-def _kill_access(site: PracticeSite, _: Order) -> None:
-    site.auth.kill_access()
+    site.remove_app(_account_or_own(site, order), app=_app(site, order) if "client_id" in order else None)
 
 
 def _change_app(site: PracticeSite, order: Order) -> None:
@@ -354,14 +325,6 @@ def _authorise(site: PracticeSite, order: Order) -> None:
     (site.auth.authorised.discard if order.get("allowed") is False else site.auth.authorised.add)(pair)
 
 
-def _add(site: PracticeSite, order: Order) -> bool:
-    return _world(site, order).add_member(_text(order, "group"), _account(site, order, needed=True))
-
-
-def _remove(site: PracticeSite, order: Order) -> bool:
-    return _world(site, order).remove_member(_text(order, "group"), _account(site, order, needed=True))
-
-
 def _create_group(site: PracticeSite, order: Order) -> Any:
     words = _texts(order, "access")
     bits = {word: bit for bit, word in ACCESS_WORDS}
@@ -375,22 +338,18 @@ def _rename_group(site: PracticeSite, order: Order) -> None:
     _world(site, order).rename_group(_text(order, "group"), _text(order, "name"))
 
 
-def _delete_group(site: PracticeSite, order: Order) -> None:
-    _world(site, order).delete_group(_text(order, "group"))
-
-
 def _status(site: PracticeSite, order: Order) -> None:
     status = _text(order, "status")
     if status not in STATUSES:
         raise InputError(f"There is no status {status!r}.", field="status", hint=f"Use {', '.join(STATUSES)}.")
-    account = _account(site, order, needed=True)
+    account = _account(site, order)
     # One account on all sites.
     for world in site.worlds.values():
         world.set_status(account, status, at=site.clock.now())
 
 
 def _rename_person(site: PracticeSite, order: Order) -> None:
-    account, name = _account(site, order, needed=True), _text(order, "name")
+    account, name = _account(site, order), _text(order, "name")
     for world in site.worlds.values():
         world.rename_person(account, name, at=site.clock.now())
 
@@ -399,31 +358,31 @@ _VERBS: dict[str, Callable[[PracticeSite, Order], Any]] = {
     "reset": _reset,
     "advance": _advance,
     "switches": _switches,
-    "sign-in": _sign_in,
+    "sign-in": lambda site, order: site.sign_in(_text(order, "as")),
     "faults": _faults,
     "spend": _spend,
-    "change-password": _change_password,
+    "change-password": lambda site, order: site.change_password(_account_or_own(site, order)),
     "remove-app": _remove_app,
-    "kill-access": _kill_access,
+    "kill-access": lambda site, _: site.auth.kill_access(),
     "app": _change_app,
     "create-app": _create_app,
     "create-account": _create_service_account,
     "revoke-account": _revoke_service_account,
     "authorise": _authorise,
-    "add": _add,
-    "remove": _remove,
+    "add": lambda site, order: _world(site, order).add_member(_text(order, "group"), _account(site, order)),
+    "remove": lambda site, order: _world(site, order).remove_member(_text(order, "group"), _account(site, order)),
     "create-group": _create_group,
     "rename-group": _rename_group,
-    "delete-group": _delete_group,
+    "delete-group": lambda site, order: _world(site, order).delete_group(_text(order, "group")),
     "status": _status,
     "rename-person": _rename_person,
-    "trigger": _trigger,
-    "clear-triggers": _clear_triggers,
+    "trigger": lambda site, order: site.triggers.add(_read_trigger(order)),
+    "clear-triggers": lambda site, _: site.triggers.clear(),
     "make-instance": instance_beside.make,
-    "instance": instance_beside.tell,
+    "instance": lambda site, _: site.instance_beside.there().describe(),
     "instance-secret": instance_beside.secret,
     "instance-token": instance_beside.token,
     "instance-record": instance_beside.change,
-    "restore": _restore,
+    "restore": lambda site, order: restore(site, order.get("kept")),
 }
 _NOT_IN_TRIGGERS = ("reset", "restore", "trigger", "clear-triggers", "make-instance")

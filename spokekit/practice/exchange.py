@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -33,9 +34,28 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
+def json_text(value: str) -> str:
+    """Return a text as JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def json_answer(status: int, value: Any, *, points: int = 1) -> Answer:
     """Answer with a value as JSON."""
     return Answer(status, encoded(json.dumps(value, ensure_ascii=False, separators=(",", ":"))), points=points)
+
+
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, or None."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def read_form(body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a body that a form made."""
+    return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def v1_error(status: int, message: str, *, kind: str = "") -> Answer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spokekit.errors import InputError
-from spokekit.practice.exchange import HTML, Answer, encoded
+from spokekit.practice.exchange import HTML, Answer, encoded, read_object
 from spokekit.practice.limits import Limits
 
 
@@ -45,9 +45,8 @@ def _elsewhere(fault: Fault, _: Limits) -> Answer:
 
 def _changed(change: Callable[[Fault, Any], None]) -> Callable[[Fault, bytes], bytes]:
     def apply(fault: Fault, body: bytes) -> bytes:
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
+        value = read_object(body)
+        if value is None:
             return body  # another fault has made it unreadable already
         change(fault, value)
         return encoded(json.dumps(value, ensure_ascii=False))
@@ -83,10 +82,7 @@ def _drop_id(_: Fault, value: Any) -> None:
 
 
 def _rows(body: bytes) -> int:
-    try:
-        rows = json.loads(body).get("results")
-    except (ValueError, RecursionError, AttributeError):
-        return 0  # another fault has made it unreadable already
+    rows = (read_object(body) or {}).get("results")  # another fault may have made it unreadable already
     return len(rows) if isinstance(rows, list) else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -107,12 +107,7 @@ def _outcome(record: RequestRecord) -> str:
 
 def answer_happened(site: PracticeSite) -> Answer:
     """Answer ``GET /practice/happened``: the lines as JSON."""
-    shown = lines(site)[-MOST_LINES:]
-    told = [
-        {"at": x.at, "who": x.who, "words": x.words, "outcome": x.outcome, "points": x.points, "count": x.count}
-        for x in shown
-    ]
-    return json_answer(200, {"lines": told}, points=0)
+    return json_answer(200, {"lines": [asdict(line) for line in lines(site)[-MOST_LINES:]]}, points=0)
 
 
 def happened_page(site: PracticeSite) -> Answer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from spokekit.errors import InputError
 from spokekit.practice import control
 from spokekit.practice.api.personal_data import report_accounts
-from spokekit.practice.exchange import Answer, Exchange, Query, RequestRecord, WriteRecord, gateway_error, json_answer
-from spokekit.practice.happened import answer_happened, happened_page
+from spokekit.practice.exchange import (
+    Answer,
+    Exchange,
+    Query,
+    RequestRecord,
+    WriteRecord,
+    gateway_error,
+    json_answer,
+    read_form,
+    read_object,
+)
+from spokekit.practice.happened import happened_page
 from spokekit.practice.keys import HEADER, TICKET
-from spokekit.practice.oauth import Refusal, callback_address
+from spokekit.practice.oauth import Refusal, callback_address, read_fields
 from spokekit.practice.pages import account, consent
-from spokekit.practice.serving import Delivery, body_of, from_elsewhere
+from spokekit.practice.serving import Delivery, body_of, from_elsewhere, query_of
+from spokekit.practice.triggers import WRITES
 
 if TYPE_CHECKING:
+    from spokekit.practice.api.gateway import Route as Operation
+    from spokekit.practice.apps import Grant
     from spokekit.practice.server import PracticeSite
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -52,11 +64,7 @@ class Front:
                 self._route("/", lambda *_: ("console", "", _go_to("/console")), ["GET"]),
                 *(self._route(f"/{name}", self._pages, ["GET", "POST"]) for name, _ in account.OWN_PAGES),
                 self._route("/instance", self._pages, ["GET", "POST"]),
-                self._route("/practice/state", self._control, ["GET"]),
-                self._route("/practice/kept", self._control, ["GET"]),
-                self._route("/practice/happened", self._control, ["GET"]),
-                self._route("/practice/orders", self._control, ["POST"]),
-                self._route("/practice/faults", self._control, ["GET", "POST"]),
+                *(self._route(f"/practice/{name}", self._control, how) for name, (how, _) in control.ANSWERS.items()),
                 self._route("/practice/known", self._known, ["GET"]),
                 self._route("/{path:path}", lambda *_: ("", "", gateway_error(404, "Not Found")), _METHODS),
             ]
@@ -121,7 +129,7 @@ class Front:
 
     def _note(self, request: Request, body: bytes, name: str, account: str, answer: Answer) -> None:
         site = self.site
-        method, path, query = request.method, request.scope["path"], _query(request)
+        method, path, query = request.method, request.scope["path"], query_of(request)
         shown = urlencode([(k, v) for k, v in parse_qsl(query) if k not in ("state", "code", TICKET)]) if query else ""
         site.requests.append(
             RequestRecord(
@@ -145,17 +153,16 @@ class Front:
         route, _ = site.gateway.find(request.method, request.path_params["path"])
         due = site.triggers.come(route.name if route else "")
         site.triggers.pull(due, "before", lambda order: control.do(site, dict(order)))
-        answered = self._answer(request, body)
+        answered = self._answer(request, body, route)
         site.triggers.pull(due, "after", lambda order: control.do(site, dict(order)))
         return answered
 
-    def _answer(self, request: Request, body: bytes) -> Named:
+    def _answer(self, request: Request, body: bytes, route: Operation | None) -> Named:
         site = self.site
         cloud_id, path = request.path_params["cloud_id"], request.path_params["path"]
-        route, _ = site.gateway.find(request.method, path)
         name = route.name if route else ""
-        if name in ("add", "remove"):
-            group_id = Query(parse_qsl(_query(request))).first("groupId")
+        if name in WRITES:
+            group_id = Query(parse_qsl(query_of(request))).first("groupId")
             site.writes[group_id] = site.writes.get(group_id, 0) + 1
         broken = site.faults.instead(name, True, site.limits, site.auth.kill_access)
         if broken is not None:
@@ -170,32 +177,22 @@ class Front:
         world = site.worlds[cloud_id]
         before = world.version
         answer = site.limits.refuse(client_id, cloud_id, name) or site.gateway.answer(
-            access, cloud_id, request.method, path, _query(request), body
+            access, cloud_id, request.method, path, query_of(request), body
         )
-        if name in ("add", "remove"):
-            changed = world.version != before
-            self._note_write(request, body, name, cloud_id, account, client_id, answer.status, changed)
+        if name in WRITES:
+            self._note_write(request, body, name, cloud_id, access.grant, answer.status, world.version != before)
         site.limits.spend(client_id, answer.points, cloud_id)
         answer.headers += site.limits.headers(client_id, cloud_id)
         site.faults.spoil(name, True, answer)
         return name, account, answer
 
     def _note_write(
-        self,
-        request: Request,
-        body: bytes,
-        name: str,
-        cloud_id: str,
-        account: str,
-        client_id: str,
-        status: int,
-        changed: bool,
+        self, request: Request, body: bytes, name: str, cloud_id: str, grant: Grant, status: int, changed: bool
     ) -> None:
-        site, query = self.site, Query(parse_qsl(_query(request)))
+        site, query = self.site, Query(parse_qsl(query_of(request)))
         world, group_id, who = site.worlds[cloud_id], query.first("groupId"), query.first("accountId")
-        if name == "add":
-            with suppress(ValueError, RecursionError, AttributeError):
-                who = str(json.loads(body).get("accountId") or "")
+        if name == "add" and (told := read_object(body)) is not None:
+            who = str(told.get("accountId") or "")
         row = world.group_row(group_id)
         group = world.group_name(row) if row is not None else ""
         site.written.append(
@@ -206,8 +203,8 @@ class Front:
                 group_id=group_id[:200],
                 group=group,
                 account_id=who[:200],
-                by=account,
-                client_id=client_id,
+                by=grant.account_id,
+                client_id=grant.app.client_id,
                 status=status,
                 changed=changed,
                 # The record of the request itself is the next one.
@@ -220,10 +217,10 @@ class Front:
     def _authorize(self, request: Request, body: bytes) -> Named:
         if (onward := self._by_link(request)) is not None:
             return "", "", onward
-        site, query = self.site, dict(parse_qsl(_query(request), keep_blank_values=True))
+        site, query = self.site, dict(parse_qsl(query_of(request), keep_blank_values=True))
         try:
             if request.method == "POST":
-                form = _form(body)
+                form = dict(read_form(body))
                 if form.get("decision") == "sign-in":
                     return self._other_person(request, query, form)
                 target = site.auth.decide(form.get("request", ""), form.get("decision", ""), form.get("site", ""))
@@ -231,12 +228,12 @@ class Front:
             return self._ask(request, query)
         except Refusal as refusal:
             if refusal.redirect:
-                values = {
+                told = {
                     "error": refusal.error,
                     "error_description": refusal.description,
                     "state": query.get("state", ""),
                 }
-                return "authorize", "", _go_to(callback_address(refusal.redirect, **values))
+                return "authorize", "", _go_to(callback_address(refusal.redirect, **told))
             switch = self._switch(request)
             page = consent.refusal_page(refusal.error, refusal.description, refusal.status, switch=switch)
             return "authorize", "", page
@@ -267,10 +264,11 @@ class Front:
 
     def _token(self, request: Request, body: bytes) -> Named:
         site = self.site
-        name = site.auth.token_operation(body, request.headers.get("content-type", ""))
+        fields = read_fields(body, request.headers.get("content-type", ""))
+        name = site.auth.token_operation(fields)
         answer = site.faults.instead(name, False, site.limits, site.auth.kill_access)
         if answer is None:
-            answer = site.auth.token(body, request.headers.get("content-type", ""))
+            answer = site.auth.token(fields)
             answer.headers.append(("cache-control", "no-store"))
             site.faults.spoil(name, False, answer)
         return name, "", answer
@@ -280,7 +278,7 @@ class Front:
         if access is None:
             return name, "", gateway_error(401, self.site.switches.expired_token_message)
         account = access.grant.account_id
-        if _query(request) and self.site.strict:
+        if query_of(request) and self.site.strict:
             return name, account, gateway_error(400, "The practice site is strict: unknown query parameter")
         return name, account, then(access)
 
@@ -304,7 +302,8 @@ class Front:
         if refused is not None:
             return "", "", refused
         site, posted, path = self.site, request.method == "POST", request.scope["path"]
-        form = _form(body)
+        pairs = read_form(body)
+        form = dict(pairs)
         if path == "/happened":
             return "happened", "", happened_page(site)
         if path == "/instance":
@@ -321,12 +320,11 @@ class Front:
                 return "console", "", site.console.show(account.administer(site, form))
         except InputError as error:
             return "console", "", site.console.show(problem=error.message)
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         return "console", "", site.console.take(pairs, owner=site.account_id)
 
     def _by_link(self, request: Request) -> Answer | None:
         """Return what a browser that comes by a link is told: where the page is, with the cookie that opens it."""
-        query = parse_qsl(_query(request), keep_blank_values=True)
+        query = parse_qsl(query_of(request), keep_blank_values=True)
         ticket = dict(query).get(TICKET)
         if request.method != "GET" or ticket is None:
             return None
@@ -347,7 +345,7 @@ class Front:
         return None if admitted else consent.closed_page()
 
     def _control(self, request: Request, body: bytes) -> Named:
-        site, path = self.site, request.scope["path"]
+        site = self.site
         if not site.keys.has_key(request.headers):
             words = f"The practice site's key is missing in the header {HEADER}; it is told where the site was started."
             return "", "", json_answer(403, {"message": words}, points=0)
@@ -355,29 +353,13 @@ class Front:
         posted = request.method == "POST"
         if posted and not request.headers.get("content-type", "").startswith("application/json"):
             return "", "", json_answer(415, {"message": "Send JSON."}, points=0)
-        if path.endswith("/state"):
-            return "", "", control.answer_state(site)
-        if path.endswith("/kept"):
-            return "", "", control.answer_kept(site)
-        if path.endswith("/happened"):
-            return "", "", answer_happened(site)
-        if path.endswith("/orders"):
-            return "", "", control.answer_orders(site, body)
-        return "", "", control.answer_faults(site, body if posted else None)
+        _, answer = control.ANSWERS[request.scope["path"].rpartition("/")[2]]
+        return "", "", answer(site, body if posted else None)
 
     def _known(self, request: Request, _: bytes) -> Named:
         token = request.headers.get("authorization", "")
         known, given = self.site.auth.access(token) is not None, self.site.auth.gave(token)
         return "", "", json_answer(200, {"known": known, "given": given}, points=0)
-
-
-def _query(request: Request) -> str:
-    # Starlette's request.url is a whole address made anew: dear on every call of a large walk.
-    return str(request.scope["query_string"], "latin-1")
-
-
-def _form(body: bytes) -> dict[str, str]:
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _go_to(address: str) -> Answer:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from spokekit.errors import InputError, NotFound
 from spokekit.practice.exchange import Answer
+from spokekit.practice.instance import InstanceSwitches, PracticeInstance
+from spokekit.practice.instance.tables import SHOWN, columns
+from spokekit.practice.instance.token import TYPED, digest
+from spokekit.practice.pages.account import links
+from spokekit.practice.pages.consent import page
 
 if TYPE_CHECKING:
-    from spokekit.practice.instance import PracticeInstance
     from spokekit.practice.server import PracticeSite
 
-_KEPT = (
-    *("sys_alias", "http_connection", "oauth_2_0_credentials", "oauth_entity", "oauth_entity_profile"),
-    *("oauth_entity_scope", "oauth_entity_profile_scope", "oauth_credential", "sn_conflunce_spoke_confluence_group"),
-)
+_KEPT = (*SHOWN, "oauth_credential")
 _MOST_VALUE = 10_000
 
 
@@ -45,8 +46,6 @@ class InstanceBeside:
 
     def make(self, faults: Sequence[str] = (), switches: Mapping[str, Any] | None = None) -> PracticeInstance:
         """Make the instance anew, as it is delivered; raises `InputError` for a fault or a switch that is none."""
-        from spokekit.practice.instance import PracticeInstance
-
         key = self._site.app_make.secret("instance").removeprefix("practice-secret-")
         new = PracticeInstance(
             faults=faults, api_key=key, ask=self._ask, changed=self._site.keep_soon, **(switches or {})
@@ -92,16 +91,12 @@ class InstanceBeside:
             return f"Atlassian: redirect_uri is not registered for {app.name}."
         if lacking := [scope for scope in scopes if scope not in (*app.scopes, "offline_access")]:
             return f"Atlassian: {app.name} has not enabled {', '.join(lacking)} (invalid_scope)."
-        from spokekit.practice.instance.token import digest
-
         if secret != digest(app.client_secret):
             return "Atlassian: invalid_client. The client secret is empty, unreadable, or of another app."
         return ""
 
     def secrets(self) -> dict[str, str]:
         """Return whose secret each registry holds: an app's name, ``another``, ``unreadable`` or ""."""
-        from spokekit.practice.instance.token import TYPED, digest
-
         if self.made is None:
             return {}
         names = {digest(app.client_secret): app.name for app in self._site.apps}
@@ -113,10 +108,6 @@ class InstanceBeside:
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
-    def told(self) -> dict[str, str]:
-        """Return what somebody needs to sign in; raises `NotFound` where there is no instance."""
-        return self.there().describe()
-
     def there(self) -> PracticeInstance:
         """Return the instance; raises `NotFound` where there is none."""
         if self.made is None:
@@ -127,8 +118,6 @@ class InstanceBeside:
         """Return the instance as `spokekit.practice.state` tells it, without any secret; None where there is none."""
         if self.made is None:
             return None
-        from spokekit.practice.instance.tables import SHOWN, columns
-
         data = self.made.data
         shown = {name: [one for one, column in columns(name).items() if column.kind != "password2"] for name in SHOWN}
         return {
@@ -146,9 +135,6 @@ class InstanceBeside:
 
     def page(self, form: Mapping[str, str] | None) -> Answer:
         """Show the instance's records as a page of the site; with a form, do what it asks for first."""
-        from spokekit.practice.pages.account import links
-        from spokekit.practice.pages.consent import page
-
         if self.made is None:
             words = "A lesson of the hand-over makes one when it begins."
             return page("No practice instance", f"{links('')}<h1>There is no practice instance</h1><p>{words}</p>")
@@ -204,14 +190,7 @@ def make(site: PracticeSite, order: Order) -> dict[str, str]:
         raise InputError("faults is a list of texts.", field="faults")
     if not isinstance(switches, dict):
         raise InputError("switches is an object with switches of an instance.", field="switches")
-    from spokekit.practice.instance import InstanceSwitches
-
     return site.instance_beside.make(faults, InstanceSwitches.read(switches)).describe()
-
-
-def tell(site: PracticeSite, _: Order) -> dict[str, str]:
-    """Do ``instance``."""
-    return site.instance_beside.told()
 
 
 def secret(site: PracticeSite, order: Order) -> str:

@@ -19,7 +19,6 @@ from spokekit.practice.changes import apply_changes, changes
 from spokekit.practice.faults import Fault
 from spokekit.practice.issued import Access, Family, RefreshToken
 from spokekit.practice.start import Start, build
-from spokekit.practice.switches import Switches
 from spokekit.practice.triggers import Trigger
 
 if TYPE_CHECKING:
@@ -44,17 +43,12 @@ def kept_of(site: PracticeSite) -> dict[str, Any]:
     grants += list({id(f.grant): f.grant for f in families if f.grant not in grants}.values())
     number = {id(grant): i for i, grant in enumerate(grants)}
     place = {id(family): i for i, family in enumerate(families)}
-    usual = Switches()
     return {
         "layout": LAYOUT,
         "start": {"size": start.size, "seed": start.seed, "sites": start.sites},
         "begun": site.begun,
         "signed_in": site.signed_in,
-        "switches": {
-            f.name: getattr(site.switches, f.name)
-            for f in fields(Switches)
-            if getattr(site.switches, f.name) != getattr(usual, f.name)
-        },
+        "switches": site.switches.changed(),
         "clock": site.clock.offset,
         "worlds": [changes(world) for world in site.worlds.values()],
         "apps": [_app(app) for app in site.apps],

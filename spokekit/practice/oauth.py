@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import secrets
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from spokekit.errors import InputError
 from spokekit.practice.apps import JIRA_SCOPES, REPORT_SCOPE, App, Clock, Grant
-from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error
+from spokekit.practice.exchange import Answer, gateway_error, json_answer, oauth_error, read_object
 from spokekit.practice.issued import Access, Code, Family, Pending, RefreshToken, digest_of, made_token
 from spokekit.practice.keys import same
 from spokekit.practice.service_accounts import token_for
@@ -173,15 +172,13 @@ class AuthServer:
 
     # -- token ----------------------------------------------------------------------------------------------
 
-    def token_operation(self, body: bytes, content_type: str) -> str:
+    def token_operation(self, fields: dict[str, str] | None) -> str:
         """Return what a token request wants: exchange, refresh, service-token, or token for anything else."""
-        kind = (_fields(body, content_type) or {}).get("grant_type", "")
         names = {"authorization_code": "exchange", "refresh_token": "refresh", "client_credentials": "service-token"}
-        return names.get(kind, "token")
+        return names.get((fields or {}).get("grant_type", ""), "token")
 
-    def token(self, body: bytes, content_type: str) -> Answer:
-        """Answer the token endpoint."""
-        fields = _fields(body, content_type)
+    def token(self, fields: dict[str, str] | None) -> Answer:
+        """Answer the token endpoint; `fields` as `read_fields` found them."""
         if fields is None:
             return oauth_error(400, "invalid_request", "The body is neither JSON nor a form.")
         kind = fields.get("grant_type", "")
@@ -291,14 +288,10 @@ class AuthServer:
         """End all access tokens given until now; refresh tokens live on."""
         self.access_tokens.clear()
 
-    def set_redirects(self, client_id: str, uris: list[str]) -> App:
+    def set_redirects(self, app: App, uris: list[str]) -> None:
         """Replace the callback URLs of an app; raises `InputError`."""
-        app = self.app(client_id)
-        if app is None:
-            raise InputError("There is no such app.", field="client_id")
         self.check_redirects(uris)
         app.redirect_uris = list(dict.fromkeys(uris))
-        return app
 
     def check_redirects(self, uris: list[str]) -> None:
         """Raise `InputError` when an app cannot have these callback URLs."""
@@ -397,17 +390,15 @@ def callback_address(target: str, **values: str) -> str:
     return target + glue + urlencode({key: value for key, value in values.items() if value})
 
 
-def _fields(body: bytes, content_type: str) -> dict[str, str] | None:
-    kind = content_type.partition(";")[0].strip().lower()
-    try:
-        if kind == "application/x-www-form-urlencoded":
+def read_fields(body: bytes, content_type: str) -> dict[str, str] | None:
+    """Return the fields of a token request; None when its body is neither JSON nor a form."""
+    if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
+        try:
             return dict(parse_qsl(body.decode(), keep_blank_values=True))
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    return {str(key): value for key, value in found.items() if isinstance(value, str)}
+        except ValueError:
+            return None
+    found = read_object(body)
+    return None if found is None else {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def _verified(challenge: str, verifier: str) -> bool:

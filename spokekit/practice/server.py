@@ -171,7 +171,7 @@ class PracticeSite:
         self.app_make = AppMake(seed, client_id, client_secret, tuple(redirect_uris), salt)
         self.keys = Keys(key)
         self._server: Server | None = None
-        self.instance_beside = InstanceBeside(self)
+        self.instance_beside: InstanceBeside = InstanceBeside(self)
         self.first_start = check_start(Start(size, seed, sites, signed_in, tuple(faults), switches))
         build(self, self.first_start)
         self.keeper = Keeper(Path(kept)) if kept else None
@@ -301,7 +301,7 @@ class PracticeSite:
     def allow_redirect(self, uri: str, *, app: App | None = None) -> None:
         """Register a callback URL with an app, or with all apps."""
         for one in [app] if app is not None else self.apps:
-            self.auth.set_redirects(one.client_id, [*one.redirect_uris, uri])
+            self.auth.set_redirects(one, [*one.redirect_uris, uri])
 
     # -- what tests do --------------------------------------------------------------------------------------
 

@@ -34,17 +34,15 @@ if TYPE_CHECKING:
 
 OPERATIONS = frozenset(
     (
-        *(
-            "authorize",
-            "consent",
-            "exchange",
-            "refresh",
-            "service-token",
-            "token",
-            "accessible-resources",
-            "me",
-            "report-accounts",
-        ),
+        "authorize",
+        "consent",
+        "exchange",
+        "refresh",
+        "service-token",
+        "token",
+        "accessible-resources",
+        "me",
+        "report-accounts",
         *(route.name for route in ROUTES),
     )
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spokekit.practice.switches import Switches
 from spokekit.practice.world.seeds import ACCESS_WORDS
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ MOST_PEOPLE = 5_000
 
 def state_of(site: PracticeSite) -> dict[str, Any]:
     """Return the state of a site as JSON takes it, without any secret. See `spokekit.practice.control`."""
-    usual = Switches()
-    set_ = {f.name: getattr(site.switches, f.name) for f in fields(Switches)}
     return {
         "layout": LAYOUT,
         "at": site.clock.now(),
@@ -51,7 +48,7 @@ def state_of(site: PracticeSite) -> dict[str, Any]:
             }
             for app in site.apps
         ],
-        "switches": {name: value for name, value in set_.items() if value != getattr(usual, name)},
+        "switches": site.switches.changed(),
         "faults": [
             {"name": f.name, "value": f.value, "every": f.every, "times": f.times, "on": f.on, "struck": f.struck}
             for f in site.faults.active

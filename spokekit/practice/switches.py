@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -184,6 +184,11 @@ class Switches:
 
     body_429: Literal["json", "empty", "text"] = "json"
     """Body of a 429. Unknown."""
+
+    def changed(self) -> dict[str, Any]:
+        """Return those that are not as usual, by name."""
+        usual = Switches()
+        return {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
 
     def update(self, **values: Any) -> None:
         """Set switches by name; raises `InputError` for a name that is none, or a value that the switch cannot have."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from spokekit.practice.exchange import Answer, Query, encoded, json_answer, v1_error, v2_error
+from spokekit.practice.exchange import Answer, Query, encoded, json_answer, read_object, v1_error, v2_error
 from spokekit.practice.faults import Faults
 from spokekit.practice.switches import Switches
 
@@ -37,12 +37,9 @@ class Call:
         """Address of the site's wiki, as ``_links.base`` has it."""
         return f"https://{self.world.site_host}/wiki"
 
-    def json_body(self) -> Any:
-        """Return the body as JSON, or None when it is none."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+    def json_body(self) -> dict[str, Any]:
+        """Return the body's JSON object; an empty one when it is none."""
+        return read_object(self.body) or {}
 
 
 def window(call: Call, rows: Any, start: int, count: int, *, cursor: bool = False) -> tuple[list[Any], int, int]:
@@ -92,11 +89,13 @@ def v1_links(call: Call, path: str, start: int, ahead: int, limit: int, total: i
     return json.dumps(links)
 
 
-def v1_page(results: list[str], start: int, limit: int, links: str, total: int | None, points: int) -> Answer:
-    """Return a v1 page of rows that are JSON text already."""
+def v1_page(
+    results: list[str], start: int, limit: int, links: str, total: int | None, points: int, more: str = ""
+) -> Answer:
+    """Return a v1 page of rows that are JSON text already, with `more` before its links."""
     size = "" if total is None else f',"totalSize":{total}'
     rows = ",".join(results)
-    text = f'{{"results":[{rows}],"start":{start},"limit":{limit},"size":{len(results)}{size},"_links":{links}}}'
+    text = f'{{"results":[{rows}],"start":{start},"limit":{limit},"size":{len(results)}{size}{more},"_links":{links}}}'
     return Answer(200, encoded(text), points=points)
 
 
@@ -108,22 +107,19 @@ def v2_page(call: Call, path: str, rows: Sequence[T], show: Callable[[T], Any], 
     limit = call.query.number("limit", 25)
     if limit is None or not 1 <= limit <= 250:
         return v2_error(400, "INVALID_REQUEST_PARAMETER", "limit has to be between 1 and 250.")
-    start = 0
-    if call.query.first("cursor"):
-        found = read_cursor(call.query.first("cursor"), call.name)
-        if found is None:
-            return v2_error(400, "INVALID_REQUEST_PARAMETER", "The cursor is not valid.")
-        start = found
+    start = read_cursor(call)
+    if start is None:
+        return v2_error(400, "INVALID_REQUEST_PARAMETER", "The cursor is not valid.")
     shown, ahead, total = window(call, rows, start, limit, cursor=True)
-    links = {"base": call.base}
-    answer = json_answer(200, {"results": [show(row) for row in shown], "_links": links})
+    links, headers = {"base": call.base}, []
     if ahead < total:
         kept = [(key, value) for key, value in call.query.pairs if key not in ("cursor", "limit")]
         query = urlencode([*kept, ("limit", limit), ("cursor", make_cursor(ahead, call.name))])
         links["next"] = f"/wiki/api/v2{path}?{query}"
-        answer = json_answer(200, {"results": [show(row) for row in shown], "_links": links})
-        answer.headers.append(("Link", f'<{links["next"]}>; rel="next", <{call.base}>; rel="base"'))
-    answer.points = 1 + each * len(shown)
+        headers = [("Link", f'<{links["next"]}>; rel="next", <{call.base}>; rel="base"')]
+    results = [show(row) for row in shown]
+    answer = json_answer(200, {"results": results, "_links": links}, points=1 + each * len(shown))
+    answer.headers += headers
     return answer
 
 
@@ -132,10 +128,13 @@ def make_cursor(start: int, name: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([start, name]).encode()).decode()
 
 
-def read_cursor(text: str, name: str) -> int | None:
-    """Return the place that a cursor of this list names, or None."""
+def read_cursor(call: Call) -> int | None:
+    """Return the place that the cursor of a call names, the beginning without one, or None for one of another list."""
+    text = call.query.first("cursor")
+    if not text:
+        return 0
     try:
         start, made_for = json.loads(base64.urlsafe_b64decode(text.encode()))
     except (ValueError, TypeError, RecursionError):
         return None
-    return start if made_for == name and isinstance(start, int) and start >= 0 else None
+    return start if made_for == call.name and isinstance(start, int) and start >= 0 else None

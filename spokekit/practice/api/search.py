@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from spokekit.practice.api.contents import Page, pages_of, remembered, visible_spaces
-from spokekit.practice.api.paging import Call, make_cursor, read_cursor, start_and_limit, v1_links, window
+from spokekit.practice.api.paging import Call, make_cursor, read_cursor, start_and_limit, v1_links, v1_page, window
 from spokekit.practice.api.v1 import user_json
-from spokekit.practice.exchange import Answer, encoded, json_answer, v1_error
+from spokekit.practice.exchange import Answer, json_answer, json_text, v1_error
 
 _TOKEN = re.compile(r'\s*(?:(")((?:[^"\\]|\\.)*)"|(!=|!~|[=~(),])|([^\s"=~!(),]+))')
-_USER_FIELDS = ("user", "user.fullname", "user.accountid", "user.userkey")
-_CONTENT_FIELDS = (
-    "type",
-    "title",
-    "text",
-    "sitesearch",
-    "space",
-    "space.key",
-    "space.title",
-    "space.type",
-    "id",
-    "parent",
-)
-
-
 _ARCHIVED = ("includeArchivedSpaces", "excludeCurrentSpaces")
 _DEEPEST = 100
 
@@ -37,7 +22,33 @@ class CqlError(ValueError):
     """The query is not CQL, or asks for a field that this endpoint does not have."""
 
 
-Test = Callable[[dict[str, str]], bool]
+Field = Callable[[Any], str]
+"""Reads a field of what is searched."""
+Test = Callable[[Any], bool]
+
+
+def _words(page: Page) -> str:
+    return f"{page.title} {page.text}"
+
+
+_CONTENT: Mapping[str, Field] = {
+    "type": lambda page: "page",
+    "title": lambda page: page.title,
+    "text": _words,
+    "sitesearch": _words,
+    "space": lambda page: page.space.key,
+    "space.key": lambda page: page.space.key,
+    "space.title": lambda page: page.space.name,
+    "space.type": lambda page: page.space.type,
+    "id": lambda page: str(page.page_id),
+    "parent": lambda page: str(page.parent_id),
+}
+_PEOPLE: Mapping[str, Field] = {
+    "user": lambda person: person.account_id,
+    "user.accountid": lambda person: person.account_id,
+    "user.fullname": lambda person: person.display_name,
+    "user.userkey": lambda person: "",
+}
 
 
 @dataclass
@@ -45,7 +56,7 @@ class _Parser:
     """Recursive descent over AND, OR, NOT, parentheses, ``field op value`` and ``field in (...)``."""
 
     text: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, Field]
     tokens: list[tuple[str, bool]] = field(default_factory=list)
     place: int = 0
     depth: int = 0
@@ -78,18 +89,17 @@ class _Parser:
         return self.tokens[self.place - 1]
 
     def _either(self) -> Test:
-        tests = [self._both()]
-        while self._word() == "or":
-            self.place += 1
-            tests.append(self._both())
-        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
+        return self._joined("or", self._both, any)
 
     def _both(self) -> Test:
-        tests = [self._one()]
-        while self._word() == "and":
+        return self._joined("and", self._one, all)
+
+    def _joined(self, word: str, part: Callable[[], Test], holds: Callable[[Iterable[bool]], bool]) -> Test:
+        tests = [part()]
+        while self._word() == word:
             self.place += 1
-            tests.append(self._one())
-        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
+            tests.append(part())
+        return tests[0] if len(tests) == 1 else lambda row: holds(test(row) for test in tests)
 
     def _one(self) -> Test:
         self.depth += 1
@@ -112,8 +122,8 @@ class _Parser:
                 raise CqlError(self.text)
             return inner
         name, quoted = self._next()
-        name = name.lower()
-        if quoted or name not in self.fields:
+        of = self.fields.get(name.lower())
+        if quoted or of is None:
             raise CqlError(self.text)
         operator = self._next()[0].lower()
         if operator == "not" and self._word() == "in":
@@ -121,13 +131,13 @@ class _Parser:
             operator = "not in"
         if operator in ("in", "not in"):
             values = self._values()
-            return lambda row: (row.get(name, "").lower() in values) == (operator == "in")
+            return lambda row: (of(row).lower() in values) == (operator == "in")
         if operator not in ("=", "!=", "~", "!~"):
             raise CqlError(self.text)
         value, quoted = self._next()
         if not quoted and value in ("(", ")", ",", "=", "~"):
             raise CqlError(self.text)
-        return _test(name, operator, value.lower())
+        return _test(of, operator, value.lower())
 
     def _values(self) -> set[str]:
         if self._next()[0] != "(":
@@ -141,20 +151,20 @@ class _Parser:
         return values
 
 
-def _test(name: str, operator: str, value: str) -> Test:
+def _test(of: Field, operator: str, value: str) -> Test:
     wanted = not operator.startswith("!")
     if operator.endswith("="):
-        return lambda row: (row.get(name, "").lower() == value) == wanted
+        return lambda row: (of(row).lower() == value) == wanted
     words = [word.strip("*") for word in re.findall(r"[\w*]+", value)]
 
-    def matches(row: dict[str, str]) -> bool:
-        there = re.findall(r"\w+", row.get(name, "").lower())
+    def matches(row: Any) -> bool:
+        there = re.findall(r"\w+", of(row).lower())
         return all(any(one.startswith(word) for one in there) for word in words if word)
 
     return lambda row: matches(row) == wanted
 
 
-def _parsed(call: Call, fields: tuple[str, ...]) -> Test | Answer:
+def _parsed(call: Call, fields: Mapping[str, Field]) -> Test | Answer:
     cql = call.query.first("cql")
     try:
         return _Parser(cql, fields).parse()
@@ -162,50 +172,29 @@ def _parsed(call: Call, fields: tuple[str, ...]) -> Test | Answer:
         return v1_error(400, f"Could not parse cql : {cql}", kind="BadRequestException")
 
 
-def _row(page: Page) -> dict[str, str]:
-    words = f"{page.title} {page.text}"
-    return {
-        "type": "page",
-        "title": page.title,
-        "text": words,
-        "sitesearch": words,
-        "space": page.space.key,
-        "space.key": page.space.key,
-        "space.title": page.space.name,
-        "space.type": page.space.type,
-        "id": str(page.page_id),
-        "parent": str(page.parent_id),
-    }
-
-
 def search(call: Call) -> Answer:
     """GET /search: content by CQL; ``start`` is ignored, short pages are not the end, ``next`` forgets parameters."""
-    test = _parsed(call, _CONTENT_FIELDS)
+    test = _parsed(call, _CONTENT)
     if isinstance(test, Answer):
         return test
     limit = call.query.number("limit", 25)
     if limit is None or limit < 1:
         return v1_error(400, "limit has to be a whole number above 0.", kind="BadRequestException")
     limit = min(limit, 250)
-    start = 0
-    if call.query.first("cursor"):
-        found = read_cursor(call.query.first("cursor"), "search")
-        if found is None:
-            return v1_error(400, "The cursor is not valid.", kind="BadRequestException")
-        start = found
+    start = read_cursor(call)
+    if start is None:
+        return v1_error(400, "The cursor is not valid.", kind="BadRequestException")
     statuses = {"archived"} if call.query.flag("includeArchivedSpaces") else set()
     statuses |= {"archived"} if call.query.flag("excludeCurrentSpaces") else {"current"}
     spaces, matches = [space for space in visible_spaces(call) if space.status in statuses], test
-    pages = remembered(
-        call, lambda: [p for s in spaces for p in pages_of(s) if p.status == "current" and matches(_row(p))]
-    )
+    pages = remembered(call, lambda: [p for s in spaces for p in pages_of(s) if p.status == "current" and matches(p)])
     short = call.switches.search_short_pages and limit > 2
     shown, ahead, total = window(call, pages, start, limit - 1 if short else limit, cursor=True)
     links = {"base": call.base, "context": "/wiki", "self": f"{call.base}/rest/api/search"}
     if ahead < total:
         # Which list the cursor is a place of is kept; how its rows are shown is forgotten.
         kept = {key: call.query.first(key) for key in ("cql", *_ARCHIVED) if call.query.has(key)}
-        kept |= {"limit": str(limit), "cursor": make_cursor(ahead, "search"), "next": "true"}
+        kept |= {"limit": str(limit), "cursor": make_cursor(ahead, call.name), "next": "true"}
         links["next"] = "/rest/api/search?" + urlencode(kept)
     return json_answer(
         200,
@@ -252,7 +241,7 @@ def search_users(call: Call) -> Answer:
     if call.query.first("cql").replace(" ", "").lower() == "type=user":
         test: Test | Answer = lambda row: True  # noqa: E731
     else:
-        test = _parsed(call, _USER_FIELDS)
+        test = _parsed(call, _PEOPLE)
     if isinstance(test, Answer):
         return test
     kind = call.query.first("sitePermissionTypeFilter", "none")
@@ -264,20 +253,16 @@ def search_users(call: Call) -> Answer:
     for row in range(world.user_count):
         if (kind == "none" and not world.licensed[row]) or (kind == "externalCollaborator" and not world.is_guest[row]):
             continue
-        name = world.person(row).display_name
-        if test({"user": world.account_id(row), "user.accountid": world.account_id(row), "user.fullname": name}):
+        if test(world.person(row)):
             rows.append(row)
             if len(rows) >= 10_000:
                 break
     shown, ahead, total = window(call, rows, start, count)
     more = {"cql": call.query.first("cql")} | ({"sitePermissionTypeFilter": kind} if kind != "none" else {})
     links = v1_links(call, "/rest/api/search/user", start, ahead, count, total, **more)
-    hits = ",".join(_person_hit(call, row) for row in shown)
-    text = (
-        f'{{"results":[{hits}],"start":{start},"limit":{count},"size":{len(shown)},"totalSize":{total},'
-        f'"cqlQuery":{json_text(call.query.first("cql"))},"searchDuration":9,"_links":{links}}}'
-    )
-    return Answer(200, encoded(text), points=1 + 2 * len(shown))
+    hits = [_person_hit(call, row) for row in shown]
+    told = f',"cqlQuery":{json_text(call.query.first("cql"))},"searchDuration":9'
+    return v1_page(hits, start, count, links, total, 1 + 2 * len(hits), told)
 
 
 def _person_hit(call: Call, row: int) -> str:
@@ -287,8 +272,3 @@ def _person_hit(call: Call, row: int) -> str:
         '"breadcrumbs":[],"entityType":"user","iconCssClass":"aui-icon","lastModified":"2025-06-02T09:00:00.000Z",'
         '"friendlyLastModified":"","score":0.0}'
     )
-
-
-def json_text(value: str) -> str:
-    """Return a text as JSON."""
-    return json_answer(200, value).body.decode()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from spokekit.practice.api.paging import Call, start_and_limit, v1_links, v1_page, window
-from spokekit.practice.exchange import Answer, encoded, json_answer, v1_error
+from spokekit.practice.exchange import Answer, encoded, json_answer, json_text, v1_error
 from spokekit.practice.world import ADMIN, SITE_ADMIN, USER, Person
 
 ACCESS_TYPES = {"user": USER, "admin": ADMIN, "site-admin": SITE_ADMIN}
@@ -24,7 +24,7 @@ def group_json(call: Call, row: int) -> str:
     group = call.world.group(row)
     site = call.world.cloud_id
     return (
-        f'{{"type":"group","name":{json.dumps(group.name, ensure_ascii=False)},"id":"{group.group_id}",'
+        f'{{"type":"group","name":{json_text(group.name)},"id":"{group.group_id}",'
         f'"usageType":"{group.usage_type}","managedBy":"{group.managed_by}",'
         f'"resourceAri":"ari:cloud:identity::group/{group.group_id}",'
         f'"_links":{{"self":"https://api.atlassian.com/ex/confluence/{site}/wiki/rest/api/group/by-id?id={group.group_id}"}}}}'
@@ -125,8 +125,7 @@ def _write_target(call: Call, account_id: str | None) -> tuple[str, int] | Answe
 
 def add_member(call: Call) -> Answer:
     """POST /group/userByGroupId: 201 with an empty body; a full licence is a 500."""
-    body = call.json_body()
-    account_id = body.get("accountId") if isinstance(body, dict) else None
+    account_id = call.json_body().get("accountId")
     target = _write_target(call, account_id if isinstance(account_id, str) else None)
     if isinstance(target, Answer):
         return target
@@ -157,8 +156,7 @@ def remove_member(call: Call) -> Answer:
 
 def create_group(call: Call) -> Answer:
     """POST /group: a site administrator makes an empty group."""
-    body = call.json_body()
-    name = body.get("name") if isinstance(body, dict) else None
+    name = call.json_body().get("name")
     if not isinstance(name, str) or not name.strip():
         return v1_error(400, "name is required.", kind="BadRequestException")
     if not is_site_admin(call):
@@ -191,15 +189,12 @@ def is_site_admin(call: Call) -> bool:
 
 
 def _user_base(person: Person) -> str:
-    def text(value: str) -> str:
-        return json.dumps(value, ensure_ascii=False)
-
     app = person.account_type == "app"
     return (
         f'{{"type":"known","accountId":"{person.account_id}","accountType":"{person.account_type}",'
-        f'"email":{text(person.email)},"publicName":{text(person.public_name)},'
+        f'"email":{json_text(person.email)},"publicName":{json_text(person.public_name)},'
         f'"profilePicture":{{"path":"/wiki/aa-avatar/{person.account_id}","width":48,"height":48,"isDefault":{_word(app)}}},'
-        f'"displayName":{text(person.display_name)},"timeZone":"{person.time_zone}",'
+        f'"displayName":{json_text(person.display_name)},"timeZone":"{person.time_zone}",'
         f'"isExternalCollaborator":{_word(person.is_guest)},"externalCollaborator":{_word(person.is_guest)},'
         f'"isGuest":{_word(person.is_guest)},"locale":"en_GB","accountStatus":"{person.account_status}"'
     )

@@ -23,8 +23,7 @@ def not_found() -> Answer:
 
 def users_bulk(call: Call) -> Answer:
     """POST /users-bulk: up to 250 people; unknown ids are left out in silence."""
-    body = call.json_body()
-    ids = body.get("accountIds") if isinstance(body, dict) else None
+    ids = call.json_body().get("accountIds")
     if not isinstance(ids, list) or not 1 <= len(ids) <= 250 or not all(isinstance(i, str) for i in ids):
         return v2_error(400, _BAD, "accountIds has to hold 1 to 250 account ids.")
     rows = [row for row in map(call.world.user_row, dict.fromkeys(ids)) if row is not None]

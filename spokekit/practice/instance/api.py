@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import secrets
 import time
@@ -12,7 +11,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
-from spokekit.practice.exchange import HTML, Answer, json_answer
+from spokekit.practice.exchange import HTML, Answer, json_answer, read_form, read_object
 from spokekit.practice.instance import rules
 from spokekit.practice.instance.query import Query
 from spokekit.practice.instance.tables import OWN, Column, Row, columns
@@ -47,7 +46,7 @@ class TableApi:
 
     def token(self, body: bytes) -> Answer:
         """Answer the token endpoint: client credentials, good for half an hour."""
-        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        form = dict(read_form(body))
         if form.get("grant_type") != "client_credentials":
             return json_answer(401, {"error": "unsupported_grant_type", "error_description": None})
         one = self.instance
@@ -125,14 +124,11 @@ class TableApi:
         if table == "sys_db_object":
             return [pair for pair in rows if pair[1]["name"] not in switches.hidden_tables]
         if table == "sys_dictionary":
-            below = {f"{name}.{column}" for name in OWN for column in columns(name)}
-            gone = {one for one in switches.hidden_columns if one in below}
-            names = {one.partition(".")[2] for one in gone}
             return [
-                pair
-                for pair in rows
-                if pair[1]["name"] not in switches.hidden_tables
-                and not (pair[1]["element"] in names and f"{pair[1]['name']}.{pair[1]['element']}" in gone)
+                (name, row)
+                for name, row in rows
+                if row["name"] not in switches.hidden_tables
+                and f"{row['name']}.{row['element']}" not in switches.hidden_columns
             ]
         return rows
 
@@ -211,11 +207,8 @@ class TableApi:
         if method == "DELETE":
             del one.data.rows[table][sys_id]
             return Answer(204)
-        try:
-            said = json.loads(body or b"{}")
-        except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
+        said = read_object(body or b"{}")
+        if said is None:
             return error(400, "Exception while reading request", "The payload is not valid JSON")
         known = self.known(table)
         values = {name: _text(value) for name, value in said.items() if name in known}

@@ -27,7 +27,10 @@ class Query:
             if part.startswith("ORDERBY"):
                 down = part.startswith("ORDERBYDESC")
                 name = part.removeprefix("ORDERBYDESC" if down else "ORDERBY")
-                self._order(name, columns, down)
+                if name in columns:
+                    self.order.append((name, down))
+                else:
+                    self.invalid.append(f"ORDERBY{name}")
                 continue
             alternative = part.startswith("OR")
             test = _test(part[2:] if alternative else part, columns)
@@ -37,12 +40,6 @@ class Query:
                 self.groups[-1].append(test)
             else:
                 self.groups.append([test])
-
-    def _order(self, name: str, columns: Mapping[str, object], down: bool) -> None:
-        if name in columns:
-            self.order.append((name, down))
-        else:
-            self.invalid.append(f"ORDERBY{name}")
 
     def holds(self, row: Row) -> bool:
         """Tell whether a record is found."""

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from spokekit._serving import listen
 from spokekit.errors import InputError
-from spokekit.practice.exchange import Answer, RequestRecord, json_answer
+from spokekit.practice.exchange import Answer, RequestRecord, json_answer, read_form
 from spokekit.practice.instance import pages
 from spokekit.practice.instance.api import TableApi, error
 from spokekit.practice.instance.switches import InstanceSwitches, check_fault
@@ -24,7 +24,7 @@ from spokekit.practice.instance.token import Ask, anybody, get_token, save_secre
 from spokekit.practice.instance.unload import import_xml
 from spokekit.practice.keys import TICKET, Keys, same
 from spokekit.practice.pages.consent import MARK, closed_page
-from spokekit.practice.serving import Delivery, Server, body_of, from_elsewhere
+from spokekit.practice.serving import Delivery, Server, body_of, from_elsewhere, query_of
 
 _ORDERS = ("/practice/import", "/practice/clone")
 
@@ -74,14 +74,6 @@ class PracticeInstance:
         How many records were imported as XML, and how often **Get OAuth Token** got none.
     """
 
-    data: Database
-    faults: set[str]
-    switches: InstanceSwitches
-    parent_sys_id: str
-    requests: list[RequestRecord]
-    imported: int
-    refused: int
-
     def __init__(
         self,
         *,
@@ -114,7 +106,7 @@ class PracticeInstance:
         self.password = password or secrets.token_urlsafe(12)
         self.keys = Keys()
         self.api = TableApi(self)
-        self.requests = []
+        self.requests: list[RequestRecord] = []
         self.imported = self.refused = 0
         self._ask, self._changed = ask, changed
         self.defects: list[Exception] = []
@@ -165,14 +157,8 @@ class PracticeInstance:
 
     def describe(self) -> dict[str, str]:
         """Return what a person needs to sign in, as `spokekit practice --instance` prints it."""
-        return {
-            "url": self.url,
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
-            "api_key": self.api_key,
-            "session": self.session,
-            "parent_sys_id": self.parent_sys_id,
-        }
+        names = ("url", "client_id", "client_secret", "api_key", "session", "parent_sys_id")
+        return {name: getattr(self, name) for name in names}
 
     def become(self, other: PracticeInstance) -> None:
         """Be what `other` is, at the address that this one is served at: records, faults, switches and credentials."""
@@ -226,7 +212,7 @@ class PracticeInstance:
             body = await body_of(request)
         except ClientDisconnect:
             return Response(status_code=400)
-        path, query = request.scope["path"], str(request.scope["query_string"], "latin-1")
+        path, query = request.scope["path"], query_of(request)
         try:
             answer = self._answer(request, path, query, body)
         except Exception as problem:  # noqa: BLE001 - a defect of ours must show in the test that met it
@@ -268,8 +254,7 @@ class PracticeInstance:
             return Answer(302, b"", "text/plain", [("location", "/records"), ("set-cookie", cookie), MARK])
         if not self.keys.admits(request.headers, self.port):
             return closed_page()
-        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        return self.page_of(form if request.method == "POST" else None)
+        return self.page_of(dict(read_form(body)) if request.method == "POST" else None)
 
     def page_of(self, form: Mapping[str, str] | None, above: str = "") -> Answer:
         """Show the records; with a form, do what it asks for first. `above` is markup that stands before the rest."""

@@ -140,7 +140,7 @@ class Console:
             raise InputError("An app is private or shared.", field="distribution")
         known = None if scopes is None else _known(scopes)
         if redirect_uris is not None:
-            self._auth.set_redirects(app.client_id, list(redirect_uris))
+            self._auth.set_redirects(app, list(redirect_uris))
         if known is not None:
             listed = {scope for _, names in permission_groups() for scope in names}
             app.scopes = (*(scope for scope in app.scopes if scope not in listed), *known)

@@ -13,24 +13,12 @@ from spokekit.practice.world.seeds import ACCESS_WORDS
 if TYPE_CHECKING:
     from spokekit.practice.world.world import World
 
-_TABLES = ("groups", "users", "memberships", "spaces", "grants", "role_assignments")
-_PERSON = (
-    "account_id",
-    "display_name",
-    "public_name",
-    "email",
-    "account_type",
-    "account_status",
-    "is_guest",
-    "time_zone",
-)
-
 
 def frames(world: World, tables: Iterable[str] | None) -> dict[str, pd.DataFrame]:
     """Return the frames that `World.frames` describes."""
     make: dict[str, Callable[[World], pd.DataFrame]] = {
         "groups": _groups,
-        "users": lambda w: _columns([w.person(row) for row in range(w.user_count)], _PERSON).assign(
+        "users": lambda w: _columns([w.person(row) for row in range(w.user_count)], w.PERSON_COLUMNS).assign(
             licensed=w.licensed
         ),
         "memberships": _memberships,
@@ -38,7 +26,7 @@ def frames(world: World, tables: Iterable[str] | None) -> dict[str, pd.DataFrame
         "grants": lambda w: _access(w, roles=False),
         "role_assignments": lambda w: _access(w, roles=True),
     }
-    return {name: make[name](world) for name in (tables if tables is not None else _TABLES)}
+    return {name: make[name](world) for name in (tables if tables is not None else make)}
 
 
 def _columns(rows: Sequence[object], names: Sequence[str]) -> pd.DataFrame:

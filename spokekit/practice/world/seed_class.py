@@ -12,9 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from spokekit.practice.world.names import FIRST, LAST, TIME_ZONES
-from spokekit.practice.world.seed_spaces import Access, as_permissions, as_roles
 from spokekit.practice.world.seed_structure import Structure, structure_of
-from spokekit.practice.world.seeds import ADMIN, CLOSED, INACTIVE, SITE_ADMIN, USER, Seed, Space
+from spokekit.practice.world.seeds import ADMIN, CLOSED, INACTIVE, SITE_ADMIN, USER, Access, Seed, Space
 
 _APPS = ("Automation for Confluence", "Diagram Bot", "Chat Notifications", "Backup Runner")
 _SITE_ADMIN, _PRODUCT_ADMIN, _MEMBER, _HTML, _FORMULA, _TWIN_A, _TWIN_B, _LEAVER, _CLOSED = range(9)
@@ -163,9 +162,6 @@ def class_seed(seed: int) -> Seed:
         is_guest=is_guest,
         group_access=np.array([access for _, access, *_ in _GROUPS], dtype=np.uint8),
         group_managed=[managed for _, _, managed, _ in _GROUPS],
-        group_usage=[
-            "TEAM_COLLABORATION" if managed in (_TEAM, _OPEN) else "USERBASE_GROUP" for _, _, managed, _ in _GROUPS
-        ],
         offsets=np.concatenate(([0], np.cumsum([len(m) for m in members]))).astype(np.int64),
         members=np.concatenate(members),
         roles={"admin": _SITE_ADMIN, "member": _MEMBER, "guest": _GUESTS[0], "outsider": _JIRA_ONLY[0]},
@@ -175,7 +171,6 @@ def class_seed(seed: int) -> Seed:
         time_zone=zones.__getitem__,
         group_name=lambda row: _GROUPS[row][0],
         spaces=lambda: list(spaces),
-        space_grants=lambda space: as_permissions(accesses[space.key]),
-        space_role_grants=lambda space: as_roles(accesses[space.key]),
+        accesses=lambda space: accesses[space.key],
         former_names={_ROW["people-operations"]: "human-resources"},
     )

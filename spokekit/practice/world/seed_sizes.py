@@ -11,8 +11,7 @@ import numpy.typing as npt
 from spokekit.errors import InputError
 from spokekit.practice.world.names import DEPARTMENTS, FIRST, LAST, REGIONS, TIME_ZONES
 from spokekit.practice.world.seed_class import plain_ascii
-from spokekit.practice.world.seed_spaces import Access, as_permissions, as_roles
-from spokekit.practice.world.seeds import ADMIN, CLOSED, INACTIVE, SITE_ADMIN, USER, Seed, Space
+from spokekit.practice.world.seeds import ADMIN, CLOSED, INACTIVE, SITE_ADMIN, USER, Access, Seed, Space
 
 #: Users, groups, memberships and spaces of each generated size. XL and MAX are what Atlassian recommends staying
 #: below and its hard limits; L is about as large as Data Center's guard rails for groups and spaces allow.
@@ -177,7 +176,6 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
         is_guest=is_guest,
         group_access=access,
         group_managed=managed,
-        group_usage=["TEAM_COLLABORATION" if m == "TEAM_MEMBERS" else "USERBASE_GROUP" for m in managed],
         offsets=offsets,
         members=members,
         roles={"admin": 0, "member": 1, "guest": 2},
@@ -187,6 +185,5 @@ def _generate(shape: tuple[int, int, int, int], seed: int, site_number: int, eac
         time_zone=lambda row: TIME_ZONES[row % len(TIME_ZONES)],
         group_name=group_name,
         spaces=lambda: _spaces(space_count, users),
-        space_grants=lambda space: as_permissions(_accesses(groups, space)),
-        space_role_grants=lambda space: as_roles(_accesses(groups, space)),
+        accesses=lambda space: _accesses(groups, space),
     )

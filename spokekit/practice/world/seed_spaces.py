@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spokekit.practice.world.seeds import SpaceGrant
+from spokekit.practice.world.seeds import Access, SpaceGrant
 
 VIEW = (("read", "space"),)
 WRITE = (
@@ -21,9 +21,6 @@ SPACE_ROLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "Manager": ("7f1a0c52-3b0e-4c58-9d0a-1e6f6a4b0003", MANAGE[:-1]),
     "Admin": ("7f1a0c52-3b0e-4c58-9d0a-1e6f6a4b0004", MANAGE),
 }
-
-Access = tuple[str, str, str]
-"""Principal type, row number or access class, and role name."""
 
 
 def as_permissions(accesses: Iterable[Access]) -> list[SpaceGrant]:

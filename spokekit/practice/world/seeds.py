@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,10 @@ class Space:
     owner: int
 
 
+Access = tuple[str, str, str]
+"""Principal type, row number or access class, and role name."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceGrant:
     """One permission or role in a space; ``principal_id`` is a row number until the world puts the id there."""
@@ -46,7 +51,6 @@ class Seed:
     is_guest: npt.NDArray[np.bool_]
     group_access: npt.NDArray[np.uint8]
     group_managed: list[str]
-    group_usage: list[str]
     offsets: npt.NDArray[np.int64]
     members: npt.NDArray[np.int32]
     roles: dict[str, int]
@@ -56,6 +60,11 @@ class Seed:
     time_zone: Callable[[int], str]
     group_name: Callable[[int], str]
     spaces: Callable[[], list[Space]]
-    space_grants: Callable[[Space], list[SpaceGrant]]
-    space_role_grants: Callable[[Space], list[SpaceGrant]]
+    accesses: Callable[[Space], list[Access]]
     former_names: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def group_usage(self) -> list[str]:
+        """What each group is for, as Atlassian tells it: teams are to work together."""
+        teams = ("TEAM_MEMBERS", "OPEN")
+        return ["TEAM_COLLABORATION" if managed in teams else "USERBASE_GROUP" for managed in self.group_managed]

@@ -20,7 +20,8 @@ from spokekit.practice.world.identity import IdSpace
 from spokekit.practice.world.names import SITES
 from spokekit.practice.world.seed_class import class_seed
 from spokekit.practice.world.seed_sizes import SIZES, generated_seed
-from spokekit.practice.world.seeds import ADMIN, SITE_ADMIN, STATUSES, USER, Seed, Space, SpaceGrant
+from spokekit.practice.world.seed_spaces import as_permissions, as_roles
+from spokekit.practice.world.seeds import ADMIN, SITE_ADMIN, STATUSES, USER, Space, SpaceGrant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,13 +107,13 @@ class World:
     """
 
     GROUP_COLUMNS: ClassVar = tuple(field.name for field in fields(Group) if field.name != "row")
+    PERSON_COLUMNS: ClassVar = tuple(field.name for field in fields(Person) if field.name != "row")
 
     def __init__(self, size: str = "class", seed: int = 1, site_number: int = 0) -> None:
         self.size = size
         self.seed = seed
         self.site_number = site_number
-        self.base: Seed = class_seed(seed) if size == "class" else generated_seed(size, seed, site_number)
-        base = self.base
+        self.base = base = class_seed(seed) if size == "class" else generated_seed(size, seed, site_number)
         self._users = IdSpace(f"user:{seed}", "712020:")
         self._groups = IdSpace(f"group:{seed}:{site_number}")
         site = SITES[site_number % len(SITES)]
@@ -402,11 +403,11 @@ class World:
 
     def space_grants(self, space: Space) -> list[SpaceGrant]:
         """Who may do what in a space; principals are account ids, group ids or an access class."""
-        return [self._with_ids(grant) for grant in self.base.space_grants(space)]
+        return [self._with_ids(grant) for grant in as_permissions(self.base.accesses(space))]
 
     def space_roles_given(self, space: Space) -> list[SpaceGrant]:
         """The same access in the words of space roles, for sites that have them."""
-        return [self._with_ids(grant) for grant in self.base.space_role_grants(space)]
+        return [self._with_ids(grant) for grant in as_roles(self.base.accesses(space))]
 
     def _with_ids(self, grant: SpaceGrant) -> SpaceGrant:
         if grant.principal_type == "user":
