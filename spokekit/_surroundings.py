@@ -229,6 +229,20 @@ def expanded(said: str, variable: str) -> Path:
     return path
 
 
+def alive(process: int) -> bool:
+    """Tell whether a process may be running on this computer; True where that cannot be told."""
+    # On Windows signal 0 is Ctrl-C.
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def no_home(variable: str = "SPOKEKIT_HOME") -> SetupError:
     """Return the error for a user without a home folder, such as a container's random user id."""
     who = f" (user id {os.getuid()})" if hasattr(os, "getuid") else ""

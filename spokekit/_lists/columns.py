@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 
 from spokekit._ids import account_id, is_account_id
-from spokekit._words import comparable
+from spokekit._words import comparable, counted
+from spokekit.errors import InputError
 
 ACCOUNT_ID = (
     *("account_id", "accountid", "atlassian_id", "atlassian_account_id", "atlassian_accountid", "aaid"),
@@ -99,6 +100,22 @@ def bare_column(rows: Sequence[tuple[int, Sequence[str]]], notes: list[str]) -> 
         return at, -1, tuple(f"column {i + 1}" for i in range(width))
     notes.append(f"Taken: “{first[:60]}” as the account, since it holds addresses or account ids.")
     return at, 0, tuple(cell.strip() for cell in some[0])
+
+
+def tell_titles(rows: Sequence[tuple[int, Sequence[str]]], header: int, notes: list[str]) -> None:
+    """Say which lines above the header were skipped."""
+    if header:
+        above = ", ".join(cell.strip() for cell in rows[0][1] if cell.strip())[:60]
+        notes.append(f"{counted(header, 'line')} above the header skipped (“{above}”).")
+
+
+def no_column(called: str, one: str, rows: Sequence[tuple[int, Sequence[str]]]) -> InputError:
+    """Return the error for a list without the column that a person named."""
+    return InputError(
+        f"{called} has no column “{one[:60]}”; {first_line(rows)}.",
+        field="columns",
+        hint="Write the name as it stands in the file's header.",
+    )
 
 
 def first_line(rows: Sequence[tuple[int, Sequence[str]]]) -> str:

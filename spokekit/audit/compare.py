@@ -13,18 +13,13 @@ from spokekit._frames import as_kind
 from spokekit._words import counted
 from spokekit.audit.audit import Audit
 from spokekit.audit.frames import CONFIRMED, IDS, WALKED
+from spokekit.audit.history.files import in_order
+from spokekit.audit.history.numbering import places_in
 from spokekit.audit.history.snapshot import Snapshot
+from spokekit.audit.questions.registry import CHANGE
 from spokekit.audit.questions.runner import contract
 from spokekit.errors import InputError
 
-COLUMNS = {
-    "change": "text",
-    "group_name": "text",
-    "group_id": "text",
-    "access": "text",
-    "person": "text",
-    "account_id": "text",
-}
 _STILL = 2_147_483_647
 
 
@@ -50,12 +45,14 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
     if before.taken_at > after.taken_at:
         raise InputError("The first state is newer than the second one.", hint="Swap them.", field="before")
     one, other = before.source, after.source
+    unread = f"NOT IN ('{WALKED}', '{CONFIRMED}')"
+    left_out = sorted({group for audit in (before, after) for group in _in_state(audit, unread)})
     if isinstance(one, Snapshot) and isinstance(other, Snapshot) and one.folder.parent == other.folder.parent:
-        made, left_out = _by_history(before, one, after)
+        made = _by_history(one, after, left_out)
     else:
-        made, left_out = _by_ids(before, after)
-    answer = contract(made, COLUMNS)
-    confirmed = [_confirmed(audit) for audit in (before, after)]
+        made = _by_ids(before, after, left_out)
+    answer = contract(made, CHANGE)
+    confirmed = [_in_state(audit, f"= '{CONFIRMED}'") for audit in (before, after)]
     size_only = sorted(confirmed[1])
     if any(confirmed):
         for column, audit in (("read_before", before), ("read_after", after)):
@@ -78,16 +75,9 @@ def diff(before: Audit, after: Audit) -> pd.DataFrame:
     return answer
 
 
-def _not_walked(audit: Audit) -> list[str]:
-    found = audit.not_walked()
-    return found[found["state"] != CONFIRMED]["group_id"].to_list()
-
-
-def _confirmed(audit: Audit) -> list[str]:
-    """Return the groups of which the state knows only the size to be the same."""
-    rows = audit.session.rows(
-        "SELECT g.group_id FROM coverage c JOIN groups g USING (group_no) WHERE c.state = $state", {"state": CONFIRMED}
-    )
+def _in_state(audit: Audit, which: str) -> list[str]:
+    """Return the groups of which the audit has such a state."""
+    rows = audit.session.rows(f"SELECT g.group_id FROM coverage c JOIN groups g USING (group_no) WHERE c.state {which}")
     return [str(row[0]) for row in rows]
 
 
@@ -97,21 +87,13 @@ def _read_at(audit: Audit) -> dict[str, datetime | None]:
     return dict(rows)
 
 
-def _by_history(before: Audit, then: Snapshot, after: Audit) -> tuple[pd.DataFrame, list[str]]:
+def _by_history(then: Snapshot, after: Audit, left_out: list[str]) -> pd.DataFrame:
     # In one history a group has one number.
-    unread = f"SELECT group_no FROM coverage WHERE state NOT IN ('{WALKED}', '{CONFIRMED}')"
-    unseen = sorted({int(row[0]) for audit in (before, after) for row in audit.session.rows(unread)})
-    left_out = (
-        after.session.rows(
-            "SELECT group_id FROM groups_ids WHERE group_no IN (SELECT unnest($unseen))", {"unseen": unseen}
-        )
-        if unseen
-        else []
-    )
+    numbers = after.session.matching("SELECT group_no FROM groups_ids WHERE group_id IN", left_out)
     # Names are those of the newer state, or of the older one for what is gone.
     at_one_end = f"(until = {_STILL} OR (since <= $n AND until > $n))"
     # A membership that ended and came back in between is the same at both ends.
-    made = after.sql(
+    return after.sql(
         f"""
         WITH was AS (SELECT group_no, user_no FROM membership_history WHERE since <= $n AND until > $n
                      AND until < {_STILL}),
@@ -131,19 +113,17 @@ def _by_history(before: Audit, then: Snapshot, after: Audit) -> tuple[pd.DataFra
         FROM x JOIN g USING (group_no) JOIN u USING (user_no)
         ORDER BY g.name, g.group_id, change, person, u.account_id""",
         n=then.at,
-        unseen=unseen,
+        unseen=numbers.column("group_no").to_pylist(),
     )
-    return made, sorted(str(row[0]) for row in left_out)
 
 
-def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
+def _by_ids(before: Audit, after: Audit, left_out: list[str]) -> pd.DataFrame:
     groups, all_groups = _translate(_ids(before, "groups"), _ids(after, "groups"))
     users, all_users = _translate(_ids(before, "users"), _ids(after, "users"))
     # The ids of the older state are not needed any more.
     pa.default_memory_pool().release_unused()
-    left_out = sorted({*_not_walked(before), *_not_walked(after)})
     was, now = _keys(before, groups, users), _keys(after)
-    added, removed = _only_in(now, was), _only_in(was, now)
+    added, removed = now[~places_in(was, now)[1]], was[~places_in(now, was)[1]]
     if left_out:
         unseen = (
             pc.index_in(pa.array(left_out, pa.string()), all_groups.chunk(0)).drop_null().to_numpy(zero_copy_only=False)
@@ -157,19 +137,14 @@ def _by_ids(before: Audit, after: Audit) -> tuple[pd.DataFrame, list[str]]:
     changes = pd.concat(made, ignore_index=True)
     changes = _named(changes, "group_id", {"name": "group_name", "access": "access"}, "groups", before, after)
     changes = _named(changes, "account_id", {"display_name": "person"}, "users", before, after)
-    changes = changes.sort_values(["group_name", "group_id", "change", "person", "account_id"], ignore_index=True)
-    return changes, left_out
+    return changes.sort_values(["group_name", "group_id", "change", "person", "account_id"], ignore_index=True)
 
 
 def _ids(audit: Audit, kind: str) -> pa.Array:
     """Return the ids of groups or users, by number."""
     number, key = IDS[kind]
     found = audit.session.arrow(f"SELECT {number}, {key} FROM {kind}_ids")
-    numbers = found.column(number).to_numpy()
-    # They nearly always come as they were written, and to sort half a million texts takes memory.
-    if (numbers[1:] < numbers[:-1]).any():
-        found = found.sort_by(number)
-    return found.column(key).combine_chunks()
+    return in_order(found, number).column(key).combine_chunks()
 
 
 def _keys(audit: Audit, groups: np.ndarray | None = None, users: np.ndarray | None = None) -> np.ndarray:
@@ -194,19 +169,11 @@ def _translate(old: pa.Array, new: pa.Array) -> tuple[np.ndarray, pa.ChunkedArra
     return places, pa.chunked_array([new, strangers])
 
 
-def _only_in(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    if not len(those):
-        return these
-    at = np.minimum(np.searchsorted(those, these), len(those) - 1)
-    only: np.ndarray = these[those[at] != these]
-    return only
-
-
 def _named(
     changes: pd.DataFrame, key: str, columns: dict[str, str], table: str, before: Audit, after: Audit
 ) -> pd.DataFrame:
     """Put names to ids: the newer one where both states have one."""
-    wanted = pa.table({"wanted": pa.array(changes[key].unique().tolist(), pa.string())})
+    wanted = changes[key].unique().tolist()
     found = [
         audit.session.matching(f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} IN", wanted).to_pandas()
         for audit in (after, before)

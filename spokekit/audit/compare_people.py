@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spokekit._frames import show_in_notebooks
+from spokekit._frames import frame_of
 from spokekit._words import comparable, counted
-from spokekit.audit.questions.runner import contract
 from spokekit.audit.roster import HERE, LEFT, NEVER, Listed, Roster, read_roster
 from spokekit.errors import InputError
 
@@ -35,6 +34,14 @@ UNUSED = "seat not used"
 UNUSABLE = "line not usable"
 FINDINGS = (LEAVER, IN_NO_LIST, TWO, SHARED, UNUSED, NO_SEAT, NOT_FOUND, HIDDEN, UNUSABLE)
 
+_OF_LINE = {
+    "list": "text",
+    "line": "int",
+    "listed": "text",
+    "list_status": "text",
+    "matched_by": "text",
+    "last_seen": "time",
+}
 COLUMNS = {
     "finding": "text",
     "person": "text",
@@ -42,25 +49,10 @@ COLUMNS = {
     "email": "text",
     "account_status": "text",
     "seat": "bool",
-    "list": "text",
-    "line": "int",
-    "listed": "text",
-    "list_status": "text",
-    "matched_by": "text",
-    "last_seen": "time",
+    **_OF_LINE,
     "words": "text",
 }
-MATCHES = {
-    "account_id": "text",
-    "list": "text",
-    "line": "int",
-    "listed": "text",
-    "list_status": "text",
-    "matched_by": "text",
-    "last_seen": "time",
-    "never_seen": "bool",
-    "as_of": "time",
-}
+MATCHES = {"account_id": "text", **_OF_LINE, "never_seen": "bool", "as_of": "time"}
 
 INACTIVE_DAYS = 90
 _APART = timedelta(days=7)
@@ -325,7 +317,6 @@ class _Made:
 
     def _row(self, finding: str, account: _Account | None, line: tuple[Roster, Listed, str] | None, words: str) -> None:
         listed = line[1] if line else None
-        seen = listed.last_seen if listed else None
         self.rows.append(
             {
                 "finding": finding,
@@ -334,12 +325,7 @@ class _Made:
                 "email": account.email if account else (listed.mails[0] if listed and listed.mails else ""),
                 "account_status": account.status if account else "",
                 "seat": bool(account and account.seat),
-                "list": listed.source if listed else "",
-                "line": listed.line if listed else 0,
-                "listed": listed.name if listed else "",
-                "list_status": (listed.says or listed.status) if listed else "",
-                "matched_by": line[2] if line else "",
-                "last_seen": None if seen == NEVER else seen,
+                **_of_line(listed or Listed("", 0), line[2] if line else ""),
                 "words": words,
             }
         )
@@ -348,7 +334,7 @@ class _Made:
         """Return the comparison."""
         order = {finding: place for place, finding in enumerate(FINDINGS)}
         self.rows.sort(key=lambda row: order[row["finding"]])
-        frame = _frame(self.rows, COLUMNS)
+        frame = frame_of(self.rows, COLUMNS)
         found = Counter(row["finding"] for row in self.rows)
         loose = [account for account in self.accounts.values() if not account.lines]
         counts = {
@@ -366,34 +352,36 @@ class _Made:
         matches = [
             {
                 "account_id": account.account_id,
-                "list": listed.source,
-                "line": listed.line,
-                "listed": listed.name,
+                **_of_line(listed, how),
                 "list_status": LEFT if _left(account) else listed.status and HERE,
-                "matched_by": how,
-                "last_seen": None if listed.last_seen == NEVER else listed.last_seen,
                 "never_seen": listed.last_seen == NEVER,
                 "as_of": roster.as_of,
             }
             for account in self.accounts.values()
             for roster, listed, how in account.lines
         ]
-        show_in_notebooks()
-        notes = tuple(notes)
-        frame.attrs.update(
-            question="compare-list",
-            title="A list of people against the accounts of the site.",
-            params={"lists": ", ".join(roster.source for roster in self.rosters)},
-            site=audit.site.name or audit.site.cloud_id,
-            taken_at=audit.taken_at.isoformat(timespec="seconds"),
-            cannot_know="Addresses are empty where a profile hides them; accounts outside the walked groups are not "
-            "looked at.",
-            caution=audit.caution(),
-            completeness=audit.completeness,
-            counts=counts,
-            notes=notes,
+        audit.told(
+            frame,
+            "compare-list",
+            "A list of people against the accounts of the site.",
+            {"lists": ", ".join(roster.source for roster in self.rosters)},
+            "Addresses are empty where a profile hides them; accounts outside the walked groups are not looked at.",
         )
-        return Comparison(frame, _frame(matches, MATCHES), counts, notes)
+        notes = tuple(notes)
+        frame.attrs.update(counts=counts, notes=notes)
+        return Comparison(frame, frame_of(matches, MATCHES), counts, notes)
+
+
+def _of_line(listed: Listed, matched_by: str) -> dict[str, Any]:
+    """Return what a row says of a line of a list."""
+    return {
+        "list": listed.source,
+        "line": listed.line,
+        "listed": listed.name,
+        "list_status": listed.says or listed.status,
+        "matched_by": matched_by,
+        "last_seen": None if listed.last_seen == NEVER else listed.last_seen,
+    }
 
 
 def _left(account: _Account) -> tuple[Roster, Listed, str] | None:
@@ -413,9 +401,3 @@ def _why_no_seat(account: _Account) -> str:
     if account.guest:
         return "The account is a guest's, which takes no seat."
     return "The account is in no walked group that gives access, or Confluence does not let it in."
-
-
-def _frame(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return contract(pd.DataFrame({name: [row[name] for row in rows] for name in columns}), columns)

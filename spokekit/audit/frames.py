@@ -19,29 +19,19 @@ from spokekit._frames import as_kind
 from spokekit.confluence.shapes import GROUP_COLUMNS
 from spokekit.errors import InputError
 
+OF_ACCOUNT = ("display_name", "public_name", "email", "account_type", "account_status")
+"""What is told of an account, beside its id and what it may do."""
 # Columns and kinds of `spokekit._frames`.
 COLUMNS: dict[str, dict[str, str]] = {
     "groups": dict.fromkeys(GROUP_COLUMNS, "text"),
     "users": {
-        "account_id": "text",
-        "display_name": "text",
-        "public_name": "text",
-        "email": "text",
-        "account_type": "text",
-        "account_status": "text",
+        **dict.fromkeys(("account_id", *OF_ACCOUNT), "text"),
         "is_guest": "bool",
         "licensed": "bool",
     },
     "memberships": {"group_id": "category", "account_id": "category"},
     "spaces": {"space_id": "text", "space_key": "text", "name": "text", "type": "text", "status": "text"},
-    "grants": {
-        "space_id": "text",
-        "principal_type": "text",
-        "principal_id": "text",
-        "operation": "text",
-        "target": "text",
-        "role": "text",
-    },
+    "grants": dict.fromkeys(("space_id", "principal_type", "principal_id", "operation", "target", "role"), "text"),
     "coverage": {
         "group_id": "text",
         "state": "text",

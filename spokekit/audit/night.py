@@ -281,8 +281,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _look(one: SiteNight, asked: Sequence[str], before: Reported, store: Store, folder: Path | None) -> None:
     """Ask the newest state of a site, and say what is new since the night before."""
     assert one.snapshot is not None  # noqa: S101 - it was walked
-    audit = Audit.of_snapshot(one.snapshot)
-    try:
+    with closing(Audit.of_snapshot(one.snapshot)) as audit:
         findings = Findings(audit.site, folder / "snapshots" if folder else None, store=store)
         one.changes, one.since = _changes(audit, one.snapshot, before.snapshot)
         for name in asked:
@@ -305,8 +304,6 @@ def _look(one: SiteNight, asked: Sequence[str], before: Reported, store: Store, 
         if caution := audit.caution():
             parts.append(caution)
         one.words = " ".join(parts)
-    finally:
-        audit.close()
 
 
 def _changes(audit: Audit, snapshot: Snapshot, last: int | None) -> tuple[pd.DataFrame | None, datetime | None]:

@@ -26,6 +26,8 @@ from spokekit._lists.columns import (
     is_mail,
     key_among,
     key_of,
+    no_column,
+    tell_titles,
     unguarded,
 )
 from spokekit._lists.file import rows_of
@@ -45,16 +47,8 @@ _NUMBER = (
     *("personalnummer", "matricule", "person_id", "person_number"),
 )
 _STATUS = (
-    *(
-        "status",
-        "user_status",
-        "account_status",
-        "employment_status",
-        "employee_status",
-        "state",
-        "beschäftigungsstatus",
-    ),
-    *("active", "is_active", "aktiv", "enabled", "account_enabled", "accountenabled", "statut", "estado"),
+    *("status", "user_status", "account_status", "employment_status", "employee_status", "state", "active"),
+    *("is_active", "aktiv", "enabled", "account_enabled", "accountenabled", "beschäftigungsstatus", "statut", "estado"),
 )
 _NEGATED = ("inactive", "disabled", "suspended", "deleted", "terminated", "is_suspended", "is_deleted")
 _END = (
@@ -188,7 +182,7 @@ def read_roster(
     moment = _moment(source, as_of, called, notes)
     _choose_seen(columns, site_url, seen_column, notes, called)
     people = _read_lines(body, columns, called, moment, notes)
-    return Roster(called, people, moment, tuple(notes), _called(columns, columns.seen))
+    return Roster(called, people, moment, tuple(notes), "" if columns.seen is None else columns.names_of[columns.seen])
 
 
 def _moment(source: str | Path | bytes, as_of: datetime | None, called: str, notes: list[str]) -> datetime:
@@ -199,10 +193,6 @@ def _moment(source: str | Path | bytes, as_of: datetime | None, called: str, not
     changed = datetime.fromtimestamp(Path(source).stat().st_mtime, UTC)
     notes.append(f"{called} is taken to be of {changed:%Y-%m-%d}, when the file was last changed.")
     return changed
-
-
-def _called(columns: _Columns, at: int | None) -> str:
-    return "" if at is None else columns.names_of[at]
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------
@@ -219,16 +209,14 @@ def _find(
         if keys[0] or any(key_among(cell, _KNOWN) in _WHO for cell in cells):
             for one, key in zip(told, keys, strict=True):
                 if key and key not in plain:
-                    raise _no_column(called, one, rows[number:])
-            if number:
-                above = ", ".join(cell.strip() for cell in rows[0][1] if cell.strip())[:60]
-                notes.append(f"{counted(number, 'line')} above the header skipped (“{above}”).")
+                    raise no_column(called, one, rows[number:])
+            tell_titles(rows, number, notes)
             columns = _of_header(cells, keys)
             _tell(columns, notes)
             return number, columns
     for one, key in zip(told, keys, strict=True):
         if key:
-            raise _no_column(called, one, rows)
+            raise no_column(called, one, rows)
     if (bare := bare_column(rows, notes)) is not None:
         at, header, names = bare
         return header, _Columns(accounts=(at,), names_of=names, used={at})
@@ -236,14 +224,6 @@ def _find(
         f"{called} has no column that says who somebody is; {first_line(rows)}.",
         field="columns",
         hint="Call one of them email or account_id in the first line.",
-    )
-
-
-def _no_column(called: str, one: str, rows: Sequence[tuple[int, Sequence[str]]]) -> InputError:
-    return InputError(
-        f"{called} has no column “{one[:60]}”; {first_line(rows)}.",
-        field="columns",
-        hint="Write the name as it stands in the file's header.",
     )
 
 
@@ -257,25 +237,24 @@ def _of_header(cells: Sequence[str], told: Sequence[str]) -> _Columns:
         return tuple(i for i, key in enumerate(keys) if key in names)
 
     account, status, seen = told
-    columns = _Columns(
-        ids=() if account else places(ACCOUNT_ID),
-        mails=() if account else places((*MAIL, *_MORE_MAILS)),
-        accounts=places(ACCOUNT, account),
-        names=places(_NAME),
-        first=places(_FIRST),
-        last=places(_LAST),
-        number=places(_NUMBER),
-        status=places(_STATUS, status)[:1],
-        negated=() if status else places(_NEGATED),
-        end=places(_END),
+    roles = {
+        "ids": () if account else places(ACCOUNT_ID),
+        "mails": () if account else places((*MAIL, *_MORE_MAILS)),
+        "accounts": places(ACCOUNT, account),
+        "names": places(_NAME),
+        "first": places(_FIRST),
+        "last": places(_LAST),
+        "number": places(_NUMBER),
+        "status": places(_STATUS, status)[:1],
+        "negated": () if status else places(_NEGATED),
+        "end": places(_END),
+    }
+    return _Columns(
+        **roles,
         seen=plain.index(seen) if seen else None,
         names_of=tuple(cell.strip() for cell in cells),
+        used={at for part in roles.values() for at in part},
     )
-    for part in (columns.ids, columns.mails, columns.accounts, columns.names, columns.first, columns.last):
-        columns.used.update(part)
-    for part in (columns.number, columns.status, columns.negated, columns.end):
-        columns.used.update(part)
-    return columns
 
 
 def _tell(columns: _Columns, notes: list[str]) -> None:

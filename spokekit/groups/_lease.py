@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from spokekit._surroundings import alive
 from spokekit.confluence.report import UNWATCHED, Progress, Watching
 from spokekit.connections.store import Store
 from spokekit.errors import Cancelled, Conflict, StoreError
@@ -237,7 +238,8 @@ def _life(held: Mapping[str, Any], fence: Mapping[str, Any] | None, now: datetim
     if node == _node():
         if int(pid) == os.getpid():
             return "lives" if held["holder"] in _mine else "dead"
-        if not _there(int(pid)):
+        # Where no process is seen, as on Windows, the end of the lease alone decides.
+        if not alive(int(pid)):
             return "dead"
         if fence is not None and fence["boot"] and fence["boot"] == _boot():
             # Stopped, or another process by now that has its number.
@@ -279,16 +281,3 @@ def _node() -> str:
         return f"{platform.node()} {_boot().partition(' ')[0]} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return platform.node()
-
-
-def _there(pid: int) -> bool:
-    # On Windows signal 0 is Ctrl-C: there, the end of the lease alone decides about another process.
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

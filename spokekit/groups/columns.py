@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spokekit._lists.bounds import LOOKED_AT, Kind
-from spokekit._lists.columns import ACCOUNT, ACCOUNT_ID, MAIL, PERSON, bare_column, first_line, key_among, key_of
+from spokekit._lists.columns import (
+    ACCOUNT,
+    ACCOUNT_ID,
+    MAIL,
+    PERSON,
+    bare_column,
+    key_among,
+    key_of,
+    no_column,
+    tell_titles,
+)
 from spokekit._words import some
 from spokekit.errors import InputError
 
@@ -117,17 +127,11 @@ def find(
         found = _of_header(number, cells, keys, called, told)
         if not found.who:
             continue
-        if number:
-            above = ", ".join(cell.strip() for cell in rows[0][1] if cell.strip())[:60]
-            notes.append(f"{number} line{'s' if number > 1 else ''} above the header skipped (“{above}”).")
+        tell_titles(rows, number, notes)
         return _checked(found, called, group, notes)
     for one, key in ((account_column, told[0]), (group_column, told[1])):
         if one and not any(key in map(key_of, cells) for _, cells in rows[:LOOKED_AT]):
-            raise InputError(
-                f"{called} has no column “{one[:60]}”; {first_line(rows)}.",
-                field=COLUMNS,
-                hint="Write the name as it stands in the file's header.",
-            )
+            raise no_column(called, one, rows)
     bare = _bare(rows, notes) if group else None
     if bare is not None:
         return bare

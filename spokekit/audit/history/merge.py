@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spokekit.audit.frames import TABLES, WALKED, Frames, arrow_schema, without_nulls
-from spokekit.audit.history.files import known_ids, load
+from spokekit.audit.history.files import in_order, known_ids, load
+from spokekit.audit.history.numbering import Numbered, places_in
 
 if TYPE_CHECKING:
-    from spokekit.audit.history.numbering import Numbered
     from spokekit.audit.history.snapshot import Snapshot
 
 HISTORY = ("groups", "users", "memberships", "spaces", "grants")
@@ -58,7 +58,18 @@ def _since(table: pa.Table, ordinal: int) -> pa.Table:
 
 
 def _none(kind: str) -> pa.Table:
-    return arrow_schema(kind, ("since", "until")).empty_table()
+    return _of_ended(kind).empty_table()
+
+
+def _of_ended(kind: str) -> pa.Schema:
+    return arrow_schema(kind, ("first_walk", "since", "until") if kind == "coverage" else ("since", "until"))
+
+
+def _ended(kind: str, rows: pa.Table, ordinal: int) -> pa.Table:
+    """Return rows of the last state as what this snapshot ends."""
+    schema = _of_ended(kind)
+    until = pa.array(np.full(rows.num_rows, ordinal, dtype=np.int32))
+    return rows.append_column("until", until).select(schema.names).cast(schema)
 
 
 def _walked_groups(fresh: Numbered) -> np.ndarray:
@@ -87,16 +98,12 @@ def _merge_pairs(new: pa.Table, old: pa.Table, looked: np.ndarray, ordinal: int)
         return pa.table(columns, schema=arrow_schema("memberships", tuple(more)))
 
     new_key, old_key, old_since = keys(new), keys(old), old.column("since").to_numpy()
-    place = np.searchsorted(old_key, new_key)
-    at = np.minimum(place, max(len(old_key) - 1, 0))
-    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    at, same = places_in(old_key, new_key)
     since = np.full(len(new_key), ordinal, dtype=np.int32)
     since[same] = old_since[at[same]]
     still = np.zeros(len(old_key), dtype=bool)
     still[at[same]] = True
-    was_looked_at = np.zeros(int(max([0, *[k.max() >> 32 for k in (new_key, old_key) if len(k)]])) + 1, dtype=bool)
-    was_looked_at[looked[looked < len(was_looked_at)]] = True
-    ended = ~still & was_looked_at[old_key >> 32] if len(old_key) else ~still
+    ended = ~still & _within(old_key >> 32, looked)
     carried = ~still & ~ended
     if carried.any():
         new_key, since = np.concatenate([new_key, old_key[carried]]), np.concatenate([since, old_since[carried]])
@@ -111,10 +118,9 @@ def _merge_rows(
 ) -> tuple[pa.Table, pa.Table]:
     """The same for tables with a number: a changed row ends and begins anew; `keep` are numbers whose row stays
     although nobody looked at them."""
-    new, old = _sorted(new, key), _sorted(old, key)
+    new, old = in_order(new, key), in_order(old, key)
     new_key, old_key, old_since = (t.column(c).to_numpy() for t, c in ((new, key), (old, key), (old, "since")))
-    at = np.minimum(np.searchsorted(old_key, new_key), max(len(old_key) - 1, 0))
-    same = old_key[at] == new_key if len(old_key) else np.zeros(len(new_key), dtype=bool)
+    at, same = places_in(old_key, new_key)
     rows, places = np.flatnonzero(same), at[same]
     # On most days nothing came or went, and the columns can be compared as they lie.
     aligned = len(rows) == len(new_key) == len(old_key)
@@ -134,9 +140,7 @@ def _merge_rows(
     state = new.append_column("since", pa.array(since))
     if carried.any():
         state = pa.concat_tables([state, old.filter(pa.array(carried)).cast(state.schema)]).sort_by(key)
-    ended = old.filter(pa.array(~still & ~carried))
-    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
-    return state, ended.append_column("until", until).cast(arrow_schema(kind, ("since", "until")))
+    return state, _ended(kind, old.filter(pa.array(~still & ~carried)), ordinal)
 
 
 def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray) -> tuple[pa.Table, pa.Table]:
@@ -147,12 +151,11 @@ def _merge_grants(new: pa.Table, old: pa.Table, ordinal: int, unseen: np.ndarray
     state = new.append_column("since", since)
     gone = ~pc.is_in(old_key, new_key).to_numpy(zero_copy_only=False)
     stays = np.isin(old.column("space_no").to_numpy(), unseen)
-    carried, ended = old.filter(pa.array(gone & stays)), old.filter(pa.array(gone & ~stays))
+    carried = old.filter(pa.array(gone & stays))
     if carried.num_rows:
         state = pa.concat_tables([state, carried.cast(state.schema)])
-    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
-    ended = ended.append_column("until", until).cast(arrow_schema("grants", ("since", "until")))
-    return _sorted(state, "space_no"), ended.sort_by([(column, "ascending") for column in ended.column_names])
+    ended = _ended("grants", old.filter(pa.array(gone & ~stays)), ordinal)
+    return in_order(state, "space_no"), ended.sort_by([(column, "ascending") for column in ended.column_names])
 
 
 def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[pa.Array, pa.Array]:
@@ -174,13 +177,6 @@ def _row_keys(one: pa.Table, other: pa.Table, columns: Iterable[str]) -> tuple[p
     return pa.array(key[: one.num_rows]), pa.array(key[one.num_rows :])
 
 
-def _sorted(table: pa.Table, column: str) -> pa.Table:
-    numbers = table.column(column).to_numpy()
-    if (numbers[1:] >= numbers[:-1]).all():
-        return table
-    return table.take(pa.array(np.argsort(numbers, kind="stable")))
-
-
 def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tuple[pa.Table, pa.Table]:
     """Return the coverage of the new state, and the rows of the old one that this ends, as for the other tables; only
     times of a walk change without ending a row. A group that was not walked now keeps the time of its last walk, also
@@ -194,7 +190,7 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tup
     first = pc.if_else(walked, pa.scalar(ordinal, pa.int32()), pa.scalar(None, pa.int32()))
     since: pa.Array = pa.array(np.full(now.num_rows, ordinal, dtype=np.int32))
     if previous is None:
-        return _covered(now, first, since), arrow_schema("coverage", ("first_walk", "since", "until")).empty_table()
+        return _covered(now, first, since), _none("coverage")
     before = with_first_walk(load(previous.paths("coverage")))
     place = pc.index_in(now.column("group_no"), before.column("group_no").combine_chunks())
     last, number = before.column("walked_at").take(place), before.column("first_walk").take(place)
@@ -213,11 +209,7 @@ def coverage_of(fresh: Numbered, previous: Snapshot | None, ordinal: int) -> tup
     since = pc.if_else(same, before.column("since").take(place), since)
     goes_on = np.zeros(before.num_rows, dtype=bool)
     goes_on[pc.filter(place, same).to_numpy()] = True
-    ended = before.filter(pa.array(~goes_on))
-    until = pa.array(np.full(ended.num_rows, ordinal, dtype=np.int32))
-    schema = arrow_schema("coverage", ("first_walk", "since", "until"))
-    ended = ended.append_column("until", until).select(schema.names).cast(schema)
-    return _covered(now, first, since), ended
+    return _covered(now, first, since), _ended("coverage", before.filter(pa.array(~goes_on)), ordinal)
 
 
 def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
@@ -227,13 +219,11 @@ def _covered(now: pa.Table, first: pa.Array, since: pa.Array) -> pa.Table:
 def with_first_walk(coverage: pa.Table) -> pa.Table:
     """Return coverage with the columns that older snapshots lack: there, what was ever walked counts as walked from the
     beginning, every state as old as the history, and no size as confirmed."""
-    one = pa.scalar(1, pa.int32())
-    if "first_walk" not in coverage.column_names:
-        known = pc.if_else(pc.is_valid(coverage.column("walked_at")), one, pa.scalar(None, pa.int32()))
-        coverage = coverage.append_column("first_walk", known)
-    if "since" not in coverage.column_names:
-        coverage = coverage.append_column("since", pa.array(np.ones(coverage.num_rows, dtype=np.int32)))
-    if "confirmed_at" not in coverage.column_names:
-        none = arrow_schema("coverage").field("confirmed_at").type
-        coverage = coverage.append_column("confirmed_at", pa.nulls(coverage.num_rows, none))
+    rows = coverage.num_rows
+    ones = pa.array(np.ones(rows, dtype=np.int32))
+    walked = pc.if_else(pc.is_valid(coverage.column("walked_at")), ones, pa.scalar(None, pa.int32()))
+    never = pa.nulls(rows, arrow_schema("coverage").field("confirmed_at").type)
+    for name, values in {"first_walk": walked, "since": ones, "confirmed_at": never}.items():
+        if name not in coverage.column_names:
+            coverage = coverage.append_column(name, values)
     return coverage

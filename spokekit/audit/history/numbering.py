@@ -109,6 +109,13 @@ def _pairs(
     return (key >> 32).astype(np.int32), (key & 0xFFFFFFFF).astype(np.int32)
 
 
+def places_in(numbers: np.ndarray, those: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of `those` a place in the sorted `numbers`, and whether it is there."""
+    at = np.minimum(np.searchsorted(numbers, those), max(len(numbers) - 1, 0))
+    found: np.ndarray = numbers[at] == those if len(numbers) else np.zeros(len(those), dtype=bool)
+    return at, found
+
+
 def _categories(series: pd.Series) -> tuple[pa.Array, np.ndarray]:
     """Return the categories as text, and the codes."""
     return pa.array(series.cat.categories, pa.string(), from_pandas=True), series.cat.codes.to_numpy()

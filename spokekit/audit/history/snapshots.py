@@ -38,7 +38,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from spokekit._frames import frame_of
 from spokekit._home import home, private_folder, write_private
+from spokekit._surroundings import alive
 from spokekit._words import moment
 from spokekit.audit.frames import IDS, TABLES, Frames, Site, without_nulls
 from spokekit.audit.history.files import known_ids, load, write_parquet
@@ -112,8 +114,7 @@ class Snapshots:
     def frame(self) -> pd.DataFrame:
         """List the snapshots: number (int), taken_at (UTC), complete (bool), scope (text); oldest first."""
         rows = self.latest().moments if self.numbers() or self.noted() else ()
-        made = pd.DataFrame([vars(m) for m in rows], columns=["number", "taken_at", "complete", "scope"])
-        return made.assign(taken_at=pd.to_datetime(made["taken_at"], utc=True).astype("datetime64[us, UTC]"))
+        return frame_of(rows, {"number": "int", "taken_at": "time", "complete": "bool", "scope": "text"})
 
     def check(self) -> pd.DataFrame:
         """Read every file of every snapshot, and hold it against its checksum.
@@ -256,7 +257,8 @@ class Snapshots:
         for old in sorted(set(numbers[:-KEEP]) - set(passed_over)):
             _empty(self._folder_of(old), needed)
         for left in self.folder.glob(".new-*"):
-            if not left.is_symlink() and not _alive(left.name.split("-")[1]):
+            process = left.name.split("-")[1]
+            if not left.is_symlink() and process.isdecimal() and not alive(int(process)):
                 shutil.rmtree(left, ignore_errors=True)
 
 
@@ -301,16 +303,6 @@ def sites(folder: Path | None = None) -> tuple[Site, ...]:
         elif path.is_dir() and here.numbers():
             found.append(Site(path.name))
     return tuple(sorted(found, key=lambda s: (s.name, s.cloud_id)))
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, OSError):
-        return True
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

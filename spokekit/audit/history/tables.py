@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +111,11 @@ class Session:
             found: list[tuple[Any, ...]] = self._cursor(text).execute(text, params or {}).fetchall()
         return found
 
-    def matching(self, text: str, wanted: pa.Table) -> pa.Table:
-        """Run ``text (SELECT wanted FROM ...)`` with the one column of `wanted`, however long it is."""
+    def matching(self, text: str, wanted: Iterable[str]) -> pa.Table:
+        """Run ``text (SELECT wanted FROM ...)`` with a column of the texts `wanted`, however many they are."""
         with self._told():
             cursor = self._cursor(text)
-            cursor.register("wanted_rows", wanted)
+            cursor.register("wanted_rows", pa.table({"wanted": pa.array(list(wanted), pa.string())}))
             return cursor.sql(f"{text} (SELECT wanted FROM wanted_rows)").to_arrow_table()
 
     def close(self) -> None:
@@ -261,24 +261,17 @@ class Session:
             join = f" JOIN {name}_ids i USING ({IDS[name][0]})" if with_id else ""
             rows, past = now[name], ended.get(name, "")
             if name in _HISTORY_OF:
-                old = f" UNION ALL SELECT {listed}, r.since, r.until FROM {past} r{join}" if past else ""
-                # What a snapshot after the moment looked at began or ended is not known at the moment.
-                seen = "" if at is None else f" WHERE since <= {at}"
-                until = "until" if at is None else f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until"
-                run(
-                    f"CREATE VIEW {_HISTORY_OF[name]} AS SELECT * REPLACE ({until}) FROM ("
-                    f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}){seen}"
-                    if at is not None
-                    else f"CREATE VIEW {_HISTORY_OF[name]} AS "
-                    f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}{old}"
-                )
+                history = f"SELECT {listed}, r.since, CAST({STILL} AS INTEGER) AS until FROM {rows} r{join}"
+                history += f" UNION ALL SELECT {listed}, r.since, r.until FROM {past} r{join}" if past else ""
+                if at is not None:
+                    # What a snapshot after the moment looked at began or ended is not known at the moment.
+                    until = f"CASE WHEN until > {at} THEN {STILL} ELSE until END AS until"
+                    history = f"SELECT * REPLACE ({until}) FROM ({history}) WHERE since <= {at}"
+                run(f"CREATE VIEW {_HISTORY_OF[name]} AS {history}")
             if name == "coverage":
                 run(f"CREATE VIEW coverage_history AS {_coverage_history(rows, past, at)}")
-                run(
-                    f"CREATE VIEW coverage AS SELECT {_COVERAGE} FROM {rows}"
-                    if at is None
-                    else f"CREATE VIEW coverage AS SELECT {_COVERAGE} FROM coverage_history WHERE until = {STILL}"
-                )
+                source = rows if at is None else f"coverage_history WHERE until = {STILL}"
+                run(f"CREATE VIEW coverage AS SELECT {_COVERAGE} FROM {source}")
             elif at is None:
                 run(f"CREATE VIEW {name} AS SELECT {listed} FROM {rows} r{join}")
             else:

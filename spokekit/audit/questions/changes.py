@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from spokekit.audit.questions.registry import BETWEEN, NOT_THE_ACTOR, Param, question
+from spokekit.audit.questions.registry import BETWEEN, CHANGE, GROUP, NOT_THE_ACTOR, PERSON, WHO, Param, question
 
-_WHO = "u.display_name AS person, u.account_id"
+_STAY = {**PERSON, **GROUP, "access": "text", "seen_from": "time"}
+_ALSO_GONE = Param("person", "person", "a person, by name, e-mail or account id; also one who is gone")
+_DAYS = Param("days", "days", "how many days back from the newest snapshot", 7)
 _STILL = 2_147_483_647
 _GROUPS_OF_PERSON = "SELECT group_no FROM membership_history WHERE user_no = $person"
 
@@ -43,18 +45,8 @@ def _told(table: str, number: str, columns: str) -> str:
     "When did this person come into which group, and when did they leave?",
     number=15,
     needs=("history",),
-    params=(Param("person", "person", "a person, by name, e-mail or account id; also one who is gone"),),
-    columns={
-        "person": "text",
-        "account_id": "text",
-        "group_name": "text",
-        "group_id": "text",
-        "access": "text",
-        "seen_from": "time",
-        "not_seen_before": "time",
-        "gone_by": "time",
-        "still_there": "bool",
-    },
+    params=(_ALSO_GONE,),
+    columns={**_STAY, "not_seen_before": "time", "gone_by": "time", "still_there": "bool"},
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
 def membership_dates(person: int) -> str:
@@ -64,7 +56,7 @@ def membership_dates(person: int) -> str:
     return f"""
         WITH p AS (SELECT n.number, MAX(x.number) AS previous FROM moments n LEFT JOIN moments x ON x.number < n.number
                    GROUP BY n.number)
-        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
+        SELECT {WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from,
                a.taken_at AS not_seen_before, e.taken_at AS gone_by, m.until = {_STILL} AS still_there
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
         JOIN {_last("user_history", "user_no", "$person")} u ON u.user_no = m.user_no
@@ -87,23 +79,15 @@ def membership_dates(person: int) -> str:
     "Was this person ever in a group that gave access?",
     number=16,
     needs=("history",),
-    params=(Param("person", "person", "a person, by name, e-mail or account id; also one who is gone"),),
-    columns={
-        "person": "text",
-        "account_id": "text",
-        "group_name": "text",
-        "group_id": "text",
-        "access": "text",
-        "seen_from": "time",
-        "gone_by": "time",
-    },
+    params=(_ALSO_GONE,),
+    columns={**_STAY, "gone_by": "time"},
     cannot_know=f"Only as far back as the first snapshot. {BETWEEN}",
 )
 def ever_had_access(person: int) -> str:
     """One row for each time in which the person was in a group while that group gave access; no row: never, as far as
     the snapshots reach."""
     return f"""
-        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from, e.taken_at AS gone_by
+        SELECT {WHO}, g.name AS group_name, g.group_id, g.access, b.taken_at AS seen_from, e.taken_at AS gone_by
         FROM (SELECT * FROM membership_history WHERE user_no = $person) m
         JOIN group_history g ON g.group_no = m.group_no AND (g.for_users OR g.for_admins)
              AND g.since < m.until AND m.since < g.until
@@ -118,19 +102,8 @@ def ever_had_access(person: int) -> str:
     "Who came and who left, in the last days?",
     number=16,
     needs=("history",),
-    params=(
-        Param("days", "days", "how many days back from the newest snapshot", 7),
-        Param("group", "group", "one group only, by name or id", ""),
-    ),
-    columns={
-        "change": "text",
-        "group_name": "text",
-        "group_id": "text",
-        "access": "text",
-        "person": "text",
-        "account_id": "text",
-        "seen_at": "time",
-    },
+    params=(_DAYS, Param("group", "group", "one group only, by name or id", "")),
+    columns={**CHANGE, "seen_at": "time"},
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
 def changes_since(days: int, group: int | None) -> str:
@@ -146,7 +119,7 @@ def changes_since(days: int, group: int | None) -> str:
             WHERE m.since > $days AND m.until > $days {only} AND l.group_no IS NULL
             UNION ALL SELECT 'removed' AS change, m.group_no, m.user_no, m.until AS at FROM membership_history m
             WHERE m.until > $days AND m.until < {_STILL} {only})
-        SELECT x.change, g.name AS group_name, g.group_id, g.access, {_WHO}, t.taken_at AS seen_at
+        SELECT x.change, g.name AS group_name, g.group_id, g.access, {WHO}, t.taken_at AS seen_at
         FROM x JOIN {_told("group_history", "group_no", "name, group_id, access")} g
           ON g.group_no = x.group_no AND g.since <= x.at AND g.told_until > x.at
         JOIN {_told("user_history", "user_no", "display_name, account_id")} u
@@ -160,7 +133,7 @@ def changes_since(days: int, group: int | None) -> str:
     "Which groups came, went, or changed their name or access?",
     number=16,
     needs=("history",),
-    params=(Param("days", "days", "how many days back from the newest snapshot", 7),),
+    params=(_DAYS,),
     columns={"change": "text", "group_id": "text", "before": "text", "after": "text", "seen_at": "time"},
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN}",
 )
@@ -188,16 +161,10 @@ def changed_groups(days: int) -> str:
     "Which grants of spaces were added or removed?",
     number=16,
     needs=("history", "spaces"),
-    params=(Param("days", "days", "how many days back from the newest snapshot", 7),),
+    params=(_DAYS,),
     columns={
-        "change": "text",
-        "space_key": "text",
-        "principal_type": "text",
-        "principal": "text",
-        "principal_id": "text",
-        "operation": "text",
-        "target": "text",
-        "role": "text",
+        **dict.fromkeys(("change", "space_key", "principal_type", "principal", "principal_id"), "text"),
+        **dict.fromkeys(("operation", "target", "role"), "text"),
         "seen_at": "time",
     },
     cannot_know=f"{NOT_THE_ACTOR} {BETWEEN} Only snapshots with spaces see grants.",
@@ -223,7 +190,7 @@ def changed_grants(days: int) -> str:
     "How many people were in each group, at each snapshot?",
     needs=("history",),
     params=(Param("groups", "groups", "which groups; without it, all together", ()),),
-    columns={"taken_at": "time", "group_name": "text", "group_id": "text", "members": "int"},
+    columns={"taken_at": "time", **GROUP, "members": "int"},
     cannot_know=f"All together, the members of a group that was walked for the first time count as added. {BETWEEN}",
 )
 def membership_over_time(groups: tuple[int, ...]) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from spokekit.audit.questions.registry import GUESTS, NO_EMAILS, NO_SITE_ADMINS, Param, question
+from spokekit.audit.questions.registry import GROUP, GUESTS, NO_EMAILS, NO_SITE_ADMINS, PERSON, WHO, Param, question
 
-_PERSON = {"person": "text", "account_id": "text"}
-_GROUP = {"group_name": "text", "group_id": "text"}
+_OF_GROUP = {**GROUP, "access": "text", "managed_by": "text"}
 _STATUS = {"account_type": "text", "account_status": "text"}
-_WHO = "u.display_name AS person, u.account_id"
 GIVES_ACCESS = "(g.for_users OR g.for_admins)"
 _CAN_USE = "u.licensed AND u.account_status NOT IN ('inactive', 'closed')"
 # A seat is taken by a person in a group that gives access to the product, while Confluence lists operations for them;
@@ -23,14 +21,14 @@ _READ = "(c.walked_at IS NOT NULL OR c.state IN ('walked', 'partial'))"
     number=1,
     needs=("groups", "users", "memberships"),
     params=(Param("group", "group", "a group, by name or id; without it, every group", ""),),
-    columns={**_GROUP, **_PERSON, "email": "text", **_STATUS, "is_guest": "bool", "licensed": "bool"},
+    columns={**GROUP, **PERSON, "email": "text", **_STATUS, "is_guest": "bool", "licensed": "bool"},
     cannot_know=NO_EMAILS,
 )
 def members_of_groups(group: int | None) -> str:
     """One row a membership, by group and person."""
     only = "" if group is None else "WHERE m.group_no = $group"
     return f"""
-        SELECT g.name AS group_name, g.group_id, {_WHO}, u.email, u.account_type, u.account_status, u.is_guest,
+        SELECT g.name AS group_name, g.group_id, {WHO}, u.email, u.account_type, u.account_status, u.is_guest,
                u.licensed
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         {only}
@@ -41,15 +39,7 @@ def members_of_groups(group: int | None) -> str:
     "group-sizes",
     "How many people are in each group?",
     needs=("groups", "users", "memberships", "coverage"),
-    columns={
-        **_GROUP,
-        "access": "text",
-        "managed_by": "text",
-        "members": "count",
-        "inactive": "count",
-        "guests": "count",
-        "state": "text",
-    },
+    columns={**_OF_GROUP, **dict.fromkeys(("members", "inactive", "guests"), "count"), "state": "text"},
 )
 def group_sizes() -> str:
     """One row a group, the largest first. `state` says whether its members were walked; the counts of a group that
@@ -76,7 +66,7 @@ def group_sizes() -> str:
     "Who can use Confluence and takes a seat?",
     number=2,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, "email": "text", "account_status": "text", "groups_with_access": "int"},
+    columns={**PERSON, "email": "text", "account_status": "text", "groups_with_access": "int"},
     cannot_know="Atlassian's bill is the last word: it also knows trials, and seats that another product brings. "
     + NO_EMAILS,
 )
@@ -84,7 +74,7 @@ def licensed_people() -> str:
     """People (no apps, no guests) in a group that gives access, whose account is active and for whom Confluence lists
     operations; `groups_with_access` counts the groups that each of them has it through."""
     return f"""
-        SELECT {_WHO}, u.email, u.account_status, COUNT(*) AS groups_with_access
+        SELECT {WHO}, u.email, u.account_status, COUNT(*) AS groups_with_access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {GIVES_ACCESS} AND {_SEAT}
         GROUP BY u.display_name, u.account_id, u.email, u.account_status
@@ -96,15 +86,7 @@ def licensed_people() -> str:
     "Which groups give access to Confluence?",
     number=3,
     needs=("groups", "users", "memberships", "coverage"),
-    columns={
-        **_GROUP,
-        "access": "text",
-        "managed_by": "text",
-        "members": "count",
-        "seats": "count",
-        "only_here": "count",
-        "state": "text",
-    },
+    columns={**_OF_GROUP, **dict.fromkeys(("members", "seats", "only_here"), "count"), "state": "text"},
     cannot_know="Which of them new people join by default, and which other products they open, is known to the "
     "organisation's API only.",
 )
@@ -138,13 +120,13 @@ def groups_with_access() -> str:
     number=3,
     needs=("groups", "users", "memberships"),
     params=(Param("person", "person", "a person, by name, e-mail or account id"),),
-    columns={**_PERSON, **_GROUP, "access": "text", "managed_by": "text", "licensed": "bool", "account_status": "text"},
+    columns={**PERSON, **_OF_GROUP, "licensed": "bool", "account_status": "text"},
     cannot_know="A seat that comes from another product or from a role given without a group is not seen.",
 )
 def why_a_seat(person: int) -> str:
     """One row for each group that gives the person access; no row: no group gives it."""
     return f"""
-        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access, g.managed_by, u.licensed, u.account_status
+        SELECT {WHO}, g.name AS group_name, g.group_id, g.access, g.managed_by, u.licensed, u.account_status
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE m.user_no = $person AND {GIVES_ACCESS}
         ORDER BY g.name, g.group_id"""
@@ -155,14 +137,14 @@ def why_a_seat(person: int) -> str:
     "Which deactivated people are still in groups?",
     number=5,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, "account_status": "text", "licensed": "bool", **_GROUP, "access": "text"},
+    columns={**PERSON, "account_status": "text", "licensed": "bool", **GROUP, "access": "text"},
     cannot_know="Whether the members' list names every deactivated account is not documented; who is not listed is "
     "not seen.",
 )
 def inactive_in_groups() -> str:
     """Accounts that are inactive or closed, one row for each group that still holds them."""
     return f"""
-        SELECT {_WHO}, u.account_status, u.licensed, g.name AS group_name, g.group_id, g.access
+        SELECT {WHO}, u.account_status, u.licensed, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.account_status IN ('inactive', 'closed')
         ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
@@ -173,14 +155,14 @@ def inactive_in_groups() -> str:
     "Who is in a group that gives access, but has none?",
     number=5,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, **_STATUS, **_GROUP},
+    columns={**PERSON, **_STATUS, **GROUP},
     cannot_know="Why Confluence lists no operations for them: deactivated, suspended by the organisation, or over "
     "the number of seats.",
 )
 def unlicensed_with_access() -> str:
     """Members of groups with access for whom Confluence lists no operation."""
     return f"""
-        SELECT {_WHO}, u.account_type, u.account_status, g.name AS group_name, g.group_id
+        SELECT {WHO}, u.account_type, u.account_status, g.name AS group_name, g.group_id
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {GIVES_ACCESS} AND NOT u.licensed
         ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
@@ -191,7 +173,7 @@ def unlicensed_with_access() -> str:
     "Which groups have no members?",
     number=6,
     needs=("groups", "memberships", "coverage"),
-    columns={**_GROUP, "access": "text", "managed_by": "text", "usage_type": "text"},
+    columns={**_OF_GROUP, "usage_type": "text"},
     cannot_know="Whether another product or an app uses the group.",
 )
 def groups_without_members() -> str:
@@ -208,7 +190,7 @@ def groups_without_members() -> str:
     "Which groups are used nowhere in Confluence?",
     number=6,
     needs=("groups", "memberships", "grants", "coverage"),
-    columns={**_GROUP, "managed_by": "text", "usage_type": "text", "members": "count", "state": "text"},
+    columns={**GROUP, "managed_by": "text", "usage_type": "text", "members": "count", "state": "text"},
     cannot_know="Use by another product, by an app, by restrictions on pages or by an automation is not seen.",
 )
 def unused_groups() -> str:
@@ -231,13 +213,13 @@ def unused_groups() -> str:
     number=13,
     needs=("groups", "users", "memberships"),
     params=(Param("group", "group", "the baseline group, by name or id"),),
-    columns={**_PERSON, "email": "text"},
+    columns={**PERSON, "email": "text"},
     cannot_know=NO_EMAILS,
 )
 def missing_from_group(group: int) -> str:
     """People with a seat who are not members of the baseline group."""
     return f"""
-        SELECT DISTINCT {_WHO}, u.email
+        SELECT DISTINCT {WHO}, u.email
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {GIVES_ACCESS} AND {_SEAT}
           AND NOT EXISTS (SELECT 1 FROM memberships b WHERE b.user_no = m.user_no AND b.group_no = $group)
@@ -250,14 +232,14 @@ def missing_from_group(group: int) -> str:
     number=14,
     needs=("groups", "users", "memberships"),
     params=(Param("at_least", "number", "how many groups at least", 2),),
-    columns={**_PERSON, "group_count": "int"},
+    columns={**PERSON, "group_count": "int"},
     cannot_know="They do not cost twice: a seat is counted once a person and product.",
 )
 def in_several_access_groups(at_least: int) -> str:
     """Whoever can use Confluence, apps included, through `at_least` groups. Removing them from one of these takes
     nothing away: worth knowing before a clean-up."""
     return f"""
-        SELECT {_WHO}, COUNT(*) AS group_count
+        SELECT {WHO}, COUNT(*) AS group_count
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE {GIVES_ACCESS} AND {_CAN_USE}
         GROUP BY u.display_name, u.account_id HAVING COUNT(*) >= $at_least
@@ -273,14 +255,14 @@ def in_several_access_groups(at_least: int) -> str:
         Param("all_of", "groups", "groups that a person has to be in"),
         Param("none_of", "groups", "groups that a person must not be in", ()),
     ),
-    columns={**_PERSON, **_STATUS},
+    columns={**PERSON, **_STATUS},
 )
 def in_these_not_those(all_of: tuple[int, ...], none_of: tuple[int, ...]) -> str:
     """In A and B, but not in C."""
     wanted = sorted(set(all_of))
     inside, outside = _numbers(wanted), _numbers(sorted(set(none_of)))
     return f"""
-        SELECT {_WHO}, u.account_type, u.account_status
+        SELECT {WHO}, u.account_type, u.account_status
         FROM users u JOIN (SELECT user_no FROM memberships WHERE group_no IN ({inside})
                            GROUP BY user_no HAVING COUNT(*) = {len(wanted)}) a ON a.user_no = u.user_no
         WHERE NOT EXISTS (SELECT 1 FROM memberships b WHERE b.user_no = u.user_no AND b.group_no IN ({outside}))
@@ -296,14 +278,14 @@ def _numbers(values: list[int]) -> str:
     "Who are the administrators?",
     number=17,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, "account_status": "text", "kind": "text", **_GROUP},
+    columns={**PERSON, "account_status": "text", "kind": "text", **GROUP},
     cannot_know=NO_SITE_ADMINS,
 )
 def admins() -> str:
     """Members of groups that give product administration or belong to site administration; one row a person, kind
     (``product`` or ``site``) and group."""
     return f"""
-        SELECT {_WHO}, u.account_status, k.kind, g.name AS group_name, g.group_id
+        SELECT {WHO}, u.account_status, k.kind, g.name AS group_name, g.group_id
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         JOIN (SELECT group_no, 'product' AS kind FROM groups WHERE for_admins
               UNION ALL SELECT group_no, 'site' AS kind FROM groups WHERE for_site_admins) k ON k.group_no = g.group_no
@@ -315,13 +297,13 @@ def admins() -> str:
     "Which apps sit in groups and inflate the counts?",
     number=18,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, **_GROUP, "access": "text"},
+    columns={**PERSON, **GROUP, "access": "text"},
     cannot_know="Which app an account belongs to, beyond its name.",
 )
 def app_users() -> str:
     """Accounts of the type app, one row a group."""
     return f"""
-        SELECT {_WHO}, g.name AS group_name, g.group_id, g.access
+        SELECT {WHO}, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.account_type = 'app'
         ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
@@ -332,13 +314,13 @@ def app_users() -> str:
     "Which guests are in which groups?",
     number=12,
     needs=("groups", "users", "memberships"),
-    columns={**_PERSON, "account_status": "text", **_GROUP, "access": "text"},
+    columns={**PERSON, "account_status": "text", **GROUP, "access": "text"},
     cannot_know=GUESTS,
 )
 def guests_in_groups() -> str:
     """One row a guest and group."""
     return f"""
-        SELECT {_WHO}, u.account_status, g.name AS group_name, g.group_id, g.access
+        SELECT {WHO}, u.account_status, g.name AS group_name, g.group_id, g.access
         FROM memberships m JOIN groups g ON g.group_no = m.group_no JOIN users u ON u.user_no = m.user_no
         WHERE u.is_guest
         ORDER BY u.display_name, u.account_id, g.name, g.group_id"""
@@ -353,13 +335,9 @@ def guests_in_groups() -> str:
         Param("at_most", "number", "leave out groups larger than this", 2000),
     ),
     columns={
-        "group_name": "text",
-        "group_id": "text",
-        "other_name": "text",
-        "other_id": "text",
-        "members": "int",
-        "other_members": "int",
-        "shared": "int",
+        **GROUP,
+        **dict.fromkeys(("other_name", "other_id"), "text"),
+        **dict.fromkeys(("members", "other_members", "shared"), "int"),
         "percent": "float",
     },
     cannot_know="Whether two groups are meant to be the same.",

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 ParamKind = Literal["group", "groups", "person", "space", "days", "number", "text"]
 
+# Columns of more than one question, and what people are called in SQL.
+PERSON = {"person": "text", "account_id": "text"}
+GROUP = {"group_name": "text", "group_id": "text"}
+CHANGE = {"change": "text", **GROUP, "access": "text", **PERSON}
+WHO = "u.display_name AS person, u.account_id"
+
 # Said with more than one question.
 NO_SITE_ADMINS = "No group stands for the site or organisation admin role, so people who hold only it do not appear."
 NO_EMAILS = "E-mail addresses are empty where the person's profile hides them."

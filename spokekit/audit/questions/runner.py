@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -99,14 +99,21 @@ class Asking:
                 )
             answer = contract(self.run_frame(text, used(text, known)), asked.columns)
         answer = self._with_readings(asked, answer)
+        told = {key: value for key, value in given.items() if value not in ("", (), None)}
+        return self.told(answer, asked.name, asked.title, told, asked.cannot_know)
+
+    def told(
+        self, answer: pd.DataFrame, question: str, title: str, params: dict[str, Any], cannot_know: str
+    ) -> pd.DataFrame:
+        """Return `answer` with what it has to say of itself in ``attrs``, see `ask`."""
         show_in_notebooks()
         answer.attrs.update(
-            question=asked.name,
-            title=asked.title,
-            params={key: value for key, value in given.items() if value not in ("", (), None)},
+            question=question,
+            title=title,
+            params=params,
             site=self.site.name or self.site.cloud_id,
             taken_at=self.times()[-1][1].isoformat(timespec="seconds"),
-            cannot_know=asked.cannot_know,
+            cannot_know=cannot_know,
             caution=self.caution(),
             completeness=self.completeness,
         )
@@ -171,9 +178,10 @@ class Asking:
         groups: list[int] = []
         for param in asked.params:
             value = known[param.name]
-            groups += (
-                [value] if param.kind == "group" and value is not None else value if param.kind == "groups" else ()
-            )
+            if param.kind == "groups":
+                groups += value
+            elif param.kind == "group" and value is not None:
+                groups.append(value)
         if not groups or not {"memberships", "history"} & set(asked.needs):
             return
         unread = self.run_rows(
@@ -226,13 +234,7 @@ class Asking:
                     {"text": text},
                 )
                 if len(found) > 1:
-                    error = InputError(
-                        f"Several have the name {text!r}: {', '.join(row[1] for row in found)}.",
-                        hint="Ask by id.",
-                        field=kind,
-                    )
-                    error.candidates = tuple(row[1] for row in found)
-                    raise error
+                    raise _several(kind, text, [row[1] for row in found])
                 if found:
                     return int(found[0][0])
             others.append(self._names(source, number, key, columns))
@@ -281,13 +283,16 @@ def _in_another_form(rows: list[tuple[Any, ...]], text: str, kind: str) -> int |
     """Return the number of the one that has the name as names are compared; `rows` are number, id and names."""
     wanted = comparable(text)
     found = [row for row in rows if wanted in {comparable(str(name)) for name in row[2:] if name}]
-    if len({row[1] for row in found}) > 1:
-        raise InputError(
-            f"Several have the name {text!r}: {', '.join(sorted({row[1] for row in found})[:6])}.",
-            hint="Ask by id.",
-            field=kind,
-        )
+    ids = sorted({row[1] for row in found})
+    if len(ids) > 1:
+        raise _several(kind, text, ids[:6])
     return int(found[0][0]) if found else None
+
+
+def _several(kind: str, text: str, ids: Sequence[str]) -> InputError:
+    error = InputError(f"Several have the name {text!r}: {', '.join(ids)}.", hint="Ask by id.", field=kind)
+    error.candidates = tuple(ids)
+    return error
 
 
 def used(text: str, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,20 @@ Nobody's access is spread out over all spaces: an answer is about one person, on
 
 from __future__ import annotations
 
-from spokekit.audit.questions.registry import ANONYMOUS, GUESTS, LICENCE, NO_SITE_ADMINS, PAGES, ROLES, Param, question
+from spokekit.audit.questions.registry import (
+    ANONYMOUS,
+    GUESTS,
+    LICENCE,
+    NO_SITE_ADMINS,
+    PAGES,
+    PERSON,
+    ROLES,
+    WHO,
+    Param,
+    question,
+)
 
 _SPACE = {"space_key": "text", "space_name": "text", "space_id": "text"}
-_PERSON = {"person": "text", "account_id": "text"}
 _SPACE_COLUMNS = "s.space_key, s.name AS space_name, s.space_id"
 # One row a grant; level says the most that a principal may do, so that ten classic permissions are one line.
 _LEVELS = """
@@ -107,7 +117,7 @@ def spaces_of_person(person: int) -> str:
     number=10,
     needs=("groups", "users", "memberships", "spaces", "grants"),
     params=(Param("space", "space", "a space, by key, name or id"),),
-    columns={**_PERSON, "account_status": "text", "licensed": "bool", "is_guest": "bool", **_VIA},
+    columns={**PERSON, "account_status": "text", "licensed": "bool", "is_guest": "bool", **_VIA},
     cannot_know=f"{LICENCE} {PAGES} {ANONYMOUS} {NO_SITE_ADMINS}",
 )
 def people_of_space(space: int) -> str:
@@ -115,12 +125,12 @@ def people_of_space(space: int) -> str:
     people, such as everybody with a licence, is one row (via ``everybody``) with no person in it."""
     return f"""
         WITH l AS ({_levels("AND p.space_no = $space")})
-        SELECT u.display_name AS person, u.account_id, u.account_status, u.licensed, u.is_guest,
+        SELECT {WHO}, u.account_status, u.licensed, u.is_guest,
                'group' AS via, g.name AS through, g.group_id AS through_id, l.manages = 1 AS manages
         FROM l JOIN memberships m ON m.group_no = l.group_no JOIN groups g ON g.group_no = l.group_no
         JOIN users u ON u.user_no = m.user_no
         UNION ALL
-        SELECT u.display_name AS person, u.account_id, u.account_status, u.licensed, u.is_guest,
+        SELECT {WHO}, u.account_status, u.licensed, u.is_guest,
                'person' AS via, u.display_name AS through, u.account_id AS through_id, l.manages = 1 AS manages
         FROM l JOIN users u ON u.user_no = l.user_no
         UNION ALL
@@ -153,7 +163,7 @@ def open_spaces() -> str:
     "Which guests see which spaces?",
     number=12,
     needs=("groups", "users", "memberships", "spaces", "grants"),
-    columns={**_PERSON, "account_status": "text", **_SPACE, "via": "text", "through": "text"},
+    columns={**PERSON, "account_status": "text", **_SPACE, "via": "text", "through": "text"},
     cannot_know=f"{GUESTS} {ANONYMOUS}",
 )
 def guests_in_spaces() -> str:
@@ -176,18 +186,18 @@ def guests_in_spaces() -> str:
     "Who administers which space?",
     number=17,
     needs=("groups", "users", "memberships", "spaces", "grants"),
-    columns={**_SPACE, **_PERSON, "account_status": "text", "via": "text", "through": "text"},
+    columns={**_SPACE, **PERSON, "account_status": "text", "via": "text", "through": "text"},
     cannot_know=f"{ROLES} {NO_SITE_ADMINS}",
 )
 def space_admins() -> str:
     """One row for each path of a person to the administration of a space."""
     return f"""
-        SELECT {_SPACE_COLUMNS}, u.display_name AS person, u.account_id, u.account_status, 'group' AS via,
+        SELECT {_SPACE_COLUMNS}, {WHO}, u.account_status, 'group' AS via,
                g.name AS through
         FROM grants p JOIN spaces s ON s.space_no = p.space_no JOIN memberships m ON m.group_no = p.group_no
         JOIN groups g ON g.group_no = p.group_no JOIN users u ON u.user_no = m.user_no WHERE p.manages
         UNION
-        SELECT {_SPACE_COLUMNS}, u.display_name AS person, u.account_id, u.account_status, 'person' AS via,
+        SELECT {_SPACE_COLUMNS}, {WHO}, u.account_status, 'person' AS via,
                u.display_name AS through
         FROM grants p JOIN spaces s ON s.space_no = p.space_no JOIN users u ON u.user_no = p.user_no WHERE p.manages
         ORDER BY 1, 3, 4, 5, 7, 8"""
@@ -228,12 +238,12 @@ def spaces_without_admin() -> str:
     "grants-to-people",
     "Which spaces name single people instead of groups?",
     needs=("users", "spaces", "grants"),
-    columns={**_SPACE, "type": "text", **_PERSON, "account_status": "text", "manages": "bool", "grant_count": "int"},
+    columns={**_SPACE, "type": "text", **PERSON, "account_status": "text", "manages": "bool", "grant_count": "int"},
 )
 def grants_to_people() -> str:
     """One row a space and person, personal spaces left out: each of these is forgotten when somebody changes jobs."""
     return f"""
-        SELECT {_SPACE_COLUMNS}, s.type, u.display_name AS person, u.account_id, u.account_status,
+        SELECT {_SPACE_COLUMNS}, s.type, {WHO}, u.account_status,
                l.manages = 1 AS manages, l.grant_count
         FROM ({_levels("AND p.user_no >= 0")}) l JOIN spaces s ON s.space_no = l.space_no
         JOIN users u ON u.user_no = l.user_no
@@ -247,12 +257,8 @@ def grants_to_people() -> str:
     needs=("spaces", "grants"),
     columns={
         **_SPACE,
-        "type": "text",
-        "status": "text",
-        "named_groups": "int",
-        "named_people": "int",
-        "named_classes": "int",
-        "grant_count": "int",
+        **dict.fromkeys(("type", "status"), "text"),
+        **dict.fromkeys(("named_groups", "named_people", "named_classes", "grant_count"), "int"),
     },
 )
 def grants_by_space() -> str:

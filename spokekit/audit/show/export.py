@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,10 +126,7 @@ def to_folder(
     with told_as(InputError, f"{target} cannot be made", hint="Name another folder.", field="folder"):
         target.mkdir(parents=True, exist_ok=True)
     return Written(
-        (
-            to_xlsx(frames, target / f"{name}.xlsx", about),
-            to_html(frames, target / f"{name}.html", about, pictures),
-        )
+        (to_xlsx(frames, target / f"{name}.xlsx", about), to_html(frames, target / f"{name}.html", about, pictures))
     )
 
 
@@ -155,21 +151,20 @@ def to_parquet(frame: pd.DataFrame, path: Path | str) -> Path:
     try:
         table = pa.Table.from_pandas(bare, preserve_index=False)
     except UnicodeEncodeError:
-        table = pa.Table.from_pandas(_encodable(bare), preserve_index=False)
+        texts = [name for name in bare.columns if bare[name].dtype.kind == "O"]
+        table = pa.Table.from_pandas(
+            bare.assign(**{name: bare[name].map(_sound) for name in texts}), preserve_index=False
+        )
     pq.write_table(table, sink, compression="zstd")
     return _written(path, sink.getvalue())
 
 
 def _guarded(value: Any) -> Any:
-    return guard_formula(encodable(value)) if isinstance(value, str) else value
+    return guard_formula(_sound(value))
 
 
-def _encodable(frame: pd.DataFrame) -> pd.DataFrame:
-    made = frame.copy(deep=False)
-    for name in made.columns:
-        if made[name].dtype.kind == "O":
-            made[name] = made[name].map(lambda value: encodable(value) if isinstance(value, str) else value)
-    return made
+def _sound(value: Any) -> Any:
+    return encodable(value) if isinstance(value, str) else value
 
 
 def to_xlsx(frames: Mapping[str, pd.DataFrame], path: Path | str, about: About) -> Path:
@@ -246,10 +241,10 @@ def html_bytes(frames: Mapping[str, pd.DataFrame], about: About, pictures: Seque
     parts += [f"<tr><th scope='row'>{markup(what)}</th><td>{markup(words)}</td></tr>" for what, words in about.rows()]
     parts.append("</table>")
     for picture in pictures:
-        light, dark = (base64.b64encode(picture.png(dark=dark)).decode() for dark in (False, True))
+        light, dark = picture.urls()
         parts.append(
-            f"<figure><picture><source media='(prefers-color-scheme: dark)' srcset='data:image/png;base64,{dark}'>"
-            f"<img src='data:image/png;base64,{light}' alt='{markup(picture.alt)}'></picture>"
+            f"<figure><picture><source media='(prefers-color-scheme: dark)' srcset='{dark}'>"
+            f"<img src='{light}' alt='{markup(picture.alt)}'></picture>"
             f"<figcaption>{markup(picture.title)}</figcaption></figure>"
         )
     for name, frame in frames.items():

@@ -122,11 +122,10 @@ def as_json(night: Night) -> dict[str, Any]:
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     records = plain(frame).to_dict("records")
     # Plain values leave what is missing empty, which is right for a cell and wrong for a number.
-    return [{str(name): _value(value) for name, value in record.items()} for record in records]
-
-
-def _value(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
+    return [
+        {str(name): value.item() if hasattr(value, "item") else value for name, value in record.items()}
+        for record in records
+    ]
 
 
 def write(night: Night, folder: Path | str, *, made_by: str) -> Written:

@@ -79,11 +79,16 @@ class Picture:
             figure.savefig(sink, format="png", dpi=dpi, facecolor=figure.get_facecolor())
         return sink.getvalue()
 
+    def urls(self) -> tuple[str, str]:
+        """Return the addresses of the picture in both themes, light and dark, that hold the picture itself."""
+        light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
+        return f"data:image/png;base64,{light}", f"data:image/png;base64,{dark}"
+
     def __repr__(self) -> str:
         return f"Picture({self.title!r})"
 
     def _repr_html_(self) -> str:
-        light, dark = (base64.b64encode(self.png(dark=dark)).decode() for dark in (False, True))
+        light, dark = self.urls()
         alt = markup(self.alt)
         name = markup("-".join("".join(c if c.isalnum() else " " for c in self.title).split())[:60] or "picture")
         # JupyterLab says how an image in an output is displayed, and says it more strongly than a class alone.
@@ -91,9 +96,9 @@ class Picture:
             "<style>.spokekit-dark{display:none!important}"
             "body[data-jp-theme-light='false'] .spokekit-dark{display:inline!important}"
             "body[data-jp-theme-light='false'] .spokekit-light{display:none!important}</style>"
-            f"<img class='spokekit-light' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{light}'>"
-            f"<img class='spokekit-dark' style='max-width:100%' alt='{alt}' src='data:image/png;base64,{dark}'>"
-            f"<p><a download='{name}.png' href='data:image/png;base64,{light}'>Download the picture</a></p>"
+            f"<img class='spokekit-light' style='max-width:100%' alt='{alt}' src='{light}'>"
+            f"<img class='spokekit-dark' style='max-width:100%' alt='{alt}' src='{dark}'>"
+            f"<p><a download='{name}.png' href='{light}'>Download the picture</a></p>"
         )
 
 
@@ -162,6 +167,20 @@ def draw_bars(
     axes.margins(x=0.1)
     thousands(axes.xaxis)
     add_legend(axes, theme)
+
+
+def bars(
+    title: str, alt: str, note: str, label: str, names: list[str], parts: tuple[tuple[str, np.ndarray, int, str], ...]
+) -> Picture:
+    """Return a picture of one bar for each of `names`, see `draw_bars`; `label` says what its length is."""
+
+    def draw(theme: Palette) -> Figure:
+        figure, axes = new_figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), title, note)
+        draw_bars(axes, theme, names, parts)
+        axes.set_xlabel(label)
+        return figure
+
+    return Picture(title, alt, draw)
 
 
 def thousands(axis: Any) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from spokekit.audit.show.picture import (
     Palette,
     Picture,
-    draw_bars,
+    bars,
     new_figure,
     nothing_to_draw,
     short,
@@ -46,14 +45,10 @@ def group_sizes(audit: Audit, *, top: int = 25) -> Picture:
         note += f" Not shown: {len(rest):,} with {int(rest['members'].sum()):,} members together"
         note += f", {int(rest['members'].max()):,} at most."
 
-    def draw(theme: Palette) -> Figure:
-        figure, axes = new_figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Largest groups", note)
-        draw_bars(axes, theme, names, (("active", active, 0, ""), ("deactivated", inactive, 1, "////")))
-        axes.set_xlabel("members")
-        return figure
-
     first = f"The largest is {shown['group_name'].iloc[0]} with {shown['members'].iloc[0]:,}. " if len(shown) else ""
-    return Picture("Largest groups", f"Bars: members of the {len(shown)} largest groups. {first}{note}", draw)
+    alt = f"Bars: members of the {len(shown)} largest groups. {first}{note}"
+    parts = (("active", active, 0, ""), ("deactivated", inactive, 1, "////"))
+    return bars("Largest groups", alt, note, "members", names, parts)
 
 
 def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15) -> Picture:
@@ -64,7 +59,7 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
         return nothing_to_draw("Who is in both?")
     numbers = [number for number, _, _ in chosen]
     place = {number: i for i, number in enumerate(numbers)}
-    listed = ", ".join(map(str, numbers)) or "-1"
+    listed = ", ".join(map(str, numbers))
     pairs = audit.session.rows(
         "SELECT a.group_no, b.group_no, COUNT(*) FROM memberships a JOIN memberships b ON a.user_no = b.user_no "
         f"WHERE a.group_no IN ({listed}) AND b.group_no IN ({listed}) GROUP BY 1, 2"
@@ -94,15 +89,8 @@ def overlap(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 15)
                 if i != j and shared[i, j]:
                     red, green, blue, _ = image.cmap(image.norm(percent[i, j]))
                     bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
-                    axes.text(
-                        j,
-                        i,
-                        f"{percent[i, j]:.0f}",
-                        ha="center",
-                        va="center",
-                        fontsize=7.5,
-                        color="#101215" if bright else "#f4f5f7",
-                    )
+                    color = "#101215" if bright else "#f4f5f7"
+                    axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=7.5, color=color)
         bar = figure.colorbar(image, ax=axes, shrink=0.7, label="percent")
         bar.ax.yaxis.label.set_color(theme.ink)
         bar.ax.tick_params(colors=theme.ink)
@@ -128,9 +116,9 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
     if len(chosen) > 12:
         raise InputError("More than 12 groups make no readable picture of combinations.", field="groups")
     bits = " + ".join(f"MAX(CASE WHEN group_no = {n} THEN {1 << i} ELSE 0 END)" for i, (n, _, _) in enumerate(chosen))
-    listed = ", ".join(str(n) for n, _, _ in chosen) or "-1"
+    listed = ", ".join(str(n) for n, _, _ in chosen)
     rows = audit.session.rows(
-        f"SELECT c, COUNT(*) FROM (SELECT user_no, {bits or '0'} AS c FROM memberships WHERE group_no IN ({listed}) "
+        f"SELECT c, COUNT(*) FROM (SELECT user_no, {bits} AS c FROM memberships WHERE group_no IN ({listed}) "
         "GROUP BY user_no) GROUP BY c ORDER BY 2 DESC, 1"
     )
     shown, rest = rows[:most], rows[most:]
@@ -143,7 +131,7 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
 
     def draw(theme: Palette) -> Figure:
         width = 4.6 + 0.36 * max(6, len(shown))
-        figure, (bars, dots) = new_figure(
+        figure, (upper, dots) = new_figure(
             theme,
             width,
             3.4 + 0.3 * max(3, len(names)),
@@ -153,13 +141,13 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
             wrap=round(9 * width),
         )
         places = np.arange(len(shown))
-        bars.bar(places, counts, color=theme.series[0], width=0.62)
+        upper.bar(places, counts, color=theme.series[0], width=0.62)
         for x, count in zip(places, counts, strict=True):
-            bars.text(x, count, f"{count:,}", ha="center", va="bottom", fontsize=8, color=theme.ink)
-        bars.set_ylabel("people")
-        thousands(bars.yaxis)
-        bars.set_xticks([])
-        bars.margins(y=0.12)
+            upper.text(x, count, f"{count:,}", ha="center", va="bottom", fontsize=8, color=theme.ink)
+        upper.set_ylabel("people")
+        thousands(upper.yaxis)
+        upper.set_xticks([])
+        upper.margins(y=0.12)
         for y in range(len(names)):
             if y % 2 == 0:
                 dots.axhspan(y - 0.5, y + 0.5, color=theme.grid, alpha=0.35, lw=0)
@@ -175,8 +163,8 @@ def combinations(audit: Audit, groups: Sequence[str] | None = None, *, top: int 
         dots.tick_params(length=0)
         for side in dots.spines.values():
             side.set_visible(False)
-        bars.set_xlim(-0.7, max(6, len(shown)) - 0.3)
-        dots.set_xlim(bars.get_xlim())
+        upper.set_xlim(-0.7, max(6, len(shown)) - 0.3)
+        dots.set_xlim(upper.get_xlim())
         return figure
 
     said = []
@@ -195,9 +183,7 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
         busiest = changed.groupby("group_id", observed=True).size().sort_values(ascending=False, kind="stable")
         groups = [group for group in busiest.index if group in set(audit.frame("groups")["group_id"])][:top]
         groups = groups or [row[2] for row in _chosen(audit, None, top)[0]]
-    frame = (
-        audit.ask("membership-over-time", groups=tuple(groups)) if len(groups) else audit.ask("membership-over-time")
-    )
+    frame = audit.ask("membership-over-time", groups=tuple(groups))
     lines = [(str(name), part) for (name, _), part in frame.groupby(["group_name", "group_id"], sort=False)]
     moments = frame["taken_at"].nunique()
     note = (
@@ -234,10 +220,8 @@ def over_time(audit: Audit, groups: Sequence[str] | None = None, *, top: int = 6
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         else:
-            axes.set_xticks(
-                [pd.Timestamp(t).to_pydatetime().replace(tzinfo=None) for t in frame["taken_at"].unique()],
-                [f"{pd.Timestamp(t):%Y-%m-%d}" for t in frame["taken_at"].unique()],
-            )
+            taken = frame["taken_at"].drop_duplicates().dt.tz_localize(None)
+            axes.set_xticks(taken.to_list(), taken.dt.strftime("%Y-%m-%d").to_list())
         if lines:
             axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
         thousands(axes.yaxis)
@@ -263,15 +247,11 @@ def grants_by_space(audit: Audit, *, top: int = 25) -> Picture:
     labels = ("groups", "single people", "everybody, or a class of people")
     hatches = ("", "////", "....")
 
-    def draw(theme: Palette) -> Figure:
-        figure, axes = new_figure(theme, 8.4, 1.5 + 0.27 * max(4, len(names)), "Who do spaces name?", note)
-        values = [shown[kind].to_numpy() for kind in kinds]
-        draw_bars(axes, theme, names, tuple(zip(labels, values, range(3), hatches, strict=True)))
-        axes.set_xlabel("named in the space's permissions")
-        return figure
-
+    values = [shown[kind].to_numpy() for kind in kinds]
+    parts = tuple(zip(labels, values, range(3), hatches, strict=True))
     first = f"{shown['space_key'].iloc[0]} names the most ({shown['all'].iloc[0]:,}). " if len(shown) else ""
-    return Picture("Who do spaces name?", f"Bars for {len(shown)} spaces. {first}{note}", draw)
+    alt = f"Bars for {len(shown)} spaces. {first}{note}"
+    return bars("Who do spaces name?", alt, note, "named in the space's permissions", names, parts)
 
 
 def overview(audit: Audit) -> tuple[Picture, ...]:

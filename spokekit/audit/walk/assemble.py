@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spokekit._words import counted, moment
-from spokekit.audit.frames import COLUMNS, CONFIRMED, FAILED, NOT_WALKED, PARTIAL, WALKED, Frames, Site
+from spokekit.audit.frames import COLUMNS, CONFIRMED, FAILED, NOT_WALKED, OF_ACCOUNT, PARTIAL, WALKED, Frames, Site
 from spokekit.audit.walk.changed import unread
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # A walk in one go may take days of quota, but whoever continues one from last week should know.
 _ONE_STATE = timedelta(days=1)
-_FROM_ACCOUNTS = ("display_name", "public_name", "email", "account_type", "account_status")
 
 
 def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = None) -> Frames:
@@ -49,7 +48,7 @@ def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = Non
             "account_id": pd.Categorical.from_codes(users, categories=pd.Index(accounts, dtype=object)),
         }
     )
-    looked_up = {row["account_id"]: row for rows in record.kept("accounts").values() for row in rows}
+    looked_up = {row["account_id"]: row for row in record.rows("accounts")}
     # Somebody who was only in a group that is gone, or that was read again without them, is not part of the state.
     in_use = np.zeros(len(people), dtype=bool)
     in_use[users] = True
@@ -60,7 +59,6 @@ def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = Non
         for (account, details), used in zip(people, in_use, strict=True)
         if used
     ]
-    grants = record.kept("grants").values()
     rows += _people_beside(record, base, {row["account_id"] for row in rows}, set(accounts), looked_up)
     if base is None:
         unknown = len(rows) - sum(r["account_id"] in looked_up for r in rows)
@@ -76,16 +74,13 @@ def assemble(record: Checkpoint, site: Site, scope: str, base: Base | None = Non
     return Frames.of(
         {
             "groups": pd.DataFrame(groups, columns=list(COLUMNS["groups"])),
-            "users": pd.DataFrame(rows, columns=["account_id", *_FROM_ACCOUNTS, "is_guest", "licensed"]),
+            "users": pd.DataFrame(rows, columns=list(COLUMNS["users"])),
             "memberships": memberships,
             "spaces": pd.DataFrame(
-                [row for part in record.kept("spaces").values() for row in part],
+                record.rows("spaces"),
                 columns=None if record.kept_keys("spaces") else ["space_id"],
             ),
-            "grants": pd.DataFrame(
-                [row for part in grants for row in part["rows"]],
-                columns=list(COLUMNS["grants"]),
-            ),
+            "grants": pd.DataFrame(record.rows("grants"), columns=list(COLUMNS["grants"])),
             "coverage": _coverage(listed, chosen, ended),
         },
         site=site,
@@ -108,13 +103,7 @@ def _people_beside(
     if base is None:
         return [_person(account, nobody, found) for account, found in looked_up.items() if account not in listed]
     still = base.carried(unread(record))
-    named = {
-        row["principal_id"]
-        for part in record.kept("grants").values()
-        for row in part["rows"]
-        if row["principal_type"] == "user"
-    }
-    wanted = (still & set(looked_up)) | (named & (set(looked_up) | set(base.statuses)))
+    wanted = (still & set(looked_up)) | (record.named_by_grants() & (set(looked_up) | set(base.statuses)))
     beside = sorted(wanted - used)
     before = base.people(beside)
     return [_person(account, dict(before.get(account, nobody)), looked_up.get(account)) for account in beside]
@@ -146,12 +135,12 @@ def _person(
     looked_up: dict[str, Any] | None,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    row = {"account_id": account, **dict.fromkeys(_FROM_ACCOUNTS, ""), **details}
+    row = {"account_id": account, **dict.fromkeys(OF_ACCOUNT, ""), **details}
     if looked_up is None and before is not None:
         # Its turn to be looked up is another time: until then what was learnt then stands.
-        row |= {name: before[name] for name in _FROM_ACCOUNTS if not row[name]}
+        row |= {name: before[name] for name in OF_ACCOUNT if not row[name]}
         row["is_guest"] = bool(row["is_guest"] or before["is_guest"])
-    for name in _FROM_ACCOUNTS:
+    for name in OF_ACCOUNT:
         # What the bulk look-up hides (an e-mail address, for one) the members' list may still have shown.
         if looked_up and looked_up.get(name):
             row[name] = looked_up[name]
@@ -177,7 +166,7 @@ def _coverage(listed: dict[str, int], chosen: list[str], ended: dict[str, Ended]
 def _unread_spaces(record: Checkpoint) -> list[str]:
     """Return the spaces whose grants are not, or not all, in the record, whatever the reason."""
     parts = record.kept("grants").values()
-    listed = {row["space_id"] for rows in record.kept("spaces").values() for row in rows}
+    listed = {row["space_id"] for row in record.rows("spaces")}
     asked = {i for part in parts for i in part.get("asked", ())}
     return sorted({i for part in parts for i in part["missing"]} | (listed - asked))
 

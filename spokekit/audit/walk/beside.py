@@ -12,6 +12,7 @@ from typing import Any
 import anyio.to_thread
 
 from spokekit.audit.walk.changed import Base, unread
+from spokekit.audit.walk.checkpoint import Checkpoint
 from spokekit.audit.walk.run import UnderWay, plain_rows
 from spokekit.confluence.operation import Operation
 from spokekit.confluence.pull import STOPS
@@ -25,21 +26,17 @@ async def read_accounts(run: UnderWay, base: Base | None = None) -> None:
     """Status and type of all accounts, 250 a request; after `base` only of those that are new or have their turn."""
     record = run.record
     accounts = record.accounts()
-    named = (row for part in record.kept("grants").values() for row in part["rows"])
-    accounts += sorted({row["principal_id"] for row in named if row["principal_type"] == "user"} - set(accounts))
+    accounts += sorted(record.named_by_grants() - set(accounts))
     if base is not None:
         still = await anyio.to_thread.run_sync(base.carried, unread(record))
         accounts = base.to_look_up(dict.fromkeys([*accounts, *sorted(still)]), set(record.get("base")["parts"]))
         record.put(accounts_asked=accounts)
-    kept = record.kept_keys("accounts")
-    left = [part for part in _parts(accounts, _ACCOUNTS) if _part_key(part) not in kept]
-    operation = run.operation("look_up_users", "accounts")
-    operation.total, operation.done = len(accounts), len(accounts) - sum(map(len, left))
+    left = _left(record, "accounts", accounts, _ACCOUNTS)
+    operation = run.operation("look_up_users", "accounts", of=len(accounts), left=sum(map(len, left)))
 
     async def one(part: list[str]) -> None:
-        frame = await run.spoke.look_up_users(part, partial="keep")
-        await run.counted(frame)
-        await anyio.to_thread.run_sync(record.keep, "accounts", _part_key(part), plain_rows(frame))
+        rows = await run.counted(await run.spoke.look_up_users(part, partial="keep"))
+        await anyio.to_thread.run_sync(record.keep, "accounts", _part_key(part), rows)
         operation.advance(len(part))
 
     await _optional(run, one, left, operation, "accounts", "The status of accounts")
@@ -64,19 +61,17 @@ async def read_spaces(run: UnderWay) -> None:
             record.put(spaces_listed=True)
 
         await _optional(run, listing, [0], operation, "spaces", "The list of spaces")
-    spaces = [row["space_id"] for rows in record.kept("spaces").values() for row in rows]
-    kept = record.kept_keys("grants")
-    left = [part for part in _parts(spaces, _SPACES) if _part_key(part) not in kept]
-    grants = run.operation("look_up_space_permissions", "spaces")
-    grants.total, grants.done = len(spaces), len(spaces) - sum(map(len, left))
+    spaces = [row["space_id"] for row in record.rows("spaces")]
+    left = _left(record, "grants", spaces, _SPACES)
+    grants = run.operation("look_up_space_permissions", "spaces", of=len(spaces), left=sum(map(len, left)))
 
     async def one(part: list[str]) -> None:
         frame = await run.spoke.look_up_space_permissions(part, partial="keep")
-        await run.counted(frame)
+        rows = await run.counted(frame)
         report = frame.attrs.get("completeness", {})
         missing = [*report.get("failed", ()), *report.get("partial", ())]
-        rows = {"rows": plain_rows(frame), "missing": missing, "asked": part, "notes": list(report.get("notes", ()))}
-        await anyio.to_thread.run_sync(record.keep, "grants", _part_key(part), rows)
+        found = {"rows": rows, "missing": missing, "asked": part, "notes": list(report.get("notes", ()))}
+        await anyio.to_thread.run_sync(record.keep, "grants", _part_key(part), found)
         grants.advance(len(part))
 
     await _optional(run, one, left, grants, "grants", "The grants of spaces")
@@ -86,7 +81,7 @@ async def _optional(
     run: UnderWay, one: Callable[[Any], Any], parts: list[Any], operation: Operation, kind: str, what: str
 ) -> None:
     record = run.record
-    lost: dict[str, str] = {}
+    lost: list[str] = []
 
     async def guarded(part: Any) -> None:
         try:
@@ -94,7 +89,7 @@ async def _optional(
         except SpokekitError as error:
             if isinstance(error, Cancelled):
                 raise
-            lost[_part_key(part) if isinstance(part, list) else kind] = str(error)
+            lost.append(str(error))
             if isinstance(error, STOPS):
                 raise
 
@@ -104,16 +99,18 @@ async def _optional(
         # A scope or permission that is missing here says nothing against the members that were read.
         if isinstance(error, Cancelled) or error.next_step not in ("consent", "ask_site_admin", "enable_scope"):
             raise
+        operation.advance(0, force=True)
     notes = {key: note for key, note in (record.get("notes") or {}).items() if key != kind}
     if lost:
-        notes[kind] = f"{what} could not be read: {next(iter(lost.values()))}"
+        notes[kind] = f"{what} could not be read: {lost[0]}"
     record.put(notes=notes)
-    await run.count(operation)
-    operation.advance(0, force=True)
 
 
-def _parts(things: list[str], most: int) -> list[list[str]]:
-    return [things[i : i + most] for i in range(0, len(things), most)]
+def _left(record: Checkpoint, kind: str, things: list[str], most: int) -> list[list[str]]:
+    """Return `things` in parts of so many, without those parts that are in the record."""
+    kept = record.kept_keys(kind)
+    parts = (things[i : i + most] for i in range(0, len(things), most))
+    return [part for part in parts if _part_key(part) not in kept]
 
 
 def _part_key(part: list[str]) -> str:

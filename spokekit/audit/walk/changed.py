@@ -17,9 +17,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-import pyarrow as pa
 
-from spokekit.audit.frames import CONFIRMED, WALKED
+from spokekit.audit.frames import COLUMNS, CONFIRMED, WALKED
+from spokekit.audit.history.tables import Session
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended
 from spokekit.confluence.paging import USER_POINTS, segment
 from spokekit.confluence.pull import STOPS
@@ -29,7 +29,6 @@ from spokekit.errors import SpokekitError
 if TYPE_CHECKING:
     from spokekit.audit.history.snapshot import Snapshot
     from spokekit.audit.history.snapshots import Snapshots
-    from spokekit.audit.history.tables import Session
     from spokekit.audit.walk.run import UnderWay
     from spokekit.confluence.gateway import Gateway
     from spokekit.confluence.operation import Operation
@@ -50,19 +49,23 @@ class Base:
     ----------
     sizes, read_at:
         Members of each group that was read whole and not in doubt since, and when that was.
+    last_sizes:
+        Members of each group that was ever read whole, also of one in doubt.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        with _opened(snapshot) as session:
+        with closing(Session(snapshot)) as session:
             rows = session.rows(
-                "SELECT g.group_id, c.walked_at, COUNT(m.user_no) FROM groups g JOIN coverage c USING (group_no) "
-                "LEFT JOIN memberships m USING (group_no) "
-                "WHERE c.walked_at IS NOT NULL AND c.state IN ($walked, $same) GROUP BY g.group_id, c.walked_at",
-                {"walked": WALKED, "same": CONFIRMED},
+                "SELECT g.group_id, c.walked_at, c.state, COUNT(m.user_no) FROM groups g JOIN coverage c "
+                "USING (group_no) LEFT JOIN memberships m USING (group_no) WHERE c.walked_at IS NOT NULL "
+                "GROUP BY g.group_id, c.walked_at, c.state",
             )
-        self.sizes: dict[str, int] = {group_id: int(size) for group_id, _, size in rows}
-        self.read_at: dict[str, datetime] = {group_id: read_at.astimezone(UTC) for group_id, read_at, _ in rows}
+        self.last_sizes: dict[str, int] = {group_id: int(size) for group_id, _, _, size in rows}
+        self.read_at: dict[str, datetime] = {
+            group_id: read_at.astimezone(UTC) for group_id, read_at, state, _ in rows if state in (WALKED, CONFIRMED)
+        }
+        self.sizes: dict[str, int] = {group_id: self.last_sizes[group_id] for group_id in self.read_at}
 
     @classmethod
     def of(cls, snapshots: Snapshots) -> Base | None:
@@ -72,15 +75,14 @@ class Base:
     @cached_property
     def statuses(self) -> dict[str, str]:
         """The status of each person's account as far as it is known, by account id."""
-        with _opened(self.snapshot) as session:
+        with closing(Session(self.snapshot)) as session:
             return dict(session.rows("SELECT account_id, account_status FROM users"))
 
     def people(self, accounts: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return what is known of those of `accounts` that are in the snapshot: the other columns of ``users``."""
-        columns = "account_id, display_name, public_name, email, account_type, account_status, is_guest, licensed"
-        wanted = pa.table({"wanted": pa.array(list(accounts), pa.string())})
-        with _opened(self.snapshot) as session:
-            rows = session.matching(f"SELECT {columns} FROM users WHERE account_id IN", wanted).to_pylist()
+        columns = ", ".join(COLUMNS["users"])
+        with closing(Session(self.snapshot)) as session:
+            rows = session.matching(f"SELECT {columns} FROM users WHERE account_id IN", accounts).to_pylist()
         return {row.pop("account_id"): row for row in rows}
 
     @property
@@ -114,12 +116,11 @@ class Base:
 
     def carried(self, groups: Iterable[str]) -> set[str]:
         """Return the account ids of the members that `groups` had in the snapshot."""
-        wanted = pa.table({"wanted": pa.array(list(groups), pa.string())})
-        with _opened(self.snapshot) as session:
+        with closing(Session(self.snapshot)) as session:
             found = session.matching(
                 "SELECT DISTINCT u.account_id FROM memberships m JOIN users u USING (user_no) "
                 "JOIN groups g USING (group_no) WHERE g.group_id IN",
-                wanted,
+                groups,
             )
         return set(found["account_id"].to_pylist())
 
@@ -144,12 +145,6 @@ class Base:
         return [i for i in accounts if part_of(i) in parts or not statuses.get(i)]
 
 
-def _opened(snapshot: Snapshot) -> closing[Session]:
-    from spokekit.audit.history.tables import Session
-
-    return closing(Session(snapshot))
-
-
 def unread(record: Checkpoint) -> list[str]:
     """Return the groups of the site whose members the walk in `record` has not read whole."""
     ended = record.ended()
@@ -171,8 +166,7 @@ async def confirm_sizes(run: UnderWay, base: Base) -> None:
     whole, ended, differ = set(about["whole"]), record.ended(), record.kept_keys("sizes")
     asked = [i for i in record.get("chosen") if i in base.sizes and i not in whole]
     left = [i for i in asked if i not in ended and i not in differ]
-    operation = run.operation("look_up_members_by_group_id", "sizes of groups")
-    operation.total, operation.done = len(asked), len(asked) - len(left)
+    operation = run.operation("look_up_members_by_group_id", "sizes of groups", of=len(asked), left=len(left))
     filled, unfilled = operation.done, 0
 
     async def one(group_id: str) -> None:
@@ -197,11 +191,7 @@ async def confirm_sizes(run: UnderWay, base: Base) -> None:
         filled += size is not None and size > 1
         operation.advance()
 
-    try:
-        await run.each(one, left, operation)
-    finally:
-        await run.count(operation)
-    operation.advance(0, force=True)
+    await run.each(one, left, operation)
     if unfilled:
         about["unfilled"] = "all" if not filled else "some"
         await anyio.to_thread.run_sync(lambda: record.put(base=about))

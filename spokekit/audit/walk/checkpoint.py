@@ -270,6 +270,15 @@ class Checkpoint:
         """Return all finished parts of a kind."""
         return {key: json.loads(rows) for key, rows in self._all("SELECT key, rows FROM lists WHERE kind = ?", [kind])}
 
+    def rows(self, kind: str) -> list[dict[str, Any]]:
+        """Return the rows of all finished parts of a kind."""
+        parts = self.kept(kind).values()
+        return [row for part in parts for row in (part["rows"] if isinstance(part, dict) else part)]
+
+    def named_by_grants(self) -> set[str]:
+        """Return the account ids of all people whom a grant names."""
+        return {row["principal_id"] for row in self.rows("grants") if row["principal_type"] == "user"}
+
     def kept_keys(self, kind: str) -> set[str]:
         """Return the keys of the finished parts of a kind."""
         return {key for (key,) in self._all("SELECT key FROM lists WHERE kind = ?", [kind])}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spokekit._words import counted
 from spokekit.audit.walk.changed import AT_MOST, Base
+from spokekit.connections.scopes import STEPS, missing_for
 
 if TYPE_CHECKING:
     from spokekit.audit.history.snapshots import Snapshots
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _GUESS = 75
 # So many groups read by the walk itself tell how large the rest is; the groups of an earlier walk may be special ones.
 _ENOUGH = 30
+
+_DIFFER = "{} read whole, the others asked for their size. If one size in twenty differs"
 
 
 @dataclass(frozen=True)
@@ -82,21 +84,9 @@ def _short(estimate: Estimate) -> str:
     return f"{requests} requests, {points} points, about {time}"
 
 
-def _between(least: Estimate, guess: Estimate, average: float) -> Estimate:
+def _between(least: Estimate, guess: Estimate, why: str) -> Estimate:
     asked, cost = counted(least.requests, "request"), counted(least.points, "point")
-    words = (
-        f"At least {asked} and {cost}: each group is read once. If the groups that were never read have "
-        f"{average:.0f} members each: {guess.words[0].lower()}{guess.words[1:]}"
-    )
-    return replace(guess, words=words, least=least)
-
-
-def _if_some_differ(least: Estimate, guess: Estimate, whole: int) -> Estimate:
-    asked, cost = counted(least.requests, "request"), counted(least.points, "point")
-    words = (
-        f"At least {asked} and {cost}: {counted(whole, 'group')} read whole, the others asked for their size. If one "
-        f"size in twenty differs: {guess.words[0].lower()}{guess.words[1:]}"
-    )
+    words = f"At least {asked} and {cost}: {why}: {guess.words[0].lower()}{guess.words[1:]}"
     return replace(guess, words=words, least=least)
 
 
@@ -116,10 +106,12 @@ def plan(
     """Return what the walk in `record` will cost, with what the last snapshot knew about sizes."""
     groups, chosen = record.get("groups"), record.get("chosen")
     registered = registry.ids() & {row["group_id"] for row in groups} if registry is not None else frozenset()
-    sizes, users, spaces, permissions = _earlier(snapshots)
+    known = base or Base.of(snapshots)
+    earlier = known.snapshot.manifest["rows"] if known is not None else {}
+    users, spaces, permissions = (earlier.get(kind, 0) for kind in ("users", "spaces", "grants"))
     read = record.sizes()
     # What this walk has read already tells more of the rest than a guess.
-    sizes |= read
+    sizes = (known.last_sizes if known is not None else {}) | read
     average = sum(sizes.values()) / len(sizes) if sizes else _GUESS
     ledger = _ledger(gateway)
     done = record.ended()
@@ -145,10 +137,11 @@ def plan(
         left = [i for i in ids if i not in done]
         made, least = cost(left, average), cost(left, 0)
         vague = len(read) < _ENOUGH and least.points < 0.8 * made.points
-        return _between(least, made, average) if vague else made
+        never = f"each group is read once. If the groups that were never read have {average:.0f} members each"
+        return _between(least, made, never) if vague else made
 
     whole, changed = estimate(chosen), None
-    if (known := base or Base.of(snapshots)) is not None:
+    if known is not None:
         now = datetime.now(UTC)
         due = (record.get("base") or {}).get("whole") if base is not None else None
         turn = set(known.due(chosen, at_most, now) if due is None else due)
@@ -160,9 +153,8 @@ def plan(
         accounts = users * (known.elapsed(now, at_most) if known.snapshot.scope.get("groups") == scope else 1)
         # A size is asked for with one row; of how many groups it will be another one nobody knows.
         few, differ = (len(left) + sized, members + sized), asked // 20
-        changed = _if_some_differ(
-            price(*few, accounts), price(few[0] + differ, few[1] + differ * average, accounts), len(read_whole)
-        )
+        guess = price(few[0] + differ, few[1] + differ * average, accounts)
+        changed = _between(price(*few, accounts), guess, _DIFFER.format(counted(len(read_whole), "group")))
     return WalkPlan(
         len(groups),
         len(chosen),
@@ -207,33 +199,11 @@ def _notes(
 
 def _warnings(gateway: Gateway) -> tuple[str, ...]:
     """Say why a walk with spaces would end incomplete."""
-    lacks = _lacks_for_spaces(gateway.connection.scopes)
+    have = tuple(gateway.connection.scopes)
+    lacks = dict.fromkeys(name for action in STEPS["Audit spaces"] for name in missing_for(action, have))
     if not lacks:
         return ()
     return (
         f"Spaces cannot be read: the connection lacks {' and '.join(lacks)}. The walk would end incomplete; add "
         "the scopes to the app and the connection and get a new token first, or walk without spaces.",
     )
-
-
-def _lacks_for_spaces(scopes: Iterable[str]) -> tuple[str, ...]:
-    from spokekit.connections.scopes import STEPS, missing_for
-
-    have = tuple(scopes)
-    return tuple(dict.fromkeys(name for action in STEPS["Audit spaces"] for name in missing_for(action, have)))
-
-
-def _earlier(snapshots: Snapshots) -> tuple[dict[str, int], int, int, int]:
-    """Sizes by group, accounts, spaces and grants of the last snapshot."""
-    from spokekit.audit.history.tables import Session
-
-    if not snapshots.exists():
-        return {}, 0, 0, 0
-    snapshot = snapshots.latest()
-    with closing(Session(snapshot)) as session:
-        sizes = session.rows(
-            "SELECT g.group_id, COUNT(m.user_no) FROM groups g JOIN coverage c ON c.group_no = g.group_no "
-            "LEFT JOIN memberships m ON m.group_no = g.group_no WHERE c.walked_at IS NOT NULL GROUP BY g.group_id"
-        )
-    rows = snapshot.manifest["rows"]
-    return {i: int(n) for i, n in sizes}, rows["users"], rows["spaces"], rows["grants"]

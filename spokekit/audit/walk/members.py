@@ -41,11 +41,8 @@ class GroupReader:
         self.gateway, self.operation, self.record, self.cancel = gateway, operation, record, cancel
         self.members = 0
         self.in_a_row = 0
-        self._disturbed: set[str] = set()
-
-    def was_disturbed(self, group_id: str) -> bool:
-        """Tell whether the group's list moved while it was read."""
-        return group_id in self._disturbed
+        self.disturbed: set[str] = set()
+        """Groups whose list moved while it was read."""
 
     async def read(self, group_id: str) -> bool:
         """Keep all members of the group; True when the list moved meanwhile and was read again.
@@ -89,14 +86,14 @@ class GroupReader:
                 if not came:
                     await confirm(self.gateway, self.operation, group_id)
                 return ""
-            self._disturbed.add(group_id)
+            self.disturbed.add(group_id)
             self.members -= came - len(kept)
             self.record.forget(group_id)
             kept = []
             return f"Group {group_id} changed"
 
         await until_still(read, self.operation, path)
-        return group_id in self._disturbed
+        return group_id in self.disturbed
 
 
 def _account(member: Member) -> str:

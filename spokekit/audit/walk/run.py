@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spokekit.confluence.gateway import Gateway
 
 T = TypeVar("T")
+_COUNTS = ("pages", "retries", "duplicates", "points")
 
 WRITE_EVERY = 0.2
 """Seconds between two writes of what was read; with the write itself less than a quarter of a second."""
@@ -52,8 +53,8 @@ class UnderWay:
         """What all requests go through."""
         return self.spoke.gateway
 
-    def operation(self, action: str, unit: str) -> Operation:
-        """Begin a part of the walk; its progress is the walk's."""
+    def operation(self, action: str, unit: str, *, of: int | None = None, left: int = 0) -> Operation:
+        """Begin a part of the walk, with so many things `left` of all; its progress is the walk's."""
 
         def tell(progress: Progress) -> None:
             if self.progress is not None:
@@ -65,23 +66,33 @@ class UnderWay:
         operation = Operation(action, unit=unit, progress=tell if self.progress else None)
         if self.gateway.ledger is not None:
             operation.points_left = self.gateway.ledger.left_now
+        if of is not None:
+            operation.total, operation.done = of, of - left
         return operation
 
     async def each(self, one: Callable[[T], Awaitable[None]], things: Iterable[T], operation: Operation) -> None:
-        """Run ``one(thing)`` for all things; raises the first error, or Cancelled when the walk was stopped."""
+        """Run ``one(thing)`` for all things, and add what that has cost to the record, also when it was stopped.
+
+        Raises the first error, or Cancelled when the walk was stopped."""
         most = self.gateway.in_flight
         ended, failed = False, None
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._keep_writing)
-            try:
-                ended = await pull.run(one, things, most=most, operation=operation, cancel=self.cancel, grace=True)
-            except Exception as error:  # noqa: BLE001 - carried out of the task group, which would wrap it
-                failed = error
-            beside.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._keep_writing)
+                try:
+                    ended = await pull.run(one, things, most=most, operation=operation, cancel=self.cancel, grace=True)
+                except Exception as error:  # noqa: BLE001 - carried out of the task group, which would wrap it
+                    failed = error
+                beside.cancel_scope.cancel()
+        finally:
+            tally = operation.tally
+            with anyio.CancelScope(shield=True):
+                await self._add({key: getattr(tally, key) for key in _COUNTS})
         if failed is not None:
             raise failed
         if not ended:
             raise stopped()
+        operation.advance(0, force=True)
 
     async def _keep_writing(self) -> None:
         """Write what was collected so often that a kill loses little that was paid for."""
@@ -91,18 +102,13 @@ class UnderWay:
             with suppress(StoreError):
                 await anyio.to_thread.run_sync(self.record.flush)
 
-    async def count(self, operation: Operation) -> None:
-        """Add what a part has cost to the record, also when the part was stopped."""
-        tally = operation.tally
-        with anyio.CancelScope(shield=True):
-            await self._add(pages=tally.pages, retries=tally.retries, duplicates=tally.duplicates, points=tally.points)
-
-    async def counted(self, frame: pd.DataFrame) -> None:
-        """Add what an action of the spoke has cost to the record."""
+    async def counted(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
+        """Add what an action of the spoke has cost to the record; returns its rows, see `plain_rows`."""
         report = frame.attrs.get("completeness", {})
-        await self._add(**{key: int(report.get(key, 0)) for key in ("pages", "retries", "duplicates", "points")})
+        await self._add({key: int(report.get(key, 0)) for key in _COUNTS})
+        return plain_rows(frame)
 
-    async def _add(self, **counts: int) -> None:
+    async def _add(self, counts: dict[str, int]) -> None:
         await anyio.to_thread.run_sync(bind(self.record.add, **counts))
 
 

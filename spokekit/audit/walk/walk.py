@@ -28,7 +28,7 @@ from spokekit.audit.walk.changed import AT_MOST, BUCKETS, Base, confirm_sizes
 from spokekit.audit.walk.checkpoint import Checkpoint, Ended, Unfinished, begin_anew, unfinished
 from spokekit.audit.walk.estimate import WalkPlan, plan
 from spokekit.audit.walk.members import GroupReader
-from spokekit.audit.walk.run import UnderWay, plain_rows
+from spokekit.audit.walk.run import UnderWay
 from spokekit.confluence.actions import AsyncSpoke
 from spokekit.confluence.pull import STOPS
 from spokekit.confluence.report import Cancel, ProgressCallback
@@ -201,24 +201,19 @@ class Walk:
         words = f"what changed in {self.scope}" if self.changed else self.scope
         if self.changed:
             asked["at_most"] = self.at_most
-        if kept is not None and (kept != asked or bool(record.get("with_spaces")) != self.with_spaces):
+        about = {"scope": asked, "scope_words": words, "with_spaces": self.with_spaces}
+        if kept is None:
+            record.put(**about, started_at=datetime.now(UTC).isoformat())
+        elif kept != asked or bool(record.get("with_spaces")) != self.with_spaces:
             started, theirs = record.get("started_at"), record.get("scope_words")
-            walked = bool(record.ended())
-            if walked:
+            if record.ended():
                 record.close()
                 raise Conflict(
                     f"A walk of {theirs} from {started[:16].replace('T', ' ')} UTC is not finished.",
                     hint="Continue it as it was, or start fresh.",
                 )
             # Only the list of groups was paid for, and it serves any scope.
-            record.put(scope=asked, scope_words=words, with_spaces=self.with_spaces, chosen=None, base=None)
-        elif kept is None:
-            record.put(
-                scope=asked,
-                scope_words=words,
-                with_spaces=self.with_spaces,
-                started_at=datetime.now(UTC).isoformat(),
-            )
+            record.put(**about, chosen=None, base=None)
         return record
 
     def _is_in_snapshot(self, record: Checkpoint) -> bool:
@@ -265,9 +260,8 @@ class Walk:
     async def _list(self, run: UnderWay) -> None:
         record = run.record
         if record.get("groups") is None:
-            frame = await self.spoke.look_up_groups(progress=run.progress, cancel=run.cancel)
-            await run.counted(frame)
-            record.put(groups=plain_rows(frame), listed_at=datetime.now(UTC).isoformat())
+            rows = await run.counted(await self.spoke.look_up_groups(progress=run.progress, cancel=run.cancel))
+            record.put(groups=rows, listed_at=datetime.now(UTC).isoformat())
         if record.get("chosen") is None:
             groups = {row["group_id"]: row["name"] for row in record.get("groups")}
             chosen = await anyio.to_thread.run_sync(self._choose, groups)
@@ -300,8 +294,7 @@ class Walk:
         # Failed ones last: in this run's second round, or at the end of a run that continues an earlier one.
         left = [i for i in chosen if i not in ended]
         left += [i for i in chosen if i in ended and ended[i].state in (FAILED, PARTIAL)]
-        operation = run.operation("look_up_members_by_group_id", "groups")
-        operation.total, operation.done = len(chosen), len(chosen) - len(left)
+        operation = run.operation("look_up_members_by_group_id", "groups", of=len(chosen), left=len(left))
         reader = GroupReader(self.gateway, operation, record, run.cancel)
         before = run.members
 
@@ -311,17 +304,13 @@ class Walk:
             run.members = before + reader.members
             operation.advance()
 
-        try:
-            await run.each(one, left, operation)
-        finally:
-            await run.count(operation)
-        operation.advance(0, force=True)
+        await run.each(one, left, operation)
 
     async def _walk_group(self, run: UnderWay, reader: GroupReader, group_id: str, *, disturbed: bool) -> None:
         began = datetime.now(UTC)
         state, reason = WALKED, ""
         try:
-            disturbed = await reader.read(group_id) or disturbed
+            await reader.read(group_id)
         except SpokekitError as error:
             if isinstance(error, STOPS):
                 raise
@@ -330,39 +319,36 @@ class Walk:
                 reader.in_a_row += 1
                 if reader.in_a_row >= 3 * self.gateway.in_flight:
                     raise
-            disturbed = disturbed or reader.was_disturbed(group_id)
         else:
             reader.in_a_row = 0
-        run.record.end(group_id, Ended(state, began, disturbed, reason))
+        run.record.end(group_id, Ended(state, began, disturbed or group_id in reader.disturbed, reason))
 
     async def _list_again(self, run: UnderWay) -> bool:
         """Look at the list of groups again; True when there is more to walk: new groups, or failed ones."""
         record = run.record
         ended = await anyio.to_thread.run_sync(record.ended)
+        first = {row["group_id"]: row for row in record.get("groups")}
         # After minutes the list is as it was, unless something could not be read.
         quick = self._base is not None and all(how.state in (WALKED, CONFIRMED) for how in ended.values())
         if not self.recheck or quick:
-            return await self._failed_once(run, {row["group_id"] for row in record.get("groups")})
-        first = {row["group_id"]: row for row in record.get("groups")}
-        frame = await self.spoke.look_up_groups(with_access=False, cancel=run.cancel)
-        await run.counted(frame)
-        now = {row["group_id"]: row for row in plain_rows(frame)}
+            return await self._failed_once(run, set(first))
+        again = await run.counted(await self.spoke.look_up_groups(with_access=False, cancel=run.cancel))
+        now = {row["group_id"]: row for row in again}
         appeared = [i for i in now if i not in first]
-        gone = [i for i in first if i not in now]
-        renamed = [i for i in now if i in first and now[i]["name"] != first[i]["name"]]
-        seen = record.get("changed") or {"appeared": [], "gone": [], "renamed": []}
-        for kind, ids in (("appeared", appeared), ("gone", gone), ("renamed", renamed)):
-            seen[kind] = sorted({*seen[kind], *ids})
+        changed = {
+            "appeared": appeared,
+            "gone": [i for i in first if i not in now],
+            "renamed": [i for i in now if i in first and now[i]["name"] != first[i]["name"]],
+        }
+        seen = record.get("changed") or dict.fromkeys(changed, ())
         rows = [{**row, "access": first[i]["access"] if i in first else ""} for i, row in now.items()]
         if appeared:
-            with_access = await self.spoke.look_up_groups(cancel=run.cancel)
-            await run.counted(with_access)
-            rows = plain_rows(with_access)
+            rows = await run.counted(await self.spoke.look_up_groups(cancel=run.cancel))
         chosen = record.get("chosen")
         more = appeared if self.groups == "all" else []
         kept = {row["group_id"] for row in rows}
         record.put(
-            changed=seen,
+            changed={kind: sorted({*seen[kind], *ids}) for kind, ids in changed.items()},
             groups=rows,
             chosen=[i for i in [*chosen, *more] if i in kept],
             unknown=[*(record.get("unknown") or []), *(i for i in chosen if i not in kept)],
