@@ -259,7 +259,7 @@ KINDS: dict[str, Kind] = {
 #: Name to what it does.
 FAULTS: dict[str, str] = {name: kind.told for name, kind in KINDS.items()}
 
-_TEXT = re.compile(r"(?P<name>[a-z0-9-]+?)(?::(?P<value>[^@]+?))?(?:x(?P<times>\d+))?(?:@(?P<on>[\w-]+))?")
+_TEXT = re.compile(r"(?P<name>[a-z0-9-]+?)(?::(?P<value>[^@]+?))?(?:x(?P<times>\d{1,9}))?(?:@(?P<on>[\w-]+))?")
 
 
 @dataclass

@@ -407,3 +407,6 @@ def test_a_fault_reads_as_it_is_written() -> None:
     assert Fault.parse("slow-drip:0.5@groups") == Fault("slow-drip", 0.5, on="groups")
     assert Fault.parse("short-pages:3").value == 3 and Fault.parse("stall").value == 5.0
     assert Fault.parse("foreign-next:http://127.0.0.1:99").value == "http://127.0.0.1:99"
+    for number in ("x" + "9" * 5_000, ":" + "9" * 5_000):
+        with pytest.raises(InputError):
+            Fault.parse(f"429{number}")
